@@ -1,0 +1,221 @@
+"""The seams. Each has two providers or more; a fake counts.
+
+Where a return type is `X | Deferred[X]`, the value itself is returned when it is at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint, ITCPTransport
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+from egress.model import (
+    Address,
+    Admission,
+    AuditRecord,
+    Authority,
+    Client,
+    Connection,
+    Plan,
+    Request,
+    Resolution,
+    Route,
+    Secret,
+    Trace,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+
+class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
+    """What our protocols ask of a transport: half-close and back-pressure, both ways."""
+
+
+class IPolicy(Interface):
+    """Judges requests."""
+
+    name: str = Attribute("Its name in the configuration.")
+    pure: bool = Attribute(
+        "A promise: the same client, method, authority and path get the same verdict until the next World. "
+        "Only then is the verdict remembered."
+    )
+
+    def decide(request: Request, resolution: Resolution | None) -> Verdict | Deferred[Verdict]:
+        """Judge one request at one stage.
+
+        Args:
+            request: what is wanted.
+            resolution: None before resolving; afterwards what the name stands for.
+
+        Returns:
+            A verdict that bears this policy's name.
+        """
+
+
+class IPolicyObserver(Interface):
+    """Optional on a policy: hears what became of the requests that were admitted."""
+
+    def started(request: Request, admission: Admission) -> None:
+        """An admitted request begins to move bytes."""
+
+    def moved(request: Request, up: int, down: int) -> Verdict | None:
+        """Bytes moved since the last call; at most once a second for each request.
+
+        Returns:
+            None, or a verdict; a DENY ends the request.
+        """
+
+    def ended(record: AuditRecord) -> None:
+        """A started request is over. Called exactly once for each `started`."""
+
+
+class IHostServices(Interface):
+    """What the supervisor lends to a plugin."""
+
+    clock: object = Attribute("IReactorTime: the injected clock.")
+    resolver: IResolver = Attribute("The supervisor's resolver.")
+
+    def counters(name: str) -> MutableMapping[str, float]:
+        """Give the counters of the policy called `name`. They survive a reload."""
+
+
+class IPolicyMaker(IPlugin):
+    """The plugin: makes policies out of configuration."""
+
+    kind: str = Attribute("The word that selects this maker in the configuration.")
+
+    def make_policy(name: str, settings: Mapping[str, object], host: IHostServices) -> IPolicy:
+        """Build one policy.
+
+        Args:
+            name: its name in the configuration, unique among policies.
+            settings: the policy's own table without `kind`, `name` and `mode`, unvalidated.
+            host: what the supervisor lends.
+
+        Raises:
+            ConfigError: names the offending key, relative to the table; raised here or never.
+        """
+
+
+class IApprovals(Interface):
+    """Puts questions to people."""
+
+    def ask(request: Request, verdict: Verdict) -> Deferred[Verdict]:
+        """Ask whether a request may pass. The Deferred is cancelled when the client leaves."""
+
+
+class IIdentifier(Interface):
+    """Says who is calling."""
+
+    def identify(connection: Connection, credentials: bytes | None) -> Client:
+        """Name the client of a connection.
+
+        Args:
+            connection: what is known of it.
+            credentials: the value of Proxy-Authorization, where the request had one.
+
+        Raises:
+            Refused: the facts do not make a client.
+        """
+
+
+class IResolver(Interface):
+    """Looks names up."""
+
+    def resolve(host: str) -> Resolution | Deferred[Resolution]:
+        """Find the addresses of a canonical name, or of a literal (which is its own answer).
+
+        The same object is returned as long as the answer is kept, so that what was judged can be known by identity.
+
+        Raises:
+            NameNotFound: there is no such name, or it has no address.
+            ResolverFailed: the resolver failed or is overloaded.
+            ResolverTimeout: no answer in time.
+        """
+
+
+class IUpstreamSelector(Interface):
+    """Picks the road."""
+
+    def select(request: Request) -> Plan | Deferred[Plan]:
+        """Choose a plan.
+
+        Raises:
+            Refused: the chosen road cannot be used.
+        """
+
+
+class ITunnelingAgent(Interface):
+    """Builds the endpoint of a route."""
+
+    def endpoint_for(target: Authority, route: Route, trace: Trace) -> IStreamClientEndpoint:
+        """Build the endpoint that reaches `target` by `route`.
+
+        Its `connect` fails with DialFailed. It dials nothing but what `route` holds.
+
+        Args:
+            target: where the client wanted to go; only its port is used on a direct route.
+            route: judged addresses and hops.
+            trace: collects what happens.
+        """
+
+
+class IGuard(Interface):
+    """Refuses destinations that no policy can allow by mistake. Not a policy, and on by default."""
+
+    def check_name(authority: Authority, verdict: Verdict) -> None:
+        """Judge a name before it is looked up.
+
+        Args:
+            authority: where to; it may also be a literal.
+            verdict: the ALLOW of the first round.
+
+        Raises:
+            Refused: name_refused.
+        """
+
+    def check_addresses(authority: Authority, addresses: tuple[Address, ...], verdict: Verdict) -> None:
+        """Judge every address of a name.
+
+        Raises:
+            Refused: address_refused.
+        """
+
+
+class IAuditSink(Interface):
+    """Takes the record."""
+
+    is_accepting: bool = Attribute("False while records cannot be kept and new requests must be refused for it.")
+
+    def record(record: AuditRecord) -> None:
+        """Take one record. Does not block and does not raise."""
+
+    def flush() -> Deferred[None]:
+        """Write what is held. Fires when it is written or known to be lost."""
+
+
+class ISecretStore(Interface):
+    """Keeps secrets."""
+
+    def fetch(name: str) -> Secret:
+        """Give the secret called `name`.
+
+        Raises:
+            KeyError: there is none.
+        """
+
+
+class IGate(Interface):
+    """The one choke point."""
+
+    def admit(request: Request) -> Admission | Deferred[Admission]:
+        """Judge a request.
+
+        Raises:
+            Refused: it may not pass, and why.
+        """
