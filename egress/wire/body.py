@@ -1,0 +1,325 @@
+"""Bodies: bytes in, content out, and chunks back onto the wire (RFC 9112 sections 6 and 7).
+
+The four readers have one shape, `BodyReader`. Each gives the same content for every split of its input, and keeps in
+`rest` what follows the message. Chunks are not passed on as they came: what was read is framed anew, so that nobody
+behind us can read the framing differently, and chunk extensions end here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable
+from enum import Enum
+from typing import Protocol
+
+from attrs import define, field
+
+from egress.errors import ProtocolError
+from egress.wire.framing import Framing, Kind
+from egress.wire.head import Field
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+# Without the whitespace that RFC 9112 section 7.1.1 calls bad: it is where readers of chunks have disagreed.
+_SIZE_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,16})"
+    rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
+)
+_FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
+
+_LAST_CHUNK = b"0\r\n\r\n"
+
+# RFC 9110 section 6.5.1: a recipient may merge trailers into the head, after every check of the head is over. So
+# nothing passes that frames, routes, authenticates, controls, or says how content is to be treated.
+_FORBIDDEN = frozenset(
+    (
+        b"accept age allow alt-svc authentication-info authorization cache-control clear-site-data connection "
+        b"content-disposition content-encoding content-language content-length content-location content-range "
+        b"content-security-policy content-type cookie cookie2 date expect expires forwarded from host "
+        b"http2-settings keep-alive location max-forwards origin pragma prefer range referer retry-after "
+        b"set-cookie set-cookie2 strict-transport-security te trailer transfer-encoding upgrade user-agent vary "
+        b"via warning www-authenticate"
+    ).split()
+)
+_FORBIDDEN_BEGINNINGS = (b"proxy-", b"if-", b"accept-", b"access-control-", b"sec-", b"x-forwarded-")
+
+
+class BodyReader(Protocol):
+    """What every reader of bodies offers.
+
+    Attributes:
+        is_complete: the whole message has been read.
+        rest: the octets that follow the message; b"" before it is complete.
+        trailers: the fields after the content, in wire order; only chunked bodies have any.
+    """
+
+    is_complete: bool
+    rest: bytes
+    trailers: tuple[Field, ...]
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes.
+
+        Args:
+            data: any number of octets, in wire order.
+
+        Returns:
+            The content among them, b"" where there is none.
+
+        Raises:
+            ProtocolError: the framing is broken. The reader is of no use afterwards.
+        """
+
+    def end_of_input(self) -> None:
+        """Take note that no more bytes will come.
+
+        Raises:
+            ProtocolError: the message is not complete.
+        """
+
+
+@define(eq=False)
+class LengthBody:
+    """Reads a body of known length (RFC 9112 section 6.2).
+
+    Attributes:
+        code: of the error that tells of a body cut short.
+    """
+
+    _missing: int
+    code: str = "bad_framing"
+    rest: bytes = field(init=False, default=b"")
+    trailers: tuple[Field, ...] = field(init=False, default=())
+    is_complete: bool = field(init=False)
+
+    @is_complete.default
+    def _is_empty(self) -> bool:
+        return self._missing == 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes, as `BodyReader` has it. A piece that is content as a whole comes back as the same object."""
+        missing = self._missing
+        size = len(data)
+        if size < missing:
+            self._missing = missing - size
+            return data
+        self._missing = 0
+        self.is_complete = True
+        if size == missing:
+            return data
+        self.rest += data[missing:]
+        return data[:missing]
+
+    def end_of_input(self) -> None:
+        """Raise ProtocolError unless the message is complete (RFC 9112 section 8)."""
+        if not self.is_complete:
+            raise ProtocolError(self.code, "the body ended before its Content-Length")
+
+
+@define(eq=False)
+class NoBody:
+    """Stands where a message has no body: everything is rest."""
+
+    rest: bytes = field(init=False, default=b"")
+    trailers: tuple[Field, ...] = field(init=False, default=())
+    is_complete: bool = field(init=False, default=True)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes, as `BodyReader` has it."""
+        self.rest += data
+        return b""
+
+    def end_of_input(self) -> None:
+        """Nothing was missing."""
+
+
+@define(eq=False)
+class CloseBody:
+    """Reads a body that lasts until the connection ends (RFC 9112 section 6.3, rule 8)."""
+
+    rest: bytes = field(init=False, default=b"")
+    trailers: tuple[Field, ...] = field(init=False, default=())
+    is_complete: bool = field(init=False, default=False)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes, as `BodyReader` has it."""
+        return data
+
+    def end_of_input(self) -> None:
+        """Complete the message: its end is this one."""
+        self.is_complete = True
+
+
+class _Step(Enum):
+    """What a chunked body has next (RFC 9112 section 7.1).
+
+    SIZE --size > 0--> DATA --all of it--> DATA_END --CRLF--> SIZE
+    SIZE --size = 0--> TRAILER --field--> TRAILER --empty line--> DONE
+    """
+
+    SIZE = "size"
+    DATA = "data"
+    DATA_END = "data end"
+    TRAILER = "trailer"
+    DONE = "done"
+
+    __hash__ = object.__hash__
+
+
+@define(eq=False)
+class ChunkedBody:
+    """Reads a chunked body, strictly (RFC 9112 section 7.1).
+
+    A size is 1 to 16 hexadecimal digits; extensions must follow the grammar, without whitespace outside of quotes, and
+    are dropped; every line ends with CRLF and nothing else.
+
+    Attributes:
+        code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
+        line_limit_bytes: the longest line of a size and its extensions, with its CRLF.
+        trailer_limit_bytes: the longest trailer section, with the empty line that ends it.
+    """
+
+    code: str
+    line_limit_bytes: int = 256
+    trailer_limit_bytes: int = 8192
+    rest: bytes = field(init=False, default=b"")
+    trailers: tuple[Field, ...] = field(init=False, default=())
+    is_complete: bool = field(init=False, default=False)
+    _step: _Step = field(init=False, default=_Step.SIZE)
+    # An unfinished line; never longer than a limit.
+    _held: bytes = field(init=False, default=b"")
+    # Octets missing in this chunk, or still allowed in the trailer section.
+    _left: int = field(init=False, default=0)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes, as `BodyReader` has it."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        content: list[bytes] = []
+        at = 0
+        end = len(data)
+        while at < end:
+            step = self._step
+            if step is _Step.DATA:
+                # A slice of the whole is the object itself: a piece inside one large chunk is not copied.
+                piece = data[at : at + self._left]
+                content.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if not self._left:
+                    self._step = _Step.DATA_END
+            elif step is _Step.DATA_END:
+                if data[at : at + 2] == b"\r\n":
+                    at += 2
+                    self._step = _Step.SIZE
+                elif data[at:] == b"\r":
+                    self._held = b"\r"
+                    break
+                else:
+                    raise ProtocolError(self.code, "a chunk is not followed by CRLF")
+            elif step is _Step.DONE:
+                self.rest += data[at:]
+                break
+            else:
+                after = self._line_end(data, at, self.line_limit_bytes if step is _Step.SIZE else self._left)
+                if not after:
+                    self._held = data[at:]
+                    break
+                line = data[at : after - 2]
+                if step is _Step.SIZE:
+                    self._read_size(line)
+                else:
+                    self._left -= after - at
+                    self._read_trailer(line)
+                at = after
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def end_of_input(self) -> None:
+        """Raise ProtocolError unless the message is complete (RFC 9112 section 8)."""
+        if not self.is_complete:
+            raise ProtocolError(self.code, "the body ended before its last chunk and trailer section")
+
+    def _line_end(self, data: bytes, at: int, limit: int) -> int:
+        """Give the offset after the line that begins at `at`, or 0 where its end is not here yet."""
+        found = data.find(b"\n", at, at + limit)
+        if found < 0:
+            if len(data) - at >= limit:
+                raise ProtocolError(self.code, "a chunk size line or the trailer section is too long")
+            return 0
+        if found == at or data[found - 1] != 0x0D:
+            raise ProtocolError(self.code, "a line in the chunked framing does not end with CRLF")
+        return found + 1
+
+    def _read_size(self, line: bytes) -> None:
+        match = _SIZE_LINE.fullmatch(line)
+        if match is None:
+            raise ProtocolError(self.code, "a chunk size line is malformed")
+        size = int(match[1], 16)
+        if size:
+            self._left = size
+            self._step = _Step.DATA
+        else:
+            self._left = self.trailer_limit_bytes
+            self._step = _Step.TRAILER
+
+    def _read_trailer(self, line: bytes) -> None:
+        if not line:
+            self._step = _Step.DONE
+            self.is_complete = True
+            return
+        match = _FIELD_LINE.fullmatch(line)
+        if match is None:
+            raise ProtocolError(self.code, "a trailer field is malformed")
+        name, value = match.groups()
+        self.trailers += ((name.lower(), name, value.strip(b" \t")),)
+
+
+def body_reader(framing: Framing, code: str) -> BodyReader:
+    """Make the reader for a body.
+
+    Args:
+        framing: what the head said.
+        code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
+    """
+    kind = framing.kind
+    if kind is Kind.NONE:
+        return NoBody()
+    if kind is Kind.LENGTH:
+        return LengthBody(framing.length, code)
+    if kind is Kind.CHUNKED:
+        return ChunkedBody(code)
+    return CloseBody()
+
+
+def chunk(payload: bytes) -> bytes:
+    """Frame content as one chunk. Nothing gives b"", for an empty chunk would end the body."""
+    if not payload:
+        return b""
+    return b"".join((b"%x\r\n" % len(payload), payload, b"\r\n"))
+
+
+def last_chunk(trailers: Iterable[Field] = ()) -> bytes:
+    """End a chunked body.
+
+    Args:
+        trailers: fields as a reader gave them, those that are `passable`.
+    """
+    lines = [b"%b: %b\r\n" % (name, value) for _, name, value in trailers]
+    return b"0\r\n%b\r\n" % b"".join(lines) if lines else _LAST_CHUNK
+
+
+def passable(trailers: Iterable[Field], nominated: Container[bytes] = ()) -> tuple[Field, ...]:
+    """Keep the trailers that may be passed on (RFC 9110 section 6.5.1).
+
+    Args:
+        trailers: fields as a reader gave them.
+        nominated: names in lower case that the message's Connection field lists; they go no further than to us
+            (RFC 9110 section 7.6.1).
+    """
+    return tuple(
+        trailer
+        for trailer in trailers
+        if trailer[0] not in _FORBIDDEN
+        and not trailer[0].startswith(_FORBIDDEN_BEGINNINGS)
+        and trailer[0] not in nominated
+    )

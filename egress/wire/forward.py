@@ -1,0 +1,185 @@
+"""Heads as they are sent on (RFC 9110 section 7.6, RFC 9112 sections 3.2 and 7).
+
+Nothing that concerns one connection only is passed on, and what says where a message ends is written anew from how it
+was read, so that the next reader cannot read it differently.
+"""
+
+from __future__ import annotations
+
+from egress.errors import ProtocolError
+from egress.wire.framing import Framing, Kind
+from egress.wire.head import RequestHead, ResponseHead
+from egress.wire.target import Target
+
+# Proxy-* goes as a whole, by its prefix: an origin must not get the credentials meant for a proxy, nor ask for them.
+_HOP_BY_HOP = frozenset(
+    [
+        b"connection",
+        b"keep-alive",
+        b"te",
+        b"upgrade",
+        b"http2-settings",
+        b"transfer-encoding",
+        b"content-length",
+    ]
+)
+_NOT_IN_REQUEST = _HOP_BY_HOP | {b"host"}
+# Connection options that name nothing which would otherwise be passed on: the common case needs no second look.
+_HARMLESS_OPTIONS = _HOP_BY_HOP - {b"transfer-encoding", b"content-length"} | {b"close", b"proxy-connection"}
+_FRAMING_OPTIONS = frozenset([b"host", b"transfer-encoding", b"content-length"])
+_PROXY_OPTIONS = frozenset([b"via", b"max-forwards"])
+_NOTHING: frozenset[bytes] = frozenset()
+
+_VIA_11 = b"Via: 1.1 egress\r\n"
+_VIA_10 = b"Via: 1.0 egress\r\n"
+_COUNTED_METHODS = frozenset(["OPTIONS", "TRACE"])
+_DIGITS = 18
+
+
+def request_onward(head: RequestHead, target: Target, framing: Framing, *, upgrade: bytes | None = None) -> bytes:
+    """Write the head that goes to an origin on a direct connection.
+
+    Args:
+        head: as the client sent it.
+        target: its target, read; not the asterisk form, which goes nowhere.
+        framing: of its body.
+        upgrade: the protocol to ask the origin for, such as b"websocket", where an Upgrade is to be passed on.
+
+    Returns:
+        The head with its blank line.
+
+    Raises:
+        ProtocolError: bad_framing: Connection names Host or a framing field. bad_head: Connection names Via or
+            Max-Forwards, or a TRACE or OPTIONS request has a Max-Forwards that is not one number above zero (one with
+            zero is to be answered by the proxy: see `forwards_left`).
+        ValueError: the target is in asterisk form.
+    """
+    authority = target.authority
+    if authority is None:
+        raise ValueError("a request for the proxy itself is not sent on")
+    host = authority.text[:-3] if authority.port == 80 else authority.text
+    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode("ascii"), target.onward, host.encode("ascii"))]
+    options = head.options
+    named = _NOTHING if options <= _HARMLESS_OPTIONS else _named_by_request(options)
+    left = forwards_left(head) if head.method in _COUNTED_METHODS else None
+    if left == 0:
+        raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")
+    has_trailers = False
+    for lower, name, value in head.fields:
+        if lower in _NOT_IN_REQUEST:
+            if lower == b"te" and head.is_http11:
+                has_trailers = has_trailers or _has_trailers(value)
+        elif lower[:6] == b"proxy-" or lower in named:
+            continue
+        elif lower == b"expect":
+            # RFC 9110 section 10.1.1: from HTTP/1.0 it is ignored, for such a client does not know a 100.
+            if head.is_http11 and value.lower() == b"100-continue":
+                out.append(b"Expect: 100-continue\r\n")
+        elif left is not None and lower == b"max-forwards":
+            out.append(b"%b: %d\r\n" % (name, left - 1))
+        else:
+            out.append(b"%b: %b\r\n" % (name, value))
+    if framing.kind is Kind.LENGTH:
+        out.append(b"Content-Length: %d\r\n" % framing.length)
+    elif framing.kind is Kind.CHUNKED:
+        out.append(b"Transfer-Encoding: chunked\r\n")
+    if upgrade is not None:
+        out.append(b"Connection: %bUpgrade\r\nUpgrade: %b\r\n" % (b"TE, " if has_trailers else b"", upgrade))
+    elif has_trailers:
+        out.append(b"Connection: TE\r\n")
+    if has_trailers:
+        out.append(b"TE: trailers\r\n")
+    out.append(_VIA_11 if head.is_http11 else _VIA_10)
+    out.append(b"\r\n")
+    return b"".join(out)
+
+
+def forwards_left(head: RequestHead) -> int | None:
+    """Read Max-Forwards (RFC 9110 section 7.6.2), which counts for TRACE and OPTIONS only.
+
+    Returns:
+        How many more proxies the request may pass; with 0 the proxy answers it itself. None where nothing is said.
+
+    Raises:
+        ProtocolError: bad_head: it is no number, or there are two.
+    """
+    if head.method not in _COUNTED_METHODS:
+        return None
+    values = head.values(b"max-forwards")
+    if not values:
+        return None
+    if len(values) > 1 or not _is_count(values[0]):
+        raise ProtocolError("bad_head", "Max-Forwards is not one plain number")
+    return int(values[0])
+
+
+def response_onward(
+    head: ResponseHead, framing: Framing, *, is_http11: bool, keep_alive: bool, upgrade: bytes | None = None
+) -> bytes:
+    """Write the head that goes to the client.
+
+    Args:
+        head: as the origin sent it.
+        framing: of its body. What a client of HTTP/1.0 gets of a chunked body is its content alone.
+        is_http11: the client speaks HTTP/1.1, else HTTP/1.0.
+        keep_alive: the client's connection is to stay open. Where only the connection's end can tell the body's, the
+            client is told that it closes, whatever this says.
+        upgrade: the protocol that a 101 changes to.
+
+    Returns:
+        The head with its blank line.
+    """
+    status = head.status
+    kind = framing.kind
+    out = [b"HTTP/1.1 %d %b\r\n" % (status, head.reason)]
+    options = head.options
+    # RFC 9110 section 7.6.1: what Connection names goes. Framing and Via are written below, whatever it names.
+    named = _NOTHING if options <= _HARMLESS_OPTIONS else options
+    for lower, name, value in head.fields:
+        if lower in _HOP_BY_HOP or lower[:6] == b"proxy-" or lower in named:
+            continue
+        out.append(b"%b: %b\r\n" % (name, value))
+    if kind is Kind.LENGTH:
+        out.append(b"Content-Length: %d\r\n" % framing.length)
+    elif kind is Kind.CHUNKED:
+        if is_http11:
+            out.append(b"Transfer-Encoding: chunked\r\n")
+    elif kind is Kind.NONE and status >= 200 and status != 204:
+        # RFC 9110 section 8.6: in answers to HEAD and in 304 it is the length that a GET would have had.
+        lengths = head.values(b"content-length")
+        if len(lengths) == 1 and _is_count(lengths[0]):
+            out.append(b"Content-Length: %b\r\n" % lengths[0])
+    out.append(_VIA_11 if head.is_http11 else _VIA_10)
+    if upgrade is not None:
+        out.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade)
+    elif status >= 200:
+        if not keep_alive or kind is Kind.CLOSE or (kind is Kind.CHUNKED and not is_http11):
+            out.append(b"Connection: close\r\n")
+        elif not is_http11:
+            out.append(b"Connection: keep-alive\r\n")
+    out.append(b"\r\n")
+    return b"".join(out)
+
+
+def _named_by_request(options: frozenset[bytes]) -> frozenset[bytes]:
+    """Say which fields a client's Connection removes, or refuse it.
+
+    RFC 9110 section 7.6.1 has every named field removed, even one meant for all recipients, which a sender must not
+    name. So Authorization, Cookie, Content-Type, Cache-Control or Expect go when they are named: the client could as
+    well have left them out, no policy reads them, and keeping them would break the rule. Not so the fields that this
+    proxy itself acts on: to remove Host or the framing would contradict what was judged and read (they are written anew
+    in any case), to remove Via or Max-Forwards would defeat the guards against loops (sections 7.6.2 and 7.6.3).
+    """
+    if not options.isdisjoint(_FRAMING_OPTIONS):
+        raise ProtocolError("bad_framing", "Connection names Host, Content-Length or Transfer-Encoding")
+    if not options.isdisjoint(_PROXY_OPTIONS):
+        raise ProtocolError("bad_head", "Connection names Via or Max-Forwards")
+    return options
+
+
+def _has_trailers(value: bytes) -> bool:
+    return any(member.strip(b" \t").lower() == b"trailers" for member in value.split(b","))
+
+
+def _is_count(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _DIGITS

@@ -1,0 +1,125 @@
+"""Where a message ends, decided from its head alone (RFC 9112 section 6, RFC 9110 section 8.6).
+
+Two readers that disagree about the end of a message are how requests are smuggled past a policy. Whatever could be read
+in two ways is therefore refused here, in requests and in responses, and never repaired.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from egress.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from egress.wire.head import RequestHead, ResponseHead
+
+# 10**18 - 1 octets fit into the signed 64 bits that other implementations count with.
+_LENGTH_DIGITS = 18
+
+
+class Kind(Enum):
+    """How the end of a body is known."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
+
+    # Members are singletons; the identity hash is what the hot path wants.
+    __hash__ = object.__hash__
+
+
+@frozen
+class Framing:
+    """The framing of one message.
+
+    Attributes:
+        kind: how the end of the body is known.
+        length: octets of content where `kind` is LENGTH, else 0.
+    """
+
+    kind: Kind
+    length: int = 0
+
+
+NO_BODY = Framing(Kind.NONE)
+CHUNKED = Framing(Kind.CHUNKED)
+UNTIL_CLOSE = Framing(Kind.CLOSE)
+
+
+def request_framing(head: RequestHead) -> Framing:
+    """Decide how the body of a request is framed.
+
+    Args:
+        head: a request head that was read strictly.
+
+    Returns:
+        NONE, LENGTH or CHUNKED. `Content-Length: 0` gives LENGTH with length 0, so that it can be passed on.
+
+    Raises:
+        ProtocolError: bad_framing. Both Content-Length and Transfer-Encoding, either of them twice, a length that is
+            not 1 to 18 digits, a coding other than exactly `chunked`, Transfer-Encoding in HTTP/1.0, content in a
+            TRACE request (RFC 9110 section 9.3.8), or any framing field in a CONNECT request, even a length of 0: its
+            tunnel begins at the end of the head (RFC 9110 section 9.3.6), and a reader that takes the field at its
+            word would not agree where that is.
+    """
+    lengths = head.values(b"content-length")
+    codings = head.values(b"transfer-encoding")
+    if not lengths and not codings:
+        return NO_BODY
+    if head.method == "CONNECT":
+        raise ProtocolError("bad_framing", "a CONNECT request has no Content-Length and no Transfer-Encoding")
+    framing = _framing("bad_framing", lengths, codings, head.is_http11)
+    if head.method == "TRACE" and (framing.kind is Kind.CHUNKED or framing.length):
+        raise ProtocolError("bad_framing", "a TRACE request has no content")
+    return framing
+
+
+def response_framing(head: ResponseHead, method: str) -> Framing:
+    """Decide how the body of a response is framed (RFC 9112 section 6.3).
+
+    A response to HEAD, and any 1xx, 204 or 304, has no body whatever its fields say; octets that follow such a head are
+    not part of it. Successful answers to CONNECT have no framing, so this is not to be asked about them.
+
+    Args:
+        head: a response head that was read strictly.
+        method: of the request that it answers.
+
+    Returns:
+        Any kind of framing; CLOSE where the head says nothing.
+
+    Raises:
+        ProtocolError: origin_malformed. The same ambiguities that make a request's framing bad.
+    """
+    status = head.status
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        return NO_BODY
+    lengths = head.values(b"content-length")
+    codings = head.values(b"transfer-encoding")
+    if not lengths and not codings:
+        return UNTIL_CLOSE
+    return _framing("origin_malformed", lengths, codings, head.is_http11)
+
+
+def _framing(code: str, lengths: list[bytes], codings: list[bytes], is_http11: bool) -> Framing:
+    """Read the framing fields, at least one of which is there."""
+    if codings:
+        if lengths:
+            raise ProtocolError(code, "both Content-Length and Transfer-Encoding are given")
+        if not is_http11:
+            raise ProtocolError(code, "Transfer-Encoding is not part of HTTP/1.0")
+        if len(codings) > 1:
+            raise ProtocolError(code, "there is more than one Transfer-Encoding field")
+        if codings[0].lower() != b"chunked":
+            raise ProtocolError(code, "the only transfer coding understood is chunked, once")
+        return CHUNKED
+    if len(lengths) > 1:
+        raise ProtocolError(code, "there is more than one Content-Length field")
+    digits = lengths[0]
+    # bytes.isdigit knows only the ten of ASCII; int alone would also take signs, underscores and spaces.
+    if not digits.isdigit() or len(digits) > _LENGTH_DIGITS:
+        raise ProtocolError(code, "Content-Length is not a plain number of octets")
+    return Framing(Kind.LENGTH, int(digits))

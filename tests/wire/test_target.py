@@ -1,0 +1,237 @@
+"""Tests of egress.wire.target."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.errors import ProtocolError
+from egress.wire import target as target_module
+from egress.wire.target import parse_target
+
+# Path as sent, path as judged and sent on, and whether it is ambiguous.
+PATHS: list[tuple[bytes, str, bool]] = [
+    (b"", "/", False),
+    (b"/", "/", False),
+    (b"/a/b", "/a/b", False),
+    (b"/a/b/", "/a/b/", False),
+    (b"//a//b", "//a//b", False),
+    (b"/%61%2Db%5f%7E", "/a-b_~", False),
+    (b"/%c3%a9", "/%C3%A9", False),
+    (b"/%3a%3B%20", "/%3A%3B%20", False),
+    (b"/%2561", "/%2561", False),
+    (b"/a%2fb", "/a%2Fb", True),
+    (b"/a%5cb", "/a%5Cb", True),
+    (b"/a\\b", "/a\\b", True),
+    (b"/a%252fb", "/a%252fb", False),
+    (b"/.", "/", False),
+    (b"/./", "/", False),
+    (b"/a/.", "/a/", False),
+    (b"/a/./b", "/a/b", False),
+    (b"/a/..", "/", False),
+    (b"/a/../", "/", False),
+    (b"/a/../b", "/b", False),
+    (b"/a/b/../../c", "/c", False),
+    (b"/a/%2e%2E/b", "/b", False),
+    (b"/a/.%2e/b", "/b", False),
+    (b"/a/%2e/b", "/a/b", False),
+    (b"/a//../b", "/a/b", False),
+    (b"/a%2fb/../c", "/c", False),
+    (b"/a/..%2fb", "/a/..%2Fb", True),
+    (b"/a/..\\b", "/a/..\\b", True),
+    (b"/a/..;/b", "/a/..;/b", False),
+    (b"/.well-known/x", "/.well-known/x", False),
+    (b"/...", "/...", False),
+    (b"/a..", "/a..", False),
+    (b"/..a", "/..a", False),
+    (b'/a|b"c<d>e{f}g^h`i', '/a|b"c<d>e{f}g^h`i', False),
+    (b"/a:b@c!$&'()*+,;=", "/a:b@c!$&'()*+,;=", False),
+    (b"/http://b/", "/http://b/", False),
+]
+
+REFUSED: list[tuple[str, str, str, bytes]] = [
+    ("RFC 9112 3.2.1: the origin form is for origins", "not_for_a_proxy", "GET", b"/"),
+    ("RFC 9112 3.2.1: with a query", "not_for_a_proxy", "POST", b"/a?b"),
+    ("RFC 9112 3.2.1: with two slashes", "not_for_a_proxy", "GET", b"//a/"),
+    ("RFC 9112 3.2.1: for OPTIONS too", "not_for_a_proxy", "OPTIONS", b"/"),
+    ("RFC 9112 3.2.2: https is not for the clear", "https_target", "GET", b"https://a/"),
+    ("RFC 9112 3.2.2: in any case", "https_target", "GET", b"hTTps://a"),
+    ("RFC 6455 3: nor wss", "https_target", "GET", b"wss://a/"),
+    ("RFC 9110 4.2: another scheme", "scheme_not_supported", "GET", b"ftp://a/"),
+    ("RFC 9110 4.2: one without authority", "scheme_not_supported", "GET", b"urn:a:b"),
+    ("RFC 9110 4.2: a file", "scheme_not_supported", "GET", b"file:///etc/passwd"),
+    ("RFC 9110 4.2: one that only begins like ours", "scheme_not_supported", "GET", b"httpx://a/"),
+    ("RFC 9112 3.2.3: the authority form is for CONNECT", "bad_target", "GET", b"a:80"),
+    ("RFC 9112 3.2.3: also without port", "bad_target", "GET", b"a"),
+    ("RFC 9112 3.2.4: the asterisk is for OPTIONS", "bad_target", "GET", b"*"),
+    ("RFC 9112 3.2.4: and stands alone", "bad_target", "OPTIONS", b"*?a"),
+    ("RFC 9110 4.2.1: the host is not empty", "bad_target", "GET", b"http:///a"),
+    ("RFC 9110 4.2.1: an authority follows", "bad_target", "GET", b"http:a"),
+    ("RFC 9110 4.2.1: after two slashes", "bad_target", "GET", b"http:/a"),
+    ("RFC 9110 4.2.1: a port alone", "bad_target", "GET", b"http://:80/"),
+    ("RFC 9110 4.2.1: nothing at all", "bad_target", "GET", b"http:"),
+    ("RFC 9110 4.2.4: no userinfo", "bad_target", "GET", b"http://u@a/"),
+    ("RFC 9110 4.2.4: no userinfo with a password", "bad_target", "GET", b"http://u:p@a/"),
+    ("RFC 9110 4.2.4: nor an empty one", "bad_target", "GET", b"http://@a/"),
+    ("RFC 3986 3.2: a backslash ends no authority", "bad_target", "GET", b"http://a\\@b/"),
+    ("RFC 3986 3.2.2: no escapes in the host", "bad_target", "GET", b"http://%61/"),
+    ("RFC 3986 3.2.3: the port is a number", "bad_target", "GET", b"http://a:x/"),
+    ("RFC 3986 3.2.3: the port is there after its colon", "bad_target", "GET", b"http://a:/"),
+    ("RFC 3986 3.5: no fragment", "bad_target", "GET", b"http://a/#b"),
+    ("RFC 3986 3.5: no fragment in place of a path", "bad_target", "GET", b"http://a#b"),
+    ("RFC 3986 3.5: no fragment after a query", "bad_target", "GET", b"http://a/?b#c"),
+    ("RFC 3986 2: no octets outside ASCII in a path", "bad_target", "GET", b"http://a/\xe9"),
+    ("RFC 3986 2: nor in a query", "bad_target", "GET", b"http://a/?\xe9"),
+    ("RFC 3986 2: nor in a host", "bad_target", "GET", b"http://\xe9/"),
+    ("RFC 3986 2: no control byte in a path", "bad_target", "GET", b"http://a/\x01"),
+    ("RFC 3986 2: nor in a query", "bad_target", "GET", b"http://a/?\r\nX: y"),
+    ("RFC 3986 2: no space", "bad_target", "GET", b"http://a/ b"),
+    ("RFC 3986 2.1: two hexadecimal digits", "bad_target", "GET", b"http://a/%"),
+    ("RFC 3986 2.1: not one", "bad_target", "GET", b"http://a/%6"),
+    ("RFC 3986 2.1: hexadecimal", "bad_target", "GET", b"http://a/%6g"),
+    ("RFC 3986 2.1: no Unicode of another kind", "bad_target", "GET", b"http://a/%u0061"),
+    ("RFC 3986 7.3: no encoded NUL", "bad_target", "GET", b"http://a/%00"),
+    ("RFC 3986 7.3: no encoded line end", "bad_target", "GET", b"http://a/%0d%0a"),
+    ("RFC 3986 7.3: nor any other below the space", "bad_target", "GET", b"http://a/%1F"),
+    ("RFC 3986 7.3: no encoded DEL", "bad_target", "GET", b"http://a/%7F"),
+    ("RFC 3986 5.2.4: not above the root", "bad_target", "GET", b"http://a/.."),
+    ("RFC 3986 5.2.4: not above the root further on", "bad_target", "GET", b"http://a/b/../../c"),
+    ("RFC 3986 5.2.4: not above the root in disguise", "bad_target", "GET", b"http://a/%2e%2E/c"),
+    ("an empty target", "bad_target", "GET", b""),
+    ("RFC 9112 3.2.3: CONNECT has a port", "bad_target", "CONNECT", b"a"),
+    ("RFC 9112 3.2.3: CONNECT has no scheme", "bad_target", "CONNECT", b"http://a:80"),
+    ("RFC 9112 3.2.3: CONNECT has no path", "bad_target", "CONNECT", b"a:80/"),
+    ("RFC 9112 3.2.3: CONNECT has no query", "bad_target", "CONNECT", b"a:80?b"),
+    ("RFC 9112 3.2.3: CONNECT has no userinfo", "bad_target", "CONNECT", b"u@a:80"),
+    ("RFC 9112 3.2.3: CONNECT has no origin form", "bad_target", "CONNECT", b"/"),
+    ("RFC 9112 3.2.3: CONNECT has no asterisk", "bad_target", "CONNECT", b"*"),
+    ("RFC 9110 9.3.6: CONNECT has no port 0", "bad_target", "CONNECT", b"a:0"),
+    ("methods are case-sensitive", "bad_target", "connect", b"a:80"),
+]
+
+
+class TargetTests(SynchronousTestCase):
+    """Request targets."""
+
+    def test_absolute(self) -> None:
+        """The absolute form gives scheme, authority and path, with port 80 where none is named."""
+        for raw, scheme, text in (
+            (b"http://A.example./x", "http", "a.example:80"),
+            (b"HTTP://a:8080/x", "http", "a:8080"),
+            (b"http://[::1]/x", "http", "[::1]:80"),
+            (b"Ws://127.1/x", "ws", "127.0.0.1:80"),
+        ):
+            found = parse_target("GET", raw)
+            assert found.authority is not None
+            self.assertEqual((found.form, found.scheme, found.authority.text), ("absolute", scheme, text))
+            self.assertEqual((found.path, found.onward), ("/x", b"/x"))
+
+    def test_paths(self) -> None:
+        """Each path has one form, which is judged and sent, with and without a query, and from memory too."""
+        for raw, path, is_ambiguous in PATHS:
+            for _ in range(2):
+                for query in (b"", b"?", b"?a=%2f&b=%zz/../\\|?"):
+                    found = parse_target("GET", b"http://a" + raw + query)
+                    self.assertEqual(
+                        (found.path, found.onward, found.is_path_ambiguous),
+                        (path, path.encode() + query, is_ambiguous),
+                        raw,
+                    )
+
+    def test_authority_form(self) -> None:
+        """CONNECT names a host and a port, and nothing else."""
+        found = parse_target("CONNECT", b"EXAMPLE.com:443")
+        assert found.authority is not None
+        self.assertEqual((found.form, found.scheme, found.authority.text), ("authority", "", "example.com:443"))
+        self.assertEqual((found.path, found.onward), (None, b"example.com:443"))
+
+    def test_asterisk_form(self) -> None:
+        """OPTIONS * is about the proxy itself."""
+        found = parse_target("OPTIONS", b"*")
+        self.assertEqual((found.form, found.authority, found.path, found.onward), ("asterisk", None, None, b"*"))
+
+    def test_options_of_a_server(self) -> None:
+        """OPTIONS without path and query goes on as an asterisk (RFC 9112 section 3.2.4); no other method does."""
+        for method, raw, onward in (
+            ("OPTIONS", b"http://a", b"*"),
+            ("OPTIONS", b"HTTP://a:8080", b"*"),
+            ("OPTIONS", b"http://a/", b"/"),
+            ("OPTIONS", b"http://a/.", b"/"),
+            ("OPTIONS", b"http://a?", b"/?"),
+            ("OPTIONS", b"http://a?b", b"/?b"),
+            ("OPTIONS", b"http://a/b", b"/b"),
+            ("GET", b"http://a", b"/"),
+        ):
+            for _ in range(2):
+                found = parse_target(method, raw)
+                self.assertEqual((found.onward, found.path), (onward, "/b" if onward == b"/b" else "/"), raw)
+
+    def test_refused(self) -> None:
+        """Every refusal of the table has its code, every time."""
+        for sentence, code, method, raw in REFUSED:
+            for _ in range(2):
+                fault = self.assertRaises(ProtocolError, parse_target, method, raw)
+                self.assertEqual(fault.code, code, sentence)
+                self.assertTrue(fault.reason.isascii())
+
+    def test_queries_are_not_remembered(self) -> None:
+        """What may be a secret is not kept, and the memory is bounded."""
+        parse_target("GET", b"http://a/b?token=sesame")
+        self.assertFalse([key for key in target_module._remembered if b"sesame" in key])
+        self.assertFalse([kept for kept in target_module._remembered.values() if b"sesame" in kept.onward])
+        for number in range(5000):
+            parse_target("GET", b"http://a/%d" % number)
+        self.assertLessEqual(len(target_module._remembered), 4096)
+        parse_target("GET", b"http://a/" + b"long" * 100)
+        self.assertNotIn(b"http://a/" + b"long" * 100, target_module._remembered)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from(["/", ".", "..", "a", "B", "%2e", "%2F", "%41", "%c3", "\\", ";", "%", "?", "#", "~"])
+        ),
+    )
+    def test_canonical_is_stable(self, words: list[str]) -> None:
+        """Any path is a bad target, or has a form that is its own form and in which nothing leads upwards."""
+        raw = "/" + "".join(words)
+        try:
+            found = parse_target("GET", b"http://a" + raw.encode())
+        except ProtocolError as fault:
+            self.assertEqual(fault.code, "bad_target")
+            return
+        self.assertEqual(parse_target("GET", b"http://a" + found.onward), found)
+        assert found.path is not None
+        self.assertTrue(found.path.startswith("/"))
+        self.assertFalse({".", ".."} & set(found.path.split("/")))
+        self.assertEqual(found.onward.partition(b"?")[0].decode(), found.path)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.sampled_from([".", "..", "a", "b"]), min_size=1, max_size=8))
+    def test_dots_like_another_reader(self, segments: list[str]) -> None:
+        """Dot segments are removed as another implementation of RFC 3986 does."""
+        path = "/" + "/".join(segments)
+        try:
+            found = parse_target("GET", b"http://a" + path.encode())
+        except ProtocolError:
+            # The other reader stops at the root where we refuse.
+            depth = [1 if segment in "ab" else -1 if segment == ".." else 0 for segment in segments]
+            self.assertLess(min(sum(depth[: end + 1]) for end in range(len(depth))), 0)
+            return
+        self.assertEqual(found.path, urlsplit(urljoin("http://a/", path)).path)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.sampled_from(["GET", "OPTIONS", "CONNECT"]),
+        st.sampled_from([b"", b"http://", b"ws://a", b"https:", b"/"]),
+        st.binary(max_size=16) | st.text("a:/?#@[]%.\\*1", max_size=16).map(str.encode),
+    )
+    def test_any_octets(self, method: str, start: bytes, end: bytes) -> None:
+        """Any octets are a target or a ProtocolError; what is sent on holds no control bytes, spaces or fragment."""
+        try:
+            found = parse_target(method, start + end)
+        except ProtocolError:
+            return
+        self.assertTrue(all(0x20 < octet < 0x7F and octet != 0x23 for octet in found.onward))
