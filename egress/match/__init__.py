@@ -1,0 +1,27 @@
+"""Patterns of hosts, ports, paths, networks and client labels: compiled once, shared by rules, routes and NO_PROXY.
+
+The parsers of single patterns raise ValueError with a sentence that does not repeat its input.
+"""
+
+from egress.match.hosts import HostPattern, Reach, parse_host
+from egress.match.index import Entry, HostIndex
+from egress.match.labels import ClientPatterns
+from egress.match.networks import NetworkSet, embedded_ipv4, parse_network
+from egress.match.paths import PathPattern, PathSet
+from egress.match.ports import PortSet, parse_port
+
+__all__ = [
+    "ClientPatterns",
+    "Entry",
+    "HostIndex",
+    "HostPattern",
+    "NetworkSet",
+    "PathPattern",
+    "PathSet",
+    "PortSet",
+    "Reach",
+    "embedded_ipv4",
+    "parse_host",
+    "parse_network",
+    "parse_port",
+]

@@ -1,0 +1,106 @@
+"""Host patterns: `api.example.com`, `*.example.com`, `**.example.com`, `**`, `192.0.2.1`, `2001:db8::/32`."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import idna
+from attrs import frozen
+
+from egress.hostname import canonical_host
+from egress.match.networks import parse_network
+from egress.model import Address, Network
+
+
+class Reach(Enum):
+    """Which hosts a pattern reaches."""
+
+    EXACT = "exact"
+    ONE_LABEL = "one label"
+    MANY_LABELS = "one or more labels"
+    EVERY = "every host"
+    NETWORK = "network"
+
+    __hash__ = object.__hash__
+
+
+@frozen
+class HostPattern:
+    """One host pattern in canonical form.
+
+    Attributes:
+        text: its canonical spelling.
+        reach: which hosts it reaches.
+        suffix: the name itself, or what follows the star and its dot; "" for networks and for every host.
+        network: for a literal or CIDR, else None.
+    """
+
+    text: str
+    reach: Reach
+    suffix: str = ""
+    network: Network | None = None
+
+    def match(self, host: str, address: Address | None) -> bool:
+        """Whether it reaches a canonical host. Many patterns are better asked through a `HostIndex`.
+
+        Args:
+            host: the canonical host.
+            address: the same where it is an address, else None.
+        """
+        if self.reach is Reach.EVERY:
+            return True
+        if self.network is not None:
+            return address is not None and address in self.network
+        if address is not None:
+            return False
+        if self.reach is Reach.EXACT:
+            return host == self.suffix
+        if self.reach is Reach.ONE_LABEL:
+            return host.partition(".")[2] == self.suffix
+        return host.endswith(f".{self.suffix}")
+
+
+def parse_host(text: str) -> HostPattern:
+    """Read a host pattern.
+
+    Raises:
+        ValueError: it is none. The message does not repeat it.
+    """
+    if text == "**":
+        return HostPattern("**", Reach.EVERY)
+    if text == "*":
+        raise ValueError('a lone "*" would be every name of one label; write "**" for every host')
+    if "://" in text or "@" in text:
+        raise ValueError("this is a URL; write its host alone")
+    if "/" in text:
+        network = parse_network(text)
+        return HostPattern(network.with_prefixlen, Reach.NETWORK, network=network)
+    if text.startswith("["):
+        raise ValueError("write an IPv6 address without brackets")
+    for star, reach in (("**.", Reach.MANY_LABELS), ("*.", Reach.ONE_LABEL)):
+        if text.startswith(star):
+            suffix, address = _canonical(text.removeprefix(star))
+            if address is not None:
+                raise ValueError("an address cannot have labels before it; write a network as 192.0.2.0/24")
+            return HostPattern(star + suffix, reach, suffix)
+    host, address = _canonical(text)
+    if address is not None:
+        return HostPattern(host, Reach.NETWORK, network=parse_network(host))
+    return HostPattern(host, Reach.EXACT, host)
+
+
+def _canonical(text: str) -> tuple[str, Address | None]:
+    if "*" in text:
+        raise ValueError('a star stands for whole labels, once, in front: "*.example.com" or "**.example.com"')
+    if text.count(":") == 1:
+        raise ValueError("the host has a colon; a port does not belong here")
+    return canonical_host(text if text.isascii() else _to_ascii(text))
+
+
+def _to_ascii(text: str) -> str:
+    """Turn U-labels into A-labels (UTS 46, then IDNA 2008), one by one: idna would refuse `_` in the others."""
+    try:
+        labels = idna.uts46_remap(text, std3_rules=False, transitional=False).split(".")
+        return ".".join(label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels)
+    except (idna.IDNAError, UnicodeError):
+        raise ValueError("the host is not a valid internationalised name (IDNA 2008)") from None

@@ -1,0 +1,51 @@
+"""Patterns of client labels: `sandbox:research-*`, `uid:1001`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from egress.errors import ConfigError
+from egress.match.wildcard import Wildcard
+
+_label_pattern = re.compile(r"[a-z][a-z0-9_-]*:[!-~]+").fullmatch
+
+
+@frozen
+class ClientPatterns:
+    """Patterns of client labels. A star stands for any characters of the value.
+
+    Attributes:
+        exact: those without a star.
+        wild: the others.
+    """
+
+    exact: frozenset[str]
+    wild: tuple[Wildcard, ...]
+
+    @classmethod
+    def compile(cls, patterns: Sequence[str], where: str = "") -> ClientPatterns:
+        """Compile patterns.
+
+        Args:
+            patterns: each `kind:value`, with stars in the value.
+            where: the key path of the list that they come from.
+
+        Raises:
+            ConfigError: there are none, or one could never match a label.
+        """
+        if not patterns:
+            raise ConfigError(where, "is empty and so matches no client; leave the key out for every client")
+        for index, pattern in enumerate(patterns):
+            if not _label_pattern(pattern):
+                raise ConfigError(f"{where}[{index}]", 'must be "kind:value", such as "sandbox:research-*"')
+        wild = tuple(Wildcard.parse(pattern) for pattern in patterns if "*" in pattern)
+        return cls(frozenset(pattern for pattern in patterns if "*" not in pattern), wild)
+
+    def match(self, labels: frozenset[str]) -> bool:
+        """Whether one of a client's labels matches one of the patterns."""
+        if not self.exact.isdisjoint(labels):
+            return True
+        return bool(self.wild) and any(wildcard.match(label) for label in labels for wildcard in self.wild)

@@ -1,0 +1,107 @@
+"""Networks: parsing, sets of them, and the IPv4 addresses that IPv6 addresses carry inside."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from attrs import frozen
+
+from egress.hostname import canonical_host
+from egress.model import Address, Network
+
+_prefix_length = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
+
+
+def parse_network(text: str) -> Network:
+    """Read a network in CIDR notation, or an address as the network that holds nothing else.
+
+    Raises:
+        ValueError: it is neither, or host bits are set (`10.1.2.3/8` could mean two things).
+    """
+    base, slash, length = text.partition("/")
+    host, address = canonical_host(base)
+    if address is None:
+        raise ValueError("the network does not begin with an address")
+    if not slash:
+        return ip_network(address)
+    if address.version == 4 and host != base:
+        raise ValueError("the network's address is not in dotted decimal")
+    if not _prefix_length(length) or int(length) > address.max_prefixlen:
+        raise ValueError(f"the network's prefix length is not a number from 0 to {address.max_prefixlen}")
+    try:
+        return ip_network((address, int(length)))
+    except ValueError:
+        raise ValueError("the network has host bits set; write its first address, or /32 or /128") from None
+
+
+@frozen
+class NetworkSet:
+    """A set of addresses, made of networks.
+
+    Attributes:
+        bounds4: where the set begins and ends by turns, as integers, ascending: an odd place is inside.
+        bounds6: the same for IPv6.
+    """
+
+    bounds4: tuple[int, ...]
+    bounds6: tuple[int, ...]
+
+    @classmethod
+    def of(cls, networks: Iterable[Network]) -> NetworkSet:
+        """Compile a set."""
+        spans: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for network in networks:
+            first = int(network.network_address)
+            spans[network.version].append((first, first + network.num_addresses))
+        return cls(_merge(spans[4]), _merge(spans[6]))
+
+    def contains(self, address: Address) -> bool:
+        """Whether one of the networks holds the address. An IPv6 address is not looked into."""
+        bounds = self.bounds4 if address.version == 4 else self.bounds6
+        return bisect_right(bounds, int(address)) & 1 == 1
+
+
+def _merge(spans: list[tuple[int, int]]) -> tuple[int, ...]:
+    bounds: list[int] = []
+    for first, end in sorted(spans):
+        if bounds and first <= bounds[-1]:
+            bounds[-1] = max(bounds[-1], end)
+        else:
+            bounds += (first, end)
+    return tuple(bounds)
+
+
+def embedded_ipv4(address: Address) -> tuple[IPv4Address, ...]:
+    """Find the IPv4 addresses that an IPv6 address may lead to: what a translator or tunnel would make of it.
+
+    Known are IPv4-mapped, -compatible (RFC 4291 section 2.5.5) and -translated (RFC 2765 section 2.1), 6to4 (RFC 3056),
+    Teredo (server and client, RFC 4380 section 4), ISATAP (RFC 5214 section 6.1) and NAT64 with the well-known prefix
+    (RFC 6052) and the local-use one (RFC 8215), which a network may lay out in several ways: all of them are given.
+    """
+    if type(address) is not IPv6Address:
+        return ()
+    value = int(address)
+    low = value & 0xFFFF_FFFF
+    inside: list[int] = []
+    if value >> 32 == 0x0064_FF9B << 64:
+        inside.append(low)
+    elif value >> 80 == 0x0064_FF9B_0001:
+        inside += (low, *(_between(value, length) for length in (48, 56, 64)))
+    elif value >> 32 in (0xFFFF, 0, 0xFFFF_0000):
+        inside.append(low)
+    elif value >> 112 == 0x2002:
+        inside.append(value >> 80 & 0xFFFF_FFFF)
+    elif value >> 96 == 0x2001_0000:
+        inside += (value >> 64 & 0xFFFF_FFFF, low ^ 0xFFFF_FFFF)
+    if value >> 32 & 0xFDFF_FFFF == 0x0000_5EFE:
+        inside.append(low)
+    return tuple(map(IPv4Address, inside))
+
+
+def _between(value: int, length: int) -> int:
+    """Take the IPv4 address behind a prefix of so many bits, without bits 64 to 71 (RFC 6052 section 2.2)."""
+    joined = value >> 64 << 56 | value & (1 << 56) - 1
+    return joined >> (88 - length) & 0xFFFF_FFFF

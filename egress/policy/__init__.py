@@ -1,0 +1,1 @@
+"""The built-in policies, how verdicts combine, the guard, and the registry of plugins."""

@@ -1,0 +1,211 @@
+"""How the verdicts of one round come together, and what becomes of a policy that gives none.
+
+The first DENY ends it, silence is DENY, and a policy that raises, is late or returns something else has denied.
+"""
+
+from __future__ import annotations
+
+from math import ceil, isfinite
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from egress.errors import Refused
+from egress.interfaces import IPolicy
+from egress.model import Outcome, Request, Resolution, Verdict
+from egress.policy.audit_only import AuditOnly
+
+FAILED = "The policy failed."
+LATE = "The policy was late."
+
+_log = Logger()
+
+
+def ask(
+    policy: IPolicy, request: Request, resolution: Resolution | None, clock: IReactorTime, seconds: float
+) -> Verdict | Deferred[Verdict]:
+    """Ask one policy for its verdict.
+
+    Args:
+        policy: whom to ask.
+        request: what is wanted.
+        resolution: None in the first round.
+        clock: measures the deadline of a policy that does not answer at once.
+        seconds: how long such a policy may take.
+
+    Returns:
+        The verdict, at once where the policy answers at once. The Deferred fires with the verdict or fails with
+        Refused; cancelling it cancels the policy's own.
+
+    Raises:
+        Refused: policy_failed. A policy in audit mode abstains instead, whatever befalls it.
+    """
+    try:
+        answer = policy.decide(request, resolution)
+    except Exception:
+        return _failed(policy, FAILED, _where(Failure()))
+    if isinstance(answer, Deferred):
+        return _Wait(policy, answer).begin(clock, seconds)
+    return _checked(policy, answer)
+
+
+def _checked(policy: IPolicy, answer: object) -> Verdict:
+    if not isinstance(answer, Verdict) or not isinstance(answer.outcome, Outcome):
+        return _failed(policy, FAILED, f"it returned {type(answer).__name__}, not a verdict")
+    if answer.policy != policy.name:
+        return _failed(policy, FAILED, "its verdict bears another name")
+    return answer
+
+
+def _failed(policy: IPolicy, reason: str, detail: str) -> Verdict:
+    # An exception's text may hold the client's bytes; its type and place cannot.
+    _log.error("policy {policy} gave no verdict: {detail}", policy=policy.name, detail=detail)
+    if isinstance(policy, AuditOnly):
+        return policy.shrug(reason)
+    raise Refused("policy_failed", reason, policy=policy.name, detail=detail)
+
+
+def _where(failure: Failure) -> str:
+    kind = getattr(failure.type, "__qualname__", "exception")
+    if not failure.frames:
+        return str(kind)
+    function, file, line = failure.frames[-1][:3]
+    return f"{kind} in {function} ({file}:{line})"
+
+
+@define(eq=False)
+class _Wait:
+    """Waits for one policy, up to a deadline that holds even where the policy's Deferred ignores being cancelled."""
+
+    policy: IPolicy
+    pending: Deferred[Verdict]
+    timer: IDelayedCall | None = None
+    is_over: bool = False
+    verdict: Verdict | None = None
+    refused: Refused | None = None
+    answer: Deferred[Verdict] | None = None
+
+    def begin(self, clock: IReactorTime, seconds: float) -> Verdict | Deferred[Verdict]:
+        self.pending.addBoth(self._decided)
+        if self.refused is not None:
+            raise self.refused
+        if self.verdict is not None:
+            return self.verdict
+        self.timer = clock.callLater(seconds, self._late)
+        self.answer = Deferred(self._left)
+        return self.answer
+
+    def _decided(self, answer: object) -> None:
+        if self.is_over:
+            return
+        if isinstance(answer, Failure):
+            self._end(FAILED, _where(answer), answer)
+        else:
+            self._end("", "", answer)
+
+    def _late(self) -> None:
+        self.timer = None
+        self._end(LATE, "it did not decide in time", None)
+        self._cancel()
+
+    def _left(self, _: Deferred[Verdict]) -> None:
+        # Whoever asked has gone; Twisted fails the answer with CancelledError once this returns.
+        self.is_over = True
+        self._stop_timer()
+        self._cancel()
+
+    def _end(self, problem: str, detail: str, answer: object) -> None:
+        self.is_over = True
+        self._stop_timer()
+        try:
+            self.verdict = _failed(self.policy, problem, detail) if problem else _checked(self.policy, answer)
+        except Refused as refused:
+            self.refused = refused
+        if self.answer is None:
+            return
+        if self.verdict is not None:
+            self.answer.callback(self.verdict)
+        elif self.refused is not None:
+            self.answer.errback(self.refused)
+
+    def _stop_timer(self) -> None:
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _cancel(self) -> None:
+        try:
+            self.pending.cancel()
+        except Exception:
+            _log.error("policy {policy} failed to cancel: {detail}", policy=self.policy.name, detail=_where(Failure()))
+
+
+@define(eq=False)
+class Round:
+    """The verdicts of one round, in configured order.
+
+    Attributes:
+        allowed: the first ALLOW, or None.
+        asks: each ASK. They count only where nothing denies.
+    """
+
+    allowed: Verdict | None = None
+    asks: list[Verdict] = field(factory=list)
+    _said: list[Verdict] = field(init=False, factory=list)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What was said so far."""
+        return tuple(self._said)
+
+    def add(self, verdict: Verdict) -> None:
+        """Take the next policy's verdict.
+
+        Raises:
+            Refused: denied, or rate_limited where the verdict says when a retry can help.
+        """
+        self._said.append(verdict)
+        outcome = verdict.outcome
+        if outcome is Outcome.ALLOW:
+            if self.allowed is None:
+                self.allowed = verdict
+        elif outcome is Outcome.ASK:
+            self.asks.append(verdict)
+        elif outcome is not Outcome.ABSTAIN:
+            raise denial(verdict, self.verdicts)
+
+    def silence(self) -> Refused:
+        """Make the refusal of a round in which nobody allowed.
+
+        Its reason is the most helpful one that an abstaining policy gave: that of a near miss, which names its rule,
+        before any other.
+        """
+        if not self._said:
+            return Refused("no_rule", "No policy is configured.")
+        spoken = [verdict for verdict in self._said if verdict.outcome is Outcome.ABSTAIN and verdict.reason]
+        nearest = next((verdict for verdict in spoken if verdict.rule), spoken[0] if spoken else None)
+        if nearest is None:
+            return Refused("no_rule", "No rule allows it.", verdicts=self.verdicts)
+        return Refused("no_rule", nearest.reason, policy=nearest.policy, rule=nearest.rule, verdicts=self.verdicts)
+
+
+def denial(verdict: Verdict, verdicts: tuple[Verdict, ...] = ()) -> Refused:
+    """Make the refusal that a DENY stands for.
+
+    Args:
+        verdict: the DENY, of a round or of an observer.
+        verdicts: what was said so far, for the record.
+    """
+    retry = verdict.retry_seconds
+    return Refused(
+        "denied" if retry is None else "rate_limited",
+        verdict.reason or "A rule denies it.",
+        policy=verdict.policy,
+        rule=verdict.rule,
+        # A header wants whole seconds (RFC 9110 section 10.2.3), and 0 would invite a storm.
+        retry_seconds=None if retry is None or not isfinite(retry) else float(max(1, ceil(retry))),
+        verdicts=verdicts,
+    )

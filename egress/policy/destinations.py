@@ -1,0 +1,181 @@
+"""The policy `destinations`: rules about hosts, ports, methods, paths and clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from attrs import define, field
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from egress.config import structure
+from egress.interfaces import IHostServices, IPolicy
+from egress.match import ClientPatterns, Entry, HostIndex, HostPattern, PathSet, PortSet, embedded_ipv4
+from egress.model import Address, Network, Outcome, Request, Resolution, Verdict
+from egress.policy.rules import CONNECT, DestinationsSettings, RuleSettings
+
+_log = Logger()
+
+
+def make_destinations(name: str, settings: Mapping[str, object], host: IHostServices) -> Destinations:
+    """Build the policy. See `IPolicyMaker.make_policy`."""
+    shaped = structure(DestinationsSettings, settings)
+    if shaped.opaque == "allow" and any(rule.needs_reading for _, _, rule in shaped.named_rules()):
+        _log.warn(
+            'policy {name}: opaque = "allow" lets tunnels pass rules with `methods` or `paths`, unread', name=name
+        )
+    return Destinations(name, shaped)
+
+
+@define(eq=False)
+class _Clause:
+    """One rule under one of its host patterns, with its verdict made beforehand."""
+
+    verdict: Verdict
+    is_deny: bool
+    ports: PortSet
+    methods: frozenset[str] | None
+    paths: PathSet | None
+    clients: ClientPatterns | None
+    # What the rule says of a tunnel, where it judges what a tunnel does not show.
+    covers_opaque: bool
+    needs_reading: bool
+
+    def covers(self, request: Request) -> bool:
+        """Whether the rule, whose host matches, covers the request."""
+        if not self.ports.contains(request.authority.port):
+            return False
+        if self.clients is not None and not self.clients.match(request.client.labels):
+            return False
+        return not self.needs_reading or self._covers_content(request)
+
+    def _covers_content(self, request: Request) -> bool:
+        if request.path is None:
+            # Who lists CONNECT speaks of tunnels as such.
+            return self.covers_opaque or (self.methods is not None and CONNECT in self.methods)
+        if self.methods is not None and request.method not in self.methods:
+            return False
+        return self.paths is None or self._covers_path(self.paths, request.path, request.is_path_ambiguous)
+
+    def _covers_path(self, paths: PathSet, path: str, is_ambiguous: bool) -> bool:
+        # Servers read an encoded slash and repeated slashes differently: a rule takes the reading that opens less.
+        if self.is_deny:
+            return is_ambiguous or paths.may_match(path)
+        return not is_ambiguous and paths.match(path)
+
+
+@implementer(IPolicy)
+@define(eq=False)
+class Destinations:
+    """Allows and denies by rules. A deny wins wherever it stands; what no rule covers is left to others.
+
+    Attributes:
+        name: its name in the configuration.
+        settings: its rules.
+    """
+
+    name: str
+    settings: DestinationsSettings
+    pure: bool = field(default=True, init=False)
+    _rules: HostIndex[_Clause] = field(init=False, repr=False)
+    _denied_networks: HostIndex[_Clause] | None = field(init=False, repr=False)
+    _silent: Verdict = field(init=False, repr=False)
+
+    @_rules.default
+    def _index_rules(self) -> HostIndex[_Clause]:
+        return HostIndex(self._clauses())
+
+    @_denied_networks.default
+    def _index_denied_networks(self) -> HostIndex[_Clause] | None:
+        pairs = [(pattern, clause) for pattern, clause in self._clauses() if clause.is_deny and pattern.network]
+        return HostIndex(pairs) if pairs else None
+
+    @_silent.default
+    def _make_silent(self) -> Verdict:
+        return Verdict(Outcome.ABSTAIN, self.name, reason="No rule names this host.")
+
+    def _clauses(self) -> Iterator[tuple[HostPattern, _Clause]]:
+        # The first that covers a request decides, so the deny rules stand in front.
+        for place, name, rule in self.settings.named_rules():
+            for pattern in rule.hosts:
+                yield pattern, self._make_clause(name, rule, pattern, is_deny=place.startswith("deny"))
+
+    def _make_clause(self, name: str, rule: RuleSettings, pattern: HostPattern, is_deny: bool) -> _Clause:
+        own: tuple[Network, ...] = () if is_deny or pattern.network is None else (pattern.network,)
+        verdict = Verdict(
+            Outcome.DENY if is_deny else Outcome.ALLOW,
+            self.name,
+            rule=name,
+            reason=f"{'Denied' if is_deny else 'Allowed'} by rule {name}.",
+            pattern=pattern.text,
+            admits=rule.addresses + own,
+        )
+        is_strict = self.settings.opaque == "deny"
+        return _Clause(
+            verdict,
+            is_deny,
+            rule.ports,
+            rule.methods,
+            rule.paths,
+            rule.clients,
+            covers_opaque=is_strict if is_deny else not is_strict,
+            needs_reading=rule.needs_reading,
+        )
+
+    def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
+        """Judge a request by its name, and by its addresses once they are known."""
+        authority = request.authority
+        if self._denied_networks is not None:
+            addresses = () if resolution is None else resolution.addresses
+            denied = self._deny_by_address(request, self._denied_networks, addresses)
+            if denied is not None:
+                return denied
+        entries = self._rules.find(authority.host, authority.address)
+        for entry in entries:
+            if entry.value.covers(request):
+                return entry.value.verdict
+        return self._explain(request, entries) if entries else self._silent
+
+    def _deny_by_address(
+        self, request: Request, networks: HostIndex[_Clause], addresses: tuple[Address, ...]
+    ) -> Verdict | None:
+        """Find a denied network that the destination lies in, or carries inside an IPv6 address."""
+        literal = request.authority.address
+        for outer in addresses if literal is None else (literal, *addresses):
+            for address in (outer, *embedded_ipv4(outer)):
+                for entry in networks.find("", address):
+                    if entry.value.covers(request):
+                        return entry.value.verdict
+        return None
+
+    def _explain(self, request: Request, entries: Iterable[Entry[_Clause]]) -> Verdict:
+        """Say how near an allow rule came. Rules for other clients are not spoken of."""
+        near = [
+            entry.value
+            for entry in entries
+            if not entry.value.is_deny
+            and (entry.value.clients is None or entry.value.clients.match(request.client.labels))
+        ]
+        if not near:
+            return self._silent
+        on_port = [clause for clause in near if clause.ports.contains(request.authority.port)]
+        if not on_port:
+            ports = PortSet.of(span for clause in near for span in clause.ports.ranges())
+            noun = "port" if str(ports).isdigit() else "ports"
+            return self._abstain(f"The host is allowed, but only on {noun} {ports}.", near[0])
+        if request.path is None:
+            return self._abstain(
+                "The host is allowed only for certain methods or paths, and those inside a tunnel cannot be read.",
+                on_port[0],
+            )
+        with_method = [clause for clause in on_port if clause.methods is None or request.method in clause.methods]
+        if not with_method:
+            methods = sorted({method for clause in on_port for method in clause.methods or ()})
+            return self._abstain(f"The host is allowed, but only with {' and '.join(methods)}.", on_port[0])
+        if request.is_path_ambiguous:
+            reason = "The host is allowed for certain paths; an encoded slash makes this one ambiguous."
+            return self._abstain(reason, with_method[0])
+        return self._abstain("The host is allowed, but not this path.", with_method[0])
+
+    def _abstain(self, reason: str, near: _Clause) -> Verdict:
+        return Verdict(Outcome.ABSTAIN, self.name, near.verdict.rule, reason)

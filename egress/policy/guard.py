@@ -1,0 +1,111 @@
+"""The guard: refuses destinations that a rule for a name must not open by mistake.
+
+It runs after the policies' ALLOW and cannot allow anything itself. What it refuses is opened only by the rule that
+matched: by its `addresses`, or by a literal in its `hosts`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from attrs import frozen
+from zope.interface import implementer
+
+from egress.errors import Refused
+from egress.interfaces import IGuard
+from egress.match import NetworkSet, embedded_ipv4
+from egress.model import Address, Authority, Verdict
+from egress.policy.addresses import METADATA_ADDRESSES, RESERVED_NAMES, SPECIAL_NETWORKS, TRANSPARENT_NETWORKS
+
+# Metadata addresses are here as well, because not all of them are special: one test serves the public ones.
+_suspects = NetworkSet.of([special.network for special in SPECIAL_NETWORKS] + [*map(ip_network, METADATA_ADDRESSES)])
+_transparent = NetworkSet.of(TRANSPARENT_NETWORKS)
+
+
+@frozen
+class GuardSettings:
+    """The table `[guard]`.
+
+    Attributes:
+        enabled: false lets rules for names lead anywhere, metadata addresses included.
+    """
+
+    enabled: bool = True
+
+
+@implementer(IGuard)
+@frozen
+class Guard:
+    """Refuses reserved names and addresses that are not public.
+
+    Attributes:
+        settings: the table `[guard]`.
+    """
+
+    settings: GuardSettings = GuardSettings()
+
+    def check_name(self, authority: Authority, verdict: Verdict) -> None:
+        """Judge a name before it is looked up. Literals pass: they are judged as addresses.
+
+        Raises:
+            Refused: name_refused.
+        """
+        host = authority.host
+        if host not in RESERVED_NAMES and not host.endswith(".localhost"):
+            return
+        if self.settings.enabled and not (verdict.pattern == host and verdict.admits):
+            raise Refused(
+                "name_refused",
+                "This name is reserved for the machine itself or for cloud metadata; only a rule whose `hosts` lists "
+                "this very name and whose `addresses` admit where it leads opens it.",
+                rule=verdict.rule,
+            )
+
+    def check_addresses(self, authority: Authority, addresses: tuple[Address, ...], verdict: Verdict) -> None:
+        """Judge every address of a name. One that may not be dialled refuses all.
+
+        Raises:
+            Refused: address_refused. The reason names no address, the detail does.
+        """
+        if not self.settings.enabled:
+            return
+        for address in addresses:
+            if _suspects.contains(address):
+                _judge(authority, address, verdict)
+
+
+def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
+    """Judge an address that may be special."""
+    embedded = embedded_ipv4(address)
+    same: tuple[Address, ...] = (address, *embedded) if _transparent.contains(address) else (address,)
+    # Wherever an address may lead to a metadata service counts, even through a tunnel that hardly anybody runs.
+    if not METADATA_ADDRESSES.isdisjoint((address, *embedded)):
+        if not any(ip_network(spelling) in verdict.admits for spelling in same):
+            key = "in `hosts`" if authority.address is not None else "in `addresses`, as /32 or /128,"
+            raise Refused(
+                "address_refused",
+                f"It is a cloud metadata address; only a rule that lists this very address {key} opens it.",
+                rule=verdict.rule,
+                detail=f"{address} is, or carries, a metadata address",
+            )
+        return
+    if not any(_suspects.contains(spelling) for spelling in same[1:] or same):
+        return
+    if any(spelling in network for network in verdict.admits for spelling in same):
+        return
+    if authority.address is not None:
+        reason = "The address is not public; a rule opens it by listing it, or its network, in `hosts`."
+    else:
+        reason = (
+            "The name leads to an address that is not public; a rule opens such an address with its key `addresses`."
+        )
+    raise Refused("address_refused", reason, rule=verdict.rule, detail=f"{address} is {_describe(same[-1])}")
+
+
+def _describe(address: Address) -> str:
+    """Name the narrowest block that holds an address."""
+    special = max(
+        (special for special in SPECIAL_NETWORKS if address in special.network),
+        key=lambda special: special.network.prefixlen,
+    )
+    return f"in {special.network} ({special.name}, {special.source})"

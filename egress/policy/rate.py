@@ -1,0 +1,232 @@
+"""The policy `rate`: how many requests, bytes and concurrent connections one client may have.
+
+Requests and bytes are each a bucket that holds a minute's worth and refills evenly. A bucket is kept as one number:
+the time at which it will be full again. A client whose buckets are full is as good as unknown, so forgetting it resets
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, MutableMapping
+from math import ceil, inf
+from typing import TypeVar, cast
+
+from attrs import Attribute, define, field, frozen
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from egress.config import structure
+from egress.errors import ConfigError
+from egress.interfaces import IHostServices, IPolicy, IPolicyObserver
+from egress.match import ClientPatterns
+from egress.model import Admission, AuditRecord, Client, Outcome, Request, Resolution, Verdict
+
+BUCKETS_LIMIT = 20_000
+"""How many buckets are kept. Clients that come while all are in use share one: a flood of new names gains nothing."""
+
+_MINUTE = 60.0
+# Sums of a sixtieth of a minute miss a whole minute by less than this.
+_SLACK = 1e-6
+_SWEEP_SECONDS = 1.0
+_REMEMBERED = 4096
+_OTHERS = ""
+
+_Number = TypeVar("_Number", bound="int | None")
+
+
+def _positive(_: object, attribute: Attribute[_Number], value: _Number) -> None:
+    if value is not None and value < 1:
+        raise ValueError("must be at least 1")
+
+
+def _compile(patterns: tuple[str, ...] | None) -> ClientPatterns | None:
+    return None if patterns is None else ClientPatterns.compile(patterns)
+
+
+@frozen
+class RateSettings:
+    """The keys of a `rate` policy.
+
+    Attributes:
+        requests_per_minute: requests and tunnels begun.
+        bytes_per_minute: of contents and tunnels, both directions together.
+        connections: requests and tunnels under way at the same time.
+        clients: whom it holds for; everybody, if it is not given.
+    """
+
+    requests_per_minute: int | None = field(default=None, validator=_positive)
+    bytes_per_minute: int | None = field(default=None, validator=_positive)
+    connections: int | None = field(default=None, validator=_positive)
+    clients: ClientPatterns | None = field(default=None, converter=_compile)
+
+    def __attrs_post_init__(self) -> None:
+        if self.requests_per_minute is None and self.bytes_per_minute is None and self.connections is None:
+            raise ConfigError("", "limits nothing: give requests_per_minute, bytes_per_minute or connections")
+
+
+def make_rate(name: str, settings: Mapping[str, object], host: IHostServices) -> IPolicy:
+    """Build the policy. See `IPolicyMaker.make_policy`."""
+    return RatePolicy(name, structure(RateSettings, settings), cast(IReactorTime, host.clock), host.counters(name))
+
+
+@implementer(IPolicy, IPolicyObserver)
+@define(eq=False)
+class RatePolicy:
+    """Abstains until a client reaches a limit, then denies and says when to come back.
+
+    Its counters have keys of four kinds: `requests KEY` and `bytes KEY` are buckets, `open KEY` counts what is under
+    way, `counted ID` holds how many bytes of a request that is under way were counted. They outlive this policy: the
+    one that a reload puts in its place goes on from there.
+    """
+
+    name: str
+    settings: RateSettings
+    clock: IReactorTime
+    counters: MutableMapping[str, float]
+    pure: bool = field(default=False, init=False)
+    _quiet: Verdict = field(init=False)
+    _asked: OrderedDict[str, None] = field(init=False, factory=OrderedDict)
+    _excess: set[str] = field(init=False, factory=set)
+    _buckets: int = field(init=False)
+    _swept: float = field(init=False, default=-inf)
+
+    @_quiet.default
+    def _make_quiet(self) -> Verdict:
+        return Verdict(Outcome.ABSTAIN, self.name)
+
+    @_buckets.default
+    def _count(self) -> int:
+        return sum(map(_is_bucket, self.counters))
+
+    def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
+        """Hold the request against every limit, and count it, once."""
+        client = request.client
+        if not self._limits(client) or f"counted {request.id}" in self.counters:
+            return self._quiet
+        denial = self._full(client) or self._spent(client, -_SLACK)
+        if denial is not None:
+            return denial
+        if self.settings.requests_per_minute is None or resolution is not None or request.id in self._asked:
+            return self._quiet
+        return self._take_request(request, self.settings.requests_per_minute)
+
+    def started(self, request: Request, admission: Admission) -> None:
+        """Count it among those under way."""
+        if not self._limits(request.client):
+            return
+        self.counters[f"counted {request.id}"] = 0.0
+        limit = self.settings.connections
+        if self._add_open(request.client, 1.0) > (inf if limit is None else limit):
+            self._excess.add(request.id)
+
+    def moved(self, request: Request, up: int, down: int) -> Verdict | None:
+        """Count bytes; end what is over a limit.
+
+        Requests that were judged while others were still dialled may have started beyond `connections`; they end here.
+        """
+        counted = self.counters.get(f"counted {request.id}")
+        if counted is None:
+            return None
+        self.counters[f"counted {request.id}"] = counted + up + down
+        self._add_bytes(request.client, up + down)
+        return self._spent(request.client, _SLACK) or self._crowded(request)
+
+    def ended(self, record: AuditRecord) -> None:
+        """Count the rest of its bytes, and one less under way."""
+        request = record.request
+        counted = None if request is None else self.counters.pop(f"counted {request.id}", None)
+        if request is None or counted is None:
+            # It started before this policy was configured.
+            return
+        self._excess.discard(request.id)
+        self._add_open(request.client, -1.0)
+        self._add_bytes(request.client, max(0.0, record.bytes_up + record.bytes_down - counted))
+
+    def _limits(self, client: Client) -> bool:
+        clients = self.settings.clients
+        return clients is None or clients.match(client.labels)
+
+    def _take_request(self, request: Request, limit: int) -> Verdict:
+        now = self.clock.seconds()
+        key = self._bucket("requests", request.client, now)
+        full_at = max(self.counters.get(key, now), now) + _MINUTE / limit
+        if full_at - now > _MINUTE + _SLACK:
+            return self._deny(
+                "requests_per_minute", f"More than {_count(limit, 'request')} a minute.", full_at - now - _MINUTE
+            )
+        if not request.is_rehearsal:
+            self._keep(key, full_at)
+            if len(self._asked) >= _REMEMBERED:
+                self._asked.popitem(last=False)
+            self._asked[request.id] = None
+        return self._quiet
+
+    def _spent(self, client: Client, over: float) -> Verdict | None:
+        limit = self.settings.bytes_per_minute
+        if limit is None:
+            return None
+        now = self.clock.seconds()
+        debt = self.counters.get(self._bucket("bytes", client, now), now) - now - _MINUTE
+        if debt <= over:
+            return None
+        return self._deny("bytes_per_minute", f"More than {_count(limit, 'byte')} a minute.", debt)
+
+    def _add_bytes(self, client: Client, count: float) -> None:
+        limit = self.settings.bytes_per_minute
+        if limit is not None and count:
+            now = self.clock.seconds()
+            key = self._bucket("bytes", client, now)
+            self._keep(key, max(self.counters.get(key, now), now) + _MINUTE * count / limit)
+
+    def _full(self, client: Client) -> Verdict | None:
+        limit = self.settings.connections
+        if limit is None or self.counters.get(f"open {client.key}", 0.0) < limit:
+            return None
+        return self._deny("connections", f"{_count(limit, 'connection')} open already.", 1.0)
+
+    def _crowded(self, request: Request) -> Verdict | None:
+        limit = self.settings.connections
+        if limit is None or request.id not in self._excess:
+            return None
+        if self.counters.get(f"open {request.client.key}", 0.0) <= limit:
+            self._excess.discard(request.id)
+            return None
+        return self._deny("connections", f"More than {_count(limit, 'connection')} open.", 1.0)
+
+    def _add_open(self, client: Client, change: float) -> float:
+        key = f"open {client.key}"
+        count = self.counters.get(key, 0.0) + change
+        if count > 0:
+            self.counters[key] = count
+        else:
+            self.counters.pop(key, None)
+        return count
+
+    def _deny(self, rule: str, reason: str, seconds: float) -> Verdict:
+        return Verdict(Outcome.DENY, self.name, rule, reason, retry_seconds=float(max(1, ceil(seconds - _SLACK))))
+
+    def _bucket(self, kind: str, client: Client, now: float) -> str:
+        """Give the key of a client's bucket, or of the one that latecomers share while all are in use."""
+        key = f"{kind} {client.key}"
+        if key in self.counters or self._buckets < BUCKETS_LIMIT:
+            return key
+        if now - self._swept >= _SWEEP_SECONDS:
+            self._swept = now
+            for idle in [each for each, full_at in self.counters.items() if _is_bucket(each) and full_at <= now]:
+                del self.counters[idle]
+            self._buckets = self._count()
+        return key if self._buckets < BUCKETS_LIMIT else f"{kind} {_OTHERS}"
+
+    def _keep(self, key: str, full_at: float) -> None:
+        if key not in self.counters:
+            self._buckets += 1
+        self.counters[key] = full_at
+
+
+def _is_bucket(key: str) -> bool:
+    return key.startswith(("requests ", "bytes "))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")

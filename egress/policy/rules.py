@@ -1,0 +1,150 @@
+"""The keys of a `destinations` policy, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeVar
+
+from attrs import field, frozen
+
+from egress.errors import ConfigError
+from egress.match import (
+    ClientPatterns,
+    HostPattern,
+    PathPattern,
+    PathSet,
+    PortSet,
+    Reach,
+    parse_host,
+    parse_network,
+    parse_port,
+)
+from egress.model import Network
+from egress.policy.naming import NAME_LIMIT, is_good_name
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_method = re.compile(r"[A-Z][A-Z0-9_-]*").fullmatch
+CONNECT = "CONNECT"
+
+
+def _each(items: Iterable[A], read: Callable[[A], B]) -> tuple[B, ...]:
+    """Read every item of a list, and say which one is wrong."""
+    results: list[B] = []
+    for index, item in enumerate(items):
+        try:
+            results.append(read(item))
+        except ValueError as error:
+            raise ConfigError(f"[{index}]", str(error))
+    if not results:
+        raise ConfigError("", "is empty, so that the rule could never match; leave the key out or fill it")
+    return tuple(results)
+
+
+def _read_name(name: str | None) -> str:
+    if name is None:
+        return ""
+    if not is_good_name(name):
+        raise ConfigError("", f"must be 1 to {NAME_LIMIT} printable ASCII characters without spaces around them")
+    return name
+
+
+def _read_hosts(hosts: tuple[str, ...]) -> tuple[HostPattern, ...]:
+    return _each(hosts, parse_host)
+
+
+def _read_ports(ports: tuple[int | str, ...]) -> PortSet:
+    return PortSet.of(_each(ports, parse_port))
+
+
+def _read_method(method: str) -> str:
+    if not _method(method):
+        raise ValueError('a method is a word in capitals, such as "GET": methods are compared exactly')
+    return method
+
+
+def _read_methods(methods: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if methods is None else frozenset(_each(methods, _read_method))
+
+
+def _read_paths(paths: tuple[str, ...] | None) -> PathSet | None:
+    return None if paths is None else PathSet(_each(paths, PathPattern.parse))
+
+
+def _read_clients(clients: tuple[str, ...] | None) -> ClientPatterns | None:
+    return None if clients is None else ClientPatterns.compile(clients)
+
+
+def _read_addresses(addresses: tuple[str, ...] | None) -> tuple[Network, ...]:
+    return () if addresses is None else _each(addresses, parse_network)
+
+
+@frozen
+class RuleSettings:
+    """One `[[policy.allow]]` or `[[policy.deny]]`.
+
+    Attributes:
+        hosts: which destinations it is about.
+        name: what answers and the record call it; by default its place, such as `allow[0]`.
+        ports: which ports.
+        methods: which methods; None for any.
+        paths: which paths; None for any.
+        clients: for whom; None for everybody.
+        addresses: networks that are not public and that the hosts' names may lead to.
+    """
+
+    hosts: tuple[HostPattern, ...] = field(converter=_read_hosts)
+    name: str = field(default=None, converter=_read_name)
+    ports: PortSet = field(converter=_read_ports)
+    methods: frozenset[str] | None = field(default=None, converter=_read_methods)
+    paths: PathSet | None = field(default=None, converter=_read_paths)
+    clients: ClientPatterns | None = field(default=None, converter=_read_clients)
+    addresses: tuple[Network, ...] = field(default=None, converter=_read_addresses)
+
+    @ports.default
+    def _usual_ports(self) -> tuple[int | str, ...]:
+        return (80, 443)
+
+    def __attrs_post_init__(self) -> None:
+        if self.paths is not None and self.methods is not None and CONNECT in self.methods:
+            raise ConfigError("methods", "has CONNECT, which has no path; put it into a rule without `paths`")
+        if self.addresses and all(pattern.reach is Reach.NETWORK for pattern in self.hosts):
+            raise ConfigError("addresses", "opens nothing: it is for names, and an address in `hosts` opens itself")
+
+    @property
+    def needs_reading(self) -> bool:
+        """Whether it judges what only a readable request shows."""
+        return self.paths is not None or self.methods is not None
+
+
+@frozen
+class DestinationsSettings:
+    """The keys of a `destinations` policy.
+
+    Attributes:
+        allow: what may pass.
+        deny: what may not, whatever `allow` says.
+        opaque: what rules with `methods` or `paths` mean for a tunnel, whose inside cannot be read.
+    """
+
+    allow: tuple[RuleSettings, ...] = ()
+    deny: tuple[RuleSettings, ...] = ()
+    opaque: Literal["deny", "allow"] = "deny"
+
+    def __attrs_post_init__(self) -> None:
+        for index, rule in enumerate(self.deny):
+            if rule.addresses:
+                raise ConfigError(f"deny[{index}].addresses", "opens addresses, but a deny rule denies; use `hosts`")
+        seen: dict[str, str] = {}
+        for place, name, _ in self.named_rules():
+            if name in seen:
+                raise ConfigError(f"{place}.name", f"is already the name of {seen[name]}")
+            seen[name] = place
+
+    def named_rules(self) -> list[tuple[str, str, RuleSettings]]:
+        """Give each rule with its place and its name, deny rules first."""
+        lists: Mapping[str, tuple[RuleSettings, ...]] = {"deny": self.deny, "allow": self.allow}
+        places = [(f"{kind}[{index}]", rule) for kind, rules in lists.items() for index, rule in enumerate(rules)]
+        return [(place, rule.name or place, rule) for place, rule in places]

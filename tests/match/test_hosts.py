@@ -1,0 +1,153 @@
+"""Host patterns, one by one and indexed."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.hostname import canonical_host
+from egress.match import HostIndex, parse_host
+
+CANONICAL = [
+    ("API.Example.com.", "api.example.com"),
+    ("*.Example.com", "*.example.com"),
+    ("**.example.com.", "**.example.com"),
+    ("**", "**"),
+    ("*.com", "*.com"),
+    ("b\u00fccher.example", "xn--bcher-kva.example"),
+    ("*.B\u00dcCHER.example", "*.xn--bcher-kva.example"),
+    ("_x.b\u00fccher.example", "_x.xn--bcher-kva.example"),
+    ("stra\u00dfe.example", "xn--strae-oqa.example"),
+    ("\uff11\uff12\uff17.0.0.1", "127.0.0.1"),
+    ("0x7f.1", "127.0.0.1"),
+    ("2130706433", "127.0.0.1"),
+    ("192.0.2.0/24", "192.0.2.0/24"),
+    ("0.0.0.0/0", "0.0.0.0/0"),
+    ("::/0", "::/0"),
+    ("2001:DB8::/32", "2001:db8::/32"),
+    ("2001:db8:0::1", "2001:db8::1"),
+]
+
+REFUSED = [
+    "",
+    "*",
+    "*.",
+    "**.",
+    "***.example.com",
+    "a.*.example.com",
+    "*.*.example.com",
+    "api-*.example.com",
+    "*example.com",
+    "example.*",
+    "*.192.0.2.1",
+    "**.1",
+    "10.0.0.1/8",
+    "2001:db8::1/32",
+    "10.0.0.0/33",
+    "10.0.0.0/08",
+    "10.0.0.0/",
+    "10.0.0.0/255.0.0.0",
+    "10/8",
+    "0x0a.0.0.0/8",
+    "example.com/24",
+    "fe80::/10%eth0",
+    "fe80::1%eth0",
+    "[::1]",
+    "example.com:443",
+    "https://example.com",
+    "https://example.com/x",
+    "user@example.com",
+    "exam ple.com",
+    "exa\x00mple.com",
+    "a..b",
+    "\u2603-.example",
+    "xn\u00fc--.example",
+]
+
+MATCHES = [
+    ("example.com", "example.com", True),
+    ("example.com", "a.example.com", False),
+    ("*.example.com", "a.example.com", True),
+    ("*.example.com", "example.com", False),
+    ("*.example.com", "a.b.example.com", False),
+    ("*.example.com", "aexample.com", False),
+    ("**.example.com", "a.example.com", True),
+    ("**.example.com", "a.b.c.example.com", True),
+    ("**.example.com", "example.com", False),
+    ("**.example.com", "aexample.com", False),
+    ("**", "example.com", True),
+    ("**", "10.0.0.1", True),
+    ("**", "::1", True),
+    ("10.0.0.0/8", "10.255.255.255", True),
+    ("10.0.0.0/8", "11.0.0.0", False),
+    ("10.0.0.0/8", "::ffff:10.0.0.1", False),
+    ("::/0", "10.0.0.1", False),
+    ("2001:db8::/32", "2001:db8::1", True),
+    ("127.0.0.1", "127.1", True),
+    ("*.com", "10.0.0.1", False),
+]
+
+
+class HostPatternTests(SynchronousTestCase):
+    """What operators may write for hosts."""
+
+    def test_canonical(self) -> None:
+        """Patterns are brought into the form in which hosts are compared."""
+        for text, expected in CANONICAL:
+            self.assertEqual(parse_host(text).text, expected, ascii(text))
+
+    def test_refused(self) -> None:
+        """What could be taken for something else is refused, and not repeated."""
+        for text in REFUSED:
+            with self.assertRaises(ValueError, msg=ascii(text)) as caught:
+                parse_host(text)
+            self.assertTrue(str(caught.exception).isascii())
+
+    def test_matches(self) -> None:
+        """A star is one label, two are one or more, and networks hold addresses alone."""
+        for pattern, text, expected in MATCHES:
+            host, address = canonical_host(text)
+            parsed = parse_host(pattern)
+            self.assertEqual(parsed.match(host, address), expected, (pattern, text))
+            self.assertEqual(bool(HostIndex([(parsed, None)]).find(host, address)), expected, (pattern, text))
+
+
+_label = st.sampled_from(["a", "b", "c"])
+_name = st.lists(_label, min_size=1, max_size=4).map(".".join)
+_pattern = st.one_of(
+    st.tuples(st.sampled_from(["", "*.", "**."]), _name).map("".join),
+    st.just("**"),
+    st.integers(0, 8).map(lambda bits: f"10.0.0.0/{32 - bits}"),
+    st.integers(0, 255).map(lambda last: f"10.0.0.{last}"),
+    st.tuples(st.integers(0, 255), st.integers(0, 8)).map(lambda t: f"10.0.0.{t[0] >> t[1] << t[1]}/{32 - t[1]}"),
+    st.sampled_from(["0.0.0.0/0", "::/0", "2001:db8::/32", "2001:db8::/127", "2001:db8::1", "255.255.255.255"]),
+)
+_host = st.one_of(
+    _name,
+    st.integers(0, 255).map(lambda last: f"10.0.0.{last}"),
+    st.sampled_from(["9.255.255.255", "10.0.1.0", "2001:db8::1", "2001:db8::2", "::", "0.0.0.0", "255.255.255.255"]),
+)
+
+
+class HostIndexTests(SynchronousTestCase):
+    """Many patterns at once."""
+
+    @settings(max_examples=400)
+    @given(st.lists(_pattern, max_size=12), st.lists(_host, min_size=1, max_size=8))
+    def test_agrees_with_a_scan(self, patterns: list[str], hosts: list[str]) -> None:
+        """The index finds what trying one pattern after the other finds, in the same order."""
+        parsed = [parse_host(pattern) for pattern in patterns]
+        index = HostIndex([(pattern, place) for place, pattern in enumerate(parsed)])
+
+        for text in hosts:
+            host, address = canonical_host(text)
+            expected = [(i, p.text, i) for i, p in enumerate(parsed) if p.match(host, address)]
+            found = [(entry.order, entry.pattern, entry.value) for entry in index.find(host, address)]
+            self.assertEqual(found, expected)
+
+    def test_empty(self) -> None:
+        """An index of nothing finds nothing."""
+        index: HostIndex[None] = HostIndex([])
+        self.assertEqual(index.find("example.com"), ())
+        self.assertEqual(index.find("10.0.0.1", canonical_host("10.0.0.1")[1]), ())
