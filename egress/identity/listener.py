@@ -1,0 +1,62 @@
+"""The weakest identity, and the one that is always there: which listener it came in by, and from which address."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from attrs import define, field
+from attrs.validators import ge
+from zope.interface import implementer
+
+from egress.interfaces import IIdentifier
+from egress.model import Client, Connection
+
+
+@implementer(IIdentifier)
+@define(eq=False)
+class ListenerIdentifier:
+    """Takes everyone at one listener with one address for the same client, and looks at no credentials.
+
+    Where a sandbox has a listener of its own, this tells sandboxes apart without asking them anything.
+
+    Attributes:
+        capacity: how many clients are remembered; the one made first goes first.
+    """
+
+    capacity: int = field(default=4096, validator=ge(1))
+    _known: dict[tuple[str, str], Client] = field(factory=dict, init=False, repr=False)
+
+    def identify(self, connection: Connection, credentials: bytes | None) -> Client:
+        """Name the client of a connection.
+
+        Returns:
+            A client labelled `listener:NAME` and, where the connection has an address, `address:PEER`. The same object
+            for as long as it is remembered.
+        """
+        client = self._known.get((connection.listener, connection.peer))
+        return client if client is not None else self._remember(connection)
+
+    def _remember(self, connection: Connection) -> Client:
+        listener, peer = connection.listener, _usual_spelling(connection.peer)
+        labels = {f"listener:{listener}"}
+        if peer:
+            labels.add(f"address:{peer}")
+        client = Client(f"{listener}/{peer}", frozenset(labels))
+        if len(self._known) >= self.capacity:
+            del self._known[next(iter(self._known))]
+        self._known[listener, connection.peer] = client
+        return client
+
+
+def _usual_spelling(peer: str) -> str:
+    """Undo the mapping that a dual-stack listener does (RFC 4291 section 2.5.5.2).
+
+    A rule for `address:192.0.2.1` must match that machine whichever listener it comes in by.
+    """
+    if not peer.startswith("::ffff:"):
+        return peer
+    try:
+        mapped = IPv6Address(peer).ipv4_mapped
+    except ValueError:
+        return peer
+    return peer if mapped is None else str(mapped)

@@ -1,0 +1,427 @@
+"""Names: asked for once, kept for a while, never waited for without end."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from egress.errors import NameNotFound, ResolutionError, ResolverFailed, ResolverTimeout
+from egress.interfaces import IResolver
+from egress.model import Address, Resolution
+from egress.upstream import CachingResolver, DnsSettings
+
+PUBLIC, OTHER = ip_address("203.0.113.1"), ip_address("203.0.113.2")
+
+SETTINGS = DnsSettings(
+    positive_seconds=30,
+    negative_seconds=5,
+    failure_seconds=1,
+    timeout_seconds=4,
+    cache_names=3,
+    concurrent=2,
+    waiting=2,
+)
+
+
+class Asked:
+    """A look-up whose answers the test gives by hand."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.open: dict[str, Deferred[tuple[Address, ...]]] = {}
+
+    def __call__(self, host: str) -> Deferred[tuple[Address, ...]]:
+        assert host not in self.open, f"{host} was asked for twice at the same time"
+        self.names.append(host)
+        self.open[host] = Deferred()
+        return self.open[host]
+
+    def answer(self, host: str, *addresses: Address) -> None:
+        self.open.pop(host).callback(addresses)
+
+    def fail(self, host: str, error: Exception) -> None:
+        self.open.pop(host).errback(error)
+
+
+class ResolverCase(SynchronousTestCase):
+    """Gives each test a resolver on a clock of its own."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.asked = Asked()
+        self.resolver = CachingResolver(self.clock, self.asked, SETTINGS)
+
+    def wait_for(self, host: str) -> Deferred[Resolution]:
+        """Resolve a name that is not known yet."""
+        waiting = self.resolver.resolve(host)
+        assert isinstance(waiting, Deferred), f"{host} is known"
+        return waiting
+
+    def known(self, host: str) -> Resolution:
+        """Resolve a name that is known."""
+        resolution = self.resolver.resolve(host)
+        assert isinstance(resolution, Resolution), f"{host} is not known"
+        return resolution
+
+
+class LiteralTests(ResolverCase):
+    """Addresses stand for themselves."""
+
+    def test_it_is_a_resolver(self) -> None:
+        """It can stand wherever a resolver is asked for."""
+        self.assertTrue(verifyObject(IResolver, self.resolver))
+
+    def test_literals_are_their_own_answer(self) -> None:
+        """No look-up is made, and the same object comes each time."""
+        for host in ("203.0.113.1", "2001:db8::1", "::ffff:192.0.2.1"):
+            with self.subTest(host=host):
+                resolution = self.known(host)
+
+                self.assertEqual(resolution, Resolution(host, (ip_address(host),)))
+                self.assertIs(self.known(host), resolution)
+        self.assertEqual(self.asked.names, [])
+
+    def test_literals_never_expire_but_are_bounded(self) -> None:
+        """They push out only each other."""
+        self.wait_for("example.com")
+        self.asked.answer("example.com", PUBLIC)
+        first = self.known("203.0.113.1")
+        self.clock.advance(29)
+        self.assertIs(self.known("203.0.113.1"), first)
+
+        for last in range(2, 6):
+            self.known(f"203.0.113.{last}")
+
+        self.assertIsNot(self.known("203.0.113.1"), first)
+        self.assertEqual(self.known("example.com").addresses, (PUBLIC,))
+
+    def test_zones_are_refused(self) -> None:
+        """A zone means nothing to others and could lead round a rule; nor is any other name with a colon looked up."""
+        for host in ("fe80::1%eth0", "::g", "example.com:80"):
+            with self.subTest(host=host), self.assertRaises(NameNotFound):
+                self.resolver.resolve(host)
+        self.assertEqual(self.asked.names, [])
+
+    def test_names_that_end_in_a_digit_are_names(self) -> None:
+        """What only looks a little like an address is looked up."""
+        self.wait_for("node.example1")
+
+        self.assertEqual(self.asked.names, ["node.example1"])
+
+
+class LifetimeTests(ResolverCase):
+    """How long an answer holds."""
+
+    def test_an_answer_is_kept_for_its_lifetime(self) -> None:
+        """The same object comes at once, so that what was judged is known again; afterwards it is asked for anew."""
+        waiting = self.wait_for("example.com")
+        self.asked.answer("example.com", PUBLIC, OTHER)
+        first = self.successResultOf(waiting)
+        self.assertEqual(first, Resolution("example.com", (PUBLIC, OTHER)))
+
+        self.clock.advance(29.9)
+        self.assertIs(self.known("example.com"), first)
+        self.clock.advance(0.1)
+        self.wait_for("example.com")
+
+        self.assertEqual(self.asked.names, ["example.com", "example.com"])
+
+    def test_a_name_that_changes_its_mind(self) -> None:
+        """Rebinding: what was judged is not changed by a later answer, which is another object and judged anew."""
+        self.wait_for("example.com")
+        self.asked.answer("example.com", PUBLIC)
+        judged = self.known("example.com")
+        self.clock.advance(30)
+
+        waiting = self.wait_for("example.com")
+        self.asked.answer("example.com", ip_address("127.0.0.1"))
+
+        self.assertEqual(judged.addresses, (PUBLIC,))
+        self.assertIsNot(self.successResultOf(waiting), judged)
+
+    def test_errors_are_kept_for_theirs(self) -> None:
+        """A missing name is remembered, a failure only briefly; the error comes at once, and each time anew."""
+        rows: list[tuple[Exception, type[ResolutionError], float]] = [
+            (NameNotFound("gone"), NameNotFound, 5.0),
+            (ResolverFailed("EAI_AGAIN"), ResolverFailed, 1.0),
+        ]
+        for error, kind, seconds in rows:
+            with self.subTest(kind=kind.__name__):
+                self.setUp()
+                waiting = self.wait_for("example.com")
+                self.asked.fail("example.com", error)
+                self.failureResultOf(waiting, kind)
+
+                self.clock.advance(seconds - 0.1)
+                one = self.assertRaises(kind, self.resolver.resolve, "example.com")
+                other = self.assertRaises(kind, self.resolver.resolve, "example.com")
+                self.clock.advance(0.1)
+                self.wait_for("example.com")
+
+                self.assertIsNot(one, other)
+                self.assertEqual(str(one), str(error))
+
+    def test_no_address_is_no_name(self) -> None:
+        """An answer without addresses is the same as none."""
+        waiting = self.wait_for("example.com")
+
+        self.asked.answer("example.com")
+
+        self.failureResultOf(waiting, NameNotFound)
+
+    def test_a_look_up_that_breaks(self) -> None:
+        """An unexpected error is logged and is a failure of the resolver, not of the request."""
+        waiting = self.wait_for("example.com")
+
+        self.asked.fail("example.com", ZeroDivisionError())
+
+        self.failureResultOf(waiting, ResolverFailed)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_the_least_recently_used_goes_first(self) -> None:
+        """The memory has a bound, and what is in use stays."""
+        for host in ("a.example", "b.example", "c.example"):
+            self.wait_for(host)
+            self.asked.answer(host, PUBLIC)
+        kept = self.known("a.example")
+
+        self.wait_for("d.example")
+        self.asked.answer("d.example", PUBLIC)
+
+        self.assertIs(self.known("a.example"), kept)
+        self.known("c.example")
+        self.wait_for("b.example")
+
+    def test_addresses_are_cleaned(self) -> None:
+        """Doubles go, the order stays, zones go but the guard sees the address, mapped ones stay mapped."""
+        waiting = self.wait_for("example.com")
+
+        self.asked.answer(
+            "example.com", OTHER, PUBLIC, OTHER, ip_address("fe80::1%eth0"), ip_address("::ffff:10.0.0.1")
+        )
+
+        self.assertEqual(
+            self.successResultOf(waiting).addresses,
+            (OTHER, PUBLIC, ip_address("fe80::1"), ip_address("::ffff:10.0.0.1")),
+        )
+
+    def test_addresses_are_bounded(self) -> None:
+        """A name with a thousand addresses does not fill the memory."""
+        waiting = self.wait_for("example.com")
+        many = [ip_address(f"203.0.{number // 250}.{number % 250}") for number in range(1000)]
+
+        self.asked.answer("example.com", *many)
+
+        self.assertEqual(self.successResultOf(waiting).addresses, tuple(many[:32]))
+
+
+class SharingTests(ResolverCase):
+    """Many who ask for one name."""
+
+    def test_one_look_up_serves_all(self) -> None:
+        """Everyone gets the same object out of one look-up."""
+        waiting = [self.wait_for("example.com") for _ in range(3)]
+
+        self.asked.answer("example.com", PUBLIC)
+
+        results = [self.successResultOf(each) for each in waiting]
+        self.assertEqual(self.asked.names, ["example.com"])
+        self.assertIs(results[0], results[1])
+        self.assertIs(results[1], results[2])
+
+    def test_who_leaves_hurts_nobody(self) -> None:
+        """One waiter's cancellation is their own."""
+        one, other = self.wait_for("example.com"), self.wait_for("example.com")
+
+        one.cancel()
+        self.asked.answer("example.com", PUBLIC)
+
+        self.failureResultOf(one, CancelledError)
+        self.assertEqual(self.successResultOf(other).addresses, (PUBLIC,))
+
+    def test_nobody_left(self) -> None:
+        """When all have left, no timer waits, and the answer is still of use."""
+        waiting = self.wait_for("example.com")
+
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.asked.answer("example.com", PUBLIC)
+
+        self.known("example.com")
+
+    def test_whoever_comes_back_joins(self) -> None:
+        """A name whose look-up was left is not looked up a second time beside it, and has a deadline again."""
+        first = self.wait_for("example.com")
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+
+        again = self.wait_for("example.com")
+        self.clock.advance(4)
+
+        self.failureResultOf(again, ResolverTimeout)
+        self.assertEqual(self.asked.names, ["example.com"])
+
+    def test_a_waiter_that_cancels_another(self) -> None:
+        """What one does with the answer may make another's question needless, in either case."""
+        for is_found in (True, False):
+            with self.subTest(is_found=is_found):
+                self.setUp()
+                one, other = self.wait_for("example.com"), self.wait_for("example.com")
+
+                def leave(_: object, gone: Deferred[Resolution] = other) -> None:
+                    gone.cancel()
+
+                one.addBoth(leave)
+                if is_found:
+                    self.asked.answer("example.com", PUBLIC)
+                else:
+                    self.asked.fail("example.com", NameNotFound())
+
+                self.successResultOf(one)
+                self.failureResultOf(other, CancelledError)
+
+    def test_nothing_waits_after_an_answer(self) -> None:
+        """The deadline goes with the answer."""
+        self.wait_for("example.com")
+
+        self.asked.answer("example.com", PUBLIC)
+
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class DeadlineTests(ResolverCase):
+    """A resolver that does not answer."""
+
+    def test_waiting_has_an_end(self) -> None:
+        """After the deadline all who wait hear of it, and for a moment everyone else too, at once."""
+        waiting = [self.wait_for("example.com"), self.wait_for("example.com")]
+        self.clock.advance(3.9)
+        self.assertNoResult(waiting[0])
+
+        self.clock.advance(0.1)
+
+        for each in waiting:
+            self.failureResultOf(each, ResolverTimeout)
+        self.assertRaises(ResolverTimeout, self.resolver.resolve, "example.com")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_late_answer_is_kept(self) -> None:
+        """Who asks again after a late answer has it at once."""
+        waiting = self.wait_for("example.com")
+        self.clock.advance(4)
+        self.failureResultOf(waiting, ResolverTimeout)
+
+        self.asked.answer("example.com", PUBLIC)
+
+        self.assertEqual(self.known("example.com").addresses, (PUBLIC,))
+
+    def test_a_stuck_look_up_is_not_doubled(self) -> None:
+        """One name can occupy one look-up, however long and however often it is asked for."""
+        for _ in range(3):
+            waiting = self.wait_for("example.com")
+            self.clock.advance(4)
+            self.failureResultOf(waiting, ResolverTimeout)
+            self.clock.advance(1)
+
+        last = self.wait_for("example.com")
+        self.asked.answer("example.com", PUBLIC)
+
+        self.successResultOf(last)
+        self.assertEqual(self.asked.names, ["example.com"])
+
+
+class CrowdTests(ResolverCase):
+    """More names than look-ups."""
+
+    def crowd(self) -> dict[str, Deferred[Resolution]]:
+        """Fill both places and the queue."""
+        return {host: self.wait_for(host) for host in ("a.example", "b.example", "c.example", "d.example")}
+
+    def test_names_wait_for_their_turn(self) -> None:
+        """Only so many look-ups run at a time; the others follow in order."""
+        waiting = self.crowd()
+        self.assertEqual(self.asked.names, ["a.example", "b.example"])
+
+        self.asked.answer("b.example", PUBLIC)
+        self.assertEqual(self.asked.names, ["a.example", "b.example", "c.example"])
+        self.asked.fail("a.example", NameNotFound())
+        self.asked.answer("d.example", OTHER)
+
+        self.assertEqual(self.successResultOf(waiting["d.example"]).addresses, (OTHER,))
+        self.failureResultOf(waiting["a.example"], NameNotFound)
+
+    def test_the_queue_has_an_end(self) -> None:
+        """One name too many fails at once, and is not remembered for it; names that wait already are shared."""
+        self.crowd()
+
+        error = self.assertRaises(ResolverFailed, self.resolver.resolve, "e.example")
+        self.wait_for("c.example")
+        self.asked.answer("a.example", PUBLIC)
+        self.wait_for("e.example")
+
+        self.assertEqual(str(error), "too many look-ups are waiting")
+
+    def test_known_names_need_no_turn(self) -> None:
+        """What is remembered is answered, however full it is."""
+        self.wait_for("z.example")
+        self.asked.answer("z.example", PUBLIC)
+        self.crowd()
+
+        self.known("z.example")
+
+    def test_who_leaves_the_queue_makes_room(self) -> None:
+        """A name that nobody waits for any more is not looked up."""
+        waiting = self.crowd()
+
+        waiting["c.example"].cancel()
+        self.failureResultOf(waiting["c.example"], CancelledError)
+        self.wait_for("e.example")
+        self.asked.answer("a.example", PUBLIC)
+        self.asked.answer("b.example", PUBLIC)
+
+        self.assertEqual(self.asked.names, ["a.example", "b.example", "d.example", "e.example"])
+
+    def test_no_turn_in_time(self) -> None:
+        """Waiting in the queue counts; it says nothing about the name, so that is not remembered."""
+        waiting = self.crowd()
+
+        self.clock.advance(4)
+
+        failure = self.failureResultOf(waiting["d.example"], ResolverTimeout)
+        self.assertEqual(str(failure.value), "no turn in time")
+        for host in ("a.example", "b.example", "c.example"):
+            self.failureResultOf(waiting[host], ResolverTimeout)
+        self.wait_for("d.example")
+
+    def test_look_ups_that_fail_at_once(self) -> None:
+        """A long queue before a resolver that is stopped is worked off without recursion."""
+        stopped = False
+        first: Deferred[tuple[Address, ...]] = Deferred()
+
+        def look_up(host: str) -> Deferred[tuple[Address, ...]]:
+            return fail(ResolverFailed("stopped")) if stopped else first
+
+        settings = evolve(SETTINGS, concurrent=1, waiting=5000, cache_names=5000)
+        self.resolver = CachingResolver(self.clock, look_up, settings)
+        waiting = [self.wait_for(f"host{number}.example") for number in range(5000)]
+
+        stopped = True
+        first.errback(ResolverFailed("stopped"))
+
+        for each in waiting:
+            self.failureResultOf(each, ResolverFailed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_look_ups_that_answer_at_once(self) -> None:
+        """A look-up may have its answer at hand."""
+        self.resolver = CachingResolver(self.clock, lambda host: succeed((PUBLIC,)), SETTINGS)
+
+        waiting = self.wait_for("example.com")
+
+        self.assertIs(self.successResultOf(waiting), self.known("example.com"))
