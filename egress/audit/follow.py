@@ -1,0 +1,94 @@
+"""Reads a journal as it grows, through rotation and truncation."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from io import FileIO
+
+LINE_LIMIT_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+
+
+class Follower:
+    """Gives the lines of a file as they come, by name: the file may be changed for another or cut to nothing.
+
+    Args:
+        path: the file; it need not be there yet.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._stream: FileIO | None = None
+        self._begun = b""
+
+    def last(self, count: int | None) -> list[bytes]:
+        """Give the last lines that are there now, and begin after them.
+
+        Args:
+            count: how many at most; None for all.
+
+        Raises:
+            OSError: the file cannot be read. A missing one is waited for by `poll`.
+        """
+        self._open()
+        lines: deque[bytes] = deque(maxlen=count)
+        while piece := self._read():
+            lines.extend(piece)
+        return list(lines)
+
+    def poll(self) -> list[bytes]:
+        """Give the lines that came since, at most some hundred KiB of them; none if nothing came.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self._stream is None:
+            self._open()
+        elif self._is_cut():
+            self._stream.seek(0)
+            self._begun = b""
+        lines = self._read()
+        if not lines and self._is_replaced():
+            # Only when the old one is read to its end.
+            lines = self.end()
+            self._open()
+        return lines
+
+    def end(self) -> list[bytes]:
+        """Give what was begun as a line and not ended, and close the file."""
+        begun, self._begun = self._begun, b""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        return [begun] if begun else []
+
+    def _open(self) -> None:
+        try:
+            self._stream = FileIO(self._path)
+        except FileNotFoundError:
+            self._stream = None
+
+    def _is_cut(self) -> bool:
+        assert self._stream is not None
+        return os.fstat(self._stream.fileno()).st_size < self._stream.tell()
+
+    def _is_replaced(self) -> bool:
+        if self._stream is None:
+            return False
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno()))
+        except FileNotFoundError:
+            # Between the old file's renaming and the new one's making: the old one may still grow.
+            return False
+
+    def _read(self) -> list[bytes]:
+        """Give whole lines, reading on until there is one or the file ends."""
+        while self._stream is not None and (data := self._stream.read(_PIECE_BYTES)):
+            *lines, self._begun = (self._begun + data).split(b"\n")
+            if len(self._begun) > LINE_LIMIT_BYTES:
+                lines.append(self._begun)
+                self._begun = b""
+            if lines:
+                return lines
+        return []

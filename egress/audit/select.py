@@ -1,0 +1,103 @@
+"""Picks lines of the journal for a reader, and cleans them for a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+
+from attrs import frozen
+
+_AGO = re.compile(r"(\d{1,9})\s*([smhd])\Z")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_line(line: bytes) -> dict[str, object] | None:
+    """Read one line.
+
+    Returns:
+        The object, or None where it is none of ours.
+    """
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("type"), str) else None
+
+
+def escaped(text: str) -> str:
+    """Spell text in printable ASCII: what comes from a file must not command a terminal."""
+    return "".join(
+        character if " " <= character <= "~" else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
+def escaped_line(line: bytes) -> str:
+    """Spell a line that is not ours in printable ASCII."""
+    return escaped(line.decode("latin-1"))
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Read a time: "10m" (s, m, h, d: that long ago) or RFC 3339, in UTC where it has no offset.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if ago := _AGO.match(text.strip()):
+        try:
+            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        except OverflowError:
+            raise ValueError("too long ago")
+    given = datetime.fromisoformat(text.strip())
+    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+
+
+@frozen
+class Selection:
+    """Which lines a reader wants. Lines about the supervisor itself pass unless something is asked of a request.
+
+    Attributes:
+        client: the client's key or one of its labels, with `*`.
+        host: the host, with `*`.
+        verdict: "allow", "deny" or "none".
+        code: the code of a refusal.
+        rule: the rule's name.
+        since: not before this.
+    """
+
+    client: str = ""
+    host: str = ""
+    verdict: str = ""
+    code: str = ""
+    rule: str = ""
+    since: datetime | None = None
+
+    def wants(self, line: Mapping[str, object]) -> bool:
+        """Whether a line is wanted."""
+        return (
+            (not self.client or self._is_client(line))
+            and (not self.host or fnmatchcase(_text(line, "host"), self.host.lower()))
+            and (not self.verdict or line.get("verdict") == self.verdict)
+            and (not self.code or line.get("code") == self.code)
+            and (not self.rule or line.get("rule") == self.rule)
+            and (self.since is None or self._is_recent(line, self.since))
+        )
+
+    def _is_client(self, line: Mapping[str, object]) -> bool:
+        labels = line.get("labels")
+        names = [line.get("client"), *(labels if isinstance(labels, list) else [])]
+        return any(isinstance(name, str) and fnmatchcase(name, self.client) for name in names)
+
+    def _is_recent(self, line: Mapping[str, object], since: datetime) -> bool:
+        try:
+            return moment(_text(line, "time"), since) >= since
+        except ValueError:
+            return False
+
+
+def _text(line: Mapping[str, object], key: str) -> str:
+    value = line.get(key)
+    return value if isinstance(value, str) else ""

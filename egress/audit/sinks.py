@@ -1,0 +1,240 @@
+"""Where lines go. A sink is used by one writer thread; it may wait there, and it may fail."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+# POSIX: a write of so many octets to a pipe that poll calls writable neither blocks nor mixes with another's.
+_PIPE_BUF = select.PIPE_BUF
+_LAST_LINE_LIMIT = 1024 * 1024
+
+
+class Sink(Protocol):
+    """Takes lines.
+
+    Attributes:
+        name: "file", "stdout" or "journald".
+        batch_lines: how many lines it is worth offering at once.
+        last_line: what stood last in the file when it was opened; None where nothing did.
+        rest: the end of a line that was written in part; it is written before anything else.
+    """
+
+    name: str
+    batch_lines: int
+    last_line: bytes | None
+    rest: bytes
+
+    def write(self, lines: Sequence[bytes]) -> int:
+        """Write the rest, then lines from the first on.
+
+        Returns:
+            How many lines were written or begun. None is left half written but `rest`.
+
+        Raises:
+            BlockingIOError: there is no room now.
+            OSError: none could be written.
+        """
+
+    def prepare(self) -> bool:
+        """Open the file of the same name anew, and keep using the old one.
+
+        Returns:
+            Whether there is anything to change to.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+
+    def switch(self) -> None:
+        """Change to what `prepare` opened. A rest is dropped."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class StreamSink:
+    """Writes lines to something that takes octets, and finishes what it took in part.
+
+    Args:
+        name: of the sink.
+        put: writes some octets, returns how many; raises OSError.
+        batch_lines: how many lines it is worth offering at once.
+        unit_bytes: how many octets to put at once.
+    """
+
+    def __init__(self, name: str, put: Callable[[bytes], int], batch_lines: int, unit_bytes: int) -> None:
+        self.name = name
+        self.batch_lines = batch_lines
+        self.last_line: bytes | None = None
+        self.rest = b""
+        self._put = put
+        self._unit_bytes = unit_bytes
+
+    def write(self, lines: Sequence[bytes]) -> int:
+        while self.rest:
+            written = self._put(self.rest[: self._unit_bytes])
+            if not written:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            self.rest = self.rest[written:]
+        if not lines:
+            return 0
+        data = b"\n".join(lines[: self._fitting(lines)]) + b"\n"
+        written = self._put(data[: self._unit_bytes])
+        taken = data.count(b"\n", 0, written)
+        if written and data[written - 1] != 0x0A:
+            self.rest = data[written : data.index(b"\n", written) + 1]
+            taken += 1
+        return taken
+
+    def prepare(self) -> bool:
+        return False
+
+    def switch(self) -> None:
+        self.rest = b""
+
+    def close(self) -> None:
+        self.rest = b""
+
+    def _fitting(self, lines: Sequence[bytes]) -> int:
+        size = 0
+        for count, line in enumerate(lines):
+            size += len(line) + 1
+            if size > self._unit_bytes:
+                return max(1, count)
+        return len(lines)
+
+
+class StdoutSink(StreamSink):
+    """Writes to the standard output, which may be a pipe that others write to as well.
+
+    It is not made non-blocking: that would change it for every process that shares it.
+
+    Args:
+        descriptor: the output; a duplicate of it is kept.
+        patience_seconds: how long to wait for room before saying that there is none.
+
+    Raises:
+        OSError: the descriptor is closed.
+    """
+
+    def __init__(self, descriptor: int = 1, patience_seconds: float = 0.1) -> None:
+        super().__init__("stdout", self._put_when_ready, batch_lines=8, unit_bytes=_PIPE_BUF)
+        self._descriptor = os.dup(descriptor)
+        self._patience_ms = int(patience_seconds * 1000)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLOUT)
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._descriptor)
+
+    def _put_when_ready(self, data: bytes) -> int:
+        if not self._poll.poll(self._patience_ms):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return os.write(self._descriptor, data)
+
+
+class FileSink(StreamSink):
+    """Appends to a file.
+
+    Args:
+        path: the file; made with mode 0600 where there is none.
+        is_exclusive: no other process may append to it under the same condition: two chains cannot share a file.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or another process holds it.
+    """
+
+    def __init__(self, path: str, is_exclusive: bool = False) -> None:
+        super().__init__("file", self._append, batch_lines=256, unit_bytes=1024 * 1024)
+        self._path = path
+        self._is_exclusive = is_exclusive
+        self._next: int | None = None
+        self._descriptor = self._open()
+        try:
+            self._lock(self._descriptor)
+            self._look_back()
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def prepare(self) -> bool:
+        opened = self._open()
+        try:
+            if not _is_same(opened, self._descriptor):
+                self._lock(opened)
+        except OSError:
+            os.close(opened)
+            raise
+        self._next = opened
+        return True
+
+    def switch(self) -> None:
+        if self._next is not None:
+            # Closing either descriptor of one file keeps the lock of the other, but the lock is with the old one.
+            if _is_same(self._next, self._descriptor):
+                os.close(self._next)
+            else:
+                os.close(self._descriptor)
+                self._descriptor = self._next
+            self._next = None
+        self._look_back()
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._descriptor)
+
+    def _append(self, data: bytes) -> int:
+        return os.write(self._descriptor, data)
+
+    def _open(self) -> int:
+        # Without O_NONBLOCK, opening a FIFO would wait for a reader that may never come.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        descriptor = os.open(self._path, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "not a regular file")
+        return descriptor
+
+    def _lock(self, descriptor: int) -> None:
+        if not self._is_exclusive:
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EBUSY, "another process keeps its journal in this file")
+
+    def _look_back(self) -> None:
+        self.last_line, is_ended = last_line(self._path)
+        # A line that an earlier process left unfinished must not be glued to ours.
+        self.rest = b"" if is_ended else b"\n"
+
+
+def _is_same(one: int, other: int) -> bool:
+    return os.path.samestat(os.fstat(one), os.fstat(other))
+
+
+def last_line(path: str) -> tuple[bytes | None, bool]:
+    """Read the last line of a file.
+
+    Returns:
+        The line without its end (None where the file is empty or cannot be read), and whether it is ended.
+    """
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            begin = max(0, size - _LAST_LINE_LIMIT)
+            stream.seek(begin)
+            tail = stream.read(size - begin)
+    except OSError:
+        return None, True
+    if not tail:
+        return None, True
+    is_ended = tail.endswith(b"\n")
+    return (tail[:-1] if is_ended else tail).rpartition(b"\n")[2], is_ended

@@ -1,0 +1,67 @@
+"""docs/journal.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+import egress
+from egress.audit import AuditSettings
+from egress.audit.encode import FIELDS, TYPES
+from egress.audit.settings import ON_LOSS, PATHS, SINKS
+from egress.cli import audit
+from egress.cli.tail import tail
+from egress.config import structure
+
+DOCUMENT = Path(next(iter(egress.__path__))).parent / "docs" / "journal.md"
+
+
+class JournalDocumentTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.text = DOCUMENT.read_text(encoding="ascii")
+
+    def rows(self, heading: str) -> list[tuple[str, str]]:
+        """Give the first column, without backquotes, and the last one of the table under a header row."""
+        table = self.text.split(f"\n{heading}\n", 1)[1].split("\n\n", 1)[0]
+        cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[1:]]
+        return [(row[0].strip("`"), row[-1]) for row in cells]
+
+    def test_fields(self) -> None:
+        """Every field of a line is documented, in its order and in the code's words."""
+        self.assertEqual(list(FIELDS.items()), self.rows("| key | what it holds |"))
+
+    def test_types(self) -> None:
+        """So is every type of line."""
+        self.assertEqual(list(TYPES.items()), self.rows("| type | what it tells |"))
+
+    def test_settings(self) -> None:
+        """So is every setting with its default, and the example is the default."""
+        rows = self.rows("| key | default | what it says |")
+        example = re.search(r"```toml\n(.*?)```", self.text, re.DOTALL)
+        assert example is not None
+
+        self.assertEqual([field.name for field in attrs.fields(AuditSettings)], [key for key, _ in rows])
+        table = tomllib.loads(example[1])["audit"]
+        self.assertEqual([key for key, _ in rows], list(table))
+        self.assertEqual(AuditSettings(), structure(AuditSettings, table))
+        for word in (*SINKS, *PATHS, *ON_LOSS):
+            self.assertIn(f'`"{word}"`', self.text)
+
+    def test_exit_statuses(self) -> None:
+        """So is every exit status of `egress audit verify`."""
+        statuses = [value for name, value in vars(audit).items() if name.startswith("EXIT_")]
+
+        self.assertEqual(sorted(statuses), [int(status) for status, _ in self.rows("| exit status | word | meaning |")])
+
+    def test_options(self) -> None:
+        """So is every option of `egress tail`."""
+        documented = {option.split()[0] for option, _ in self.rows("| option | what it does |")}
+        known = {
+            (parameter.secondary_opts or parameter.opts)[0] for parameter in tail.params if parameter.opts[0][0] == "-"
+        }
+
+        self.assertEqual(known, documented)

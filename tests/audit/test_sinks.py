@@ -1,0 +1,192 @@
+"""Sinks, on real files and in memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import BytesIO
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.audit import AuditSettings, open_journal
+from egress.audit.chain import digest
+from egress.audit.journald import JournaldSink, entry
+from egress.audit.outlet import Outlet
+from egress.audit.sinks import FileSink, StreamSink, last_line
+from egress.audit.verify import verify
+from egress.errors import ConfigError, JournalCorrupt
+from tests.audit.fakes import EPOCH, make_record
+
+
+class StreamTests(SynchronousTestCase):
+    @given(st.lists(st.binary(max_size=12).map(lambda data: data.replace(b"\n", b"."))), st.data())
+    @settings(max_examples=100, deadline=None)
+    def test_any_short_writes(self, lines: list[bytes], data: st.DataObject) -> None:
+        """However little is taken at a time, lines arrive whole, once and in order."""
+        written = bytearray()
+
+        def put(offered: bytes) -> int:
+            count = data.draw(st.integers(1, len(offered)))
+            written.extend(offered[:count])
+            return count
+
+        sink = StreamSink("memory", put, batch_lines=4, unit_bytes=20)
+        left = list(lines)
+        while left or sink.rest:
+            left = left[sink.write(left) :]
+
+        self.assertEqual(b"".join(line + b"\n" for line in lines), bytes(written))
+
+
+class FileTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = self.mktemp()
+        os.makedirs(self.directory)
+        self.path = os.path.join(self.directory, "audit.jsonl")
+
+    def open(self, is_exclusive: bool = False) -> FileSink:
+        return FileSink(self.path, is_exclusive)
+
+    def content(self, path: str = "") -> bytes:
+        with open(path or self.path, "rb") as stream:
+            return stream.read()
+
+    def test_new_file(self) -> None:
+        """A new file can be read by its owner only."""
+        sink = self.open()
+        self.addCleanup(sink.close)
+
+        self.assertEqual(2, sink.write([b"a", b"b"]))
+
+        self.assertEqual(b"a\nb\n", self.content())
+        self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
+
+    def test_unfinished_line(self) -> None:
+        """A line that an earlier process left unfinished is not glued to the next one."""
+        with open(self.path, "wb") as stream:
+            stream.write(b"one\ntw")
+        sink = self.open()
+        self.addCleanup(sink.close)
+
+        sink.write([b"three"])
+
+        self.assertEqual(b"tw", sink.last_line)
+        self.assertEqual(b"one\ntw\nthree\n", self.content())
+
+    def test_rotation(self) -> None:
+        """After a rename, a new file is made under the old name."""
+        sink = self.open(is_exclusive=True)
+        self.addCleanup(sink.close)
+        sink.write([b"a"])
+        os.rename(self.path, self.path + ".1")
+
+        self.assertTrue(sink.prepare())
+        sink.write([b"b"])
+        sink.switch()
+        sink.write([b"c"])
+
+        self.assertEqual((b"a\nb\n", b"c\n"), (self.content(self.path + ".1"), self.content()))
+        self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
+
+    def test_reopen_without_rotation(self) -> None:
+        """A reopen of the same file goes on in it, still alone."""
+        sink = self.open(is_exclusive=True)
+        self.addCleanup(sink.close)
+        sink.write([b"a"])
+
+        sink.prepare()
+        sink.switch()
+        sink.write([b"b"])
+
+        self.assertEqual((b"a\nb\n", b"a"), (self.content(), sink.last_line))
+        self.assertEqual(errno.EBUSY, self.assertRaises(OSError, self.open, True).errno)
+
+    def test_two_chains_in_one_file(self) -> None:
+        """A second process cannot keep a sealed journal in the same file."""
+        sink = self.open(is_exclusive=True)
+        self.assertRaises(OSError, self.open, True)
+        sink.close()
+
+        self.open(is_exclusive=True).close()
+
+    def test_not_a_file(self) -> None:
+        """A FIFO, a directory or a device is no journal, and opening one does not hang."""
+        os.mkfifo(self.path)
+        self.assertRaises(OSError, self.open)
+        self.assertRaises(OSError, FileSink, self.directory)
+        self.assertRaises(OSError, FileSink, "/dev/null")
+
+    def test_last_line(self) -> None:
+        """The last line is found, ended or not."""
+        for data, expected in [
+            (b"", (None, True)),
+            (b"a\n", (b"a", True)),
+            (b"a\nb\n", (b"b", True)),
+            (b"a\nb", (b"b", False)),
+            (b"\n", (b"", True)),
+        ]:
+            with open(self.path, "wb") as stream:
+                stream.write(data)
+            self.assertEqual(expected, last_line(self.path))
+        self.assertEqual((None, True), last_line(self.path + ".none"))
+
+    def test_runs_in_one_file(self) -> None:
+        """A second supervisor goes on in the file of the first: whole if the first ended in order, and told if not."""
+        for is_ended in (True, False):
+            outlet = Outlet(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
+            outlet.submit([b'{"time":"2026-01-01T00:00:00.000000Z","type":"%s"}' % (b"stop" if is_ended else b"end")])
+            outlet.work()
+            outlet.close()
+            before = digest(self.content()[:-1].rpartition(b"\n")[2])
+            self.assertEqual(before, digest(last_line(self.path)[0] or b""))
+        error = self.assertRaises(JournalCorrupt, verify, BytesIO(self.content()), "a")
+        self.assertEqual(("truncated", 2), (error.problem, error.line))
+
+
+class OpenTests(SynchronousTestCase):
+    def test_state_directory_is_made(self) -> None:
+        """The state directory is made for its owner only; no directory below it is."""
+        state = os.path.abspath(os.path.join(self.mktemp(), "state"))
+
+        journal = open_journal(AuditSettings(), state, Clock())
+        self.successResultOf(journal.stop())
+
+        self.assertEqual(0o700, stat.S_IMODE(os.stat(state).st_mode))
+        self.assertEqual(["audit.jsonl"], os.listdir(state))
+        error = self.assertRaises(ConfigError, open_journal, AuditSettings(file="sub/a.jsonl"), state, Clock())
+        self.assertEqual("audit.file", error.where)
+        self.assertEqual(["audit.jsonl"], os.listdir(state))
+
+    def test_cannot_be_opened(self) -> None:
+        """A journal that cannot be kept stops the start, with the file's name."""
+        error = self.assertRaises(ConfigError, open_journal, AuditSettings(file="/dev/null"), self.mktemp(), Clock())
+
+        self.assertEqual("audit.file: /dev/null cannot be opened: not a regular file", str(error))
+
+
+class JournaldTests(SynchronousTestCase):
+    def test_entry(self) -> None:
+        """An entry has the line, its priority and its request's id."""
+        from egress.audit.encode import LineEncoder
+
+        line = LineEncoder("first").encode(make_record())
+        expected = b"MESSAGE=" + line + b"\nSYSLOG_IDENTIFIER=egress\nPRIORITY=6\nEGRESS_REQUEST_ID=r1\n"
+
+        self.assertEqual(expected, entry(line))
+
+    def test_priorities(self) -> None:
+        """A refusal is a notice, a loss a warning."""
+        self.assertIn(b"\nPRIORITY=5\n", entry(b'{"type":"refused","request_id":null}'))
+        self.assertIn(b"\nPRIORITY=4\n", entry(b'{"type":"loss"}'))
+
+    def test_no_field_of_its_own(self) -> None:
+        """A request's id cannot begin another field."""
+        self.assertNotIn(b"EGRESS_REQUEST_ID", entry(b'{"type":"end","request_id":"a\\nPRIORITY=0"}'))
+
+    def test_no_journald(self) -> None:
+        """Without a journald the start fails."""
+        self.assertRaises(OSError, JournaldSink, os.path.join(self.mktemp(), "socket"))
