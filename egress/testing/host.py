@@ -1,0 +1,103 @@
+"""What the supervisor lends to a plugin: here a clock that stands until it is moved and a resolver with a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from ipaddress import ip_address
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.errors import NameNotFound, ResolutionError
+from egress.interfaces import IHostServices, IResolver
+from egress.model import Resolution
+from egress.testing.requests import resolve_to
+
+Answer = str | Iterable[str] | ResolutionError
+
+
+@implementer(IResolver)
+class FakeResolver:
+    """Answers from a table. A name that is not in it does not exist; a literal is its own answer.
+
+    Attributes:
+        asked: every host that was looked up, in order, literals too.
+    """
+
+    def __init__(self, names: Mapping[str, Answer] | None = None) -> None:
+        """Fill the table.
+
+        Args:
+            names: for each name an address, addresses, or the error that looking it up fails with.
+        """
+        self.asked: list[str] = []
+        self._answers: dict[str, Resolution | ResolutionError] = {}
+        self._held: dict[str, list[Deferred[Resolution]]] = {}
+        for host, answer in (names or {}).items():
+            self.answer(host, answer)
+
+    def answer(self, host: str, answer: Answer) -> None:
+        """Set what a name stands for, from now on and for those who wait for it."""
+        if isinstance(answer, ResolutionError):
+            self._answers[host] = answer
+        else:
+            self._answers[host] = resolve_to(*([answer] if isinstance(answer, str) else answer), host=host)
+        for waiting in self._held.pop(host, []):
+            self._fire(waiting, self._answers[host])
+
+    def hold(self, host: str) -> None:
+        """Let the look-ups of a name wait, until `answer` is called for it."""
+        self._held.setdefault(host, [])
+
+    def waiting(self, host: str) -> int:
+        """Count the look-ups of a name that wait."""
+        return len(self._held.get(host, []))
+
+    def resolve(self, host: str) -> Resolution | Deferred[Resolution]:
+        """Look up. See `IResolver.resolve`."""
+        self.asked.append(host)
+        if host in self._held:
+            waiting: Deferred[Resolution] = Deferred(lambda gone: self._forget(host, gone))
+            self._held[host].append(waiting)
+            return waiting
+        if host not in self._answers:
+            try:
+                address = ip_address(host)
+            except ValueError:
+                raise NameNotFound(host) from None
+            self._answers[host] = Resolution(host, (address,))
+        answer = self._answers[host]
+        if isinstance(answer, ResolutionError):
+            raise answer
+        return answer
+
+    def _forget(self, host: str, gone: Deferred[Resolution]) -> None:
+        self._held[host] = [each for each in self._held[host] if each is not gone]
+
+    def _fire(self, waiting: Deferred[Resolution], answer: Resolution | ResolutionError) -> None:
+        if isinstance(answer, ResolutionError):
+            waiting.errback(Failure(answer))
+        else:
+            waiting.callback(answer)
+
+
+@implementer(IHostServices)
+@define(eq=False)
+class FakeHost:
+    """Lends a clock, a resolver and counters that outlive the policies built with it.
+
+    Attributes:
+        clock: moved by `clock.advance(seconds)`.
+        resolver: see `FakeResolver`.
+    """
+
+    clock: Clock = field(factory=Clock)
+    resolver: FakeResolver = field(factory=FakeResolver)
+    _counters: dict[str, dict[str, float]] = field(init=False, factory=dict)
+
+    def counters(self, name: str) -> MutableMapping[str, float]:
+        """Give the counters of one policy. See `IHostServices.counters`."""
+        return self._counters.setdefault(name, {})

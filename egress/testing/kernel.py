@@ -1,0 +1,141 @@
+"""The simulated kernel: who listens where, which roads are closed, and which sockets have news."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import deque
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from attrs import define, field
+from twisted.internet.task import Clock
+
+from egress.testing.sockets import WILDCARD, MemorySocket, family_of
+
+_LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+_OUTWARD = {socket.AF_INET: "203.0.113.200", socket.AF_INET6: "2001:db8::c8"}
+
+
+@define(eq=False, repr=False)
+class Kernel:
+    """The sockets of every host, and the roads between them.
+
+    Attributes:
+        clock: delayed handshakes wait on it.
+        window_bytes: how much a direction holds until its receiver reads.
+        segment_bytes: the most that one read gives.
+        sockets: those open, by descriptor.
+    """
+
+    clock: Clock
+    window_bytes: int = 65536
+    segment_bytes: int = 1460
+    sockets: dict[int, MemorySocket] = field(factory=dict)
+    blackholes: set[tuple[str, int | None]] = field(factory=set)
+    unreachable: set[str] = field(factory=set)
+    delays: dict[str, float] = field(factory=dict)
+    _listening: dict[tuple[str, int], MemorySocket] = field(factory=dict)
+    _ready: deque[MemorySocket] = field(factory=deque)
+    _last_descriptor: int = 2
+    _last_port: int = 40000
+
+    def socket(self, family: socket.AddressFamily, is_of_test: bool = False) -> MemorySocket:
+        """Open a socket."""
+        self._last_descriptor += 1
+        made = MemorySocket(self, family, self._last_descriptor, is_of_test)
+        self.sockets[made.descriptor] = made
+        return made
+
+    def fresh_port(self) -> int:
+        """Give an ephemeral port that nothing else uses."""
+        self._last_port += 1
+        return self._last_port
+
+    def forget(self, gone: MemorySocket) -> None:
+        """Drop a closed socket."""
+        del self.sockets[gone.descriptor]
+        if self._listening.get(gone.local) is gone:
+            del self._listening[gone.local]
+
+    def is_taken(self, local: tuple[str, int]) -> bool:
+        """Tell whether somebody listens on exactly this address."""
+        return local in self._listening
+
+    def open_listener(self, listener: MemorySocket) -> None:
+        """Let connections reach a bound socket."""
+        self._listening[listener.local] = listener
+
+    def listener_at(self, host: str, port: int) -> MemorySocket | None:
+        """Find who listens. A wildcard address is reached through the loopback addresses only."""
+        found = self._listening.get((host, port))
+        if found is None and ip_address(host).is_loopback:
+            found = self._listening.get((WILDCARD[family_of(host)], port))
+        return found
+
+    def connect(self, dialler: MemorySocket, host: str, port: int) -> int:
+        """Send a SYN.
+
+        Returns:
+            An errno; EINPROGRESS is the good one.
+        """
+        if host in self.unreachable:
+            return errno.ENETUNREACH
+        local_host, local_port = dialler.local
+        if local_host in ("", WILDCARD[dialler.family]):
+            local_host = (_LOOPBACK if ip_address(host).is_loopback else _OUTWARD)[dialler.family]
+        dialler.local = (local_host, local_port or self.fresh_port())
+        dialler.is_connecting = True
+        if (host, port) in self.blackholes or (host, None) in self.blackholes:
+            return errno.EINPROGRESS
+        seconds = self.delays.get(host, 0)
+        if seconds:
+            dialler.wait_for(self.clock.callLater(seconds, self.handshake, dialler, host, port))
+        else:
+            self.handshake(dialler, host, port)
+        return errno.EINPROGRESS
+
+    def handshake(self, dialler: MemorySocket, host: str, port: int) -> None:
+        """Let a SYN arrive: it is answered by whoever listens now, else by a RST."""
+        dialler.remote = (host, port)
+        listener = self.listener_at(host, port)
+        if listener is None or listener.backlog is None:
+            dialler.refused()
+            return
+        accepted = self.socket(dialler.family, is_of_test=listener.is_of_test)
+        accepted.local, accepted.remote = dialler.remote, dialler.local
+        accepted.other = dialler
+        dialler.connected_to(accepted)
+        listener.backlog.append(accepted)
+        self.wake(listener)
+
+    def wake(self, touched: MemorySocket) -> None:
+        """Look at a socket again in the next turns: something about it changed."""
+        if touched.interest and not touched.is_queued:
+            touched.is_queued = True
+            self._ready.append(touched)
+
+    @property
+    def is_idle(self) -> bool:
+        """No socket has to be looked at."""
+        return not self._ready
+
+    def turn(self) -> bool:
+        """Look at the socket that has waited longest.
+
+        Returns:
+            Whether anything happened.
+        """
+        touched = self._ready.popleft()
+        touched.is_queued = False
+        events = touched.poll() & touched.interest
+        if not events or touched.on_events is None:
+            return False
+        # Level-triggered: it stays in the queue until nothing that it wants to hear of holds.
+        self.wake(touched)
+        touched.on_events(events)
+        return True
+
+    def streams(self) -> Iterator[MemorySocket]:
+        """Give the open sockets of the code under test that do not listen."""
+        return (each for each in self.sockets.values() if each.backlog is None and not each.is_of_test)

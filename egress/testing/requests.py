@@ -1,0 +1,109 @@
+"""Builders for what policies are asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from itertools import count
+from urllib.parse import urlsplit
+
+from egress.hostname import canonical_host
+from egress.model import Authority, Client, Request, Resolution
+
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_ids = count(1)
+
+
+def make_client(key: str = "", *, labels: Iterable[str] = ()) -> Client:
+    """Make a client.
+
+    Args:
+        key: tells it apart in limits; by default its labels do.
+        labels: what rules may name, each `kind:value`; by default those of a client on this machine.
+    """
+    facts = frozenset(labels) or frozenset({"listener:agents", "address:127.0.0.1"})
+    return Client(key or " ".join(sorted(facts)), facts)
+
+
+def make_authority(host: str, port: int) -> Authority:
+    """Make an authority, its host brought into canonical form.
+
+    Raises:
+        ValueError: it is no host.
+    """
+    canonical, address = canonical_host(host)
+    return Authority(canonical, port, address)
+
+
+def make_request(
+    url: str = "",
+    *,
+    method: str = "",
+    host: str = "example.com",
+    port: int | None = None,
+    path: str | None = None,
+    client: Client | None = None,
+    labels: Iterable[str] = (),
+    front: str = "",
+    listener: str = "agents",
+    begun: float = 0.0,
+    is_path_ambiguous: bool = False,
+    is_rehearsal: bool = False,
+) -> Request:
+    """Make a request as the proxy makes it.
+
+    An `https` URL stands for the tunnel that a client opens for it: CONNECT, and no path. With a method it stands for
+    the readable request in an intercepted tunnel. An `http` URL stands for a readable request, by default a GET.
+
+    Args:
+        url: where to, in one word; `host`, `port` and `path` are its parts otherwise.
+        method: "CONNECT" makes a tunnel of any scheme and port.
+        host: in any spelling; an IPv6 address without brackets.
+        port: 443 for a tunnel and 80 otherwise, if it is not given.
+        path: without query.
+        client: who asks.
+        labels: of the client, where `client` is not given.
+        front: "connect" for a tunnel and "http" otherwise, if it is not given.
+        listener: the listener's name.
+        begun: seconds on the monotonic clock.
+        is_path_ambiguous: the path holds an encoded slash or backslash.
+        is_rehearsal: asked by `explain`.
+
+    Raises:
+        ValueError: the URL or the host is none.
+    """
+    scheme = "http"
+    if url:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        path = parts.path or None
+    if scheme not in _PORTS:
+        raise ValueError("the URL must begin with http://, https://, ws:// or wss://")
+    is_tunnel = method == "CONNECT" or front == "connect" or (not method and _PORTS[scheme] == 443)
+    return Request(
+        id=f"request-{next(_ids)}",
+        front=front or ("connect" if is_tunnel else "http"),
+        method="CONNECT" if is_tunnel else method or "GET",
+        authority=make_authority(host, port or (443 if is_tunnel else _PORTS[scheme])),
+        path=None if is_tunnel else path or "/",
+        client=client or make_client(labels=labels),
+        listener=listener,
+        begun=begun,
+        is_path_ambiguous=is_path_ambiguous,
+        is_rehearsal=is_rehearsal,
+    )
+
+
+def resolve_to(*addresses: str, host: str = "", is_delegated: bool = False) -> Resolution:
+    """Make what a name resolved to.
+
+    Args:
+        addresses: in the resolver's order.
+        host: the name; the first address, if it is not given.
+        is_delegated: the name is left to the next proxy, and there are no addresses.
+
+    Raises:
+        ValueError: one of them is no address.
+    """
+    found = tuple(dict.fromkeys(ip_address(text) for text in addresses))
+    return Resolution(host or (str(found[0]) if found else ""), found, is_delegated)

@@ -1,0 +1,215 @@
+"""The test's own ends of connections: clients and origins that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from egress.testing.sockets import ERROR, READABLE, WRITABLE, MemorySocket
+
+
+@define(eq=False)
+class Talker:
+    """One end of a connection, under the control of a test.
+
+    What it is told to do happens in the network's next `settle`; a reset is sent at once.
+
+    Attributes:
+        received: every byte that arrived.
+        saw_eof: the other end's FIN arrived, after everything before it.
+        was_reset: the other end sent a RST, or data met a closed socket. It is seen even while not reading.
+    """
+
+    _socket: MemorySocket
+    _answer: Callable[[Talker, bytes], object] | None = None
+    _received: bytearray = field(factory=bytearray, init=False)
+    saw_eof: bool = field(default=False, init=False)
+    was_reset: bool = field(default=False, init=False)
+    _taken: int = field(default=0, init=False)
+    _outbox: bytearray = field(factory=bytearray, init=False)
+    _is_reading: bool = field(default=True, init=False)
+    _ends: bool = field(default=False, init=False)
+    _closes: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._socket.on_events = self._on_events
+        self._look()
+
+    @property
+    def received(self) -> bytes:
+        """Every byte that arrived."""
+        return bytes(self._received)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Its own address and port."""
+        return self._socket.local
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """The other end's address and port, as seen from here."""
+        return self._socket.remote
+
+    @property
+    def is_closed(self) -> bool:
+        """The connection is over: closed from here, reset, or closed for good (no mere half-close) by the other end."""
+        other = self._socket.other
+        is_left_alone = self.saw_eof and other is not None and other.is_closed
+        return self._socket.is_closed or self.was_reset or is_left_alone
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes it was told to say and could not yet: the other end's window is full."""
+        return len(self._outbox)
+
+    def says(self, data: bytes) -> None:
+        """Send bytes."""
+        if self._ends or self._socket.is_closed:
+            raise AssertionError("it has ended and can say nothing more")
+        self._outbox += data
+        self._look()
+
+    def ends(self) -> None:
+        """Send FIN after everything said, and go on listening."""
+        self._ends = True
+        self._look()
+
+    def closes(self) -> None:
+        """Close after everything said. Bytes left unread turn it into a RST; bytes that arrive later are met by one."""
+        self._ends = self._closes = True
+        self._look()
+
+    def aborts(self) -> None:
+        """Send RST; what was said and not yet sent is dropped."""
+        self._outbox.clear()
+        self._socket.abort()
+
+    def stops_reading(self) -> None:
+        """Leave what arrives in the window until it is full."""
+        self._is_reading = False
+        self._look()
+
+    def reads_again(self) -> None:
+        """Read what waited, and go on."""
+        self._is_reading = True
+        self._look()
+
+    def take(self) -> bytes:
+        """Give the bytes that arrived since the last call."""
+        fresh = bytes(self._received[self._taken :])
+        self._taken = len(self._received)
+        return fresh
+
+    def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
+        """Assert what arrived since the last `take`.
+
+        Args:
+            prefix: what it begins with.
+            contains: what stands anywhere in it.
+
+        Raises:
+            AssertionError: it is something else.
+        """
+        fresh = bytes(self._received[self._taken :])
+        if not fresh.startswith(prefix):
+            raise AssertionError(f"expected {prefix!r} first, heard {self._told(fresh)}")
+        if contains not in fresh:
+            raise AssertionError(f"expected {contains!r} somewhere, heard {self._told(fresh)}")
+
+    def _told(self, fresh: bytes) -> str:
+        end = ", then a reset" if self.was_reset else ", then the end" if self.saw_eof else ""
+        shown = repr(fresh) if len(fresh) <= 2000 else f"{fresh[:2000]!r} and {len(fresh) - 2000} bytes more"
+        return (shown if fresh else "nothing") + end
+
+    def _look(self) -> None:
+        if self._socket.is_closed:
+            return
+        # ERROR is asked for always: unlike Twisted's transports, a test wants to know of a RST in any case.
+        interest = 0 if self.was_reset else ERROR
+        if self._is_reading and not self.saw_eof:
+            interest |= READABLE
+        has_to_do = self._outbox or self._closes or (self._ends and not self._socket.has_ended)
+        if has_to_do and not self.was_reset:
+            interest |= WRITABLE
+        self._socket.interest = interest
+        self._socket.kernel.wake(self._socket)
+
+    def _on_events(self, events: int) -> None:
+        if events & READABLE:
+            self._read()
+        if events & ERROR:
+            self.was_reset = True
+            self._outbox.clear()
+        elif events & WRITABLE and not self._socket.is_closed:
+            self._write()
+        self._look()
+
+    def _read(self) -> None:
+        # Everything at once: `segment_bytes` is for the code under test.
+        data = bytes(self._socket.inbox)
+        if data:
+            self._socket.inbox.clear()
+            if self._socket.other is not None:
+                self._socket.kernel.wake(self._socket.other)
+            self._received += data
+            if self._answer is not None:
+                self._answer(self, data)
+        elif self._socket.hears_no_more or self._socket.was_reset:
+            self.saw_eof = self._socket.hears_no_more
+            self._is_reading = False
+
+    def _write(self) -> None:
+        if self._outbox:
+            sent = self._socket.send(bytes(self._outbox))
+            del self._outbox[:sent]
+        if self._outbox:
+            return
+        if self._closes:
+            self._socket.close()
+        elif self._ends and not self._socket.has_ended:
+            self._socket.shutdown(1)
+
+
+@define(eq=False)
+class Origin:
+    """A place that listens, and the connections that it got.
+
+    Attributes:
+        host: its address.
+        port: its port.
+        talkers: one for each connection, in order.
+    """
+
+    host: str
+    port: int
+    _listener: MemorySocket
+    _answer: Callable[[Talker, bytes], object] | None = None
+    talkers: list[Talker] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._listener.on_events = self._on_events
+        self._listener.interest = READABLE
+
+    @property
+    def talker(self) -> Talker:
+        """The last connection.
+
+        Raises:
+            AssertionError: there was none.
+        """
+        if not self.talkers:
+            raise AssertionError(f"nobody connected to {self.host} port {self.port}")
+        return self.talkers[-1]
+
+    def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
+        """Assert what arrived on the last connection; see `Talker.heard`."""
+        self.talker.heard(prefix, contains=contains)
+
+    def stops(self) -> None:
+        """Stop listening: further attempts are refused."""
+        self._listener.close()
+
+    def _on_events(self, events: int) -> None:
+        accepted, _ = self._listener.accept()
+        self.talkers.append(Talker(accepted, self._answer))
