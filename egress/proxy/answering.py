@@ -1,0 +1,188 @@
+"""One HTTP request and its answer: the answer's side of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from egress.errors import ProtocolError, Refused
+from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
+from egress.wire.forward import response_onward
+from egress.wire.framing import NO_BODY, Framing, Kind, response_framing
+from egress.wire.head import ResponseHead, ResponseReader
+
+if TYPE_CHECKING:
+    from egress.proxy.exchange import Exchange
+
+# Interim answers (1xx) are few in any honest dialogue; without a bound an origin could send them for ever.
+_INTERIM_LIMIT = 32
+
+
+@define(eq=False)
+class Answering:
+    """Reads an origin's answer and passes it on (OriginUser).
+
+    Attributes:
+        exchange: what it answers.
+        head: of the final answer, once it is here.
+        has_heard: the origin has said anything.
+    """
+
+    exchange: Exchange
+    head: ResponseHead | None = field(init=False, default=None)
+    has_heard: bool = field(init=False, default=False)
+    _reader: ResponseReader = field(init=False)
+    _body: BodyReader | None = field(init=False, default=None)
+    _framing: Framing = field(init=False, default=NO_BODY)
+    _is_chunked: bool = field(init=False, default=False)
+    _is_producing: bool = field(init=False, default=False)
+    _interim: int = field(init=False, default=0)
+    _sent_at: float = field(init=False, default=0.0)
+
+    @_reader.default
+    def _make_reader(self) -> ResponseReader:
+        limits = self.exchange.client.door.limits
+        return ResponseReader(limits.head_bytes, limits.head_fields)
+
+    @property
+    def has_begun(self) -> bool:
+        """The client has been given the head of the answer."""
+        return self.head is not None
+
+    def sent(self) -> None:
+        """The request, or the last of its body, has just been sent."""
+        self._sent_at = self.exchange.client.door.clock.seconds()
+
+    def origin_data(self, data: bytes) -> None:
+        """Read heads until the final one, then pass the body on."""
+        self.has_heard = True
+        try:
+            while self.head is None:
+                head = self._reader.feed(data)
+                if head is None:
+                    return
+                data = self._reader.rest
+                if head.status == 101:
+                    self._change(head, data)
+                    return
+                if head.status < 200:
+                    self._pass_interim(head)
+                else:
+                    self._begin(head)
+            self._pass_on(data)
+        except ProtocolError as error:
+            self.exchange.fail(Refused("origin_malformed", error.reason), "origin_malformed")
+
+    def _pass_interim(self, head: ResponseHead) -> None:
+        """Pass a 1xx on to a client that knows them (RFC 9110 section 15.2)."""
+        self._interim += 1
+        if self._interim > _INTERIM_LIMIT:
+            raise ProtocolError("origin_malformed", "The destination sends interim answers without end.")
+        exchange = self.exchange
+        if exchange.head.is_http11:
+            exchange.client.transport.write(response_onward(head, NO_BODY, is_http11=True, keep_alive=True))
+
+    def _change(self, head: ResponseHead, rest: bytes) -> None:
+        """Become a tunnel, if that is what the client asked for."""
+        exchange = self.exchange
+        upgrade = exchange.upgrade
+        if upgrade is None or [value.lower() for value in head.values(b"upgrade")] != [upgrade]:
+            raise ProtocolError("origin_malformed", "The destination changed to a protocol that nobody asked for.")
+        self.head = head
+        self._measure()
+        exchange.passage.status = 101
+        exchange.client.transport.write(
+            response_onward(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
+        )
+        exchange.changed(rest)
+
+    def _begin(self, head: ResponseHead) -> None:
+        """Pass the final head on."""
+        exchange = self.exchange
+        client = exchange.client
+        framing = response_framing(head, exchange.head.method)
+        kind = framing.kind
+        self._is_chunked = kind is Kind.CHUNKED and exchange.head.is_http11
+        # The end of a body without framing, or de-chunked for HTTP/1.0, is the end of the connection.
+        has_framing = kind is not Kind.CLOSE and (kind is not Kind.CHUNKED or self._is_chunked)
+        exchange.is_kept = (
+            exchange.is_kept
+            and has_framing
+            and exchange.body.is_complete
+            and not client.door.is_stopping
+            and not (client.is_ended and not client.held)
+        )
+        self._body = body_reader(framing, "origin_malformed")
+        onward = response_onward(head, framing, is_http11=exchange.head.is_http11, keep_alive=exchange.is_kept)
+        self.head, self._framing = head, framing
+        self._measure()
+        exchange.passage.status = head.status
+        client.transport.write(onward)
+
+    def _measure(self) -> None:
+        exchange = self.exchange
+        exchange.request.phases.wait = (exchange.client.door.clock.seconds() - self._sent_at) * 1000.0
+
+    def _pass_on(self, data: bytes) -> None:
+        """Pass a piece of the answer's body on."""
+        exchange, body = self.exchange, self._body
+        assert body is not None
+        payload = body.feed(data)
+        client = exchange.client
+        if payload:
+            exchange.passage.down += len(payload)
+            client.transport.write(chunk(payload) if self._is_chunked else payload)
+        if body.is_complete:
+            self._finish()
+        elif not self._is_producing and exchange.origin is not None and exchange.origin.transport is not None:
+            self._is_producing = True
+            client.transport.registerProducer(exchange.origin.transport, True)
+            client.door.wheel.expect(client, client.door.limits.idle_seconds)
+
+    def origin_ended(self) -> None:
+        """The origin's FIN: the end of a body without framing, and a fault anywhere else."""
+        self._ended(is_clean=True)
+
+    def origin_lost(self, reason: Failure) -> None:
+        """The connection is gone; a reset never ends a body well."""
+        self._ended(is_clean=reason.check(ConnectionDone) is not None)
+
+    def _ended(self, *, is_clean: bool) -> None:
+        if self._body is None:
+            self.exchange.origin_closed()
+            return
+        try:
+            if not is_clean:
+                raise ProtocolError("origin_malformed", "The destination reset the connection.")
+            self._body.end_of_input()
+        except ProtocolError:
+            self.exchange.end("origin_truncated")
+            return
+        self._finish()
+
+    def _finish(self) -> None:
+        exchange, body, head = self.exchange, self._body, self.head
+        assert body is not None and head is not None
+        if self._is_chunked:
+            exchange.client.transport.write(last_chunk(passable(body.trailers, head.options)))
+        self.stop_producing()
+        is_reusable = (
+            head.is_http11
+            and self._framing.kind is not Kind.CLOSE
+            and b"close" not in head.options
+            # Surplus bytes never reach the client, and a connection that has them is out of step.
+            and not body.rest
+        )
+        exchange.done(is_reusable=is_reusable)
+
+    def stop_producing(self) -> None:
+        """The origin is no longer paused on the client's account."""
+        if self._is_producing:
+            self._is_producing = False
+            exchange = self.exchange
+            exchange.client.transport.unregisterProducer()
+            if exchange.origin is not None and exchange.origin.transport is not None:
+                exchange.origin.transport.resumeProducing()

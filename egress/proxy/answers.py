@@ -1,0 +1,123 @@
+"""The answers that the door gives by itself (RFC 9457 problem details)."""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+
+from egress.errors import CODES, Refused
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# RFC 9110 section 15: the phrases of the statuses in CODES.
+_PHRASES = {
+    400: "Bad Request",
+    403: "Forbidden",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+}
+
+
+def refusal(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> bytes:
+    """Compose the answer to a refused or failed request.
+
+    Args:
+        refused: why.
+        request_id: what the journal calls it.
+        keep_alive: whether the connection lives on.
+        has_body: False in answer to HEAD (RFC 9110 section 9.3.2).
+
+    Returns:
+        The whole answer. It names no resolved address and no hop.
+    """
+    code = CODES[refused.code]
+    problem: dict[str, object] = {
+        "type": "about:blank",
+        "title": code.title,
+        "status": code.status,
+        "code": refused.code,
+        "reason": refused.reason,
+        "policy": refused.policy,
+        "rule": refused.rule,
+        "request_id": request_id,
+        "may_retry": code.may_retry,
+        "hint": code.hint,
+    }
+    body = json.dumps(problem, indent=1).encode("ascii") + b"\n"
+    head = [
+        f"HTTP/1.1 {code.status} {_PHRASES[code.status]}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        # RFC 9209: tells apart what the proxy says from what the origin says.
+        f"Proxy-Status: egress; error={_PROXY_ERRORS.get(refused.code, 'http_request_denied')}",
+    ]
+    if refused.retry_seconds is not None:
+        head.append(f"Retry-After: {max(1, ceil(refused.retry_seconds))}")
+    head.append("Connection: keep-alive" if keep_alive else "Connection: close")
+    return "\r\n".join([*head, "", ""]).encode("ascii") + (body if has_body else b"")
+
+
+# RFC 9209 section 2.3: the error types for our codes; all others were denied.
+_PROXY_ERRORS = {
+    "name_not_found": "dns_error",
+    "resolver_failed": "dns_error",
+    "resolver_timeout": "dns_timeout",
+    "connection_refused": "connection_refused",
+    "unreachable": "destination_ip_unroutable",
+    "address_refused": "destination_ip_prohibited",
+    "dial_timeout": "connection_timeout",
+    "origin_closed": "connection_terminated",
+    "origin_malformed": "http_protocol_error",
+    "origin_timeout": "http_response_timeout",
+    "busy": "connection_limit_reached",
+    "too_many_connections": "connection_limit_reached",
+    "internal_error": "proxy_internal_error",
+    "journal_unavailable": "proxy_internal_error",
+    "bad_head": "http_request_error",
+    "bad_target": "http_request_error",
+    "bad_framing": "http_request_error",
+    "not_for_a_proxy": "http_request_error",
+    "https_target": "http_request_error",
+    "scheme_not_supported": "http_request_error",
+    "bad_version": "http_request_error",
+    "http2_preface": "http_request_error",
+    "expectation_failed": "http_request_error",
+    "head_too_large": "http_request_error",
+    "target_too_long": "http_request_error",
+    "body_too_large": "http_request_error",
+    "head_timeout": "http_request_error",
+    "body_timeout": "http_request_error",
+}
+
+
+def options(*, keep_alive: bool) -> bytes:
+    """Answer `OPTIONS *`, or OPTIONS with `Max-Forwards: 0` (RFC 9110 sections 9.3.7 and 7.6.2)."""
+    return (
+        b"HTTP/1.1 204 No Content\r\n"
+        b"Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE\r\n"
+        b"Via: 1.1 egress\r\n" + (b"Connection: keep-alive" if keep_alive else b"Connection: close") + b"\r\n\r\n"
+    )
+
+
+def trace(message: bytes, *, keep_alive: bool) -> bytes:
+    """Answer TRACE with `Max-Forwards: 0` (RFC 9110 section 9.3.8).
+
+    Args:
+        message: the request as it would have been sent on, without fields that may hold a secret.
+        keep_alive: whether the connection lives on.
+    """
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nVia: 1.1 egress\r\n"
+        b"Content-Length: %d\r\nConnection: %s\r\n\r\n" % (len(message), b"keep-alive" if keep_alive else b"close")
+    ) + message

@@ -1,0 +1,126 @@
+"""Decides what kind of work a request head is: an exchange, a tunnel, or an answer of our own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from egress.errors import ProtocolError, Refused
+from egress.model import AuditRecord, Request
+from egress.proxy import answers
+from egress.proxy.exchange import Exchange
+from egress.proxy.tunnel import Tunnel
+from egress.wire.framing import Framing, Kind, request_framing
+from egress.wire.head import RequestHead
+from egress.wire.target import Target, parse_target
+
+if TYPE_CHECKING:
+    from egress.proxy.client import ClientProtocol
+
+# Never reflected by TRACE (RFC 9110 section 9.3.8).
+_SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
+
+
+def begin(client: ClientProtocol, head: RequestHead) -> None:
+    """Make the work for a head and set it going."""
+    door = client.door
+    try:
+        target = parse_target(head.method, head.target)
+        framing = request_framing(head)
+        if framing.length > door.limits.request_body_bytes:
+            raise ProtocolError("body_too_large", "The request body is longer than it may be.")
+        _check_expectation(head)
+        forwards = _max_forwards(head)
+    except ProtocolError as error:
+        client.refuse_unread(Refused(error.code, error.reason))
+        return
+    if target.form == "asterisk" or forwards == 0:
+        _answer(client, head, framing)
+        return
+    assert target.authority is not None, "only the asterisk form has no authority"
+    is_tunnel = target.form == "authority"
+    request = Request(
+        door.request_id(),
+        "connect" if is_tunnel else "http",
+        head.method,
+        target.authority,
+        target.path,
+        client.client,
+        client.connection.listener,
+        door.clock.seconds(),
+        target.is_path_ambiguous,
+    )
+    if is_tunnel:
+        Tunnel(client, request).begin()
+    else:
+        Exchange(client, request, head, target, framing, _is_kept(head), _upgrade(head, target, framing)).begin()
+
+
+def _is_kept(head: RequestHead) -> bool:
+    """Tell whether the client wants its connection to live on (RFC 9112 section 9.3)."""
+    if b"close" in head.options:
+        return False
+    return head.is_http11 or b"keep-alive" in head.options
+
+
+def _check_expectation(head: RequestHead) -> None:
+    """Refuse expectations that nobody can meet (RFC 9110 section 10.1.1)."""
+    for value in head.values(b"expect"):
+        if value.lower() != b"100-continue":
+            raise ProtocolError("expectation_failed", "The expectation is not known here.")
+
+
+def _max_forwards(head: RequestHead) -> int | None:
+    """Read Max-Forwards, which means something for TRACE and OPTIONS only (RFC 9110 section 7.6.2)."""
+    if head.method not in ("TRACE", "OPTIONS"):
+        return None
+    values = head.values(b"max-forwards")
+    if not values:
+        return None
+    if len(values) > 1 or not values[0].isdigit() or len(values[0]) > 9:
+        raise ProtocolError("bad_head", "Max-Forwards is not one number.")
+    return int(values[0])
+
+
+def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | None:
+    """Tell which protocol the client may change to.
+
+    Only WebSocket is passed on. Any other, h2c above all, would be a connection on which further requests travel
+    unjudged; the field is dropped and the request goes on without it, as RFC 9110 section 7.8 lets a recipient do.
+    """
+    if b"upgrade" not in head.options or head.method != "GET" or not head.is_http11 or framing.kind is not Kind.NONE:
+        return None
+    for value in head.values(b"upgrade"):
+        for token in value.split(b","):
+            if token.strip(b" \t").lower() == b"websocket":
+                return b"websocket"
+    return None
+
+
+def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None:
+    """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
+    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.door.is_stopping
+    if head.method == "TRACE":
+        lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
+        lines += [name + b": " + value for lower, name, value in head.fields if lower not in _SENSITIVE]
+        answer = answers.trace(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
+        status = 200
+    else:
+        answer = answers.options(keep_alive=keep_alive)
+        status = 204
+    client.transport.write(answer)
+    door = client.door
+    door.journal.record(
+        AuditRecord(
+            "end",
+            door.now(),
+            None,
+            client.client,
+            client.connection,
+            client.connection_id,
+            "http",
+            status=status,
+            cause="complete",
+            request_id=door.request_id(),
+        )
+    )
+    client.finished(keep_alive=keep_alive, is_read=framing.kind is Kind.NONE)

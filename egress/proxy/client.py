@@ -1,0 +1,308 @@
+"""The protocol on the agent's side: reads heads, and hands each request to an exchange or a tunnel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+from attrs import define, field
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.errors import ProtocolError, Refused
+from egress.interfaces import IStreamTransport
+from egress.model import AuditRecord, Client, Connection
+from egress.proxy import answers
+from egress.proxy.passage import Passage, is_failure
+from egress.wire.head import RequestHead, RequestReader
+
+if TYPE_CHECKING:
+    from egress.proxy.deadlines import Entry
+    from egress.proxy.door import Door
+
+_log = Logger()
+
+# What may wait in memory for its turn: pipelined requests, or bytes sent before a tunnel stands. More waits in the
+# kernel, because reading is paused; one read of the transport (64 KiB) can come on top.
+HELD_BYTES = 65_536
+
+READING, WORKING, LINGERING, CLOSING, OVER = range(5)
+
+
+class Work(Protocol):
+    """What serves the current request: an exchange, a tunnel being set up, or a splice."""
+
+    def client_data(self, data: bytes) -> None:
+        """Bytes came from the client."""
+
+    def client_ended(self) -> None:
+        """The client sent its FIN; it may still be written to."""
+
+    def client_lost(self, reason: Failure) -> None:
+        """The client's connection is gone."""
+
+    def expired(self) -> None:
+        """The deadline of the connection passed."""
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Stop now, without an answer."""
+
+
+@implementer(IProtocol, IHalfCloseableProtocol)
+@define(eq=False)
+class ClientProtocol:
+    """One client connection.
+
+    Attributes:
+        door: what all connections share.
+        connection: the facts of this one.
+        begin: makes the work that serves a request.
+        client: who it is.
+        connection_id: what the journal calls it.
+        transport: given when the connection stands.
+        reader: reads the next head.
+        work: serves the current request.
+        passage: of the current request.
+        held: bytes that wait for their turn.
+        is_ended: the client's FIN was seen.
+    """
+
+    door: Door
+    connection: Connection
+    begin: Callable[[ClientProtocol, RequestHead], None]
+    client: Client = field(init=False)
+    connection_id: str = field(init=False, default="")
+    transport: IStreamTransport = field(init=False)
+    reader: RequestReader | None = field(init=False, default=None)
+    work: Work | None = field(init=False, default=None)
+    passage: Passage | None = field(init=False, default=None)
+    held: bytes = field(init=False, default=b"")
+    is_ended: bool = field(init=False, default=False)
+    slot: set[Entry] | None = field(init=False, default=None)
+    turns: int = field(init=False, default=0)
+    _state: int = field(init=False, default=READING)
+    _is_paused: bool = field(init=False, default=False)
+    _is_looping: bool = field(init=False, default=False)
+    _is_timed: bool = field(init=False, default=False)
+
+    # What Twisted calls.
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Begin (IProtocol)."""
+        self.transport = cast(IStreamTransport, transport)  # our listeners accept stream connections only
+        door = self.door
+        self.connection_id = door.connection_id()
+        refused = None
+        try:
+            self.client = door.identifier.identify(self.connection, None)
+        except Refused as error:
+            self.client, refused = Client(self.connection.peer), error
+        refused = door.entered(self) or refused
+        if refused is not None:
+            self.refuse_unread(refused)
+            return
+        limits = door.limits
+        self.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
+        door.wheel.expect(self, limits.keepalive_seconds)
+
+    def connectionMade(self) -> None:
+        """Do nothing: `makeConnection` has done it (IProtocol)."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand bytes to whoever they are for."""
+        work = self.work
+        if work is not None:
+            work.client_data(data)
+        elif self._state == READING:
+            self.held = self.held + data if self.held else data
+            self._read()
+
+    def readConnectionLost(self) -> None:
+        """The client's FIN: what runs is finished, nothing new is begun."""
+        self.is_ended = True
+        if self.work is not None:
+            self.work.client_ended()
+        elif self._state in (READING, LINGERING):
+            self.close()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: our own FIN is no news."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        door = self.door
+        self._state = OVER
+        door.wheel.clear(self)
+        work, self.work = self.work, None
+        if work is not None:
+            work.client_lost(reason)
+        self.passage = self.reader = None
+        self.held = b""
+        door.left(self)
+
+    # Reading heads.
+
+    def _read(self) -> None:
+        """Begin the requests that are held, one at a time and in order, until one has to be waited for."""
+        if self._is_looping:
+            return
+        self._is_looping = True
+        try:
+            while self.held and self._state == READING:
+                assert self.reader is not None, "a connection that reads has a reader"
+                data, self.held = self.held, b""
+                try:
+                    head = self.reader.feed(data)
+                except ProtocolError as error:
+                    self.refuse_unread(Refused(error.code, error.reason))
+                    return
+                if head is None:
+                    if not self._is_timed and self.reader.is_begun:
+                        self._is_timed = True
+                        self.door.wheel.expect(self, self.door.limits.head_seconds)
+                    return
+                self.held = self.reader.rest
+                self._is_timed = False
+                self._state = WORKING
+                self.begin(self, head)
+        except Exception:
+            _log.failure("serving a request failed")
+            self.refuse_unread(Refused("internal_error", "The proxy failed."))
+        finally:
+            self._is_looping = False
+
+    # What an exchange or a tunnel asks of its connection.
+
+    def hold(self, data: bytes) -> None:
+        """Keep bytes that are not yet wanted; the rest waits in the kernel."""
+        self.held = self.held + data if self.held else data
+        if len(self.held) > HELD_BYTES:
+            self.pause()
+
+    def take_held(self) -> bytes:
+        """Give what was held."""
+        held, self.held = self.held, b""
+        return held
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
+
+    def finished(self, *, keep_alive: bool, is_read: bool = True) -> None:
+        """The current request has had its whole answer.
+
+        Args:
+            keep_alive: go on with the next one.
+            is_read: the request was read to its end. If not, the client may still be sending, and a plain close would
+                answer that with a reset, which can destroy the answer on its way (RFC 9112 section 9.6).
+        """
+        self.work = self.passage = None
+        if self._state == OVER:
+            return
+        if keep_alive and not self.door.is_stopping and (self.held or not self.is_ended):
+            self._state = READING
+            self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
+            self.resume()
+            self._read()
+        elif is_read and not self.held:
+            self.close()
+        else:
+            self.linger()
+
+    def answer_refusal(self, passage: Passage, refused: Refused, *, keep_alive: bool, has_body: bool = True) -> None:
+        """Answer the current request with a refusal, and record it."""
+        keep_alive = keep_alive and not self.door.is_stopping
+        passage.status = refused.status
+        self.transport.write(answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
+        if is_failure(refused):
+            passage.record("end", "failed", refused)
+        else:
+            passage.record("refused", "refused", refused)
+        self.finished(keep_alive=keep_alive, is_read=False)
+
+    def refuse_unread(self, refused: Refused) -> None:
+        """Answer what could not be read as a request, record it and close."""
+        door = self.door
+        request_id = door.request_id()
+        self.transport.write(answers.refusal(refused, request_id, keep_alive=False))
+        door.journal.record(
+            AuditRecord(
+                "refused",
+                door.now(),
+                None,
+                self.client,
+                self.connection,
+                self.connection_id,
+                refused=refused,
+                status=refused.status,
+                cause="refused",
+                request_id=request_id,
+            )
+        )
+        self.linger()
+
+    # Ways to end.
+
+    def linger(self) -> None:
+        """Send what is written and a FIN, and read on for a while so that the client is not met by a reset."""
+        if self._state == OVER:
+            return
+        self.work = self.passage = None
+        self.held = b""
+        self._state = LINGERING
+        if self.is_ended:
+            self.close()
+            return
+        self.resume()
+        self.transport.loseWriteConnection()
+        self.door.wheel.expect(self, self.door.limits.linger_seconds)
+
+    def close(self) -> None:
+        """Send what is written, and close."""
+        if self._state == OVER:
+            return
+        self.work = self.passage = None
+        self._state = CLOSING
+        self.door.wheel.expect(self, self.door.limits.idle_seconds)
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        if self._state == OVER:
+            return
+        self.work = self.passage = None
+        self._state = CLOSING
+        self.transport.abortConnection()
+
+    def expired(self) -> None:
+        """The deadline passed."""
+        if self.work is not None:
+            self.work.expired()
+        elif self._state == READING and self._is_timed:
+            self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
+        elif self._state == READING:
+            self.close()
+        else:
+            self.abort()
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Stop whatever runs, now."""
+        if self.work is not None:
+            self.work.end(cause, refused)
+        else:
+            self.abort()
+
+    def drain(self) -> None:
+        """Close as soon as nothing runs."""
+        if self._state == READING and not self._is_timed:
+            self.close()

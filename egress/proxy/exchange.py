@@ -1,0 +1,297 @@
+"""One HTTP request and its answer: the request's side of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from egress.errors import ProtocolError, Refused
+from egress.model import Admission, Request, Trace
+from egress.proxy.answering import Answering
+from egress.proxy.origin import OriginProtocol
+from egress.proxy.passage import Passage
+from egress.proxy.splice import Splice
+from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
+from egress.wire.forward import request_onward
+from egress.wire.framing import Framing, Kind
+from egress.wire.head import RequestHead
+from egress.wire.target import Target
+
+if TYPE_CHECKING:
+    from egress.proxy.client import ClientProtocol
+
+# What RFC 9110 section 9.2.2 lets anybody repeat.
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+
+
+@define(eq=False)
+class Exchange:
+    """A request on its way: admitted, dialled or taken from the pool, sent with its body, and answered.
+
+    Attributes:
+        client: the protocol it came on.
+        request: what is judged.
+        head: as it was read.
+        target: where to, and in which form it is sent on.
+        framing: of its body.
+        is_kept: the client's connection may serve another request afterwards.
+        upgrade: the protocol that the client may change to.
+        passage: its way through the Gate, its bytes and its record.
+        body: reads the request's body.
+        origin: once there is one.
+        answering: reads and passes on the answer.
+    """
+
+    client: ClientProtocol
+    request: Request
+    head: RequestHead
+    target: Target
+    framing: Framing
+    is_kept: bool
+    upgrade: bytes | None
+    passage: Passage = field(init=False)
+    body: BodyReader = field(init=False)
+    origin: OriginProtocol | None = field(init=False, default=None)
+    answering: Answering = field(init=False)
+    _is_retried: bool = field(init=False, default=False)
+    _mark: int = field(init=False, default=-1)
+    _is_over: bool = field(init=False, default=False)
+    _is_producing: bool = field(init=False, default=False)
+
+    def begin(self) -> None:
+        """Ask the Gate."""
+        client = self.client
+        self.passage = Passage(client, self.request, self)
+        self.body = body_reader(self.framing, "bad_framing")
+        self.answering = Answering(self)
+        client.work, client.passage = self, self.passage
+        self.passage.admit()
+
+    # What the passage tells (Traveller).
+
+    def admitted(self, admission: Admission) -> None:
+        """Take a connection that stands, or dial."""
+        origin = self.client.door.pool.take(self.request, admission)
+        if origin is None:
+            self.client.door.wheel.clear(self.client)
+            self.passage.dial()
+        else:
+            self.passage.trace = Trace(origin.address)
+            self.connected(origin)
+
+    def connected(self, origin: OriginProtocol) -> None:
+        """Send the head, and what has come of the body."""
+        client = self.client
+        self.origin = origin
+        origin.user = self.answering
+        assert origin.transport is not None, "an origin that is used stands"
+        try:
+            onward = request_onward(self.head, self.target, self.framing, upgrade=self.upgrade)
+        except ProtocolError as error:
+            self._give_origin_up()
+            self.refused(Refused(error.code, error.reason))
+            return
+        origin.transport.write(onward)
+        self.passage.started()
+        self.answering.sent()
+        if self.framing.kind is Kind.NONE:
+            client.door.wheel.expect(client, client.door.limits.response_seconds)
+            return
+        client.door.wheel.expect(client, client.door.limits.body_stall_seconds)
+        origin.transport.registerProducer(client.transport, True)
+        self._is_producing = True
+        early = client.take_held()
+        client.resume()
+        self._pass_on(early)
+        if client.is_ended and not self._is_over:
+            self.client_ended()
+
+    def refused(self, refused: Refused) -> None:
+        """Answer, unless the answer has begun."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.client.answer_refusal(
+            self.passage,
+            refused,
+            keep_alive=self.is_kept and self.body.is_complete,
+            has_body=self.head.method != "HEAD",
+        )
+
+    # What the client does (Work).
+
+    def client_data(self, data: bytes) -> None:
+        """Pass the body on; what comes before its time is held."""
+        if self.origin is None or self.body.is_complete:
+            self.client.hold(data)
+        else:
+            self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Send a piece of the request's body."""
+        passage, body, client = self.passage, self.body, self.client
+        try:
+            payload = body.feed(data)
+        except ProtocolError as error:
+            self.fail(Refused(error.code, error.reason), "body_malformed")
+            return
+        passage.up += len(payload)
+        if passage.up > client.door.limits.request_body_bytes:
+            self.fail(Refused("body_too_large", "The request body is longer than it may be."), "body_too_large")
+            return
+        assert self.origin is not None and self.origin.transport is not None
+        transport = self.origin.transport
+        is_chunked = self.framing.kind is Kind.CHUNKED
+        if payload:
+            transport.write(chunk(payload) if is_chunked else payload)
+        if body.is_complete:
+            if is_chunked:
+                transport.write(last_chunk(passable(body.trailers, self.head.options)))
+            transport.unregisterProducer()
+            self._is_producing = False
+            client.transport.resumeProducing()
+            if body.rest:
+                client.hold(body.rest)
+            self.answering.sent()
+            client.door.wheel.expect(client, client.door.limits.response_seconds)
+
+    def client_ended(self) -> None:
+        """A FIN within the body is the end of it; one after it only means that no further request will come."""
+        if not self.body.is_complete and self.origin is not None:
+            self.end("client_closed")
+
+    def client_lost(self, reason: Failure) -> None:
+        """The client went away."""
+        if not self._is_over:
+            self._is_over = True
+            self.passage.cancel()
+            self._give_origin_up()
+            self.passage.record("end", "client_closed" if reason.check(ConnectionDone) else "client_reset")
+
+    def expired(self) -> None:
+        """Something took too long."""
+        moved = self.passage.up + self.passage.down
+        limits = self.client.door.limits
+        if self.answering.has_begun:
+            if moved == self._mark:
+                self.end("idle")
+            else:
+                self._mark = moved
+                self.client.door.wheel.expect(self.client, limits.idle_seconds)
+        elif not self.body.is_complete:
+            if moved == self._mark:
+                self.fail(Refused("body_timeout", "The request body did not move on in time."), "body_timeout")
+            else:
+                self._mark = moved
+                self.client.door.wheel.expect(self.client, limits.body_stall_seconds)
+        else:
+            self.fail(Refused("origin_timeout", "The destination did not answer in time."), "idle")
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Reset both sides."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.passage.cancel()
+        self._give_origin_up()
+        self.passage.record("refused" if refused is not None else "end", cause, refused)
+        self.client.transport.unregisterProducer()
+        self.client.abort()
+
+    # What the answer's side asks.
+
+    def fail(self, refused: Refused, cause: str) -> None:
+        """Answer with a failure if the answer has not begun; else reset, so that it is never taken for whole."""
+        if self._is_over:
+            return
+        if self.answering.has_begun:
+            self.end(cause)
+            return
+        self._give_origin_up()
+        self.refused(refused)
+
+    def origin_closed(self) -> None:
+        """The origin closed before an answer: try once more where that is safe, and else say so.
+
+        An origin may close an idle connection at any time, also while our request is under way to it.
+        """
+        origin = self.origin
+        if self._is_over or origin is None:
+            return
+        can_retry = (
+            origin.is_used
+            and not self._is_retried
+            and not self.answering.has_heard
+            and self.framing.kind is Kind.NONE
+            and self.head.method in _IDEMPOTENT
+        )
+        self._give_origin_up()
+        if can_retry:
+            self._is_retried = True
+            self.answering = Answering(self)
+            self.client.door.wheel.clear(self.client)
+            self.passage.dial()
+        else:
+            self.refused(Refused("origin_closed", "The destination closed the connection without an answer."))
+
+    def changed(self, rest: bytes) -> None:
+        """The protocol has changed (101): what follows is a tunnel.
+
+        Args:
+            rest: what the origin sent after its head.
+        """
+        client, origin = self.client, self.origin
+        assert origin is not None
+        self._is_over = True
+        splice = Splice(client, origin, self.passage)
+        client.work = splice
+        splice.begin()
+        held = client.take_held()
+        client.resume()
+        if rest:
+            splice.origin_data(rest)
+        if held:
+            splice.client_data(held)
+        if client.is_ended:
+            splice.client_ended()
+
+    def done(self, *, is_reusable: bool) -> None:
+        """The answer was passed on whole.
+
+        Args:
+            is_reusable: the origin's connection is in a state for another request.
+        """
+        self._is_over = True
+        origin, client = self.origin, self.client
+        assert origin is not None and self.passage.admission is not None
+        self.origin = None
+        origin.user = None
+        if not self.body.is_complete:
+            self._stop_producing(origin)
+            origin.abort()
+        elif not is_reusable or client.door.is_stopping:
+            origin.close(client.door.wheel, client.door.limits.linger_seconds)
+        elif client.door.pool.keep(origin, self.request, self.passage.admission):
+            origin.is_used = True
+        else:
+            origin.close(client.door.wheel, client.door.limits.linger_seconds)
+        self.passage.record("end", "complete")
+        client.finished(keep_alive=self.is_kept, is_read=self.body.is_complete)
+
+    def _give_origin_up(self) -> None:
+        origin, self.origin = self.origin, None
+        if origin is not None:
+            self._stop_producing(origin)
+            self.answering.stop_producing()
+            origin.abort()
+
+    def _stop_producing(self, origin: OriginProtocol) -> None:
+        """The client is no longer paused on the origin's account."""
+        if self._is_producing:
+            self._is_producing = False
+            if origin.transport is not None:
+                origin.transport.unregisterProducer()
+            self.client.transport.resumeProducing()

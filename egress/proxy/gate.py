@@ -1,0 +1,250 @@
+"""The one choke point: judge by name, select, resolve, guard, judge by address, settle."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from egress.errors import Refused, ResolutionError
+from egress.interfaces import IApprovals, IGate
+from egress.model import Admission, Outcome, Plan, Request, Resolution, Verdict
+from egress.policy.combine import Round, ask
+from egress.proxy.at_hand import run
+from egress.proxy.limits import Limits
+from egress.proxy.world import Question, World
+
+
+@define(eq=False)
+class Explanation:
+    """What the Gate would do with a request, step by step. A step that was not reached is empty.
+
+    Attributes:
+        first: each policy's verdict before the name was looked up.
+        plan: the road.
+        resolution: what the name stands for.
+        second: each policy's verdict on the addresses.
+        guard: "passed", or why not.
+        admission: where it would be admitted.
+        refused: where it would not.
+    """
+
+    first: list[Verdict] = field(factory=list)
+    plan: Plan | None = None
+    resolution: Resolution | None = None
+    second: list[Verdict] = field(factory=list)
+    guard: str = ""
+    admission: Admission | None = None
+    refused: Refused | None = None
+
+
+@implementer(IGate)
+@define(eq=False)
+class Gate:
+    """Decides about every request of every front; no decision is taken anywhere else.
+
+    Attributes:
+        world: what judges now. Replaced whole by a reload.
+        clock: for the deadline of policies.
+        limits: `policy_seconds` is used.
+        approvals: who can answer an ASK, if anybody.
+    """
+
+    world: World
+    clock: IReactorTime
+    limits: Limits
+    approvals: IApprovals | None = None
+
+    def admit(self, request: Request) -> Admission | Deferred[Admission]:
+        """Judge a request. See `IGate.admit`."""
+        world = self.world
+        question = request.client.key, request.method, request.authority.text, request.path
+        known = world.admission(question)
+        if known is not None and not world.impure:
+            # What was judged stays judged for as long as the resolver gives that same answer.
+            try:
+                resolution = world.resolver.resolve(request.authority.host)
+            except ResolutionError as error:
+                raise _unresolved(error) from None
+            if resolution is known.resolution:
+                return known
+            return run(self._steps(world, request, question, None, resolution))
+        return run(self._steps(world, request, question, None, None))
+
+    def explain(self, request: Request) -> Explanation | Deferred[Explanation]:
+        """Say what would be decided and why. Looks the name up if that were done, and dials nothing.
+
+        Args:
+            request: must be a rehearsal.
+        """
+        return run(self._rehearse(request))
+
+    def _rehearse(self, request: Request) -> Generator[Any, Any, Explanation]:
+        seen = Explanation()
+        question = request.client.key, request.method, request.authority.text, request.path
+        try:
+            seen.admission = yield from self._steps(self.world, request, question, seen, None)
+        except Refused as refused:
+            seen.refused = refused
+        return seen
+
+    def _steps(
+        self,
+        world: World,
+        request: Request,
+        question: Question,
+        seen: Explanation | None,
+        resolution: Resolution | Deferred[Resolution] | None,
+    ) -> Generator[Any, Any, Admission]:
+        """The way of one request.
+
+        Args:
+            world: what judges, to the end, even if it is replaced meanwhile.
+            request: what is wanted.
+            question: what verdicts are remembered by.
+            seen: told of each step, in a rehearsal.
+            resolution: the look-up, where it was begun already because the same question had been allowed before.
+        """
+        authority = request.authority
+        if authority.address is not None and world.own.holds(authority, (authority.address,)):
+            raise _own()
+        remembered = world.first_round(question)
+        if remembered is None or world.impure or seen is not None:
+            judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], seen)
+            plan = remembered[1] if remembered is not None else (yield world.selector.select(request))
+            if remembered is None and is_lasting:
+                world.remember_first_round(question, judged.verdicts, plan)
+            allowed, verdicts = judged.allowed, judged.verdicts
+        else:
+            is_lasting = True
+            verdicts, plan = remembered
+            allowed = next(verdict for verdict in verdicts if verdict.outcome is Outcome.ALLOW)
+        assert allowed is not None, "a first round that ends without an ALLOW was refused"
+        if seen is not None:
+            seen.plan = plan
+        try:
+            world.guard.check_name(authority, allowed)
+        except Refused as refused:
+            if seen is not None:
+                seen.guard = refused.reason
+            raise
+        if resolution is None:
+            try:
+                resolution = world.resolver.resolve(authority.host)
+            except ResolutionError as error:
+                raise _unresolved(error) from None
+        if isinstance(resolution, Deferred):
+            resolution = yield from self._wait_for(request, resolution)
+        if seen is not None:
+            seen.resolution = resolution
+        if world.own.holds(authority, resolution.addresses):
+            raise _own()
+        try:
+            world.guard.check_addresses(authority, resolution.addresses, allowed)
+        except Refused as refused:
+            if seen is not None:
+                seen.guard = refused.reason
+            raise
+        if seen is not None:
+            seen.guard = "passed"
+        second = yield from self._round(world, request, resolution, None, seen.second if seen is not None else None)
+        if second.asks:
+            is_lasting = False
+            second = yield from self._approve(world, request, resolution, second)
+        admission = Admission(allowed, second.verdicts, plan, plan.settle(resolution), resolution, world.generation)
+        if is_lasting and not world.impure:
+            world.remember_admission(question, admission)
+        return admission
+
+    def _first_round(
+        self, world: World, request: Request, remembered: tuple[Verdict, ...] | None, seen: Explanation | None
+    ) -> Generator[Any, Any, tuple[Round, bool]]:
+        judged = yield from self._round(world, request, None, remembered, seen.first if seen is not None else None)
+        is_lasting = seen is None and not judged.asks
+        if judged.asks:
+            judged = yield from self._approve(world, request, None, judged)
+        if judged.allowed is None:
+            # A look-up is itself a way out: what nothing allows is not even asked for by name.
+            raise judged.silence()
+        return judged, is_lasting
+
+    def _round(
+        self,
+        world: World,
+        request: Request,
+        resolution: Resolution | None,
+        remembered: tuple[Verdict, ...] | None,
+        told: list[Verdict] | None,
+        approved: dict[str, Verdict] | None = None,
+    ) -> Generator[Any, Any, Round]:
+        """Ask all policies in configured order; the pure ones only if what they said is not remembered.
+
+        In a rehearsal all are asked, even after the first DENY, which is raised at the end.
+        """
+        judged = Round()
+        refused: Refused | None = None
+        for at, policy in enumerate(world.policies):
+            try:
+                if remembered is not None and policy.pure:
+                    verdict = remembered[at]
+                else:
+                    verdict = yield ask(policy, request, resolution, self.clock, self.limits.policy_seconds)
+                if approved is not None and verdict.outcome is Outcome.ASK:
+                    verdict = approved.get(verdict.policy, verdict)
+                if told is not None:
+                    told.append(verdict)
+                judged.add(verdict)
+            except Refused as error:
+                if told is None:
+                    raise
+                refused = refused or error
+        if refused is not None:
+            raise refused
+        return judged
+
+    def _approve(
+        self, world: World, request: Request, resolution: Resolution | None, judged: Round
+    ) -> Generator[Any, Any, Round]:
+        """Put each ASK to whoever can answer, and judge anew with the answers.
+
+        `limits.policy_seconds` bounds a policy, not a person: the provider has its own deadline.
+        """
+        if self.approvals is None or request.is_rehearsal:
+            asking = judged.asks[0]
+            raise Refused("approval_unavailable", asking.reason, asking.policy, asking.rule, verdicts=judged.verdicts)
+        approved = {}
+        for asking in judged.asks:
+            answer = yield self.approvals.ask(request, asking)
+            if answer.outcome is not Outcome.ALLOW:
+                raise Refused("denied", answer.reason, asking.policy, asking.rule, verdicts=judged.verdicts)
+            approved[asking.policy] = answer
+        return (yield from self._round(world, request, resolution, None, None, approved))
+
+    def _wait_for(self, request: Request, looking_up: Deferred[Resolution]) -> Generator[Any, Any, Resolution]:
+        begun = self.clock.seconds()
+        try:
+            resolution: Resolution = yield looking_up
+        except ResolutionError as error:
+            raise _unresolved(error) from None
+        finally:
+            request.phases.resolve = (self.clock.seconds() - begun) * 1000.0
+        return resolution
+
+
+def _own() -> Refused:
+    return Refused("own_address", "The destination is this proxy itself.")
+
+
+_UNRESOLVED = {
+    "name_not_found": "The host name does not exist or has no address.",
+    "resolver_failed": "The resolver failed.",
+    "resolver_timeout": "The resolver did not answer in time.",
+}
+
+
+def _unresolved(error: ResolutionError) -> Refused:
+    return Refused(error.code, _UNRESOLVED[error.code])

@@ -1,0 +1,145 @@
+"""The protocol on the far side: hands what it hears to whoever uses the connection now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from attrs import define
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IProtocolFactory,
+    ITransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.interfaces import IStreamTransport
+
+if TYPE_CHECKING:
+    from egress.proxy.deadlines import Entry, Wheel
+    from egress.proxy.pool import Key, OriginPool
+
+
+class OriginUser(Protocol):
+    """What an exchange or a tunnel hears of its origin."""
+
+    def origin_data(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def origin_ended(self) -> None:
+        """The origin sent its FIN; it may still be written to."""
+
+    def origin_lost(self, reason: Failure) -> None:
+        """The connection is gone."""
+
+
+@implementer(IProtocol, IHalfCloseableProtocol)
+@define(eq=False)
+class OriginProtocol:
+    """One connection to an origin.
+
+    Attributes:
+        transport: given when the connection stands.
+        user: who uses it now; None while it is idle.
+        address: the address that was dialled, for the pool.
+        is_closing: it has been closed, and its last bytes are on their way.
+        is_used: it has served a request before, so that its origin may be closing it at this very moment.
+        pool: the pool that keeps it while it is idle.
+        key: where the pool keeps it.
+    """
+
+    transport: IStreamTransport | None = None
+    user: OriginUser | None = None
+    address: str = ""
+    is_used: bool = False
+    pool: OriginPool | None = None
+    key: Key | None = None
+    is_closing: bool = False
+    slot: set[Entry] | None = None
+    turns: int = 0
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Hear of the connection (IProtocol)."""
+        self.transport = cast(IStreamTransport, transport)  # every transport that we dial is TCP
+        self.transport.setTcpNoDelay(True)
+
+    def connectionMade(self) -> None:
+        """Do nothing: whoever dialled takes over when the endpoint's Deferred fires."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand bytes on; an idle connection that speaks is not one to use again."""
+        if self.user is not None:
+            self.user.origin_data(data)
+        elif not self.is_closing:
+            self.expired()
+
+    def readConnectionLost(self) -> None:
+        """Hand the FIN on."""
+        if self.user is not None:
+            self.user.origin_ended()
+        elif not self.is_closing:
+            self.expired()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: our own FIN is no news."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Hand the end on."""
+        if self.pool is not None:
+            self.pool.forget(self)
+        if self.slot is not None:
+            self.slot.discard(self)
+            self.slot = None
+        user, self.user, self.transport = self.user, None, None
+        if user is not None:
+            user.origin_lost(reason)
+
+    def expired(self) -> None:
+        """Close an idle connection; reset one that does not get its last bytes out."""
+        if self.pool is not None:
+            self.pool.forget(self)
+        if self.transport is None:
+            return
+        if self.is_closing:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Reset the connection, unheard by its user."""
+        self.user = None
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def close(self, wheel: Wheel, seconds: float) -> None:
+        """Close after what was written, unheard by its user.
+
+        Args:
+            wheel: for the deadline.
+            seconds: after which a reset ends it, if the origin does not read.
+        """
+        self.user = None
+        if self.transport is not None:
+            self.is_closing = True
+            wheel.expect(self, seconds)
+            self.transport.loseConnection()
+
+
+@implementer(IProtocolFactory)
+class OriginFactory:
+    """Builds the protocols; one serves all connections, and is quiet."""
+
+    noisy = False
+    numPorts = 0
+
+    def buildProtocol(self, _address: IAddress) -> OriginProtocol:
+        """Build one."""
+        return OriginProtocol()
+
+    def doStart(self) -> None:
+        """Do nothing."""
+
+    def doStop(self) -> None:
+        """Do nothing."""

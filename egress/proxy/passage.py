@@ -1,0 +1,220 @@
+"""One request's way through the Gate and out, and its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from egress.errors import CODES, DialFailed, Refused
+from egress.interfaces import IPolicyObserver
+from egress.model import Admission, AuditRecord, Outcome, Phases, Request, Trace, Verdict
+from egress.proxy.origin import OriginProtocol
+
+if TYPE_CHECKING:
+    from egress.proxy.client import ClientProtocol
+
+_log = Logger()
+
+_REASONS = {
+    "connection_refused": "The destination refused the connection.",
+    "unreachable": "The destination cannot be reached from here.",
+    "dial_timeout": "The destination did not answer in time.",
+}
+
+
+class Traveller(Protocol):
+    """An exchange or a tunnel: what becomes of its passage."""
+
+    def admitted(self, admission: Admission) -> None:
+        """The request may pass."""
+
+    def connected(self, origin: OriginProtocol) -> None:
+        """The connection to the origin stands."""
+
+    def refused(self, refused: Refused) -> None:
+        """It was refused, or the road failed."""
+
+
+@define(eq=False)
+class Passage:
+    """Admits, dials and records one request for its traveller.
+
+    Attributes:
+        client: the protocol it came on.
+        request: what is wanted.
+        traveller: hears what becomes of it.
+        admission: once it is admitted.
+        trace: what happened while dialling.
+        up: bytes of content or tunnel from the client.
+        down: bytes to the client.
+        status: of the answer that the client got.
+        server_name: of the ClientHello, in a tunnel.
+    """
+
+    client: ClientProtocol
+    request: Request
+    traveller: Traveller
+    admission: Admission | None = None
+    trace: Trace | None = None
+    up: int = 0
+    down: int = 0
+    status: int = 0
+    server_name: str | None = None
+    _pending: Deferred[Any] | None = None
+    _dialled_at: float = 0.0
+    _observers: tuple[IPolicyObserver, ...] = ()
+    _told: tuple[int, int] = (0, 0)
+    _is_recorded: bool = field(init=False, default=False)
+
+    def admit(self) -> None:
+        """Ask the Gate. The traveller hears at once where everything is at hand."""
+        door = self.client.door
+        try:
+            if door.is_stopping:
+                raise Refused("stopping", "The proxy is stopping.")
+            if not door.journal.is_accepting:
+                raise Refused("journal_unavailable", "The journal cannot take a record.")
+            admission = door.gate.admit(self.request)
+        except Refused as refused:
+            self.traveller.refused(refused)
+            return
+        except Exception:
+            self._broke("judging a request failed")
+            return
+        if isinstance(admission, Deferred):
+            self._pending = admission
+            admission.addCallbacks(self._admitted, self._failed)
+        else:
+            self._admitted(admission)
+
+    def dial(self) -> None:
+        """Connect to what was judged."""
+        assert self.admission is not None, "only what was admitted is dialled"
+        door = self.client.door
+        self.trace = Trace()
+        self._dialled_at = door.clock.seconds()
+        try:
+            endpoint = door.agent.endpoint_for(self.request.authority, self.admission.route, self.trace)
+            dialling = endpoint.connect(door.origins)
+        except Exception:
+            self._broke("building a road failed")
+            return
+        self._pending = dialling
+        dialling.addCallbacks(self._connected, self._failed)
+
+    def cancel(self) -> None:
+        """Wait for nothing more."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+
+    def _admitted(self, admission: Admission) -> None:
+        self._pending = None
+        self.admission = admission
+        phases = self.request.phases
+        spent = (self.client.door.clock.seconds() - self.request.begun) * 1000.0
+        phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
+        self.traveller.admitted(admission)
+
+    def _connected(self, origin: OriginProtocol) -> None:
+        self._pending = None
+        self.request.phases.dial = (self.client.door.clock.seconds() - self._dialled_at) * 1000.0
+        assert self.trace is not None
+        origin.address = self.trace.dialled
+        self.traveller.connected(origin)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._pending is None and failure.check(CancelledError):
+            return
+        self._pending = None
+        error = failure.value
+        if isinstance(error, Refused):
+            self.traveller.refused(error)
+        elif isinstance(error, DialFailed):
+            self.traveller.refused(Refused(error.code, _REASONS[error.code], detail=str(error)))
+        else:
+            _log.failure("a request failed", failure)
+            self.traveller.refused(Refused("internal_error", "The proxy failed."))
+
+    def _broke(self, what: str) -> None:
+        _log.failure(what)
+        self.traveller.refused(Refused("internal_error", "The proxy failed."))
+
+    def started(self) -> None:
+        """Tell the observers that bytes begin to move."""
+        observers = self.client.door.gate.world.observers
+        if observers:
+            assert self.admission is not None
+            self._observers = observers
+            for observer in observers:
+                try:
+                    observer.started(self.request, self.admission)
+                except Exception:
+                    _log.failure("a policy's started() failed")
+
+    def observe(self) -> Verdict | None:
+        """Tell the observers what moved since the last time.
+
+        Returns:
+            The first DENY, if any. An observer that fails is a DENY: it cannot be said that it agrees.
+        """
+        told = self._told
+        if not self._observers or told == (self.up, self.down):
+            return None
+        self._told = self.up, self.down
+        for observer in self._observers:
+            try:
+                verdict = observer.moved(self.request, self.up - told[0], self.down - told[1])
+            except Exception:
+                _log.failure("a policy's moved() failed")
+                return Verdict(Outcome.DENY, getattr(observer, "name", ""), reason="The policy failed.")
+            if verdict is not None and verdict.outcome is Outcome.DENY:
+                return verdict
+        return None
+
+    def record(self, kind: str, cause: str, refused: Refused | None = None) -> None:
+        """Write the record: any number of times "open", once anything else."""
+        if self._is_recorded:
+            return
+        client, request = self.client, self.request
+        door = client.door
+        phases = request.phases
+        record = AuditRecord(
+            kind,
+            door.now(),
+            request,
+            request.client,
+            client.connection,
+            client.connection_id,
+            request.front,
+            self.admission,
+            refused,
+            self.status,
+            self.trace.dialled if self.trace is not None else "",
+            self.server_name,
+            self.up,
+            self.down,
+            # An open tunnel's phases are as they are now; the end has its own record.
+            phases if kind != "open" else Phases(phases.judge, phases.resolve, phases.dial, phases.wait),
+            (door.clock.seconds() - request.begun) * 1000.0,
+            cause,
+        )
+        if kind != "open":
+            self._is_recorded = True
+            self.observe()
+            for observer in self._observers:
+                try:
+                    observer.ended(record)
+                except Exception:
+                    _log.failure("a policy's ended() failed")
+            self._observers = ()
+        door.journal.record(record)
+
+
+def is_failure(refused: Refused) -> bool:
+    """Tell whether the road or the destination failed, rather than that somebody refused."""
+    return CODES[refused.code].status in (500, 502, 504)

@@ -1,0 +1,97 @@
+"""Idle origin connections, kept for the next request of the same client on the same road to the same address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from egress.model import Admission, Request
+from egress.proxy.deadlines import Wheel
+from egress.proxy.limits import Limits
+
+if TYPE_CHECKING:
+    from egress.proxy.origin import OriginProtocol
+
+# Road, origin and client; the dialled address is compared when one is taken.
+Key = tuple[str, str, str]
+
+
+@define(eq=False)
+class OriginPool:
+    """Holds idle connections, newest first out: the longest idle one is the likeliest to be closed by its origin.
+
+    Attributes:
+        limits: `pool_connections`, `pool_connections_per_origin` and `pool_seconds` are used.
+        wheel: for their deadlines.
+    """
+
+    limits: Limits
+    wheel: Wheel
+    _idle: dict[Key, list[OriginProtocol]] = field(init=False, factory=dict)
+    _count: int = field(init=False, default=0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, request: Request, admission: Admission) -> OriginProtocol | None:
+        """Give a connection that may serve this request, if there is one.
+
+        It was dialled to an address that has just been judged; an address that is no longer among the answers is not
+        used again, even if it stands open.
+        """
+        key = admission.route.upstream, request.authority.text, request.client.key
+        kept = self._idle.get(key)
+        if kept is None:
+            return None
+        texts = admission.route.texts
+        for at in range(len(kept) - 1, -1, -1):
+            if kept[at].address in texts:
+                origin = kept.pop(at)
+                if not kept:
+                    del self._idle[key]
+                self._count -= 1
+                self.wheel.clear(origin)
+                origin.pool = origin.key = None
+                return origin
+        return None
+
+    def keep(self, origin: OriginProtocol, request: Request, admission: Admission) -> bool:
+        """Take a connection back.
+
+        Returns:
+            False where there is no room for it; then the caller closes it.
+        """
+        key = admission.route.upstream, request.authority.text, request.client.key
+        kept = self._idle.get(key)
+        if self._count >= self.limits.pool_connections:
+            return False
+        if kept is None:
+            if not self.limits.pool_connections_per_origin:
+                return False
+            kept = self._idle[key] = []
+        elif len(kept) >= self.limits.pool_connections_per_origin:
+            return False
+        kept.append(origin)
+        self._count += 1
+        origin.pool, origin.key = self, key
+        self.wheel.expect(origin, self.limits.pool_seconds)
+        return True
+
+    def forget(self, origin: OriginProtocol) -> None:
+        """Drop a connection that ended, or is about to, while it was idle."""
+        if origin.key is None:
+            return
+        kept = self._idle[origin.key]
+        kept.remove(origin)
+        if not kept:
+            del self._idle[origin.key]
+        self._count -= 1
+        self.wheel.clear(origin)
+        origin.pool = origin.key = None
+
+    def close(self) -> None:
+        """End every idle connection."""
+        for kept in list(self._idle.values()):
+            for origin in list(kept):
+                origin.expired()

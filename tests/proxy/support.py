@@ -1,0 +1,124 @@
+"""A whole door on a network in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.identity import ListenerIdentifier
+from egress.interfaces import IPolicy
+from egress.model import AuditRecord
+from egress.policy.destinations import make_destinations
+from egress.policy.guard import Guard, GuardSettings
+from egress.proxy.door import Door
+from egress.proxy.factory import ProxyFactory
+from egress.proxy.gate import Gate
+from egress.proxy.limits import Limits, TlsSettings
+from egress.proxy.own import OwnAddresses
+from egress.proxy.world import World
+from egress.testing import FakeHost, FakeResolver
+from egress.testing.journal import MemoryJournal
+from egress.testing.network import Network
+from egress.testing.talker import Origin, Talker
+from egress.upstream import DirectSelector, TunnelingAgent
+
+# Addresses of the public network, so that the guard has nothing against them.
+ADDRESS = "93.184.216.34"
+OTHER = "93.184.216.35"
+ADDRESS6 = "2606:2800:220:1:248:1893:25c8:1946"
+
+RULES = {
+    "allow": [
+        {"name": "example", "hosts": ["origin.example", "*.wide.example", ADDRESS, ADDRESS6], "ports": [80, 443]},
+    ],
+    "deny": [{"name": "never", "hosts": ["denied.example"], "ports": ["1-65535"]}],
+}
+
+
+class DoorCase(SynchronousTestCase):
+    """Arranges one listener, one policy with `RULES`, and one origin name, `origin.example`."""
+
+    limits = Limits()
+    tls = TlsSettings()
+    segment_bytes = 1460
+
+    def setUp(self) -> None:
+        self.network = Network(segment_bytes=self.segment_bytes)
+        self.resolver = FakeResolver({"origin.example": ADDRESS, "a.wide.example": OTHER, "denied.example": OTHER})
+        self.journal = MemoryJournal()
+        self.host = FakeHost(clock=self.network.clock, resolver=self.resolver)
+        self.arrange()
+
+    def arrange(self, policies: Iterable[IPolicy] | None = None, rules: dict[str, Any] | None = None) -> None:
+        """Make the door, anew if need be.
+
+        Args:
+            policies: in place of the one with rules.
+            rules: in place of `RULES`.
+        """
+        if policies is None:
+            policies = [make_destinations("rules", rules or RULES, self.host)]
+        world = World(
+            1,
+            tuple(policies),
+            Guard(GuardSettings()),
+            self.resolver,
+            DirectSelector(),
+            OwnAddresses((("127.0.0.1", self.port()),), lambda address: address.is_loopback),
+        )
+        reactor = self.network.reactor
+        self.gate = Gate(world, reactor, self.limits)
+        agent = TunnelingAgent(reactor, self.limits.dial_seconds_per_address, self.limits.dial_seconds)
+        self.door = Door(
+            self.gate, agent, ListenerIdentifier(), self.journal, reactor, self.limits, self.tls, now=reactor.seconds
+        )
+        self.door.start()
+        self.addCleanup(self.door.stop)
+        self.network.listen("127.0.0.1", self.port(), ProxyFactory("agents", self.door))
+
+    _port = 3128
+
+    def port(self) -> int:
+        """Tell where the door is."""
+        return self._port
+
+    def client(self) -> Talker:
+        """Connect a client to the door."""
+        return self.network.dial("127.0.0.1", self.port())
+
+    def origin(
+        self, address: str = ADDRESS, port: int = 80, answer: Callable[[Talker, bytes], object] | None = None
+    ) -> Origin:
+        """Let there be an origin."""
+        return self.network.origin(address, port, answer)
+
+    def said(self, data: bytes) -> Talker:
+        """Connect a client, let it say something, and let all of it happen."""
+        client = self.client()
+        client.says(data)
+        self.network.settle()
+        return client
+
+    def ends(self) -> list[AuditRecord]:
+        """Give the records of what is over."""
+        return [record for record in self.journal.records if record.kind != "open"]
+
+    def problem(self, client: Talker) -> dict[str, Any]:
+        """Read the problem that a client was answered with."""
+        head, _, body = client.received.rpartition(b"\r\n\r\n")
+        self.assertIn(b"Content-Type: application/problem+json", head)
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def assert_refused(self, client: Talker, status: int, code: str) -> dict[str, Any]:
+        """Assert that a client got a refusal, and that the record has it too."""
+        client.heard(b"HTTP/1.1 %d " % status)
+        problem = self.problem(client)
+        self.assertEqual((problem["status"], problem["code"]), (status, code))
+        record = self.ends()[-1]
+        assert record.refused is not None
+        self.assertEqual((record.refused.code, record.status), (code, status))
+        return problem
