@@ -1,0 +1,43 @@
+"""The `egress` command."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+# Loaded when they are used: `egress --version` needs no reactor.
+_COMMANDS = {
+    "audit": "egress.cli.audit:audit",
+    "check": "egress.cli.check:check",
+    "explain": "egress.cli.explain:explain",
+    "plugins": "egress.cli.plugins:plugins",
+    "proxy": "egress.cli.proxy:proxy",
+    "tail": "egress.cli.tail:tail",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("egress"), prog_name="egress")
+def main() -> None:
+    """The way out for an AI agent's sandbox, and the only one.
+
+    `egress proxy --allow HOST` starts the proxy; `egress tail` shows what goes out and what is refused.
+    """

@@ -1,0 +1,81 @@
+"""`egress audit`: checks of the record."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import BinaryIO
+
+import click
+
+from egress.audit.select import escaped
+from egress.audit.verify import Summary
+from egress.audit.verify import verify as check
+from egress.errors import JournalCorrupt
+
+EXIT_WHOLE = 0
+EXIT_ALTERED = 1
+EXIT_UNCHAINED = 2
+EXIT_TRUNCATED = 3
+EXIT_UNREADABLE = 4
+
+
+@click.group()
+def audit() -> None:
+    """Check the record."""
+
+
+@audit.command()
+@click.argument("file", type=click.Path())
+@click.pass_context
+def verify(context: click.Context, file: str) -> None:
+    """Tell whether the sealed journal FILE is whole, cut off or altered.
+
+    Exit status: 0 it is whole; 1 it was altered; 2 it has lines without a chain, which cannot be checked; 3 it does not
+    end in order: it is still being written or was cut off; 4 it cannot be read.
+    """
+    name = escaped(file)
+    try:
+        with open(file, "rb") as stream:
+            status, words = _verdict(stream, name)
+    except OSError as error:
+        status, words = EXIT_UNREADABLE, f"{name}: cannot be read: {error.strerror}"
+    click.echo(words)
+    context.exit(status)
+
+
+def _verdict(stream: BinaryIO, name: str) -> tuple[int, str]:
+    try:
+        summary = check(stream, name)
+    except JournalCorrupt as error:
+        if error.problem == "altered":
+            return EXIT_ALTERED, f"{name}: ALTERED at line {error.line}: {error.detail}."
+        words = f"{name}: NOT COMPLETE at line {error.line}: {error.detail}."
+        return EXIT_TRUNCATED, f"{words} No line up to the end was altered. {_why_open(stream)}"
+    return _whole(summary, name)
+
+
+def _why_open(stream: BinaryIO) -> str:
+    if _is_being_written(stream):
+        return "A process is writing it now: check again after it has stopped."
+    return "No process is writing it here: its last lines may be missing, by a crash or by somebody's hand."
+
+
+def _is_being_written(stream: BinaryIO) -> bool:
+    # The writer of a sealed journal holds an exclusive lock on it.
+    try:
+        fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _whole(summary: Summary, name: str) -> tuple[int, str]:
+    if not summary.segments:
+        return EXIT_UNCHAINED, f"{name}: NO CHAIN: {summary.lines} lines that cannot be checked ([audit] chain = true)."
+    found = f"{summary.lines} lines in {summary.segments} runs, last hash {summary.head}"
+    if summary.unsealed:
+        return EXIT_UNCHAINED, (
+            f"{name}: NO CHAIN up to line {summary.unsealed}, which cannot be checked; whole after it: {found}."
+        )
+    before = f" It continues a file whose last line has the hash {summary.previous}." if summary.previous else ""
+    return EXIT_WHOLE, f"{name}: WHOLE: {found}.{before}"

@@ -1,0 +1,138 @@
+"""`egress explain`: what would be decided about a request, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from egress.cli.problem import Problem
+from egress.errors import CODES, ConfigError, ProtocolError
+from egress.model import Request, Verdict
+
+if TYPE_CHECKING:
+    from egress.proxy.gate import Explanation
+
+_REFUSED = 1
+_USAGE = 2
+
+
+@click.command()
+@click.option("--config", "-c", "file", metavar="FILE", help="Read the settings from this TOML file.")
+@click.option("--allow", multiple=True, metavar="HOST", help="Allow HOST or HOST:PORT in addition; may be repeated.")
+@click.option("--method", default="", metavar="METHOD", help="The method of an http:// request; GET if left out.")
+@click.option("--client", "labels", multiple=True, metavar="LABEL", help="A label of the client; may be repeated.")
+@click.option("--listener", metavar="NAME", help="The listener that it comes by; the first one if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("url")
+@click.pass_context
+def explain(
+    context: click.Context,
+    file: str | None,
+    allow: tuple[str, ...],
+    method: str,
+    labels: tuple[str, ...],
+    listener: str | None,
+    as_json: bool,
+    url: str,
+) -> None:
+    """Say what would be decided about a request to URL, and why. Looks its name up if the proxy would; dials nothing.
+
+    An https:// URL, or HOST:PORT, is a CONNECT; an http:// URL is a plain request. Ends with status 0 if it would be
+    allowed, 1 if refused, 2 if the question or the file is wrong.
+    """
+    from egress.service.rehearsal import make_rehearsal, make_request
+    from egress.service.settings import load
+
+    try:
+        rehearsal = make_rehearsal(load(file, allow))
+        names = [each.name for each in rehearsal.source.settings.listener]
+        if listener is not None and listener not in names:
+            raise Problem(f"there is no listener {listener!r}; there are: {', '.join(names)}", _USAGE)
+        request = make_request(url, method, listener or names[0], labels, rehearsal.reactor.seconds())
+    except ConfigError as error:
+        raise Problem(str(error), _USAGE)
+    except ProtocolError as error:
+        raise Problem(f"URL: {error.reason}", _USAGE)
+    except ValueError as error:
+        raise Problem(f"--method: {error}", _USAGE)
+    explanation = rehearsal.explain(request)
+    if as_json:
+        click.echo(json.dumps(as_object(request, explanation), indent=2))
+    else:
+        for line in as_text(request, explanation):
+            click.echo(line)
+    context.exit(0 if explanation.admission is not None else _REFUSED)
+
+
+def as_object(request: Request, seen: Explanation) -> dict[str, object]:
+    """Give the explanation as JSON would have it."""
+    refused = seen.refused
+    return {
+        "allowed": seen.admission is not None,
+        "method": request.method,
+        "authority": request.authority.text,
+        "path": request.path,
+        "client": request.client.key,
+        "labels": sorted(request.client.labels),
+        "by_name": [_verdict_object(verdict) for verdict in seen.first],
+        "road": None if seen.plan is None else {"label": seen.plan.label, "level": seen.plan.level},
+        "addresses": None if seen.resolution is None else [str(address) for address in seen.resolution.addresses],
+        "guard": seen.guard or None,
+        "by_address": [_verdict_object(verdict) for verdict in seen.second],
+        "refused": None
+        if refused is None
+        else {
+            "code": refused.code,
+            "status": refused.status,
+            "reason": refused.reason,
+            "policy": refused.policy,
+            "rule": refused.rule,
+            "hint": refused.hint,
+        },
+    }
+
+
+def _verdict_object(verdict: Verdict) -> dict[str, object]:
+    return {
+        "policy": verdict.policy,
+        "outcome": verdict.outcome.value,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "opens": [str(network) for network in verdict.admits],
+    }
+
+
+def as_text(request: Request, seen: Explanation) -> Iterator[str]:
+    """Give the explanation for a person, a line at a time, in the order of the steps."""
+    what = f"{request.method} {request.authority.text}{request.path or ''}"
+    yield f"{what} from {request.client.key}"
+    yield from _round("by name", seen.first)
+    if seen.plan is not None:
+        yield f"  road        {seen.plan.label}, level {seen.plan.level}"
+    if seen.resolution is not None:
+        yield f"  addresses   {', '.join(map(str, seen.resolution.addresses)) or 'left to the next proxy'}"
+    if seen.guard:
+        yield f"  guard       {seen.guard}"
+    yield from _round("by address", seen.second)
+    if seen.admission is not None:
+        verdict = seen.admission.verdict
+        yield f"allowed by {_rule(verdict.policy, verdict.rule)}"
+    elif seen.refused is not None:
+        refused = seen.refused
+        by = f" by {_rule(refused.policy, refused.rule)}" if refused.policy else ""
+        yield f"refused{by}: {CODES[refused.code].title} ({refused.code}, {refused.status}): {refused.reason}"
+        yield f"  {refused.hint}"
+
+
+def _round(title: str, verdicts: list[Verdict]) -> Iterator[str]:
+    for verdict in verdicts:
+        opens = f", opens {', '.join(map(str, verdict.admits))}" if verdict.admits else ""
+        reason = f": {verdict.reason}" if verdict.reason else ""
+        yield f"  {title:<11} {_rule(verdict.policy, verdict.rule)}: {verdict.outcome.value}{reason}{opens}"
+
+
+def _rule(policy: str, rule: str) -> str:
+    return f"{policy} / {rule}" if rule else policy

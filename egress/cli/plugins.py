@@ -1,0 +1,36 @@
+"""`egress plugins`: which kinds of policy there are, and where they come from."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+
+from egress.cli.problem import Problem
+from egress.errors import ConfigError
+
+
+@click.command()
+def plugins() -> None:
+    """List the kinds of policy that are installed, and bring the plugin cache up to date.
+
+    Run it after a plugin was installed or removed, as the user who installs, so that the cache belongs to that user.
+    """
+    from egress import plugins as package
+    from egress.policy.registry import find_makers
+
+    try:
+        makers = find_makers(package)
+    except ConfigError as error:
+        raise Problem(str(error))
+    width = max(map(len, makers), default=0)
+    for kind, maker in sorted(makers.items()):
+        click.echo(f"{kind:<{width}}  {_source(maker)}")
+
+
+def _source(maker: object) -> str:
+    """Name the file that the maker's class was written in, which for a module of instances is the plugin module."""
+    try:
+        return inspect.getfile(type(maker))
+    except (TypeError, OSError):
+        return type(maker).__module__

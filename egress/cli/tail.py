@@ -1,0 +1,161 @@
+"""`egress tail`: shows the record as it grows."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from egress.audit.follow import Follower
+from egress.audit.select import Selection, escaped, escaped_line, moment, parse_line
+from egress.audit.settings import DEFAULT_FILE, state_directory
+
+_POLL_SECONDS = 0.2
+_STYLES = {"allow": "green", "deny": "bold red", "none": "yellow", "open": "cyan"}
+_DRAWN = ("time", "type", "seq", "prev", "writer", "sum")
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path())
+@click.option(
+    "--lines", "-n", "count", default=10, show_default=True, type=click.IntRange(min=0), help="Begin so far back."
+)
+@click.option("--follow/--no-follow", "-f", default=True, show_default=True, help="Wait for more.")
+@click.option("--client", default="", help="Only this client: its key or a label, with *.")
+@click.option("--host", default="", help="Only hosts like this, with *.")
+@click.option("--verdict", default="", type=click.Choice(["", "allow", "deny", "none"]), help="Only this verdict.")
+@click.option("--code", default="", help="Only refusals with this code.")
+@click.option("--rule", default="", help="Only what this rule decided.")
+@click.option(
+    "--since", default="", help="Not before this: 10m, 2h, 1d, or a time (RFC 3339). All lines, unless --lines."
+)
+@click.option("--json", "is_raw", is_flag=True, help="Lines as they are, for programs.")
+@click.pass_context
+def tail(
+    context: click.Context,
+    file: str | None,
+    count: int,
+    follow: bool,
+    client: str,
+    host: str,
+    verdict: str,
+    code: str,
+    rule: str,
+    since: str,
+    is_raw: bool,
+) -> None:
+    """Show the record in FILE as it grows (by default the journal in the user's state directory).
+
+    Exit status: 0 when it ends, 1 when the file cannot be read, 2 for a wrong option.
+    """
+    try:
+        since_time = moment(since, datetime.now(UTC)) if since else None
+    except ValueError:
+        raise click.BadParameter("must be like 10m, 2h, 1d or 2026-01-31T12:00:00Z", param_hint="--since")
+    was_counted = context.get_parameter_source("count") is not click.core.ParameterSource.DEFAULT
+    path = file or os.path.join(state_directory(), DEFAULT_FILE)
+    if not follow and not os.path.exists(path):
+        raise click.ClickException(f"{escaped(path)} does not exist")
+    view = View(Selection(client, host, verdict, code, rule, since_time), is_raw)
+    try:
+        _run(Follower(path), view, count if was_counted or since_time is None else None, follow)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader has seen enough; the interpreter must not complain about it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        raise click.ClickException(f"{escaped(path)} cannot be read: {error.strerror}")
+    except KeyboardInterrupt:
+        return
+
+
+def _run(follower: Follower, view: View, count: int | None, is_following: bool) -> None:
+    # The last N of those wanted, not those wanted of the last N.
+    wanted = view.pick(follower.last(None if view.is_picky else count))
+    view.show(wanted if count is None else wanted[max(0, len(wanted) - count) :])
+    while is_following:
+        lines = follower.poll()
+        view.show(view.pick(lines))
+        if not lines:
+            time.sleep(_POLL_SECONDS)
+    view.show(view.pick(follower.end()))
+
+
+class View:
+    """Shows lines on the standard output.
+
+    Args:
+        selection: which.
+        is_raw: as they are.
+    """
+
+    def __init__(self, selection: Selection, is_raw: bool) -> None:
+        self.is_picky = selection != Selection()
+        self._selection = selection
+        self._is_raw = is_raw
+        self._console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
+
+    def pick(self, lines: Iterable[bytes]) -> list[bytes]:
+        """Give the lines that are wanted. Those that cannot be read are always: something is wrong there."""
+        picked = []
+        for line in lines:
+            facts = parse_line(line)
+            if facts is None or self._selection.wants(facts):
+                picked.append(line)
+        return picked
+
+    def show(self, lines: Iterable[bytes]) -> None:
+        """Print lines."""
+        for line in lines:
+            facts = parse_line(line)
+            if facts is None:
+                click.echo(f"not a line of the journal: {escaped_line(line)}", err=self._is_raw)
+            elif self._is_raw:
+                click.echo(line if line.isascii() and b"\x7f" not in line else escaped_line(line))
+            else:
+                self._console.print(describe(facts))
+
+
+def describe(facts: dict[str, object]) -> Text:
+    """Draw one line for people."""
+    kind = _word(facts, "type")
+    text = Text(_word(facts, "time")[:19].replace("T", " "), style="dim")
+    if kind not in ("end", "open", "refused"):
+        rest = " ".join(f"{escaped(key)}={escaped(str(value))}" for key, value in facts.items() if key not in _DRAWN)
+        return text.append(f" {kind} {rest}".rstrip(), style="bold yellow" if kind == "loss" else "bold")
+    verdict = _word(facts, "verdict")
+    shown = "open" if kind == "open" else verdict
+    text.append(f" {shown:<5} ", style=_STYLES.get(shown, "yellow"))
+    text.append(f"{_word(facts, 'client')} ", style="cyan")
+    text.append(f"{_word(facts, 'method')} {_target(facts)}", style="bold")
+    if status := facts.get("status"):
+        text.append(f" {escaped(str(status))}")
+    if code := _word(facts, "code"):
+        text.append(f" {code}: {_word(facts, 'reason')}", style="red")
+    if rule := _word(facts, "rule"):
+        text.append(f" [{_word(facts, 'policy')}/{rule}]", style="dim")
+    if not code:
+        moved = f"up {_word(facts, 'bytes_up')} down {_word(facts, 'bytes_down')} in {_word(facts, 'total_ms')} ms"
+        text.append(f" via {_word(facts, 'road')} {moved}", style="dim")
+    if (cause := _word(facts, "cause")) not in ("", "complete", "refused"):
+        text.append(f" {cause}", style="yellow")
+    return text
+
+
+def _target(facts: dict[str, object]) -> str:
+    host = _word(facts, "host")
+    if not host:
+        return "-"
+    name = f"[{host}]" if ":" in host else host
+    return f"{name}:{_word(facts, 'port')}{_word(facts, 'path')}"
+
+
+def _word(facts: dict[str, object], key: str) -> str:
+    value = facts.get(key)
+    return escaped(str(value)) if value is not None else ""

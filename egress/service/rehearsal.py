@@ -1,0 +1,133 @@
+"""Builds everything and serves nothing: what `egress check` and `egress explain` need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from egress.identity import ListenerIdentifier
+from egress.interfaces import IPolicy
+from egress.model import Client, Connection, Request
+from egress.proxy.gate import Explanation, Gate
+from egress.service.compose import Host, expected_sockets, make_look_up, make_policies, make_world, parse_endpoints
+from egress.service.settings import Source
+from egress.upstream import CachingResolver, ThreadedLookUp
+from egress.wire.target import parse_target
+
+
+@frozen(eq=False)
+class Rehearsal:
+    """A supervisor without sockets and journal.
+
+    Attributes:
+        source: the settings.
+        gate: judges as the supervisor's would.
+        policies: in configured order.
+        look_up: asks the system's resolver, where a name must be looked up.
+        reactor: waits for it.
+    """
+
+    source: Source
+    gate: Gate
+    policies: tuple[IPolicy, ...]
+    look_up: ThreadedLookUp
+    reactor: Any
+
+    def explain(self, request: Request) -> Explanation:
+        """Say what would be decided. Runs the reactor where a name must be looked up, which can be done once only."""
+        self.look_up.start()
+        try:
+            explained = self.gate.explain(request)
+            return self._wait(explained) if isinstance(explained, Deferred) else explained
+        finally:
+            self.look_up.stop()
+
+    def _wait(self, pending: Deferred[Explanation]) -> Explanation:
+        ended: list[Explanation | Failure] = []
+
+        def end(result: Explanation | Failure) -> None:
+            ended.append(result)
+            self.reactor.stop()
+
+        # Not before it runs: what has fired already could not stop it.
+        self.reactor.callWhenRunning(pending.addBoth, end)
+        self.reactor.run()
+        if not ended:
+            raise KeyboardInterrupt
+        if isinstance(ended[0], Failure):
+            ended[0].raiseException()
+        assert isinstance(ended[0], Explanation)
+        return ended[0]
+
+
+def make_rehearsal(source: Source, reactor: Any = None) -> Rehearsal:
+    """Build everything that judges.
+
+    Args:
+        source: the settings.
+        reactor: waits for look-ups; the global one if None.
+
+    Raises:
+        ConfigError: as the supervisor would not start.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    settings = source.settings
+    endpoints = parse_endpoints(source)
+    look_up = make_look_up(settings.dns, reactor)
+    host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
+    policies = make_policies(source, host)
+    world = make_world(source, host, policies, expected_sockets(endpoints))
+    return Rehearsal(source, Gate(world, reactor, settings.limits), policies, look_up, reactor)
+
+
+def make_request(url: str, method: str, listener: str, labels: tuple[str, ...], begun: float) -> Request:
+    """Make the request that a client would be judged by.
+
+    Args:
+        url: `https://` makes a tunnel to its host, port 443 by default, and so does `HOST:PORT`; `http://` makes a
+            plain request.
+        method: of a plain request; "" is GET.
+        listener: the name of the listener that it came by.
+        labels: of the client, besides those of the listener. `address:ADDRESS` is where it comes from, by default
+            127.0.0.1.
+        begun: seconds on the gate's clock.
+
+    Raises:
+        ValueError: a tunnel was given a method.
+        ProtocolError: the URL is not one that a client could ask for.
+    """
+    text = url.partition("#")[0]
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.lower() not in ("https", "wss"):
+        method = method or "GET"
+        target = text
+    else:
+        if method not in ("", "CONNECT"):
+            raise ValueError("a tunnel's method is CONNECT; what is asked for inside it cannot be read")
+        method = "CONNECT"
+        host = (rest if separator else text).partition("/")[0].partition("?")[0]
+        target = host if _has_port(host) else f"{host}:443"
+    read = parse_target(method, target.encode("utf-8", "surrogateescape"))
+    assert read.authority is not None, "only OPTIONS * has none, and it is no URL"
+    peers = [label.partition(":")[2] for label in labels if label.startswith("address:")] or ["127.0.0.1"]
+    known = ListenerIdentifier().identify(Connection(listener, peers[0], 0), None)
+    return Request(
+        "rehearsal",
+        "connect" if read.form == "authority" else "http",
+        method,
+        read.authority,
+        read.path,
+        Client(known.key, known.labels | frozenset(labels)),
+        listener,
+        begun,
+        read.is_path_ambiguous,
+        is_rehearsal=True,
+    )
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition("]")[2].rpartition(":")[1] == ":"

@@ -1,0 +1,200 @@
+"""Binds each listening socket once; the reactor then serves the descriptor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import Any, Protocol
+
+from attrs import define
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
+
+from egress.errors import ConfigError
+from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+
+BACKLOG = 4096
+
+
+class Listening(Protocol):
+    """What the supervisor needs of a listener's socket.
+
+    Attributes:
+        name: the listener's name.
+        address: for people.
+        own: the IP address and port; None on a unix socket.
+    """
+
+    name: str
+    address: str
+    own: tuple[str, int] | None
+
+    def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+        """Hand it to the reactor."""
+
+    def close(self) -> None:
+        """Close it, and remove what it left in the file system."""
+
+
+@define(eq=False)
+class BoundSocket:
+    """A socket that listens already: clients wait in its queue until it is served.
+
+    Attributes:
+        name: the listener's name.
+        socket: non-blocking.
+        address: for people: `127.0.0.1:3128` or `unix:/run/egress/door`.
+        own: the IP address and port as the kernel knows them; None on a unix socket.
+        mode: the permissions of a unix socket.
+        inode: device and inode of a unix socket's file, so that no other file is removed in its place.
+    """
+
+    name: str
+    socket: socket.socket
+    address: str
+    own: tuple[str, int] | None = None
+    mode: int = 0
+    inode: tuple[int, int] | None = None
+
+    def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+        """Hand the socket to the reactor. The reactor has a duplicate; ours is closed, so that nothing else holds it.
+
+        Args:
+            reactor: IReactorSocket; for a unix socket also IReactorFDSet.
+            factory: serves the connections.
+        """
+        port: IListeningPort
+        if self.socket.family == socket.AF_UNIX:
+            path = self.address.removeprefix("unix:")
+            port = _UnixPort(self.socket.dup(), path, self.mode, factory, reactor)
+            port.startListening()
+        else:
+            port = reactor.adoptStreamPort(self.socket.fileno(), self.socket.family, factory)
+        self.socket.close()
+        return port
+
+    def close(self) -> None:
+        """Close it, where it was not served, and remove a unix socket's file."""
+        self.socket.close()
+        if self.inode is not None:
+            path = self.address.removeprefix("unix:")
+            try:
+                facts = os.lstat(path)
+                if (facts.st_dev, facts.st_ino) == self.inode:
+                    os.unlink(path)
+            except OSError:
+                return  # gone already, or in a directory that was taken from us: nothing to free
+
+
+class _UnixPort(unix.Port):
+    """Serves a unix socket that listens already.
+
+    `adoptStreamPort` would give its file mode 666, for whoever connects in that moment.
+    """
+
+    def __init__(self, listening: socket.socket, path: str, mode: int, factory: IProtocolFactory, reactor: Any) -> None:
+        super().__init__(os.fsencode(path), factory, BACKLOG, mode, reactor)
+        self._preexistingSocket = listening
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close; `BoundSocket.close` removes the file, if it is still ours."""
+        tcp.Port.connectionLost(self, reason)
+
+
+def bind(name: str, endpoint: Endpoint, where: str) -> BoundSocket:
+    """Bind and listen.
+
+    Args:
+        name: the listener's.
+        endpoint: where.
+        where: the key path of the endpoint.
+
+    Raises:
+        ConfigError: the address is in use, or is not ours to use.
+    """
+    if isinstance(endpoint, TcpEndpoint):
+        return _bind_tcp(name, endpoint, where)
+    return _bind_unix(name, endpoint, where)
+
+
+def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str) -> BoundSocket:
+    host, port = str(endpoint.address), endpoint.port
+    listening = socket.socket(socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it on Linux, which saves a system call for each.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if endpoint.address.version == 6:
+            # "::" means every address, IPv4 included, whatever net.ipv6.bindv6only says (RFC 3493 section 5.3).
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((host, port))
+        # Two sockets may be bound to one port with SO_REUSEADDR; only the second to listen is refused.
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(where, _explain(error, _spell(host, port)))
+    real: int = listening.getsockname()[1]
+    return BoundSocket(name, listening, _spell(host, real), (host, real))
+
+
+def _spell(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _explain(error: OSError, place: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is in use"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{place} is not an address of this machine"
+    if error.errno == errno.EACCES:
+        return f"{place} may not be bound by this user"
+    return f"{place} cannot be bound: {error.strerror}"
+
+
+def _bind_unix(name: str, endpoint: UnixEndpoint, where: str) -> BoundSocket:
+    path = endpoint.path
+    _remove_stale(path, where)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        listening.bind(path)
+        # Before it listens nobody can connect, so nobody can slip in before the mode is set.
+        os.chmod(path, endpoint.mode)
+        listening.listen(BACKLOG)
+        facts = os.lstat(path)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(where, _explain(error, f"unix:{path}"))
+    return BoundSocket(name, listening, f"unix:{path}", None, endpoint.mode, (facts.st_dev, facts.st_ino))
+
+
+def _remove_stale(path: str, where: str) -> None:
+    """Remove the socket that a killed process left behind, and nothing else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(where, _explain(error, f"unix:{path}"))
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(where, f"{path} is there already and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            pass
+        except OSError as error:
+            # EAGAIN is a full queue, so somebody listens; anything else is no proof that nobody does.
+            problem = "is in use" if error.errno == errno.EAGAIN else f"is there already: {error.strerror}"
+            raise ConfigError(where, f"unix:{path} {problem}")
+        else:
+            raise ConfigError(where, f"unix:{path} is in use")
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise ConfigError(where, f"unix:{path} is stale and cannot be removed: {error.strerror}")

@@ -1,0 +1,62 @@
+"""What `twistd egress-proxy` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from egress.errors import ConfigError
+from egress.service.settings import load
+from egress.service.supervisor import make_supervisor
+
+
+class Options(usage.Options):
+    """The options of `twistd egress-proxy`."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "A forward proxy for AI agents' sandboxes: nothing goes out but what a rule allows, and everything is on "
+        "record. Without --config it listens on 127.0.0.1:3128 and allows only what --allow names."
+    )
+    optParameters = [["config", "c", None, "Read the settings from this TOML file."]]  # noqa: RUF012  # as twistd wants it
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["allow"] = []
+        self["listen"] = []
+
+    def opt_allow(self, host: str) -> None:
+        """Allow HOST or HOST:PORT (80 and 443): a name, *.example.org, an address, a network; may be repeated."""
+        self["allow"].append(host)
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Listen here instead: tcp:3128:interface=127.0.0.1, unix:/run/egress/door; may be repeated."""
+        self["listen"].append(endpoint)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse; what is wrong is said in one line."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            _fail(f"{error}; `twistd egress-proxy --help` lists the options")
+
+
+def makeService(options: Options) -> IService:
+    """Build the service.
+
+    Raises:
+        SystemExit: it cannot be built; holds one line that says why. Any other exception would print a traceback.
+    """
+    from twisted.internet import reactor
+
+    try:
+        return make_supervisor(load(options["config"], options["allow"], options["listen"]), reactor)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _fail(problem: str) -> NoReturn:
+    raise SystemExit("egress-proxy: " + " ".join(problem.split()))

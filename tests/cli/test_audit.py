@@ -1,0 +1,73 @@
+"""`egress audit verify`."""
+
+from __future__ import annotations
+
+import os
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.audit.sinks import FileSink
+from egress.cli.audit import audit
+from tests.audit.test_verify import keep, segment
+
+
+class VerifyCommandTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+
+    def check(self, lines: list[bytes]) -> Result:
+        with open(self.path, "wb") as stream:
+            stream.writelines(lines)
+        return CliRunner().invoke(audit, ["verify", self.path])
+
+    def test_whole(self) -> None:
+        """A whole journal: status 0, and the hash to keep elsewhere."""
+        result = self.check(keep())
+
+        self.assertEqual(0, result.exit_code)
+        self.assertRegex(result.output, r": WHOLE: 7 lines in 1 runs, last hash [0-9a-f]{64}\.\n\Z")
+
+    def test_altered(self) -> None:
+        """An altered journal: status 1 and the line's number."""
+        lines = keep()
+        lines[2] = lines[2].replace(b"GET", b"PUT").replace(b"allow", b"deny")
+
+        result = self.check(lines)
+
+        self.assertEqual(1, result.exit_code)
+        self.assertIn("ALTERED at line 3", result.output)
+
+    def test_no_chain(self) -> None:
+        """A journal without a chain: status 2, never 'whole'."""
+        result = self.check([b'{"type":"end"}\n'])
+
+        self.assertEqual(2, result.exit_code)
+        self.assertIn("NO CHAIN", result.output)
+
+    def test_cut_off(self) -> None:
+        """A journal without its end: status 3, and nobody writes it any more."""
+        result = self.check(keep()[:-1])
+
+        self.assertEqual(3, result.exit_code)
+        self.assertIn("NOT COMPLETE at line 6", result.output)
+        self.assertIn("No process is writing it", result.output)
+
+    def test_being_written(self) -> None:
+        """A journal that a process is writing: status 3 as well, but it says so."""
+        with open(self.path, "wb") as stream:
+            stream.writelines(segment(None, is_ended=False))
+        sink = FileSink(self.path, is_exclusive=True)
+        self.addCleanup(sink.close)
+
+        result = CliRunner().invoke(audit, ["verify", self.path])
+
+        self.assertEqual(3, result.exit_code)
+        self.assertIn("A process is writing it now", result.output)
+
+    def test_unreadable(self) -> None:
+        """A file that cannot be read: status 4, and its name cannot command the terminal."""
+        result = CliRunner().invoke(audit, ["verify", os.path.join(self.path, "\x1b[2J")])
+
+        self.assertEqual(4, result.exit_code)
+        self.assertNotIn("\x1b", result.output)

@@ -1,0 +1,50 @@
+"""`egress check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.cli import main
+
+
+class CheckTests(SynchronousTestCase):
+    """A file is fine, or one line says why not."""
+
+    def check(self, text: str | None) -> Result:
+        """Run it on a file with this text, or on none."""
+        self.name = str(self.mktemp())
+        if text is not None:
+            Path(self.name).write_text(text, "utf-8")
+        return CliRunner().invoke(main, ["check", self.name])
+
+    def test_fine(self) -> None:
+        """A good file is summed up in one line."""
+        result = self.check('[[policy]]\nkind = "destinations"\n[[policy.allow]]\nhosts = ["example.com"]\n')
+
+        self.assertEqual(0, result.exit_code)
+        self.assertEqual(f"{self.name}: fine: 1 listener, 1 policy, 1 rule, guard on\n", result.output)
+
+    def test_mute(self) -> None:
+        """A file that allows nothing is fine, and that is said."""
+        result = self.check("")
+
+        self.assertEqual(0, result.exit_code)
+        self.assertIn("nothing is allowed", result.stderr)
+
+    def test_faults(self) -> None:
+        """Each fault is one line on stderr with file and key path, and status 1."""
+        for text, words in (
+            (None, "cannot be read"),
+            ("a = ", "is not TOML"),
+            ("[dns]\ntimeout = 1\n", "dns.timeout: unknown key"),
+            ('[[policy]]\nkind = "acme"\n', "policy[0].kind"),
+            ('[[listener]]\nname = "a"\nendpoint = "tcp:x"\n', "listener[0].endpoint"),
+        ):
+            result = self.check(text)
+            self.assertEqual((1, ""), (result.exit_code, result.stdout), text)
+            (line,) = result.stderr.splitlines()
+            self.assertTrue(line.startswith(f"egress: {self.name}: "), line)
+            self.assertIn(words, line)

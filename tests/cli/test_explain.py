@@ -1,0 +1,143 @@
+"""`egress explain`, where no name has to be looked up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.cli import main
+from egress.errors import ProtocolError
+from egress.service.rehearsal import make_request
+
+CONFIGURATION = """
+[[listener]]
+name = "agents"
+endpoint = "tcp:3128:interface=127.0.0.1"
+
+[[listener]]
+name = "builds"
+endpoint = "tcp:3129:interface=127.0.0.1"
+
+[[policy]]
+kind = "destinations"
+
+[[policy.allow]]
+name = "lab"
+hosts = ["203.0.113.7"]
+ports = [80, 443]
+clients = ["listener:builds", "team:red"]
+"""
+
+
+class ExplainTests(SynchronousTestCase):
+    """The answer is the status, and why."""
+
+    def explain(self, *arguments: str) -> Result:
+        """Run it with the configuration above."""
+        name = str(self.mktemp())
+        Path(name).write_text(CONFIGURATION, "utf-8")
+        return CliRunner().invoke(main, ["explain", "--config", name, *arguments])
+
+    def facts(self, *arguments: str) -> dict[str, Any]:
+        """Run it for programs."""
+        facts: dict[str, Any] = json.loads(self.explain("--json", *arguments).output)
+        return facts
+
+    def test_allowed(self) -> None:
+        """What is allowed ends with 0 and names the rule, the road and the addresses."""
+        result = self.explain("--listener", "builds", "https://203.0.113.7/")
+
+        self.assertEqual(0, result.exit_code, result.output)
+        for words in ("CONNECT 203.0.113.7:443", "destinations / lab: allow", "direct, level 6", "guard       passed"):
+            self.assertIn(words, result.output)
+        self.assertTrue(result.output.endswith("allowed by destinations / lab\n"), result.output)
+
+    def test_refused(self) -> None:
+        """What is refused ends with 1, and says by whom and what can be done."""
+        result = self.explain("https://203.0.113.7/")
+
+        self.assertEqual(1, result.exit_code, result.output)
+        self.assertIn("(no_rule, 403)", result.output)
+        self.assertIn("Ask the operator", result.output)
+        self.assertNotIn("road", result.output)
+
+    def test_for_programs(self) -> None:
+        """The same as one JSON object."""
+        allowed = self.facts("--listener", "builds", "203.0.113.7")
+        refused = self.facts("http://203.0.113.8/a/../b?c=d#e")
+
+        self.assertEqual((True, None), (allowed["allowed"], allowed["refused"]))
+        self.assertEqual({"label": "direct", "level": 6}, allowed["road"])
+        self.assertEqual(["203.0.113.7"], allowed["addresses"])
+        self.assertEqual(
+            ["allow", "allow"], [each[0]["outcome"] for each in (allowed["by_name"], allowed["by_address"])]
+        )
+        self.assertEqual((False, "no_rule"), (refused["allowed"], refused["refused"]["code"]))
+        self.assertEqual(("GET", "203.0.113.8:80", "/b"), (refused["method"], refused["authority"], refused["path"]))
+        self.assertEqual((None, []), (refused["road"], refused["by_address"]))
+
+    def test_labels(self) -> None:
+        """A client may be given labels, and come from another address."""
+        facts = self.facts("--client", "team:red", "--client", "address:192.0.2.9", "203.0.113.7:443")
+
+        self.assertTrue(facts["allowed"])
+        self.assertEqual(["address:192.0.2.9", "listener:agents", "team:red"], facts["labels"])
+
+    def test_own_listener(self) -> None:
+        """The proxy itself is no destination, whatever is allowed."""
+        facts = self.facts("--allow", "127.0.0.1:3129", "http://127.0.0.1:3129/")
+
+        self.assertEqual("own_address", facts["refused"]["code"])
+
+    def test_guard(self) -> None:
+        """A name that the guard refuses says so without being looked up."""
+        facts = self.facts("--allow", "metadata.google.internal", "http://metadata.google.internal/")
+
+        self.assertEqual("name_refused", facts["refused"]["code"])
+        self.assertEqual(facts["refused"]["reason"], facts["guard"])
+
+    def test_wrong_questions(self) -> None:
+        """What cannot be asked ends with 2 and one line."""
+        for arguments, words in (
+            (["--listener", "x", "http://203.0.113.7/"], "there are: agents, builds"),
+            (["--method", "GET", "https://203.0.113.7/"], "method is CONNECT"),
+            (["ftp://203.0.113.7/"], "neither http nor ws"),
+            (["http://joe:hunter2@203.0.113.7/"], "user information"),
+            (["--allow", "a..b", "http://203.0.113.7/"], "--allow a..b"),
+            (["--config", "/does/not/exist", "http://203.0.113.7/"], "cannot be read"),
+        ):
+            result = self.explain(*arguments)
+            self.assertEqual((2, ""), (result.exit_code, result.stdout), arguments)
+            (line,) = result.stderr.splitlines()
+            self.assertIn(words, line)
+            self.assertNotIn("hunter2", line)
+
+
+class RequestTests(SynchronousTestCase):
+    """URLs become the request that a client would make."""
+
+    def test_targets(self) -> None:
+        """https and host:port are tunnels, http is plain."""
+        for url, front, authority, path in (
+            ("https://example.com/a?b", "connect", "example.com:443", None),
+            ("HTTPS://example.com:8443", "connect", "example.com:8443", None),
+            ("wss://example.com/socket", "connect", "example.com:443", None),
+            ("example.com", "connect", "example.com:443", None),
+            ("example.com:22", "connect", "example.com:22", None),
+            ("[2001:db8::1]", "connect", "[2001:db8::1]:443", None),
+            ("https://[2001:db8::1]:444/", "connect", "[2001:db8::1]:444", None),
+            ("http://example.com", "http", "example.com:80", "/"),
+            ("ws://example.com:81/a", "http", "example.com:81", "/a"),
+        ):
+            request = make_request(url, "", "agents", (), 0.0)
+            self.assertEqual((front, authority, path), (request.front, request.authority.text, request.path), url)
+            self.assertTrue(request.is_rehearsal)
+
+    def test_methods(self) -> None:
+        """A plain request has any method."""
+        self.assertEqual("POST", make_request("http://example.com/", "POST", "agents", (), 0.0).method)
+        self.assertRaises(ProtocolError, make_request, "http://", "", "agents", (), 0.0)

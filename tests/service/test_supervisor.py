@@ -1,0 +1,239 @@
+"""Starting and stopping everything in order, in memory."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from egress.audit import Journal
+from egress.audit.encode import LineEncoder
+from egress.identity import ListenerIdentifier
+from egress.proxy.door import Door
+from egress.proxy.gate import Gate
+from egress.service.compose import Host, make_look_up, make_policies, make_world
+from egress.service.settings import load
+from egress.service.signals import Signals
+from egress.service.supervisor import Supervisor, journal_places, raise_descriptor_limit, summary
+from egress.testing.host import FakeResolver
+from egress.upstream import TunnelingAgent
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class MemoryPort:
+    """A port whose closing takes until it is told."""
+
+    closing: Deferred[None] = field(factory=Deferred)
+    is_closing: bool = False
+
+    def startListening(self) -> None:
+        """Do nothing."""
+
+    def stopListening(self) -> Deferred[None]:
+        """Begin to close."""
+        self.is_closing = True
+        return self.closing
+
+    def getHost(self) -> IPv4Address:
+        """Give an address."""
+        return IPv4Address("TCP", "127.0.0.1", 3128)
+
+
+@define(eq=False)
+class MemorySocket:
+    """A listener's socket that nobody can connect to."""
+
+    name: str
+    address: str
+    own: tuple[str, int] | None = None
+    port: MemoryPort = field(factory=MemoryPort)
+    factory: IProtocolFactory | None = None
+    is_closed: bool = False
+
+    def serve(self, reactor: object, factory: IProtocolFactory) -> IListeningPort:
+        """Take the factory."""
+        self.factory = factory
+        return self.port
+
+    def close(self) -> None:
+        """Close."""
+        self.is_closed = True
+
+
+class SupervisorTests(SynchronousTestCase):
+    """The service as twistd sees it."""
+
+    def make(self, *allow: str, own: tuple[str, int] | None = ("127.0.0.1", 3128)) -> Supervisor:
+        """Build a supervisor around memory."""
+        self.reactor: Any = MemoryReactorClock()
+        self.source = load(None, allow)
+        limits = self.source.settings.limits
+        host = Host(self.reactor, FakeResolver())
+        world = make_world(self.source, host, make_policies(self.source, host), [("127.0.0.1", 3128)])
+        self.journal = Journal(self.reactor, [], LineEncoder("none"), 64)
+        door = Door(
+            Gate(world, self.reactor, limits),
+            TunnelingAgent(self.reactor, 1.0, 1.0),
+            ListenerIdentifier(),
+            self.journal,
+            self.reactor,
+            limits,
+        )
+        self.socket = MemorySocket("agents", "127.0.0.1:3128", own)
+        look_up = make_look_up(self.source.settings.dns, self.reactor)
+        return Supervisor(self.reactor, self.source, door, self.journal, look_up, [self.socket])
+
+    def start(self, supervisor: Supervisor) -> list[str]:
+        """Start it.
+
+        Returns:
+            What it told the log.
+        """
+        said: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: dict[str, Any]) -> None:
+            if event.get("log_namespace") == "egress.service.supervisor":
+                said.append(str(event["log_format"]).format(**event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        supervisor.startService()
+        return said
+
+    def stop(self, supervisor: Supervisor) -> None:
+        """Stop it, and let everything come to its end."""
+        stopped = supervisor.stopService()
+        self.socket.port.closing.callback(None)
+        self.reactor.pump([0.1] * 20)
+        self.successResultOf(stopped)
+
+    def test_says_what_it_serves(self) -> None:
+        """The start message names the listeners, the journal and what is allowed."""
+        supervisor = self.make("example.com")
+        said = "\n".join(self.start(supervisor))
+        self.stop(supervisor)
+
+        self.assertIn("listener agents: 127.0.0.1:3128", said)
+        self.assertIn("/audit.jsonl", said)
+        self.assertIn("1 policy, 1 rule, guard on", said)
+        self.assertNotIn("nothing is allowed", said)
+        self.assertNotIn("other machines", said)
+
+    def test_says_what_to_do_next(self) -> None:
+        """Where nothing is allowed the start message says how to allow something."""
+        supervisor = self.make()
+        said = "\n".join(self.start(supervisor))
+        self.stop(supervisor)
+
+        self.assertIn("nothing is allowed", said)
+        self.assertIn("--allow HOST", said)
+
+    def test_warns_of_an_open_listener(self) -> None:
+        """A listener that other machines can reach is warned of."""
+        supervisor = self.make(own=("0.0.0.0", 3128))
+        said = "\n".join(self.start(supervisor))
+        self.stop(supervisor)
+
+        self.assertIn("listener agents can be reached by other machines", said)
+
+    def test_stops_in_order(self) -> None:
+        """Ports close first; the socket's file goes and the service has stopped once they are closed."""
+        supervisor = self.make()
+        self.start(supervisor)
+        self.assertFalse(supervisor.door.is_stopping)
+
+        stopped = supervisor.stopService()
+
+        self.assertTrue(self.socket.port.is_closing)
+        self.assertTrue(supervisor.door.is_stopping)
+        self.assertFalse(self.socket.is_closed)
+        self.assertNoResult(stopped)
+        self.socket.port.closing.callback(None)
+        self.assertTrue(self.socket.is_closed)
+        self.reactor.pump([0.1] * 20)
+        self.successResultOf(stopped)
+
+    def test_stops_although_a_port_fails(self) -> None:
+        """A port that cannot be closed does not keep the journal from being written."""
+        supervisor = self.make()
+        self.start(supervisor)
+
+        stopped = supervisor.stopService()
+        self.socket.port.closing.errback(OSError("no"))
+        self.reactor.pump([0.1] * 20)
+
+        self.successResultOf(stopped)
+        self.assertTrue(self.socket.is_closed)
+        self.assertEqual(1, len(self.flushLoggedErrors()))
+
+    def test_signals_are_given_back(self) -> None:
+        """The handlers of SIGHUP, SIGTERM and SIGINT are what they were, once it has stopped."""
+        numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+        before = [signal.getsignal(number) for number in numbers]
+        supervisor = self.make()
+        self.start(supervisor)
+        self.assertIsNot(before[0], signal.getsignal(signal.SIGHUP))
+
+        self.stop(supervisor)
+
+        self.assertEqual(before, [signal.getsignal(number) for number in numbers])
+
+
+class MemoryWaker:
+    """Keeps what it is handed from elsewhere."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        """Keep a call."""
+        self.calls.append(call)
+
+
+class SignalTests(SynchronousTestCase):
+    """Signals reach the reactor's thread."""
+
+    def test_action_runs_in_the_reactor(self) -> None:
+        """A signal's action is not run in the handler but handed to the reactor."""
+        reactor: Any = MemoryWaker()
+        heard: list[str] = []
+        signals = Signals(reactor, {signal.SIGUSR2: lambda: heard.append("usr2")})
+        signals.start()
+        self.addCleanup(signals.stop)
+
+        signal.raise_signal(signal.SIGUSR2)
+
+        self.assertEqual([], heard)
+        for call in reactor.calls:
+            call()
+        self.assertEqual(["usr2"], heard)
+
+
+class SummaryTests(SynchronousTestCase):
+    """Small facts for people."""
+
+    def test_counts(self) -> None:
+        """Policies and rules are counted, with the right noun."""
+        self.assertEqual("0 policies, 0 rules, guard on", summary(load(None).settings))
+        self.assertEqual("1 policy, 2 rules, guard on", summary(load(None, ["a.example", "b.example"]).settings))
+
+    def test_journal_places(self) -> None:
+        """The journal's file is named with its directory."""
+        self.patch(__import__("os"), "environ", {"EGRESS_STATE": "/var/lib/elsewhere"})
+
+        self.assertEqual(["/var/lib/elsewhere/audit.jsonl"], journal_places(load(None).settings))
+
+    def test_descriptor_limit(self) -> None:
+        """The limit that holds afterwards is told, and raising it twice changes nothing."""
+        self.assertEqual(raise_descriptor_limit(), raise_descriptor_limit())
