@@ -1,4 +1,4 @@
-"""One HTTP request and its answer: the answer's side of it."""
+"""The answers on one origin connection, one after the other, each to its exchange."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ _INTERIM_LIMIT = 32
 class Answering:
     """Reads an origin's answer and passes it on (OriginUser).
 
+    It belongs to the connection, and is used again with it.
+
     Attributes:
-        exchange: what it answers.
+        reader: reads heads.
+        exchange: what is answered now.
         head: of the final answer, once it is here.
-        has_heard: the origin has said anything.
+        has_heard: the origin has said anything to this exchange.
     """
 
-    exchange: Exchange
+    reader: ResponseReader
+    exchange: Exchange = field(init=False)
     head: ResponseHead | None = field(init=False, default=None)
     has_heard: bool = field(init=False, default=False)
-    _reader: ResponseReader = field(init=False)
     _body: BodyReader | None = field(init=False, default=None)
     _framing: Framing = field(init=False, default=NO_BODY)
     _is_chunked: bool = field(init=False, default=False)
@@ -42,15 +45,12 @@ class Answering:
     _interim: int = field(init=False, default=0)
     _sent_at: float = field(init=False, default=0.0)
 
-    @_reader.default
-    def _make_reader(self) -> ResponseReader:
-        limits = self.exchange.client.door.limits
-        return ResponseReader(limits.head_bytes, limits.head_fields)
-
-    @property
-    def has_begun(self) -> bool:
-        """The client has been given the head of the answer."""
-        return self.head is not None
+    def begin(self, exchange: Exchange) -> None:
+        """Be about another exchange."""
+        self.exchange = exchange
+        self.head = self._body = None
+        self.has_heard = self._is_producing = False
+        self._interim = 0
 
     def sent(self) -> None:
         """The request, or the last of its body, has just been sent."""
@@ -61,17 +61,17 @@ class Answering:
         self.has_heard = True
         try:
             while self.head is None:
-                head = self._reader.feed(data)
+                head = self.reader.feed(data)
                 if head is None:
                     return
-                data = self._reader.rest
+                data = self.reader.rest
                 if head.status == 101:
                     self._change(head, data)
                     return
                 if head.status < 200:
                     self._pass_interim(head)
                 else:
-                    self._begin(head)
+                    self._pass_head(head)
             self._pass_on(data)
         except ProtocolError as error:
             self.exchange.fail(Refused("origin_malformed", error.reason), "origin_malformed")
@@ -99,7 +99,7 @@ class Answering:
         )
         exchange.changed(rest)
 
-    def _begin(self, head: ResponseHead) -> None:
+    def _pass_head(self, head: ResponseHead) -> None:
         """Pass the final head on."""
         exchange = self.exchange
         client = exchange.client

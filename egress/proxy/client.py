@@ -19,7 +19,6 @@ from egress.proxy.passage import Passage, is_failure
 from egress.wire.head import RequestHead, RequestReader
 
 if TYPE_CHECKING:
-    from egress.proxy.deadlines import Entry
     from egress.proxy.door import Door
 
 _log = Logger()
@@ -80,8 +79,8 @@ class ClientProtocol:
     passage: Passage | None = field(init=False, default=None)
     held: bytes = field(init=False, default=b"")
     is_ended: bool = field(init=False, default=False)
-    slot: set[Entry] | None = field(init=False, default=None)
-    turns: int = field(init=False, default=0)
+    due: int = field(init=False, default=0)
+    visit: int = field(init=False, default=0)
     _state: int = field(init=False, default=READING)
     _is_paused: bool = field(init=False, default=False)
     _is_looping: bool = field(init=False, default=False)
@@ -134,7 +133,7 @@ class ClientProtocol:
         """The connection is gone."""
         door = self.door
         self._state = OVER
-        door.wheel.clear(self)
+        door.wheel.forget(self)
         work, self.work = self.work, None
         if work is not None:
             work.client_lost(reason)

@@ -1,7 +1,7 @@
 """Deadlines in coarse ticks: one timer for all of them.
 
-A DelayedCall costs several microseconds to make and as much to cancel; an entry here costs two operations on a set.
-A deadline is kept to within one tick.
+A DelayedCall costs several microseconds to make and as much to cancel. Here a deadline that is put off, which is what
+nearly always happens to one, costs two comparisons: the entry stays where it is, and is moved on when it is visited.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from twisted.logger import Logger
 _log = Logger()
 
 TICK_SECONDS = 0.25
+_PER_SECOND = 1 / TICK_SECONDS
 _SLOTS = 4096
 
 
 class Entry(Protocol):
-    """What has a deadline: at most one at a time."""
+    """What has a deadline: at most one at a time.
 
-    slot: set[Entry] | None
-    turns: int
+    Attributes:
+        due: the tick of its deadline; 0 for none.
+        visit: the tick at which the wheel will look at it; 0 while it is not in the wheel.
+    """
+
+    due: int
+    visit: int
 
     def expired(self) -> None:
         """Hear that the deadline has passed."""
@@ -31,7 +37,9 @@ class Entry(Protocol):
 
 @define(eq=False)
 class Wheel:
-    """A hashed timing wheel (Varghese and Lauck 1987, scheme 6).
+    """A hashed timing wheel (Varghese and Lauck 1987, scheme 6) whose entries are moved lazily.
+
+    A deadline is never early, and late by two ticks at most.
 
     Attributes:
         clock: where time comes from.
@@ -39,7 +47,7 @@ class Wheel:
 
     clock: IReactorTime
     _slots: list[set[Entry]] = field(init=False, factory=lambda: [set() for _ in range(_SLOTS)])
-    _at: int = field(init=False, default=0)
+    _tick: int = field(init=False, default=1)
     _due: float = field(init=False, default=0.0)
     _call: IDelayedCall | None = field(init=False, default=None)
 
@@ -56,43 +64,55 @@ class Wheel:
 
     def expect(self, entry: Entry, seconds: float) -> None:
         """Give an entry its deadline, in place of the one it had."""
-        slot = entry.slot
-        if slot is not None:
-            slot.discard(entry)
         # One tick more: the current one has already begun, and a deadline may be late but never early.
-        ticks = ceil(seconds / TICK_SECONDS) + 1
-        slot = self._slots[(self._at + ticks) % _SLOTS]
-        entry.turns = ticks // _SLOTS
-        entry.slot = slot
-        slot.add(entry)
+        due = entry.due = self._tick + ceil(seconds * _PER_SECOND) + 1
+        visit = entry.visit
+        if not visit:
+            self._put(entry, due)
+        elif due < visit:
+            self._slots[visit % _SLOTS].discard(entry)
+            self._put(entry, due)
 
     def clear(self, entry: Entry) -> None:
-        """Take its deadline from an entry."""
-        if entry.slot is not None:
-            entry.slot.discard(entry)
-            entry.slot = None
+        """Take its deadline from an entry that may soon have another."""
+        entry.due = 0
+
+    def forget(self, entry: Entry) -> None:
+        """Let go of an entry."""
+        entry.due = 0
+        if entry.visit:
+            self._slots[entry.visit % _SLOTS].discard(entry)
+            entry.visit = 0
+
+    def _put(self, entry: Entry, due: int) -> None:
+        # What is further off than one round is looked at on the way.
+        visit = entry.visit = min(due, self._tick + _SLOTS - 1)
+        self._slots[visit % _SLOTS].add(entry)
 
     def _turn(self) -> None:
         now = self.clock.seconds()
         while self._due <= now:
             self._due += TICK_SECONDS
-            self._at = (self._at + 1) % _SLOTS
-            slot = self._slots[self._at]
+            self._tick += 1
+            slot = self._slots[self._tick % _SLOTS]
             if slot:
-                self._visit(slot)
+                self._look(slot)
         self._call = self.clock.callLater(max(0.0, self._due - now), self._turn)
 
-    def _visit(self, slot: set[Entry]) -> None:
+    def _look(self, slot: set[Entry]) -> None:
+        tick = self._tick
         for entry in tuple(slot):
-            if entry.slot is not slot:
-                continue  # an entry before it in this slot took its deadline away
-            if entry.turns:
-                entry.turns -= 1
-                continue
+            if entry.visit != tick:
+                continue  # an entry before it in this slot let go of it, or moved it
             slot.discard(entry)
-            entry.slot = None
-            try:
-                entry.expired()
-            except Exception:
-                # One connection's fault must not stop the deadlines of all others.
-                _log.failure("a deadline's callback failed")
+            entry.visit = 0
+            due = entry.due
+            if due > tick:
+                self._put(entry, due)
+            elif due:
+                entry.due = 0
+                try:
+                    entry.expired()
+                except Exception:
+                    # One connection's fault must not stop the deadlines of all others.
+                    _log.failure("a deadline's callback failed")

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.model import Admission, Request, Trace
+from egress.model import Admission, Request
 from egress.proxy.answering import Answering
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
@@ -17,7 +17,7 @@ from egress.proxy.splice import Splice
 from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
 from egress.wire.forward import request_onward
 from egress.wire.framing import Framing, Kind
-from egress.wire.head import RequestHead
+from egress.wire.head import RequestHead, ResponseReader
 from egress.wire.target import Target
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Exchange:
     passage: Passage = field(init=False)
     body: BodyReader = field(init=False)
     origin: OriginProtocol | None = field(init=False, default=None)
-    answering: Answering = field(init=False)
+    answering: Answering | None = field(init=False, default=None)
     _is_retried: bool = field(init=False, default=False)
     _mark: int = field(init=False, default=-1)
     _is_over: bool = field(init=False, default=False)
@@ -66,9 +66,13 @@ class Exchange:
         client = self.client
         self.passage = Passage(client, self.request, self)
         self.body = body_reader(self.framing, "bad_framing")
-        self.answering = Answering(self)
         client.work, client.passage = self, self.passage
         self.passage.admit()
+
+    @property
+    def has_begun(self) -> bool:
+        """The client has been given the head of the answer."""
+        return self.answering is not None and self.answering.head is not None
 
     # What the passage tells (Traveller).
 
@@ -79,14 +83,19 @@ class Exchange:
             self.client.door.wheel.clear(self.client)
             self.passage.dial()
         else:
-            self.passage.trace = Trace(origin.address)
+            self.passage.dialled = origin.address
             self.connected(origin)
 
     def connected(self, origin: OriginProtocol) -> None:
         """Send the head, and what has come of the body."""
         client = self.client
         self.origin = origin
-        origin.user = self.answering
+        answering = origin.answering
+        if answering is None:
+            limits = client.door.limits
+            answering = origin.answering = Answering(ResponseReader(limits.head_bytes, limits.head_fields))
+        self.answering = origin.user = answering
+        answering.begin(self)
         assert origin.transport is not None, "an origin that is used stands"
         try:
             onward = request_onward(self.head, self.target, self.framing, upgrade=self.upgrade)
@@ -96,7 +105,7 @@ class Exchange:
             return
         origin.transport.write(onward)
         self.passage.started()
-        self.answering.sent()
+        answering.sent()
         if self.framing.kind is Kind.NONE:
             client.door.wheel.expect(client, client.door.limits.response_seconds)
             return
@@ -155,6 +164,7 @@ class Exchange:
             client.transport.resumeProducing()
             if body.rest:
                 client.hold(body.rest)
+            assert self.answering is not None
             self.answering.sent()
             client.door.wheel.expect(client, client.door.limits.response_seconds)
 
@@ -175,7 +185,7 @@ class Exchange:
         """Something took too long."""
         moved = self.passage.up + self.passage.down
         limits = self.client.door.limits
-        if self.answering.has_begun:
+        if self.has_begun:
             if moved == self._mark:
                 self.end("idle")
             else:
@@ -207,7 +217,7 @@ class Exchange:
         """Answer with a failure if the answer has not begun; else reset, so that it is never taken for whole."""
         if self._is_over:
             return
-        if self.answering.has_begun:
+        if self.has_begun:
             self.end(cause)
             return
         self._give_origin_up()
@@ -224,14 +234,13 @@ class Exchange:
         can_retry = (
             origin.is_used
             and not self._is_retried
-            and not self.answering.has_heard
+            and not (self.answering is not None and self.answering.has_heard)
             and self.framing.kind is Kind.NONE
             and self.head.method in _IDEMPOTENT
         )
         self._give_origin_up()
         if can_retry:
             self._is_retried = True
-            self.answering = Answering(self)
             self.client.door.wheel.clear(self.client)
             self.passage.dial()
         else:
@@ -285,7 +294,9 @@ class Exchange:
         origin, self.origin = self.origin, None
         if origin is not None:
             self._stop_producing(origin)
-            self.answering.stop_producing()
+            if self.answering is not None:
+                self.answering.stop_producing()
+                self.answering = None
             origin.abort()
 
     def _stop_producing(self, origin: OriginProtocol) -> None:

@@ -18,7 +18,8 @@ from zope.interface import implementer
 from egress.interfaces import IStreamTransport
 
 if TYPE_CHECKING:
-    from egress.proxy.deadlines import Entry, Wheel
+    from egress.proxy.answering import Answering
+    from egress.proxy.deadlines import Wheel
     from egress.proxy.pool import Key, OriginPool
 
 
@@ -44,10 +45,12 @@ class OriginProtocol:
         transport: given when the connection stands.
         user: who uses it now; None while it is idle.
         address: the address that was dialled, for the pool.
+        wheel: keeps its deadline, once it has had one.
         is_closing: it has been closed, and its last bytes are on their way.
         is_used: it has served a request before, so that its origin may be closing it at this very moment.
         pool: the pool that keeps it while it is idle.
-        key: where the pool keeps it.
+        key: where the pool keeps it; the same for its whole life.
+        answering: reads the answers on this connection.
     """
 
     transport: IStreamTransport | None = None
@@ -57,8 +60,10 @@ class OriginProtocol:
     pool: OriginPool | None = None
     key: Key | None = None
     is_closing: bool = False
-    slot: set[Entry] | None = None
-    turns: int = 0
+    wheel: Wheel | None = None
+    due: int = 0
+    visit: int = 0
+    answering: Answering | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hear of the connection (IProtocol)."""
@@ -89,9 +94,8 @@ class OriginProtocol:
         """Hand the end on."""
         if self.pool is not None:
             self.pool.forget(self)
-        if self.slot is not None:
-            self.slot.discard(self)
-            self.slot = None
+        if self.wheel is not None:
+            self.wheel.forget(self)
         user, self.user, self.transport = self.user, None, None
         if user is not None:
             user.origin_lost(reason)
@@ -123,6 +127,7 @@ class OriginProtocol:
         self.user = None
         if self.transport is not None:
             self.is_closing = True
+            self.wheel = wheel
             wheel.expect(self, seconds)
             self.transport.loseConnection()
 

@@ -48,7 +48,8 @@ class Passage:
         request: what is wanted.
         traveller: hears what becomes of it.
         admission: once it is admitted.
-        trace: what happened while dialling.
+        trace: what happened while dialling, if anything was dialled.
+        dialled: the address, also that of a connection that stood already.
         up: bytes of content or tunnel from the client.
         down: bytes to the client.
         status: of the answer that the client got.
@@ -60,6 +61,7 @@ class Passage:
     traveller: Traveller
     admission: Admission | None = None
     trace: Trace | None = None
+    dialled: str = ""
     up: int = 0
     down: int = 0
     status: int = 0
@@ -124,7 +126,7 @@ class Passage:
         self._pending = None
         self.request.phases.dial = (self.client.door.clock.seconds() - self._dialled_at) * 1000.0
         assert self.trace is not None
-        origin.address = self.trace.dialled
+        self.dialled = origin.address = self.trace.dialled
         self.traveller.connected(origin)
 
     def _failed(self, failure: Failure) -> None:
@@ -194,7 +196,7 @@ class Passage:
             self.admission,
             refused,
             self.status,
-            self.trace.dialled if self.trace is not None else "",
+            self.dialled or (self.trace.dialled if self.trace is not None else ""),
             self.server_name,
             self.up,
             self.down,

@@ -52,7 +52,7 @@ class OriginPool:
                     del self._idle[key]
                 self._count -= 1
                 self.wheel.clear(origin)
-                origin.pool = origin.key = None
+                origin.pool = None
                 return origin
         return None
 
@@ -62,7 +62,9 @@ class OriginPool:
         Returns:
             False where there is no room for it; then the caller closes it.
         """
-        key = admission.route.upstream, request.authority.text, request.client.key
+        key = origin.key
+        if key is None:
+            key = origin.key = (admission.route.upstream, request.authority.text, request.client.key)
         kept = self._idle.get(key)
         if self._count >= self.limits.pool_connections:
             return False
@@ -74,13 +76,13 @@ class OriginPool:
             return False
         kept.append(origin)
         self._count += 1
-        origin.pool, origin.key = self, key
+        origin.pool, origin.wheel = self, self.wheel
         self.wheel.expect(origin, self.limits.pool_seconds)
         return True
 
     def forget(self, origin: OriginProtocol) -> None:
         """Drop a connection that ended, or is about to, while it was idle."""
-        if origin.key is None:
+        if origin.pool is None or origin.key is None:
             return
         kept = self._idle[origin.key]
         kept.remove(origin)
@@ -88,7 +90,7 @@ class OriginPool:
             del self._idle[origin.key]
         self._count -= 1
         self.wheel.clear(origin)
-        origin.pool = origin.key = None
+        origin.pool = None
 
     def close(self) -> None:
         """End every idle connection."""

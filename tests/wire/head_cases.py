@@ -108,6 +108,8 @@ REFUSED_REQUESTS: list[tuple[str, str, bytes]] = [
     ("RFC 9112 2.3: with the minor version", "bad_head", b"GET x HTTP/1\r\n" + _H),
     ("RFC 9112 2.3: another protocol", "bad_head", b"GET x ICAP/1.0\r\n" + _H),
     ("RFC 9113 3.4: the preface of HTTP/2", "http2_preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ("RFC 9112 2.2: bare LF after what would be the preface", "bad_head", b"PRI * HTTP/2.0\n"),
+    ("RFC 9112 2.2: bare LF is not cut off with the octet before it", "bad_head", b"PRI * HTTP/2.0x\n"),
     ("RFC 8446 5.1: a TLS record", "bad_head", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     ("RFC 9112 3: not HTTP at all", "bad_head", b"\x80\x2e\x01"),
     ("RFC 9112 5.1: no blank before the colon", "bad_head", _G + b"Host : a\r\n\r\n"),
@@ -128,6 +130,11 @@ REFUSED_REQUESTS: list[tuple[str, str, bytes]] = [
     ("RFC 6585 5: in many lines", "head_too_large", _G + b"X: yyyyyyyyy\r\n" * 100),
     ("RFC 6585 5: with a bounded number of fields", "head_too_large", _G + b"X: y\r\n" * FIELD_LIMIT + _H),
     ("RFC 9110 15.5.15: a target of bounded size", "target_too_long", b"GET " + b"x" * 257 + b" HTTP/1.1\r\n" + _H),
+    (
+        "RFC 9112 3: a request line of bounded size, whatever makes it long",
+        "target_too_long",
+        b"M" * 60 + b" " + b"x" * TARGET_LIMIT_BYTES + b" HTTP/1.1\r\n" + _H,
+    ),
     ("RFC 9110 15.5.15: without an end too", "target_too_long", b"GET " + b"x" * 512),
 ]
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
+from egress.hostname import canonical_host
 from egress.wire import authority
-from egress.wire.authority import canonical_host, parse_authority
+from egress.wire.authority import parse_authority
 
 NAMES = {
     "example.com": "example.com",

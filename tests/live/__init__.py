@@ -1,0 +1,1 @@
+"""What can be called by hand: real sockets, real clients, real servers."""
