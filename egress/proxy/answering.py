@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
+from egress.proxy.promptly import send
 from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
 from egress.wire.forward import response_onward
 from egress.wire.framing import NO_BODY, Framing, Kind, response_framing
@@ -30,17 +31,19 @@ class Answering:
     Attributes:
         reader: reads heads.
         exchange: what is answered now.
-        head: of the final answer, once it is here.
+        has_begun: the client has been given the head of the answer.
         has_heard: the origin has said anything to this exchange.
     """
 
     reader: ResponseReader
     exchange: Exchange = field(init=False)
-    head: ResponseHead | None = field(init=False, default=None)
+    has_begun: bool = field(init=False, default=False)
     has_heard: bool = field(init=False, default=False)
     _body: BodyReader | None = field(init=False, default=None)
     _framing: Framing = field(init=False, default=NO_BODY)
     _is_chunked: bool = field(init=False, default=False)
+    _is_reusable: bool = field(init=False, default=False)
+    _options: frozenset[bytes] = field(init=False, default=frozenset())
     _is_producing: bool = field(init=False, default=False)
     _interim: int = field(init=False, default=0)
     _sent_at: float = field(init=False, default=0.0)
@@ -48,8 +51,8 @@ class Answering:
     def begin(self, exchange: Exchange) -> None:
         """Be about another exchange."""
         self.exchange = exchange
-        self.head = self._body = None
-        self.has_heard = self._is_producing = False
+        self._body = None
+        self.has_begun = self.has_heard = self._is_producing = False
         self._interim = 0
 
     def sent(self) -> None:
@@ -60,7 +63,7 @@ class Answering:
         """Read heads until the final one, then pass the body on."""
         self.has_heard = True
         try:
-            while self.head is None:
+            while self._body is None:
                 head = self.reader.feed(data)
                 if head is None:
                     return
@@ -71,7 +74,8 @@ class Answering:
                 if head.status < 200:
                     self._pass_interim(head)
                 else:
-                    self._pass_head(head)
+                    self._pass_on(data, self._take_head(head))
+                    return
             self._pass_on(data)
         except ProtocolError as error:
             self.exchange.fail(Refused("origin_malformed", error.reason), "origin_malformed")
@@ -83,24 +87,27 @@ class Answering:
             raise ProtocolError("origin_malformed", "The destination sends interim answers without end.")
         exchange = self.exchange
         if exchange.head.is_http11:
-            exchange.client.transport.write(response_onward(head, NO_BODY, is_http11=True, keep_alive=True))
+            send(exchange.client.transport, response_onward(head, NO_BODY, is_http11=True, keep_alive=True))
 
     def _change(self, head: ResponseHead, rest: bytes) -> None:
         """Become a tunnel, if that is what the client asked for."""
         exchange = self.exchange
         upgrade = exchange.upgrade
-        if upgrade is None or [value.lower() for value in head.values(b"upgrade")] != [upgrade]:
+        if upgrade is None or [value.lower() for value in head.fields.values(b"upgrade")] != [upgrade]:
             raise ProtocolError("origin_malformed", "The destination changed to a protocol that nobody asked for.")
-        self.head = head
+        self.has_begun = True
         self._measure()
         exchange.passage.status = 101
-        exchange.client.transport.write(
-            response_onward(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
-        )
+        onward = response_onward(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
+        send(exchange.client.transport, onward)
         exchange.changed(rest)
 
-    def _pass_head(self, head: ResponseHead) -> None:
-        """Pass the final head on."""
+    def _take_head(self, head: ResponseHead) -> bytes:
+        """Take the final head.
+
+        Returns:
+            What goes to the client for it, together with the first of the body.
+        """
         exchange = self.exchange
         client = exchange.client
         framing = response_framing(head, exchange.head.method)
@@ -117,27 +124,36 @@ class Answering:
         )
         self._body = body_reader(framing, "origin_malformed")
         onward = response_onward(head, framing, is_http11=exchange.head.is_http11, keep_alive=exchange.is_kept)
-        self.head, self._framing = head, framing
+        self._options = head.fields.options
+        self._framing, self._is_reusable = framing, head.is_http11 and b"close" not in head.fields.options
         self._measure()
         exchange.passage.status = head.status
-        client.transport.write(onward)
+        return onward
 
     def _measure(self) -> None:
         exchange = self.exchange
         exchange.request.phases.wait = (exchange.client.door.clock.seconds() - self._sent_at) * 1000.0
 
-    def _pass_on(self, data: bytes) -> None:
-        """Pass a piece of the answer's body on."""
+    def _pass_on(self, data: bytes, onward: bytes = b"") -> None:
+        """Pass a piece of the answer's body on, the first one behind its head."""
         exchange, body = self.exchange, self._body
         assert body is not None
         payload = body.feed(data)
+        self.has_begun = True
         client = exchange.client
         if payload:
             exchange.passage.down += len(payload)
-            client.transport.write(chunk(payload) if self._is_chunked else payload)
+            onward += chunk(payload) if self._is_chunked else payload
         if body.is_complete:
+            if self._is_chunked:
+                onward += last_chunk(passable(body.trailers, self._options))
+            if onward:
+                send(client.transport, onward)
             self._finish()
-        elif not self._is_producing and exchange.origin is not None and exchange.origin.transport is not None:
+            return
+        if onward:
+            send(client.transport, onward)
+        if not self._is_producing and exchange.origin is not None and exchange.origin.transport is not None:
             self._is_producing = True
             client.transport.registerProducer(exchange.origin.transport, True)
             client.door.wheel.expect(client, client.door.limits.idle_seconds)
@@ -164,19 +180,12 @@ class Answering:
         self._finish()
 
     def _finish(self) -> None:
-        exchange, body, head = self.exchange, self._body, self.head
-        assert body is not None and head is not None
-        if self._is_chunked:
-            exchange.client.transport.write(last_chunk(passable(body.trailers, head.options)))
+        body = self._body
+        assert body is not None
         self.stop_producing()
-        is_reusable = (
-            head.is_http11
-            and self._framing.kind is not Kind.CLOSE
-            and b"close" not in head.options
-            # Surplus bytes never reach the client, and a connection that has them is out of step.
-            and not body.rest
-        )
-        exchange.done(is_reusable=is_reusable)
+        # Surplus bytes never reach the client, and a connection that has them is out of step.
+        is_reusable = self._is_reusable and self._framing.kind is not Kind.CLOSE and not body.rest
+        self.exchange.done(is_reusable=is_reusable)
 
     def stop_producing(self) -> None:
         """The origin is no longer paused on the client's account."""

@@ -8,7 +8,9 @@ from egress.errors import ProtocolError, Refused
 from egress.model import AuditRecord, Request
 from egress.proxy import answers
 from egress.proxy.exchange import Exchange
+from egress.proxy.promptly import send
 from egress.proxy.tunnel import Tunnel
+from egress.wire.forward import forwards_left
 from egress.wire.framing import Framing, Kind, request_framing
 from egress.wire.head import RequestHead
 from egress.wire.target import Target, parse_target
@@ -29,7 +31,7 @@ def begin(client: ClientProtocol, head: RequestHead) -> None:
         if framing.length > door.limits.request_body_bytes:
             raise ProtocolError("body_too_large", "The request body is longer than it may be.")
         _check_expectation(head)
-        forwards = _max_forwards(head)
+        forwards = forwards_left(head)
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.reason))
         return
@@ -57,28 +59,16 @@ def begin(client: ClientProtocol, head: RequestHead) -> None:
 
 def _is_kept(head: RequestHead) -> bool:
     """Tell whether the client wants its connection to live on (RFC 9112 section 9.3)."""
-    if b"close" in head.options:
+    if b"close" in head.fields.options:
         return False
-    return head.is_http11 or b"keep-alive" in head.options
+    return head.is_http11 or b"keep-alive" in head.fields.options
 
 
 def _check_expectation(head: RequestHead) -> None:
     """Refuse expectations that nobody can meet (RFC 9110 section 10.1.1)."""
-    for value in head.values(b"expect"):
+    for value in head.fields.values(b"expect"):
         if value.lower() != b"100-continue":
             raise ProtocolError("expectation_failed", "The expectation is not known here.")
-
-
-def _max_forwards(head: RequestHead) -> int | None:
-    """Read Max-Forwards, which means something for TRACE and OPTIONS only (RFC 9110 section 7.6.2)."""
-    if head.method not in ("TRACE", "OPTIONS"):
-        return None
-    values = head.values(b"max-forwards")
-    if not values:
-        return None
-    if len(values) > 1 or not values[0].isdigit() or len(values[0]) > 9:
-        raise ProtocolError("bad_head", "Max-Forwards is not one number.")
-    return int(values[0])
 
 
 def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | None:
@@ -87,9 +77,14 @@ def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | Non
     Only WebSocket is passed on. Any other, h2c above all, would be a connection on which further requests travel
     unjudged; the field is dropped and the request goes on without it, as RFC 9110 section 7.8 lets a recipient do.
     """
-    if b"upgrade" not in head.options or head.method != "GET" or not head.is_http11 or framing.kind is not Kind.NONE:
+    if (
+        b"upgrade" not in head.fields.options
+        or head.method != "GET"
+        or not head.is_http11
+        or framing.kind is not Kind.NONE
+    ):
         return None
-    for value in head.values(b"upgrade"):
+    for value in head.fields.values(b"upgrade"):
         for token in value.split(b","):
             if token.strip(b" \t").lower() == b"websocket":
                 return b"websocket"
@@ -101,13 +96,13 @@ def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None
     keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.door.is_stopping
     if head.method == "TRACE":
         lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
-        lines += [name + b": " + value for lower, name, value in head.fields if lower not in _SENSITIVE]
+        lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in _SENSITIVE]
         answer = answers.trace(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
         status = 200
     else:
         answer = answers.options(keep_alive=keep_alive)
         status = 204
-    client.transport.write(answer)
+    send(client.transport, answer)
     door = client.door
     door.journal.record(
         AuditRecord(

@@ -16,6 +16,7 @@ from egress.interfaces import IStreamTransport
 from egress.model import AuditRecord, Client, Connection
 from egress.proxy import answers
 from egress.proxy.passage import Passage, is_failure
+from egress.proxy.promptly import send
 from egress.wire.head import RequestHead, RequestReader
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class ClientProtocol:
         """Answer the current request with a refusal, and record it."""
         keep_alive = keep_alive and not self.door.is_stopping
         passage.status = refused.status
-        self.transport.write(answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
+        send(self.transport, answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
         if is_failure(refused):
             passage.record("end", "failed", refused)
         else:
@@ -233,7 +234,7 @@ class ClientProtocol:
         """Answer what could not be read as a request, record it and close."""
         door = self.door
         request_id = door.request_id()
-        self.transport.write(answers.refusal(refused, request_id, keep_alive=False))
+        send(self.transport, answers.refusal(refused, request_id, keep_alive=False))
         door.journal.record(
             AuditRecord(
                 "refused",

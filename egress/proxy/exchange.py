@@ -13,6 +13,7 @@ from egress.model import Admission, Request
 from egress.proxy.answering import Answering
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
+from egress.proxy.promptly import send
 from egress.proxy.splice import Splice
 from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
 from egress.wire.forward import request_onward
@@ -72,7 +73,7 @@ class Exchange:
     @property
     def has_begun(self) -> bool:
         """The client has been given the head of the answer."""
-        return self.answering is not None and self.answering.head is not None
+        return self.answering is not None and self.answering.has_begun
 
     # What the passage tells (Traveller).
 
@@ -103,7 +104,7 @@ class Exchange:
             self._give_origin_up()
             self.refused(Refused(error.code, error.reason))
             return
-        origin.transport.write(onward)
+        send(origin.transport, onward)
         self.passage.started()
         answering.sent()
         if self.framing.kind is Kind.NONE:
@@ -155,10 +156,10 @@ class Exchange:
         transport = self.origin.transport
         is_chunked = self.framing.kind is Kind.CHUNKED
         if payload:
-            transport.write(chunk(payload) if is_chunked else payload)
+            send(transport, chunk(payload) if is_chunked else payload)
         if body.is_complete:
             if is_chunked:
-                transport.write(last_chunk(passable(body.trailers, self.head.options)))
+                send(transport, last_chunk(passable(body.trailers, self.head.fields.options)))
             transport.unregisterProducer()
             self._is_producing = False
             client.transport.resumeProducing()

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from egress.errors import Refused
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
+from egress.proxy.promptly import send
 
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
@@ -60,12 +61,14 @@ class Splice:
     def client_data(self, data: bytes) -> None:
         """Pass on (Work)."""
         self.passage.up += len(data)
-        self.origin.transport.write(data)  # type: ignore[union-attr]  # set for as long as the splice hears anything
+        transport = self.origin.transport
+        if transport is not None:
+            send(transport, data)
 
     def origin_data(self, data: bytes) -> None:
         """Pass on (OriginUser)."""
         self.passage.down += len(data)
-        self.client.transport.write(data)
+        send(self.client.transport, data)
 
     def client_ended(self) -> None:
         """Pass the client's FIN on."""

@@ -12,6 +12,7 @@ from egress.model import Admission, Request
 from egress.proxy.answers import ESTABLISHED
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
+from egress.proxy.promptly import send
 from egress.proxy.splice import Splice
 from egress.wire.hello import Hello, HelloReader, looks_like_tls
 
@@ -48,7 +49,7 @@ class Tunnel:
     def connected(self, origin: OriginProtocol) -> None:
         """Answer, join the origin's side, and look at what the client sent early."""
         client = self.client
-        client.transport.write(ESTABLISHED)
+        send(client.transport, ESTABLISHED)
         self.passage.status = 200
         self.passage.started()
         self.splice = Splice(client, origin, self.passage)

@@ -15,8 +15,8 @@ from typing import Protocol
 from attrs import define, field
 
 from egress.errors import ProtocolError
+from egress.wire.fields import Field
 from egress.wire.framing import Framing, Kind
-from egress.wire.head import Field
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Without the whitespace that RFC 9112 section 7.1.1 calls bad: it is where readers of chunks have disagreed.

@@ -23,7 +23,6 @@ _HOP_BY_HOP = frozenset(
         b"content-length",
     ]
 )
-_NOT_IN_REQUEST = _HOP_BY_HOP | {b"host"}
 # Connection options that name nothing which would otherwise be passed on: the common case needs no second look.
 _HARMLESS_OPTIONS = _HOP_BY_HOP - {b"transfer-encoding", b"content-length"} | {b"close", b"proxy-connection"}
 _FRAMING_OPTIONS = frozenset([b"host", b"transfer-encoding", b"content-length"])
@@ -32,6 +31,8 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 _VIA_11 = b"Via: 1.1 egress\r\n"
 _VIA_10 = b"Via: 1.0 egress\r\n"
+_VIA_11_END = _VIA_11 + b"\r\n"
+_VIA_10_END = _VIA_10 + b"\r\n"
 _COUNTED_METHODS = frozenset(["OPTIONS", "TRACE"])
 _DIGITS = 18
 
@@ -58,27 +59,29 @@ def request_onward(head: RequestHead, target: Target, framing: Framing, *, upgra
     if authority is None:
         raise ValueError("a request for the proxy itself is not sent on")
     host = authority.text[:-3] if authority.port == 80 else authority.text
-    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method.encode("ascii"), target.onward, host.encode("ascii"))]
-    options = head.options
-    named = _NOTHING if options <= _HARMLESS_OPTIONS else _named_by_request(options)
-    left = forwards_left(head) if head.method in _COUNTED_METHODS else None
-    if left == 0:
-        raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")
+    fields = head.fields
+    ordinary, named = fields.ordinary, _NOTHING
+    if fields.options and not fields.options <= _HARMLESS_OPTIONS:
+        named = _named_by_request(fields.options)
+        ordinary = fields.ordinary_without(named)
+    line = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b"
+    out = [line % (head.method.encode("ascii"), target.onward, host.encode("ascii"), ordinary)]
     has_trailers = False
-    for lower, name, value in head.fields:
-        if lower in _NOT_IN_REQUEST:
-            if lower == b"te" and head.is_http11:
-                has_trailers = has_trailers or _has_trailers(value)
-        elif lower[:6] == b"proxy-" or lower in named:
-            continue
-        elif lower == b"expect":
-            # RFC 9110 section 10.1.1: from HTTP/1.0 it is ignored, for such a client does not know a 100.
-            if head.is_http11 and value.lower() == b"100-continue":
-                out.append(b"Expect: 100-continue\r\n")
-        elif left is not None and lower == b"max-forwards":
-            out.append(b"%b: %d\r\n" % (name, left - 1))
-        else:
-            out.append(b"%b: %b\r\n" % (name, value))
+    if len(fields.special) > 1:
+        left = forwards_left(head)
+        if left == 0:
+            raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")
+        for lower, name, value in fields.special:
+            if lower == b"te":
+                has_trailers = has_trailers or (head.is_http11 and _has_trailers(value))
+            elif lower in named:
+                continue
+            elif lower == b"expect":
+                # RFC 9110 section 10.1.1: from HTTP/1.0 it is ignored, for such a client does not know a 100.
+                if head.is_http11 and value.lower() == b"100-continue":
+                    out.append(b"Expect: 100-continue\r\n")
+            elif lower == b"max-forwards":
+                out.append(b"%b: %b\r\n" % (name, value if left is None else b"%d" % (left - 1)))
     if framing.kind is Kind.LENGTH:
         out.append(b"Content-Length: %d\r\n" % framing.length)
     elif framing.kind is Kind.CHUNKED:
@@ -89,8 +92,7 @@ def request_onward(head: RequestHead, target: Target, framing: Framing, *, upgra
         out.append(b"Connection: TE\r\n")
     if has_trailers:
         out.append(b"TE: trailers\r\n")
-    out.append(_VIA_11 if head.is_http11 else _VIA_10)
-    out.append(b"\r\n")
+    out.append(_VIA_11_END if head.is_http11 else _VIA_10_END)
     return b"".join(out)
 
 
@@ -105,7 +107,7 @@ def forwards_left(head: RequestHead) -> int | None:
     """
     if head.method not in _COUNTED_METHODS:
         return None
-    values = head.values(b"max-forwards")
+    values = head.fields.values(b"max-forwards")
     if not values:
         return None
     if len(values) > 1 or not _is_count(values[0]):
@@ -131,14 +133,16 @@ def response_onward(
     """
     status = head.status
     kind = framing.kind
-    out = [b"HTTP/1.1 %d %b\r\n" % (status, head.reason)]
-    options = head.options
-    # RFC 9110 section 7.6.1: what Connection names goes. Framing and Via are written below, whatever it names.
-    named = _NOTHING if options <= _HARMLESS_OPTIONS else options
-    for lower, name, value in head.fields:
-        if lower in _HOP_BY_HOP or lower[:6] == b"proxy-" or lower in named:
-            continue
-        out.append(b"%b: %b\r\n" % (name, value))
+    fields = head.fields
+    ordinary, named = fields.ordinary, _NOTHING
+    if fields.options and not fields.options <= _HARMLESS_OPTIONS:
+        # RFC 9110 section 7.6.1: what Connection names goes. Framing and Via are written below, whatever it names.
+        named = fields.options
+        ordinary = fields.ordinary_without(named)
+    out = [b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, ordinary)]
+    for lower, name, value in fields.special:
+        if lower not in _HOP_BY_HOP and lower[:6] != b"proxy-" and lower not in named:
+            out.append(b"%b: %b\r\n" % (name, value))
     if kind is Kind.LENGTH:
         out.append(b"Content-Length: %d\r\n" % framing.length)
     elif kind is Kind.CHUNKED:
@@ -146,7 +150,7 @@ def response_onward(
             out.append(b"Transfer-Encoding: chunked\r\n")
     elif kind is Kind.NONE and status >= 200 and status != 204:
         # RFC 9110 section 8.6: in answers to HEAD and in 304 it is the length that a GET would have had.
-        lengths = head.values(b"content-length")
+        lengths = head.fields.values(b"content-length")
         if len(lengths) == 1 and _is_count(lengths[0]):
             out.append(b"Content-Length: %b\r\n" % lengths[0])
     out.append(_VIA_11 if head.is_http11 else _VIA_10)

@@ -14,6 +14,7 @@ from attrs import frozen
 from egress.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from egress.wire.fields import Fields
     from egress.wire.head import RequestHead, ResponseHead
 
 # 10**18 - 1 octets fit into the signed 64 bits that other implementations count with.
@@ -66,8 +67,7 @@ def request_framing(head: RequestHead) -> Framing:
             tunnel begins at the end of the head (RFC 9110 section 9.3.6), and a reader that takes the field at its
             word would not agree where that is.
     """
-    lengths = head.values(b"content-length")
-    codings = head.values(b"transfer-encoding")
+    lengths, codings = _find(head.fields)
     if not lengths and not codings:
         return NO_BODY
     if head.method == "CONNECT":
@@ -97,11 +97,21 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
     status = head.status
     if method == "HEAD" or status < 200 or status in (204, 304):
         return NO_BODY
-    lengths = head.values(b"content-length")
-    codings = head.values(b"transfer-encoding")
+    lengths, codings = _find(head.fields)
     if not lengths and not codings:
         return UNTIL_CLOSE
     return _framing("origin_malformed", lengths, codings, head.is_http11)
+
+
+def _find(fields: Fields) -> tuple[list[bytes], list[bytes]]:
+    """Give the values of Content-Length and of Transfer-Encoding."""
+    lengths, codings = [], []
+    for lower, _, value in fields.special:
+        if lower == b"content-length":
+            lengths.append(value)
+        elif lower == b"transfer-encoding":
+            codings.append(value)
+    return lengths, codings
 
 
 def _framing(code: str, lengths: list[bytes], codings: list[bytes], is_http11: bool) -> Framing:

@@ -8,15 +8,12 @@ came in pieces, or is at fault, is judged line by line, so that its first fault 
 from __future__ import annotations
 
 import re
-from typing import TypeAlias
 
-from attrs import Factory, define, field
+from attrs import define
 
 from egress.errors import ProtocolError
+from egress.wire.fields import Fields, sift
 from egress.wire.gathering import FIELD_LINES, Gathering, Start
-
-Field: TypeAlias = tuple[bytes, bytes, bytes]
-"""The name in lower case, the name as sent, the value without the blanks around it."""
 
 _REQUEST_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"
@@ -34,27 +31,6 @@ _TLS_HANDSHAKE = 0x16
 # What a request line holds besides its target: a method, two spaces, the version and CRLF.
 _LINE_BESIDES_TARGET = 64
 
-# Lower-case spellings. Clients use few names; the bound is against those who do not.
-_NAMES = 1024
-_lower: dict[bytes, bytes] = {}
-_NO_OPTIONS: frozenset[bytes] = frozenset()
-_USUAL_OPTIONS = {
-    b"keep-alive": frozenset([b"keep-alive"]),
-    b"Keep-Alive": frozenset([b"keep-alive"]),
-    b"close": frozenset([b"close"]),
-}
-
-
-def _options(fields: tuple[Field, ...]) -> frozenset[bytes]:
-    """Collect the connection options (RFC 9110 section 7.6.1); one that is no token names no field and does no harm."""
-    values = [value for lower, _, value in fields if lower == b"connection"]
-    if not values:
-        return _NO_OPTIONS
-    if len(values) == 1 and (usual := _USUAL_OPTIONS.get(values[0])) is not None:
-        return usual
-    tokens = (token.strip(b" \t").lower() for token in b",".join(values).split(b","))
-    return frozenset(token for token in tokens if token)
-
 
 @define(eq=False)
 class RequestHead:
@@ -64,19 +40,13 @@ class RequestHead:
         method: as sent; methods are case-sensitive.
         target: as it stands in the request line.
         is_http11: HTTP/1.1, else HTTP/1.0.
-        fields: in wire order.
-        options: the lower-case tokens of all Connection fields.
+        fields: sifted.
     """
 
     method: str
     target: bytes
     is_http11: bool
-    fields: tuple[Field, ...]
-    options: frozenset[bytes] = field(default=Factory(lambda self: _options(self.fields), takes_self=True))
-
-    def values(self, name: bytes) -> list[bytes]:
-        """Give the values of all fields called `name` (lower case), in wire order."""
-        return [value for lower, _, value in self.fields if lower == name]
+    fields: Fields
 
 
 @define(eq=False)
@@ -87,19 +57,13 @@ class ResponseHead:
         status: 100 to 599.
         reason: as sent, often empty.
         is_http11: HTTP/1.1, else HTTP/1.0.
-        fields: in wire order.
-        options: the lower-case tokens of all Connection fields.
+        fields: sifted.
     """
 
     status: int
     reason: bytes
     is_http11: bool
-    fields: tuple[Field, ...]
-    options: frozenset[bytes] = field(default=Factory(lambda self: _options(self.fields), takes_self=True))
-
-    def values(self, name: bytes) -> list[bytes]:
-        """Give the values of all fields called `name` (lower case), in wire order."""
-        return [value for lower, _, value in self.fields if lower == name]
+    fields: Fields
 
 
 class RequestReader:
@@ -122,19 +86,13 @@ class RequestReader:
         self._limit_bytes = limit_bytes
         self._target_limit_bytes = target_limit_bytes
         self._field_limit = field_limit
-        start = Start(
-            judge_octet=_judge_first_octet,
-            judge_line=self._judge_line,
-            limit_bytes=target_limit_bytes + _LINE_BESIDES_TARGET,
-            can_follow_empty_line=True,
-        )
-        self._gathering = Gathering(start, limit_bytes, field_limit)
+        self._gathering: Gathering | None = None
         self.rest = b""
 
     @property
     def is_begun(self) -> bool:
         """Octets of a head are held."""
-        return self._gathering.is_begun
+        return self._gathering is not None and self._gathering.is_begun
 
     def feed(self, data: bytes) -> RequestHead | None:
         """Take more octets.
@@ -150,7 +108,7 @@ class RequestReader:
                 connection cannot be read any further; feeding more raises the same again.
         """
         gathering = self._gathering
-        if gathering.is_idle:
+        if gathering is None or gathering.is_idle:
             match = _match_request(data)
             if (
                 match is not None
@@ -163,6 +121,15 @@ class RequestReader:
                 if isinstance(head, RequestHead):
                     self.rest = data[match.end() :]
                     return head
+        if gathering is None:
+            # Only for a head in pieces, or at fault: most come whole.
+            start = Start(
+                judge_octet=_judge_first_octet,
+                judge_line=self._judge_line,
+                limit_bytes=self._target_limit_bytes + _LINE_BESIDES_TARGET,
+                can_follow_empty_line=True,
+            )
+            gathering = self._gathering = Gathering(start, self._limit_bytes, self._field_limit)
         gathered = gathering.add(data)
         if gathered is None:
             return None
@@ -217,19 +184,13 @@ class ResponseReader:
         """
         self._limit_bytes = limit_bytes
         self._field_limit = field_limit
-        start = Start(
-            judge_octet=_judge_first_status_octet,
-            judge_line=_judge_status_line,
-            limit_bytes=None,
-            can_follow_empty_line=False,
-        )
-        self._gathering = Gathering(start, limit_bytes, field_limit)
+        self._gathering: Gathering | None = None
         self.rest = b""
 
     @property
     def is_begun(self) -> bool:
         """Octets of a head are held."""
-        return self._gathering.is_begun
+        return self._gathering is not None and self._gathering.is_begun
 
     def feed(self, data: bytes) -> ResponseHead | None:
         """Take more octets.
@@ -244,11 +205,19 @@ class ResponseReader:
             ProtocolError: origin_malformed. The connection cannot be read any further.
         """
         gathering = self._gathering
-        if gathering.is_idle:
+        if gathering is None or gathering.is_idle:
             match = _match_response(data)
             if match is not None and match.end() <= self._limit_bytes and match[4].count(b"\n") <= self._field_limit:
                 self.rest = data[match.end() :]
                 return _response(match)
+        if gathering is None:
+            start = Start(
+                judge_octet=_judge_first_status_octet,
+                judge_line=_judge_status_line,
+                limit_bytes=None,
+                can_follow_empty_line=False,
+            )
+            gathering = self._gathering = Gathering(start, self._limit_bytes, self._field_limit)
         try:
             gathered = gathering.add(data)
         except ProtocolError as error:
@@ -265,49 +234,25 @@ class ResponseReader:
 def _request(match: re.Match[bytes]) -> RequestHead | str:
     """Build a head from a match of its whole; where its Host fields are at fault, give the reason instead."""
     method, target, minor, block = match.groups()
-    fields = _fields(block)
-    options = _NO_OPTIONS
+    fields = sift(block)
     host: bytes | None = None
-    for lower, _, value in fields:
+    for lower, _, value in fields.special:
         if lower == b"host":
             if host is not None:
                 return "there is more than one Host field"
             host = value
-        elif lower == b"connection":
-            options = _options(fields)
     # RFC 9112 section 3.2: 400 for any HTTP/1.1 request without one, and for any request with two or an invalid one.
     if host is None:
         if minor == b"1":
             return "an HTTP/1.1 request has a Host field"
     elif host.translate(None, _HOST):
         return "the Host field is not a host and port"
-    return RequestHead(method.decode("ascii"), target, minor == b"1", fields, options)
+    return RequestHead(method.decode("ascii"), target, minor == b"1", fields)
 
 
 def _response(match: re.Match[bytes]) -> ResponseHead:
     minor, status, reason, block = match.groups()
-    fields = _fields(block)
-    return ResponseHead(int(status), reason or b"", minor == b"1", fields, _options(fields))
-
-
-def _fields(block: bytes) -> tuple[Field, ...]:
-    """Split field lines that are known to be well formed."""
-    fields = []
-    lines = block.split(b"\r\n")
-    lines.pop()
-    for line in lines:
-        name, _, value = line.partition(b":")
-        fields.append((_lower.get(name) or _learn(name), name, value.strip(b" \t")))
-    return tuple(fields)
-
-
-def _learn(name: bytes) -> bytes:
-    lower = name.lower()
-    if len(name) <= 64:
-        if len(_lower) >= _NAMES:
-            _lower.clear()
-        _lower[name] = lower
-    return lower
+    return ResponseHead(int(status), reason or b"", minor == b"1", sift(block))
 
 
 def _judge_first_octet(octet: int) -> None:

@@ -273,9 +273,16 @@ class Answers(DoorCase):
 
     def test_malformed_chunk_after_the_head(self) -> None:
         """A body that breaks its framing resets the client."""
-        self.answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n")
+        origin = self.origin()
+        client = self.said(GET)
+        origin.talker.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        self.network.settle()
 
-        self.assertTrue(self.last.was_reset)
+        origin.talker.says(b"zz\r\n")
+        self.network.settle()
+
+        self.assertTrue(client.received.endswith(b"3\r\nabc\r\n"), client.received)
+        self.assertTrue(client.was_reset)
         self.assertEqual(self.ends()[-1].cause, "origin_malformed")
 
     def test_closed_without_answer(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, TypeVar
 
 from egress.errors import ProtocolError
-from egress.wire.head import Field, RequestHead, RequestReader, ResponseHead, ResponseReader
+from egress.wire.fields import Field
+from egress.wire.head import RequestHead, RequestReader, ResponseHead, ResponseReader
 
 RequestValue: TypeAlias = tuple[str, bytes, bool, tuple[Field, ...], frozenset[bytes]]
 ResponseValue: TypeAlias = tuple[int, bytes, bool, tuple[Field, ...], frozenset[bytes]]
@@ -201,8 +202,8 @@ def response_reader() -> ResponseReader:
 def value_of(head: RequestHead | ResponseHead) -> RequestValue | ResponseValue:
     """Give all that a head holds, comparable."""
     if isinstance(head, RequestHead):
-        return (head.method, head.target, head.is_http11, head.fields, head.options)
-    return (head.status, head.reason, head.is_http11, head.fields, head.options)
+        return (head.method, head.target, head.is_http11, head.fields.all(), head.fields.options)
+    return (head.status, head.reason, head.is_http11, head.fields.all(), head.fields.options)
 
 
 def outcome(reader: RequestReader | ResponseReader, pieces: Iterable[bytes]) -> Outcome:

@@ -22,8 +22,8 @@ from egress.wire.body import (
     last_chunk,
     passable,
 )
+from egress.wire.fields import Field
 from egress.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Kind
-from egress.wire.head import Field
 
 # Chunked bodies, their content and their trailers.
 CHUNKED_BODIES: tuple[tuple[bytes, bytes, tuple[Field, ...]], ...] = (

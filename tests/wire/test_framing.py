@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import CODES, ProtocolError
+from egress.wire.fields import join, sift
 from egress.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Kind, request_framing, response_framing
 from egress.wire.head import RequestHead, ResponseHead
 
@@ -71,12 +72,12 @@ REFUSED: tuple[tuple[str, Fields], ...] = (
 
 def request(fields: Fields = (), *, method: str = "POST", is_http11: bool = True) -> RequestHead:
     """Make a request head out of names and values."""
-    return RequestHead(method, b"http://a/", is_http11, tuple((name.lower(), name, value) for name, value in fields))
+    return RequestHead(method, b"http://a/", is_http11, sift(join(fields)))
 
 
 def response(fields: Fields = (), *, status: int = 200, is_http11: bool = True) -> ResponseHead:
     """Make a response head out of names and values."""
-    return ResponseHead(status, b"", is_http11, tuple((name.lower(), name, value) for name, value in fields))
+    return ResponseHead(status, b"", is_http11, sift(join(fields)))
 
 
 class RequestFramingTests(SynchronousTestCase):
