@@ -15,7 +15,7 @@ from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
 from egress.proxy.promptly import send
 from egress.proxy.splice import Splice
-from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
+from egress.wire.body import BodyReader, NoBody, body_reader, chunk, last_chunk, passable
 from egress.wire.forward import request_onward
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead, ResponseReader
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # What RFC 9110 section 9.2.2 lets anybody repeat.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+
+# One for all: it is complete from the start, and what is complete is never fed.
+_NO_BODY = NoBody()
 
 
 @define(eq=False)
@@ -66,7 +69,7 @@ class Exchange:
         """Ask the Gate."""
         client = self.client
         self.passage = Passage(client, self.request, self)
-        self.body = body_reader(self.framing, "bad_framing")
+        self.body = _NO_BODY if self.framing.kind is Kind.NONE else body_reader(self.framing, "bad_framing")
         client.work, client.passage = self, self.passage
         self.passage.admit()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -87,11 +87,13 @@ class Passage:
         except Exception:
             self._broke("judging a request failed")
             return
-        if isinstance(admission, Deferred):
-            self._pending = admission
-            admission.addCallbacks(self._admitted, self._failed)
-        else:
+        # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
+        if type(admission) is Admission:
             self._admitted(admission)
+        else:
+            waiting = cast("Deferred[Admission]", admission)
+            self._pending = waiting
+            waiting.addCallbacks(self._admitted, self._failed)
 
     def dial(self) -> None:
         """Connect to what was judged."""
