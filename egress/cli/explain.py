@@ -129,7 +129,7 @@ def as_text(request: Request, seen: Explanation) -> Iterator[str]:
 
 def _round(title: str, verdicts: list[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
-        opens = f", opens {', '.join(map(str, verdict.admits))}" if verdict.admits else ""
+        opens = f" Opens {', '.join(map(str, verdict.admits))}." if verdict.admits else ""
         reason = f": {verdict.reason}" if verdict.reason else ""
         yield f"  {title:<11} {_rule(verdict.policy, verdict.rule)}: {verdict.outcome.value}{reason}{opens}"
 

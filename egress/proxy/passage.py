@@ -149,9 +149,9 @@ class Passage:
         self.traveller.refused(Refused("internal_error", "The proxy failed."))
 
     def started(self) -> None:
-        """Tell the observers that bytes begin to move."""
+        """Tell the observers that bytes begin to move; once, even if the origin has to be dialled again."""
         observers = self.client.door.gate.world.observers
-        if observers:
+        if observers and not self._observers:
             assert self.admission is not None
             self._observers = observers
             for observer in observers:

@@ -1,0 +1,226 @@
+"""What policies hear of the requests that they let through."""
+
+from __future__ import annotations
+
+from attrs import define, field
+from zope.interface import implementer
+
+from egress.interfaces import IPolicy, IPolicyObserver
+from egress.model import Admission, AuditRecord, Outcome, Request, Resolution, Verdict
+from egress.policy.rate import make_rate
+from egress.proxy.limits import Limits
+from tests.proxy.support import RULES, DoorCase
+from tests.proxy.test_tunnel import CONNECT, hello
+
+GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@implementer(IPolicy, IPolicyObserver)
+@define(eq=False)
+class Listener:
+    """Allows everything, and writes down what it hears."""
+
+    name: str = "listener"
+    pure: bool = True
+    heard: list[str] = field(factory=list)
+    verdict: Verdict | None = None
+    is_broken: bool = False
+
+    def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
+        """Allow."""
+        return Verdict(Outcome.ALLOW, self.name)
+
+    def started(self, request: Request, admission: Admission) -> None:
+        """Write it down."""
+        self.heard.append(f"started {request.authority.port}")
+        self._break()
+
+    def moved(self, request: Request, up: int, down: int) -> Verdict | None:
+        """Write it down."""
+        self.heard.append(f"moved {up} {down}")
+        self._break()
+        return self.verdict
+
+    def ended(self, record: AuditRecord) -> None:
+        """Write it down."""
+        self.heard.append(f"ended {record.cause}")
+        self._break()
+
+    def _break(self) -> None:
+        if self.is_broken:
+            raise RuntimeError("boom")
+
+
+class ObserverTests(DoorCase):
+    """started, moved at most once a second, ended exactly once."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self._port += 1
+        self.policy = Listener()
+        self.arrange([self.policy])
+
+    def test_exchange(self) -> None:
+        """A whole exchange: begun, its bytes, its end."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        self.said(GET)
+
+        self.assertEqual(self.policy.heard, ["started 80", "moved 0 5", "ended complete"])
+
+    def test_tunnel(self) -> None:
+        """A tunnel is told of once a second, with what moved since, and only if something did."""
+        origin = self.origin(port=443)
+        client = self.said(CONNECT)
+        for _ in range(5):
+            client.says(b"12")
+            origin.talker.says(b"345")
+            self.network.advance(0.5)
+        self.network.advance(10)
+        client.aborts()
+        self.network.settle()
+
+        moved = [line for line in self.policy.heard if line.startswith("moved")]
+        self.assertEqual(sum(int(line.split()[1]) for line in moved), 10)
+        self.assertEqual(sum(int(line.split()[2]) for line in moved), 15)
+        self.assertLessEqual(len(moved), 4)
+        self.assertEqual((self.policy.heard[0], self.policy.heard[-1]), ("started 443", "ended client_reset"))
+
+    def test_a_deny_ends_it(self) -> None:
+        """A DENY on what moved ends the tunnel, and the record names the policy."""
+        origin = self.origin(port=443)
+        client = self.said(CONNECT)
+        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
+
+        client.says(b"12")
+        self.network.advance(2)
+
+        self.assertTrue(client.was_reset)
+        self.assertTrue(origin.talker.was_reset)
+        record = self.ends()[-1]
+        assert record.refused is not None
+        self.assertEqual(
+            (record.cause, record.refused.policy, record.refused.reason), ("policy", "listener", "Enough.")
+        )
+        self.assertEqual(self.policy.heard.count("ended policy"), 1)
+
+    def test_refused_requests_are_not_started(self) -> None:
+        """What never moved has no start and no end."""
+        self.said(GET)
+
+        self.assertEqual(self.ends()[-1].cause, "failed")
+        self.assertEqual(self.policy.heard, [])
+
+    def test_retried_exchange(self) -> None:
+        """An exchange that changes connections starts once."""
+        served: list[bytes] = []
+
+        def answer(talker: object, data: bytes) -> None:
+            served.append(data)
+            if len(served) == 2:
+                talker.aborts()  # type: ignore[attr-defined]
+            else:
+                talker.says(OK)  # type: ignore[attr-defined]
+
+        self.origin(answer=answer)
+
+        self.said(GET + GET)
+
+        self.assertEqual(len(served), 3)
+        self.assertEqual(self.policy.heard.count("started 80"), 2)
+        self.assertEqual(self.policy.heard.count("ended complete"), 2)
+
+    def test_broken_observer(self) -> None:
+        """One that fails is logged; it cannot be said that it agrees, so what moves is ended."""
+        self.policy.is_broken = True
+        self.origin(port=443)
+        client = self.said(CONNECT)
+
+        client.says(b"12")
+        self.network.advance(2)
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual(self.ends()[-1].cause, "policy")
+        self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+
+
+class RateTests(DoorCase):
+    """The rate policy on the real door."""
+
+    def arrange_rate(self, **settings: object) -> None:
+        """Put a rate beside the rules."""
+        from egress.policy.destinations import make_destinations
+
+        self._port += 1
+        self.arrange([make_destinations("rules", RULES, self.host), make_rate("pace", settings, self.host)])
+
+    def test_requests(self) -> None:
+        """Too many are answered 429 with a time, and it passes by itself."""
+        self.arrange_rate(requests_per_minute=2)
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        client = self.said(GET * 3)
+
+        self.assertEqual(client.received.count(b"hello"), 2)
+        self.assertIn(b"HTTP/1.1 429 ", client.received)
+        self.assertIn(b"Retry-After: ", client.received)
+        self.network.advance(60)
+        self.said(GET).heard(b"HTTP/1.1 200 ")
+
+    def test_connections(self) -> None:
+        """Only so many tunnels at once; one that ends makes room."""
+        self.arrange_rate(connections=1)
+        origin = self.origin(port=443)
+        first = self.said(CONNECT)
+        first.heard(b"HTTP/1.1 200 ")
+        self.assert_refused(self.said(CONNECT), 429, "rate_limited")
+
+        first.aborts()
+        origin.talker.closes()
+        self.network.settle()
+
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+    def test_bytes(self) -> None:
+        """A tunnel that carries too much is ended."""
+        self.arrange_rate(bytes_per_minute=1000)
+        origin = self.origin(port=443)
+        client = self.said(CONNECT)
+
+        origin.talker.says(b"x" * 5000)
+        self.network.advance(3)
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual(self.ends()[-1].cause, "policy")
+
+
+class FurtherLimits(DoorCase):
+    """Bounds that have no other home."""
+
+    limits = Limits(hello_bytes=512, pool_connections_per_origin=1, drain_seconds=0)
+
+    def test_hello_bytes(self) -> None:
+        """A ClientHello longer than its bound goes no further."""
+        origin = self.origin(port=443)
+        client = self.said(CONNECT)
+        long = hello("origin.example")
+        self.assertGreater(len(long), 512)
+
+        client.says(long)
+        self.network.settle()
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual(origin.talker.received, b"")
+        self.assertEqual(self.ends()[-1].cause, "hello_malformed")
+
+    def test_pool_per_origin(self) -> None:
+        """Idle connections to one origin beyond the bound are closed."""
+        origin = self.origin()
+        first, second = self.said(GET), self.said(GET)
+        for talker in origin.talkers:
+            talker.says(OK)
+        self.network.settle()
+
+        self.assertTrue(first.received.endswith(b"hello") and second.received.endswith(b"hello"))
+        self.assertEqual(len(self.door.pool), 1)
