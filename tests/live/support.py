@@ -1,0 +1,275 @@
+"""What live tests share: a supervisor for each class, clean environments, programs that may be missing."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import TestLoader
+
+from twisted.trial.unittest import FailTest, SkipTest, SynchronousTestCase
+
+from tests.live.certificates import CertificateAuthority
+from tests.live.origins import Origin, Pages
+
+TWISTD = Path(sys.executable).parent / "twistd"
+PATIENCE_SECONDS = 30.0
+REFUSED = "refused.example"
+
+# What clients send and no record may hold.
+QUERY = "query-secret-7391"
+COOKIE = "cookie-secret-7391"
+TOKEN = "authorization-secret-7391"
+FIELDS = {"Authorization": f"Bearer {TOKEN}", "Cookie": f"session={COOKIE}"}
+
+_CONFIGURATION = """
+state = {state}
+
+[[listener]]
+name = "agents"
+endpoint = "tcp:0:interface=127.0.0.1"
+
+[[policy]]
+kind = "destinations"
+
+[[policy.allow]]
+name = "by name"
+hosts = ["localhost"]
+ports = ["1-65535"]
+addresses = ["127.0.0.0/8", "::1"]
+
+[[policy.allow]]
+name = "by address"
+hosts = ["127.0.0.0/8"]
+ports = ["1-65535"]
+
+[limits]
+drain_seconds = 1
+
+[audit]
+paths = "full"
+"""
+
+
+def needs(what: str | Callable[[], object], why: str) -> None:
+    """Skip the test where something is missing, or fail it where nothing may be.
+
+    Args:
+        what: a program to be found, or a probe that does what is needed and gives something true, or raises OSError.
+        why: what is missing, as a person would put it.
+
+    Raises:
+        SkipTest: it is missing.
+        FailTest: it is missing, and EGRESS_REQUIRE is `all`.
+    """
+    try:
+        is_there = bool(shutil.which(what) if isinstance(what, str) else what())
+    except OSError as error:
+        is_there, why = False, f"{why} ({error})"
+    if not is_there:
+        raise FailTest(why) if os.environ.get("EGRESS_REQUIRE") == "all" else SkipTest(why)
+
+
+def await_that(holds: Callable[[], object], what: Callable[[], str]) -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: it did not in time; `what` says what there was instead.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(what())
+        time.sleep(0.02)
+
+
+class Supervisor:
+    """A running `twistd egress-proxy`, its log and its journal.
+
+    Attributes:
+        port: where it listens on 127.0.0.1.
+        url: the same for clients.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._state = directory / "state"
+        self._log = directory / "log"
+        configuration = directory / "egress.toml"
+        configuration.write_text(_CONFIGURATION.format(state=json.dumps(str(self._state))), "utf-8")
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [TWISTD, "--nodaemon", "--pidfile=", "egress-proxy", "--config", configuration],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+            )
+        atexit.register(self.process.kill)
+        await_that(lambda: self._found() or self.process.poll() is not None, self.said)
+        found = self._found()
+        assert found is not None, self.said()
+        self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def _found(self) -> re.Match[str] | None:
+        return re.search(r"listener agents: 127\.0\.0\.1:(\d+)\n", self.said())
+
+    def said(self) -> str:
+        """Give its log."""
+        return self._log.read_text("utf-8")
+
+    def journal_text(self) -> str:
+        """Give its journal as it is."""
+        return (self._state / "audit.jsonl").read_text("ascii")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Give its journal's lines; one that is being written is left out."""
+        return [json.loads(line) for line in self.journal_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def peak_bytes(self) -> int:
+        """Say how much memory it has had at most."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found is not None, status
+        return int(found[1]) * 1024
+
+    def stop(self) -> None:
+        """End it in order.
+
+        Raises:
+            AssertionError: it did not end.
+        """
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"it did not end: {self.said()}")
+        finally:
+            atexit.unregister(self.process.kill)
+
+
+class LiveCase(SynchronousTestCase):
+    """Tests that share one supervisor: it starts with the first of a class and ends with the last.
+
+    Trial knows no fixtures of classes. If only some tests of a class run, it ends with the process.
+    """
+
+    supervisor: ClassVar[Supervisor]
+    authority: ClassVar[CertificateAuthority]
+    _left: ClassVar[set[str]] = set()
+
+    def setUp(self) -> None:
+        """Start what the class shares, if nobody has."""
+        kind = type(self)
+        if "supervisor" not in vars(kind):
+            directory = self.directory()
+            kind.authority = CertificateAuthority(directory)
+            kind.supervisor = Supervisor(directory)
+            kind._left = set(TestLoader().getTestCaseNames(kind))
+        self.addCleanup(self._leave)
+
+    def _leave(self) -> None:
+        kind, supervisor = type(self), self.supervisor
+        self._left.discard(self._testMethodName)
+        if not self._left:
+            del kind.supervisor
+            supervisor.stop()
+        said = supervisor.said()
+        self.assertNotIn("Traceback", said)
+        for secret in (QUERY, COOKIE, TOKEN):
+            self.assertNotIn(secret, said)
+            self.assertNotIn(secret, supervisor.journal_text())
+
+    def directory(self) -> Path:
+        """Make a directory of the test's own."""
+        path = Path(self.mktemp()).resolve()
+        path.mkdir(parents=True)
+        return path
+
+    def origin(self, *, is_tls: bool = False, pages: type[BaseHTTPRequestHandler] = Pages) -> Origin:
+        """Start an origin that ends with the test."""
+        context: ssl.SSLContext | None = self.authority.for_server() if is_tls else None
+        origin = Origin(context, pages)
+        self.addCleanup(origin.stop)
+        return origin
+
+    def environment(self, more: Mapping[str, str] | None = None, *, has_proxy: bool = True) -> dict[str, str]:
+        """Make an environment for a client: nothing of ours but the path.
+
+        Args:
+            more: what else is in it.
+            has_proxy: whether it names the proxy, in both spellings, for all schemes.
+        """
+        clean = {"PATH": os.environ["PATH"], "HOME": str(self.directory()), "LC_ALL": "C"}
+        named = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        return {**clean, **(dict.fromkeys(named, self.supervisor.url) if has_proxy else {}), **(more or {})}
+
+    def run_client(
+        self,
+        *command: str | Path,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a client to its end."""
+        done = subprocess.run(
+            [str(word) for word in command],
+            env=self.environment() if environment is None else environment,
+            cwd=self.directory() if cwd is None else cwd,
+            input=stdin,
+            capture_output=True,
+            timeout=PATIENCE_SECONDS * 2,
+            check=False,
+        )
+        out, complaint = done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
+        return subprocess.CompletedProcess(done.args, done.returncode, out, complaint)
+
+    def lines(self, port: int, count: int | None = None) -> list[dict[str, Any]]:
+        """Wait for the journal's lines about requests to a port that are over.
+
+        Args:
+            port: every test's origins have their own.
+            count: how many there will be; None for one or more.
+        """
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.supervisor.journal() if line.get("port") == port and line["type"] != "open"]
+
+        await_that(lambda: len(found()) >= (count or 1), lambda: f"{found()} {self.supervisor.said()}")
+        lines = found()
+        if count is not None:
+            self.assertEqual(count, len(lines), lines)
+        return lines
+
+    def assert_passed(self, port: int, *fronts: str, host: str = "localhost") -> list[dict[str, Any]]:
+        """The journal has one request for each front, allowed and answered with success."""
+        lines = self.lines(port, len(fronts))
+        self.assertEqual(sorted(fronts), sorted(line["front"] for line in lines))
+        for line in lines:
+            told = (line["type"], line["verdict"], line["host"], line["rule"], line["address_check"])
+            rule = "by name" if host == "localhost" else "by address"
+            self.assertEqual(("end", "allow", host, rule, "passed"), told, line)
+            self.assertIn(line["status"], (101, 200, 201, 204), line)
+        return lines
+
+    def assert_refused(self, port: int, *fronts: str) -> None:
+        """The journal has one refusal for each front, and the name was never looked up."""
+        lines = self.lines(port, len(fronts))
+        self.assertEqual(sorted(fronts), sorted(line["front"] for line in lines))
+        for line in lines:
+            told = (line["type"], line["verdict"], line["host"], line["status"], line["code"], line["cause"])
+            self.assertEqual(("refused", "deny", REFUSED, 403, "no_rule", "refused"), told, line)
+            self.assertEqual([], line["addresses"])
