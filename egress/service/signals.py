@@ -28,10 +28,11 @@ class Signals:
     _before: dict[int, Any] = field(init=False, factory=dict)
 
     def start(self) -> None:
-        """Take the signals."""
+        """Take the signals, or take them again from whoever took them since."""
         if threading.current_thread() is threading.main_thread():
             for number in self.actions:
-                self._before[number] = signal.signal(number, self._caught)
+                before = signal.signal(number, self._caught)
+                self._before.setdefault(number, before)
 
     def stop(self) -> None:
         """Give them back to whoever had them."""

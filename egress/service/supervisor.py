@@ -66,8 +66,8 @@ class Supervisor(Service):
         self._look_up = look_up
         self._ports: list[IListeningPort] = []
         self._signals = Signals(reactor, {signal.SIGHUP: self._hang_up})
-        # The first SIGTERM drains; whoever sends another does not want to wait.
-        self._hurry = Signals(reactor, {signal.SIGTERM: door.stop, signal.SIGINT: door.stop})
+        self._ending = Signals(reactor, {signal.SIGTERM: self._end, signal.SIGINT: self._end})
+        self._is_ending = False
 
     def startService(self) -> None:
         """Serve. Nothing in here can fail for a reason that an operator could cause."""
@@ -81,6 +81,10 @@ class Supervisor(Service):
         )
         self.door.start()
         self._signals.start()
+        # The reactor takes these two for itself when it begins to run. Its own way with a second one, which may come
+        # before the first has had its effect, is an exception.
+        self._ending.start()
+        self._reactor.callWhenRunning(self._ending.start)
         for each in self.sockets:
             self._ports.append(each.serve(self._reactor, ProxyFactory(each.name, self.door)))
         self._say(descriptors)
@@ -89,7 +93,7 @@ class Supervisor(Service):
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more connections, let running requests end, end what is left, and write the last record."""
         super().stopService()
-        self._hurry.start()
+        self._is_ending = True
         ports, self._ports = self._ports, []
         closing = [maybeDeferred(port.stopListening) for port in ports]
         try:
@@ -106,7 +110,15 @@ class Supervisor(Service):
         self._look_up.stop()
         yield self._journal.stop()
         self._signals.stop()
-        self._hurry.stop()
+        self._ending.stop()
+
+    def _end(self) -> None:
+        """Drain on the first signal; whoever sends another does not want to wait."""
+        if self._is_ending:
+            self.door.stop()
+        else:
+            self._is_ending = True
+            self._reactor.stop()
 
     def _hang_up(self) -> None:
         _log.info("SIGHUP: the journal is opened anew")
