@@ -32,7 +32,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "time": "When it happened: RFC 3339, UTC, microseconds.",
         "type": "`end`, `open` or `refused`.",
-        "request_id": "Unique among all requests of a supervisor; null where no request could be read.",
+        "request_id": "Unique among all requests of a supervisor; the answer to a refused one holds it.",
         "connection_id": "Unique among all connections of a supervisor.",
         "listener": "The listener's name in the configuration.",
         "client": "The client's key: who asked.",
@@ -145,7 +145,8 @@ class LineEncoder:
         """
         request = record.request
         if request is None:
-            identity, wish = "null", '"method":null,"host":null,"port":null,"path":null'
+            identity = quoted(record.request_id) if record.request_id else "null"
+            wish = '"method":null,"host":null,"port":null,"path":null'
         else:
             path = request.path
             authority = request.authority

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from attrs import define, field
 from attrs.validators import ge
@@ -39,13 +39,24 @@ class ListenerIdentifier:
     def _remember(self, connection: Connection) -> Client:
         listener, peer = connection.listener, _usual_spelling(connection.peer)
         labels = {f"listener:{listener}"}
+        if peer.startswith("127."):
+            # Every process of this machine can take any of these: they are one.
+            peer = "127.0.0.1"
         if peer:
             labels.add(f"address:{peer}")
-        client = Client(f"{listener}/{peer}", frozenset(labels))
+        client = Client(f"{listener}/{_network(peer)}", frozenset(labels))
         if len(self._known) >= self.capacity:
             del self._known[next(iter(self._known))]
         self._known[listener, connection.peer] = client
         return client
+
+
+def _network(peer: str) -> str:
+    """Give what limits count by: a host has a whole /64 of IPv6 addresses to itself (RFC 4291 section 2.5.4)."""
+    try:
+        return str(IPv6Network((peer, 64), strict=False))
+    except ValueError:
+        return peer
 
 
 def _usual_spelling(peer: str) -> str:

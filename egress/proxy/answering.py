@@ -9,7 +9,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.proxy.promptly import send
 from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
 from egress.wire.forward import response_onward
 from egress.wire.framing import NO_BODY, Framing, Kind, response_framing
@@ -18,8 +17,9 @@ from egress.wire.head import ResponseHead, ResponseReader
 if TYPE_CHECKING:
     from egress.proxy.exchange import Exchange
 
-# Interim answers (1xx) are few in any honest dialogue; without a bound an origin could send them for ever.
+# Interim answers (1xx) are few and short in any honest dialogue; without a bound an origin could send them for ever.
 _INTERIM_LIMIT = 32
+_INTERIM_BYTES = 65_536
 
 
 @define(eq=False)
@@ -46,6 +46,7 @@ class Answering:
     _options: frozenset[bytes] = field(init=False, default=frozenset())
     _is_producing: bool = field(init=False, default=False)
     _interim: int = field(init=False, default=0)
+    _interim_bytes: int = field(init=False, default=0)
     _sent_at: float = field(init=False, default=0.0)
 
     def begin(self, exchange: Exchange) -> None:
@@ -53,7 +54,7 @@ class Answering:
         self.exchange = exchange
         self._body = None
         self.has_begun = self.has_heard = self._is_producing = False
-        self._interim = 0
+        self._interim = self._interim_bytes = 0
 
     def sent(self) -> None:
         """The request, or the last of its body, has just been sent."""
@@ -82,12 +83,14 @@ class Answering:
 
     def _pass_interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on to a client that knows them (RFC 9110 section 15.2)."""
+        onward = response_onward(head, NO_BODY, is_http11=True, keep_alive=True)
         self._interim += 1
-        if self._interim > _INTERIM_LIMIT:
+        self._interim_bytes += len(onward)
+        if self._interim > _INTERIM_LIMIT or self._interim_bytes > _INTERIM_BYTES:
             raise ProtocolError("origin_malformed", "The destination sends interim answers without end.")
         exchange = self.exchange
         if exchange.head.is_http11:
-            send(exchange.client.transport, response_onward(head, NO_BODY, is_http11=True, keep_alive=True))
+            exchange.client.send(onward)
 
     def _change(self, head: ResponseHead, rest: bytes) -> None:
         """Become a tunnel, if that is what the client asked for."""
@@ -99,7 +102,7 @@ class Answering:
         self._measure()
         exchange.passage.status = 101
         onward = response_onward(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
-        send(exchange.client.transport, onward)
+        exchange.client.send(onward)
         exchange.changed(rest)
 
     def _take_head(self, head: ResponseHead) -> bytes:
@@ -148,15 +151,15 @@ class Answering:
             if self._is_chunked:
                 onward += last_chunk(passable(body.trailers, self._options))
             if onward:
-                send(client.transport, onward)
+                client.send(onward)
             self._finish()
             return
         if onward:
-            send(client.transport, onward)
+            client.send(onward)
         if not self._is_producing and exchange.origin is not None and exchange.origin.transport is not None:
             self._is_producing = True
             client.transport.registerProducer(exchange.origin.transport, True)
-            client.door.wheel.expect(client, client.door.limits.idle_seconds)
+            exchange.watch(client.door.limits.idle_seconds)
 
     def origin_ended(self) -> None:
         """The origin's FIN: the end of a body without framing, and a fault anywhere else."""

@@ -8,9 +8,8 @@ from egress.errors import ProtocolError, Refused
 from egress.model import AuditRecord, Request
 from egress.proxy import answers
 from egress.proxy.exchange import Exchange
-from egress.proxy.promptly import send
 from egress.proxy.tunnel import Tunnel
-from egress.wire.forward import forwards_left
+from egress.wire.forward import check_options, forwards_left
 from egress.wire.framing import Framing, Kind, request_framing
 from egress.wire.head import RequestHead
 from egress.wire.target import Target, parse_target
@@ -31,6 +30,7 @@ def begin(client: ClientProtocol, head: RequestHead) -> None:
         if framing.length > door.limits.request_body_bytes:
             raise ProtocolError("body_too_large", "The request body is longer than it may be.")
         _check_expectation(head)
+        check_options(head)
         forwards = forwards_left(head)
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.reason))
@@ -102,7 +102,7 @@ def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None
     else:
         answer = answers.options(keep_alive=keep_alive)
         status = 204
-    send(client.transport, answer)
+    client.send(answer)
     door = client.door
     door.journal.record(
         AuditRecord(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from attrs import define, field
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPullProducer, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -28,7 +28,7 @@ _log = Logger()
 # kernel, because reading is paused; one read of the transport (64 KiB) can come on top.
 HELD_BYTES = 65_536
 
-READING, WORKING, LINGERING, CLOSING, OVER = range(5)
+READING, WORKING, DRAINING, LINGERING, CLOSING, OVER = range(6)
 
 
 class Work(Protocol):
@@ -50,6 +50,28 @@ class Work(Protocol):
         """Stop now, without an answer."""
 
 
+@implementer(IPullProducer)
+@define(eq=False)
+class _Drain:
+    """Waits, as a producer of nothing, until a transport has got rid of what was written to it.
+
+    Attributes:
+        drained: called then, once.
+    """
+
+    drained: Callable[[], None]
+    _is_asked: bool = False
+
+    def resumeProducing(self) -> None:
+        """The first call comes at once (IConsumer.registerProducer), the second when all is written."""
+        if self._is_asked:
+            self.drained()
+        self._is_asked = True
+
+    def stopProducing(self) -> None:
+        """The connection is gone; it will say so."""
+
+
 @implementer(IProtocol, IHalfCloseableProtocol)
 @define(eq=False)
 class ClientProtocol:
@@ -67,6 +89,7 @@ class ClientProtocol:
         passage: of the current request.
         held: bytes that wait for their turn.
         is_ended: the client's FIN was seen.
+        is_clogged: what was last written may not all be gone.
     """
 
     door: Door
@@ -80,6 +103,7 @@ class ClientProtocol:
     passage: Passage | None = field(init=False, default=None)
     held: bytes = field(init=False, default=b"")
     is_ended: bool = field(init=False, default=False)
+    is_clogged: bool = field(init=False, default=False)
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
     _state: int = field(init=False, default=READING)
@@ -118,13 +142,15 @@ class ClientProtocol:
         elif self._state == READING:
             self.held = self.held + data if self.held else data
             self._read()
+        elif self._state == DRAINING:
+            self.hold(data)
 
     def readConnectionLost(self) -> None:
         """The client's FIN: what runs is finished, nothing new is begun."""
         self.is_ended = True
         if self.work is not None:
             self.work.client_ended()
-        elif self._state in (READING, LINGERING):
+        elif self._state in (READING, LINGERING) or (self._state == DRAINING and not self.held):
             self.close()
 
     def writeConnectionLost(self) -> None:
@@ -159,6 +185,9 @@ class ClientProtocol:
                     self.refuse_unread(Refused(error.code, error.reason))
                     return
                 if head is None:
+                    if self.is_ended:
+                        self.close()
+                        return
                     if not self._is_timed and self.reader.is_begun:
                         self._is_timed = True
                         self.door.wheel.expect(self, self.door.limits.head_seconds)
@@ -180,6 +209,10 @@ class ClientProtocol:
         self.held = self.held + data if self.held else data
         if len(self.held) > HELD_BYTES:
             self.pause()
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        self.is_clogged = not send(self.transport, data)
 
     def take_held(self) -> bytes:
         """Give what was held."""
@@ -210,20 +243,39 @@ class ClientProtocol:
         if self._state == OVER:
             return
         if keep_alive and not self.door.is_stopping and (self.held or not self.is_ended):
-            self._state = READING
-            self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
-            self.resume()
-            self._read()
+            if self.is_clogged:
+                # Whoever sends requests and does not read the answers would have us keep them all.
+                self._state = DRAINING
+                self.door.wheel.expect(self, self.door.limits.idle_seconds)
+                self.transport.registerProducer(_Drain(self._drained), False)
+            else:
+                self._go_on()
         elif is_read and not self.held:
             self.close()
         else:
             self.linger()
 
+    def _drained(self) -> None:
+        """The client has taken what was written."""
+        self.transport.unregisterProducer()
+        self.is_clogged = False
+        if self._state == DRAINING:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Read the next request."""
+        self._state = READING
+        self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
+        self.resume()
+        self._read()
+        if self.is_ended and self._state == READING and not self.held:
+            self.close()
+
     def answer_refusal(self, passage: Passage, refused: Refused, *, keep_alive: bool, has_body: bool = True) -> None:
         """Answer the current request with a refusal, and record it."""
         keep_alive = keep_alive and not self.door.is_stopping
         passage.status = refused.status
-        send(self.transport, answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
+        self.send(answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
         if is_failure(refused):
             passage.record("end", "failed", refused)
         else:
@@ -234,7 +286,7 @@ class ClientProtocol:
         """Answer what could not be read as a request, record it and close."""
         door = self.door
         request_id = door.request_id()
-        send(self.transport, answers.refusal(refused, request_id, keep_alive=False))
+        self.send(answers.refusal(refused, request_id, keep_alive=False))
         door.journal.record(
             AuditRecord(
                 "refused",
@@ -259,6 +311,7 @@ class ClientProtocol:
             return
         self.work = self.passage = None
         self.held = b""
+        self._stop_draining()
         self._state = LINGERING
         if self.is_ended:
             self.close()
@@ -272,9 +325,15 @@ class ClientProtocol:
         if self._state == OVER:
             return
         self.work = self.passage = None
+        self._stop_draining()
         self._state = CLOSING
         self.door.wheel.expect(self, self.door.limits.idle_seconds)
         self.transport.loseConnection()
+
+    def _stop_draining(self) -> None:
+        """A registered producer would keep the connection from closing."""
+        if self._state == DRAINING:
+            self.transport.unregisterProducer()
 
     def abort(self) -> None:
         """Reset the connection."""

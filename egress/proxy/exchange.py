@@ -61,7 +61,8 @@ class Exchange:
     origin: OriginProtocol | None = field(init=False, default=None)
     answering: Answering | None = field(init=False, default=None)
     _is_retried: bool = field(init=False, default=False)
-    _mark: int = field(init=False, default=-1)
+    _mark: int = field(init=False, default=0)
+    _quiet_since: float = field(init=False, default=0.0)
     _is_over: bool = field(init=False, default=False)
     _is_producing: bool = field(init=False, default=False)
 
@@ -71,6 +72,8 @@ class Exchange:
         self.passage = Passage(client, self.request, self)
         self.body = _NO_BODY if self.framing.kind is Kind.NONE else body_reader(self.framing, "bad_framing")
         client.work, client.passage = self, self.passage
+        # Policies, the resolver and the dial have deadlines of their own.
+        client.door.wheel.clear(client)
         self.passage.admit()
 
     @property
@@ -82,9 +85,10 @@ class Exchange:
 
     def admitted(self, admission: Admission) -> None:
         """Take a connection that stands, or dial."""
+        if self._is_over:
+            return
         origin = self.client.door.pool.take(self.request, admission)
         if origin is None:
-            self.client.door.wheel.clear(self.client)
             self.passage.dial()
         else:
             self.passage.dialled = origin.address
@@ -92,6 +96,9 @@ class Exchange:
 
     def connected(self, origin: OriginProtocol) -> None:
         """Send the head, and what has come of the body."""
+        if self._is_over:
+            origin.abort()
+            return
         client = self.client
         self.origin = origin
         answering = origin.answering
@@ -113,7 +120,7 @@ class Exchange:
         if self.framing.kind is Kind.NONE:
             client.door.wheel.expect(client, client.door.limits.response_seconds)
             return
-        client.door.wheel.expect(client, client.door.limits.body_stall_seconds)
+        self.watch(client.door.limits.body_stall_seconds)
         origin.transport.registerProducer(client.transport, True)
         self._is_producing = True
         early = client.take_held()
@@ -127,6 +134,7 @@ class Exchange:
         if self._is_over:
             return
         self._is_over = True
+        self.passage.cancel()
         self.client.answer_refusal(
             self.passage,
             refused,
@@ -185,24 +193,30 @@ class Exchange:
             self._give_origin_up()
             self.passage.record("end", "client_closed" if reason.check(ConnectionDone) else "client_reset")
 
+    def watch(self, seconds: float) -> None:
+        """Begin to watch a body, which may stand still for so long and no longer.
+
+        Nothing is done for this while bytes move: the counters are compared when the deadline is visited.
+        """
+        self._mark = self.passage.up + self.passage.down
+        self._quiet_since = self.client.door.clock.seconds()
+        self.client.door.wheel.expect(self.client, seconds / 4)
+
     def expired(self) -> None:
-        """Something took too long."""
-        moved = self.passage.up + self.passage.down
-        limits = self.client.door.limits
-        if self.has_begun:
-            if moved == self._mark:
-                self.end("idle")
-            else:
-                self._mark = moved
-                self.client.door.wheel.expect(self.client, limits.idle_seconds)
-        elif not self.body.is_complete:
-            if moved == self._mark:
-                self.fail(Refused("body_timeout", "The request body did not move on in time."), "body_timeout")
-            else:
-                self._mark = moved
-                self.client.door.wheel.expect(self.client, limits.body_stall_seconds)
-        else:
+        """Something took too long, or it is time to look whether a body moves."""
+        client, limits = self.client, self.client.door.limits
+        if not self.has_begun and self.body.is_complete:
             self.fail(Refused("origin_timeout", "The destination did not answer in time."), "idle")
+            return
+        seconds = limits.idle_seconds if self.has_begun else limits.body_stall_seconds
+        if self.passage.up + self.passage.down != self._mark:
+            self.watch(seconds)
+        elif client.door.clock.seconds() - self._quiet_since < seconds:
+            client.door.wheel.expect(client, seconds / 4)
+        elif self.has_begun:
+            self.end("idle")
+        else:
+            self.fail(Refused("body_timeout", "The request body did not move on in time."), "body_timeout")
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Reset both sides."""

@@ -6,7 +6,7 @@ from twisted.internet.interfaces import ITransport
 from twisted.internet.tcp import Connection
 
 
-def send(transport: ITransport, data: bytes) -> None:
+def send(transport: ITransport, data: bytes) -> bool:
     """Write, at once where that is possible.
 
     Twisted's TCP transports keep what is written until the reactor next says that the socket takes it. That costs two
@@ -17,6 +17,9 @@ def send(transport: ITransport, data: bytes) -> None:
     Args:
         transport: any; those that are not Twisted's TCP transports (TLS above all) are written to as usual.
         data: not empty.
+
+    Returns:
+        Whether all of it is gone. If not, or where that cannot be told, some may wait in the transport.
     """
     if (
         isinstance(transport, Connection)
@@ -28,6 +31,7 @@ def send(transport: ITransport, data: bytes) -> None:
         sent = transport.writeSomeData(data)
         if isinstance(sent, int):
             if sent == len(data):
-                return
+                return True
             data = data[sent:]
     transport.write(data)
+    return False

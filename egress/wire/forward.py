@@ -96,6 +96,17 @@ def request_onward(head: RequestHead, target: Target, framing: Framing, *, upgra
     return b"".join(out)
 
 
+def check_options(head: RequestHead) -> None:
+    """Judge what Connection names, before anything is dialled for it.
+
+    Raises:
+        ProtocolError: see `request_onward`.
+    """
+    options = head.fields.options
+    if options and not options <= _HARMLESS_OPTIONS:
+        _named_by_request(options)
+
+
 def forwards_left(head: RequestHead) -> int | None:
     """Read Max-Forwards (RFC 9110 section 7.6.2), which counts for TRACE and OPTIONS only.
 

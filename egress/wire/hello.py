@@ -32,6 +32,9 @@ _read_size = Struct(">H").unpack_from
 _read_kind_and_size = Struct(">HH").unpack_from
 _read_name_header = Struct(">HBH").unpack_from
 
+# RFC 8446 section 5.1 and RFC 6520: change_cipher_spec, alert, handshake, application_data, heartbeat.
+_RECORD_TYPES = frozenset((b"\x14", b"\x15", b"\x16", b"\x17", b"\x18"))
+
 
 @frozen
 class Hello:
@@ -48,11 +51,13 @@ class Hello:
 
 
 def looks_like_tls(first: bytes) -> bool:
-    """Say whether a stream that begins so can only be TLS: its first octet is that of a handshake record.
+    """Say whether a stream that begins so must be taken for TLS: its first octet is the type of a TLS record.
 
-    A hello in the format of SSL 2.0 (RFC 5246 appendix E.2) begins otherwise and is not TLS to us.
+    Not only that of a handshake record (22): some servers skip an alert (21), and perhaps other records (20, 23, 24),
+    in front of the ClientHello, so that it would pass unread. `HelloReader` refuses them. A hello in the format of
+    SSL 2.0 (RFC 5246 appendix E.2) begins otherwise and is not TLS to us.
     """
-    return first[:1] == b"\x16"
+    return first[:1] in _RECORD_TYPES
 
 
 @define(eq=False)

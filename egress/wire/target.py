@@ -17,6 +17,10 @@ from egress.wire.authority import parse_authority
 _VISIBLE = bytes(range(0x21, 0x7F))
 _split = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):(?://([^/]*+)(.*+))?").match
 _escapes = re.compile(rb"%([0-9A-Fa-f]{2})?")
+# What servers read in different ways, in a path whose escapes are upper case: encoded slashes and backslashes, plain
+# backslashes, what a second decoding or an overlong UTF-8 form (RFC 3629 section 3) would turn into something else, and
+# dot segments with parameters, which some strip before they resolve the dots.
+_is_ambiguous = re.compile(rb"%(?:2F|5C|C0|C1|25[0-9A-Fa-f]{2})|\\|/\.{1,2}(?:;|%3B)").search
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PLAIN_SCHEMES = frozenset(["http", "ws"])
@@ -129,7 +133,7 @@ def _canonical_path(raw: bytes) -> tuple[bytes, bool]:
     # After the decoding, because %2e is a dot to every server.
     if b"/." in path:
         path = _without_dots(path)
-    return path, b"%2F" in path or b"\\" in path or b"%5C" in path
+    return path, _is_ambiguous(path) is not None
 
 
 def _canonical_escape(match: re.Match[bytes]) -> bytes:

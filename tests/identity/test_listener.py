@@ -42,6 +42,20 @@ class ListenerIdentifierTests(SynchronousTestCase):
         self.assertNotEqual(one.key, other.key)
         self.assertNotEqual(one.labels, other.labels)
 
+    def test_addresses_that_anybody_can_take(self) -> None:
+        """All of 127.0.0.0/8 is one client, and so is a /64 of IPv6: limits would be no limits otherwise."""
+        identifier = ListenerIdentifier()
+        here = identifier.identify(Connection("agents", "127.9.9.9", 1), None)
+        one = identifier.identify(Connection("agents", "2001:db8::1", 1), None)
+        two = identifier.identify(Connection("agents", "2001:db8::ffff:2", 1), None)
+        other = identifier.identify(Connection("agents", "2001:db8:0:1::1", 1), None)
+
+        self.assertEqual(here, identifier.identify(Connection("agents", "127.0.0.1", 1), None))
+        self.assertIn("address:127.0.0.1", here.labels)
+        self.assertEqual(one.key, two.key)
+        self.assertNotEqual(one.key, other.key)
+        self.assertIn("address:2001:db8::ffff:2", two.labels)
+
     def test_unix_peers_have_no_address(self) -> None:
         """Where there is no address there is no label for one."""
         client = ListenerIdentifier().identify(Connection("agents", "", 0), None)

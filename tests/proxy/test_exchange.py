@@ -6,6 +6,7 @@ import re
 
 from egress.errors import NameNotFound, ResolverFailed, ResolverTimeout
 from egress.proxy.limits import Limits
+from egress.testing.talker import Talker
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, DoorCase
 
 GET = b"GET http://origin.example/a/b?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
@@ -383,7 +384,7 @@ class Pipelines(DoorCase):
         """Another client does not get the connection of the first."""
         origin = self.origin(answer=lambda talker, _: talker.says(OK))
         self.said(GET)
-        other = self.network.dial("127.0.0.1", self.port(), source="127.0.0.9")
+        other = self.network.dial("127.0.0.1", self.port(), source="192.0.2.9")
 
         other.says(GET)
         self.network.settle()
@@ -742,7 +743,7 @@ class Deadlines(DoorCase):
         origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")
         self.network.settle()
 
-        self.network.advance(90)
+        self.network.advance(self.limits.idle_seconds * 1.3)
 
         self.assertTrue(client.was_reset)
         self.assertEqual(self.ends()[-1].cause, "idle")
@@ -782,6 +783,111 @@ class Deadlines(DoorCase):
         self.assertEqual(len(self.door.live), 0)
 
 
+class SlowGates(DoorCase):
+    """The deadlines of a connection do not run while a request is judged."""
+
+    limits = Limits(head_seconds=5, keepalive_seconds=6)
+
+    def test_slow_name(self) -> None:
+        """A name that resolves after the head's deadline still gets its one answer."""
+        self.resolver.hold("origin.example")
+        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.said(GET[:-1])
+        self.network.advance(4.5)
+        client.says(GET[-1:])
+        self.network.advance(20)
+        self.assertEqual(client.received, b"")
+
+        self.resolver.answer("origin.example", ADDRESS)
+        self.network.settle()
+
+        self.assertEqual(client.received.count(b"HTTP/1.1 "), 1)
+        self.assertEqual(len(origin.talkers), 1)
+        self.assertEqual([record.status for record in self.ends()], [200])
+
+    def test_slow_name_in_second_place(self) -> None:
+        """So does one whose request came on a connection that had served another."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.said(GET)
+        self.resolver.hold("a.wide.example")
+        client.says(b"GET http://a.wide.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.network.advance(20)
+
+        self.resolver.answer("a.wide.example", ADDRESS)
+        self.network.settle()
+
+        self.assertEqual(client.received.count(b"HTTP/1.1 200"), 2)
+
+
+class Greed(DoorCase):
+    """A client that asks and does not read has to wait."""
+
+    def greedy(self, request: bytes) -> Talker:
+        """Ask a great many times and read nothing."""
+        client = self.client()
+        client.stops_reading()
+        client.says(request * 20_000)
+        self.network.settle()
+        return client
+
+    def test_refusals(self) -> None:
+        """Refusals that nobody reads are not gathered; when they are read, all of them come."""
+        client = self.greedy(b"GET http://x.y/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertLess(self.network.buffered_bytes(), 400_000)
+
+        client.reads_again()
+        self.network.settle()
+
+        self.assertEqual(client.received.count(b"HTTP/1.1 403 "), 20_000)
+
+    def test_answers(self) -> None:
+        """Nor are short answers of an origin."""
+        self.origin(
+            answer=lambda talker, _: talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+        )
+        client = self.greedy(GET)
+        self.assertLess(self.network.buffered_bytes(), 400_000)
+
+        self.network.advance(self.limits.idle_seconds + 2)
+
+        self.assertTrue(client.is_closed)
+        self.assertEqual(len(self.door.live), 0)
+
+    def test_end_while_waiting(self) -> None:
+        """One that gives up while it has to wait is let go."""
+        client = self.greedy(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        client.aborts()
+        self.network.settle()
+
+        self.assertEqual(len(self.door.live), 0)
+
+    def test_stop_while_waiting(self) -> None:
+        """So is one that has to wait when the proxy stops."""
+        client = self.greedy(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        self.door.drain()
+        self.network.advance(self.limits.drain_seconds + 1)
+
+        self.assertTrue(client.was_reset)
+
+
+class Leftovers(DoorCase):
+    """Bytes that are no request, before a FIN."""
+
+    def test_fin_behind_an_unfinished_head(self) -> None:
+        """The connection closes at once."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for rest in (b"\r\n", b"GET http://or"):
+            with self.subTest(rest):
+                client = self.client()
+                client.says(GET + rest)
+                client.ends()
+                self.network.settle()
+                self.assertTrue(client.saw_eof)
+                self.assertEqual(len(self.door.live), 0)
+
+
 class Counts(DoorCase):
     """Every count has a ceiling."""
 
@@ -804,7 +910,7 @@ class Counts(DoorCase):
     def test_connections_in_all(self) -> None:
         """Beyond the ceiling everybody is told."""
         for last in range(4):
-            client = self.network.dial("127.0.0.1", self.port(), source=f"127.0.0.{last + 2}")
+            client = self.network.dial("127.0.0.1", self.port(), source=f"192.0.2.{last + 2}")
         self.network.settle()
 
         self.assert_refused(client, 503, "busy")

@@ -70,6 +70,11 @@ REFUSED = {
         "bad_target",
     ),
     "a zone id": (b"GET http://[fe80::1%25eth0]/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
+    "Connection names Host (RFC 9110, 7.6.1)": (
+        b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\nConnection: host\r\n\r\n",
+        400,
+        "bad_framing",
+    ),
     "above the root": (b"GET http://a/../x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
 }
 

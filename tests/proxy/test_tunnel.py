@@ -315,6 +315,17 @@ class Hellos(TunnelCase):
         self.assertEqual(origin.talker.received, b"")
         self.assertEqual(self.ends()[-1].cause, "hello_malformed")
 
+    def test_record_in_front(self) -> None:
+        """A record that a server may skip does not carry a ClientHello past us."""
+        for first in (b"\x15\x03\x01\x00\x02\x01\x5a", b"\x14\x03\x01\x00\x01\x01"):
+            with self.subTest(first):
+                self.setUp()
+                client, origin = self.open()
+                client.says(first + hello("evil.example"))
+                self.network.settle()
+                self.assertTrue(client.was_reset)
+                self.assertEqual(origin.talker.received, b"")
+
     def test_unfinished(self) -> None:
         """One that does not end in time, or ends in a FIN, goes no further."""
         for ends in (True, False):

@@ -253,10 +253,11 @@ class HelloTests(SynchronousTestCase):
             self.assertEqual((hello, reader.held), (Hello("a.example", False), stream))
 
     def test_first_octet(self) -> None:
-        """A handshake record's first octet tells TLS from other protocols, and from a hello of SSL 2.0."""
+        """A record's first octet tells TLS from other protocols, and from a hello of SSL 2.0."""
         self.assertTrue(looks_like_tls(records(_GOOD)))
-        self.assertTrue(looks_like_tls(b"\x16"))
-        for first in (b"", b"\x80\x2e\x01\x03\x01", b"\x17\x03\x03", b"\x15", b"GET / HTTP/1.1", b"SSH-2.0-x"):
+        for first in (b"\x14", b"\x15\x03\x01", b"\x16", b"\x17\x03\x03", b"\x18"):
+            self.assertTrue(looks_like_tls(first), first)
+        for first in (b"", b"\x80\x2e\x01\x03\x01", b"\x13", b"\x19", b"GET / HTTP/1.1", b"SSH-2.0-x"):
             self.assertFalse(looks_like_tls(first), first)
 
 
