@@ -29,9 +29,11 @@ def begin(client: ClientProtocol, head: RequestHead) -> None:
         framing = request_framing(head)
         if framing.length > door.limits.request_body_bytes:
             raise ProtocolError("body_too_large", "The request body is longer than it may be.")
-        _check_expectation(head)
-        check_options(head)
-        forwards = forwards_left(head)
+        forwards = None
+        if len(head.fields.special) > 1:  # more than Host
+            _check_expectation(head)
+            check_options(head)
+            forwards = forwards_left(head)
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.reason))
         return

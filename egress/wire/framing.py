@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define
 
 from egress.errors import ProtocolError
 
@@ -33,7 +33,7 @@ class Kind(Enum):
     __hash__ = object.__hash__
 
 
-@frozen
+@define
 class Framing:
     """The framing of one message.
 

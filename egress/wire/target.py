@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
+from attrs import define
 
 from egress.errors import ProtocolError
 from egress.model import Authority
@@ -31,7 +31,7 @@ _REMEMBERED = 4096
 _REMEMBERED_OCTETS = 300
 
 
-@frozen
+@define
 class Target:
     """What a request asks for, read.
 
