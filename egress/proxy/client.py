@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPullProducer, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,6 +17,7 @@ from egress.model import AuditRecord, Client, Connection
 from egress.proxy import answers
 from egress.proxy.passage import Passage, is_failure
 from egress.proxy.promptly import send
+from egress.proxy.work import Drain, Work
 from egress.wire.head import RequestHead, RequestReader
 
 if TYPE_CHECKING:
@@ -29,47 +30,6 @@ _log = Logger()
 HELD_BYTES = 65_536
 
 READING, WORKING, DRAINING, LINGERING, CLOSING, OVER = range(6)
-
-
-class Work(Protocol):
-    """What serves the current request: an exchange, a tunnel being set up, or a splice."""
-
-    def client_data(self, data: bytes) -> None:
-        """Bytes came from the client."""
-
-    def client_ended(self) -> None:
-        """The client sent its FIN; it may still be written to."""
-
-    def client_lost(self, reason: Failure) -> None:
-        """The client's connection is gone."""
-
-    def expired(self) -> None:
-        """The deadline of the connection passed."""
-
-    def end(self, cause: str, refused: Refused | None = None) -> None:
-        """Stop now, without an answer."""
-
-
-@implementer(IPullProducer)
-@define(eq=False)
-class _Drain:
-    """Waits, as a producer of nothing, until a transport has got rid of what was written to it.
-
-    Attributes:
-        drained: called then, once.
-    """
-
-    drained: Callable[[], None]
-    _is_asked: bool = False
-
-    def resumeProducing(self) -> None:
-        """The first call comes at once (IConsumer.registerProducer), the second when all is written."""
-        if self._is_asked:
-            self.drained()
-        self._is_asked = True
-
-    def stopProducing(self) -> None:
-        """The connection is gone; it will say so."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
@@ -247,7 +207,7 @@ class ClientProtocol:
                 # Whoever sends requests and does not read the answers would have us keep them all.
                 self._state = DRAINING
                 self.door.wheel.expect(self, self.door.limits.idle_seconds)
-                self.transport.registerProducer(_Drain(self._drained), False)
+                self.transport.registerProducer(Drain(self._drained), False)
             else:
                 self._go_on()
         elif is_read and not self.held:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from twisted.internet.interfaces import ITransport
 from twisted.internet.tcp import Connection
 
+from egress.engine.transport import Transport
+
 
 def send(transport: ITransport, data: bytes) -> bool:
     """Write, at once where that is possible.
@@ -12,15 +14,20 @@ def send(transport: ITransport, data: bytes) -> bool:
     Twisted's TCP transports keep what is written until the reactor next says that the socket takes it. That costs two
     calls of epoll_ctl and an event for each write, a fifth of a small request's time. Where nothing waits before it,
     the kernel is asked first, and only what it did not take is handed to the transport. An error is left for the
-    transport to meet: it will be told as ever.
+    transport to meet: it will be told as ever. The engine's transports do so by themselves.
 
     Args:
-        transport: any; those that are not Twisted's TCP transports (TLS above all) are written to as usual.
+        transport: any; those that are neither the engine's nor Twisted's TCP transports (TLS above all) are written to
+            as usual.
         data: not empty.
 
     Returns:
         Whether all of it is gone. If not, or where that cannot be told, some may wait in the transport.
     """
+    # Asked by its exact type: TLS transports pass other questions on to the transport below them.
+    if type(transport) is Transport:
+        transport.write(data)
+        return transport.is_flushed
     if (
         isinstance(transport, Connection)
         and transport.connected
