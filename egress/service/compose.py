@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from egress import plugins
+from egress.engine import is_supported
 from egress.errors import ConfigError
 from egress.interfaces import IHostServices, IPolicy, IResolver
 from egress.policy.guard import Guard
@@ -20,6 +21,9 @@ from egress.service.endpoint import Endpoint, TcpEndpoint, parse_endpoint
 from egress.service.settings import Source
 from egress.upstream import DirectSelector, DnsSettings, ThreadedLookUp
 from egress.upstream.hosts import HostsFile
+
+if TYPE_CHECKING:
+    from egress.engine.engine import Engine
 
 
 @implementer(IHostServices)
@@ -44,6 +48,24 @@ class Host:
 def make_look_up(settings: DnsSettings, reactor: Any) -> ThreadedLookUp:
     """Make what asks the system's resolver; it works once it is started."""
     return ThreadedLookUp(reactor, settings.concurrent, HostsFile() if settings.hosts_file else None)
+
+
+def make_engine(choice: str, reactor: Any) -> Engine | None:
+    """Make what serves TCP connections; it works once it is started.
+
+    Args:
+        choice: "auto" or "twisted".
+        reactor: the one that will run it.
+
+    Returns:
+        None leaves TCP connections to the reactor.
+    """
+    if choice == "twisted" or not is_supported():
+        return None
+    # It can be imported only where the system has epoll.
+    from egress.engine.engine import Engine
+
+    return Engine(reactor)
 
 
 def parse_endpoints(source: Source) -> list[Endpoint]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from attrs import Attribute, evolve, field, frozen
 
@@ -39,6 +40,11 @@ class ListenerSettings:
     endpoint: str
 
 
+def _check_path(_instance: object, _attribute: Attribute[str], value: str) -> None:
+    if "\0" in value:
+        raise ValueError("no path holds a NUL")
+
+
 def _check_listeners(
     _instance: object, _attribute: Attribute[tuple[ListenerSettings, ...]], value: tuple[ListenerSettings, ...]
 ) -> None:
@@ -57,6 +63,8 @@ class Settings:
     Attributes:
         state: the directory for what is kept, the journal above all. "" is $EGRESS_STATE, else the user's state
             directory.
+        engine: what serves TCP connections: "auto" is our own transports where the system has epoll, "twisted" is
+            Twisted's.
         listener: where clients connect.
         policy: who decides, in this order. The keys of each depend on its `kind`.
         guard: which addresses are refused although a policy allows the name.
@@ -66,7 +74,8 @@ class Settings:
         audit: how the record is kept.
     """
 
-    state: str = ""
+    state: str = field(default="", validator=_check_path)
+    engine: Literal["auto", "twisted"] = "auto"
     listener: tuple[ListenerSettings, ...] = field(
         default=(ListenerSettings("default", DEFAULT_ENDPOINT),), validator=_check_listeners
     )

@@ -1,4 +1,4 @@
-"""Binds each listening socket once; the reactor then serves the descriptor."""
+"""Binds each listening socket once; the engine or the reactor then serves the descriptor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import stat
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define
 from twisted.internet import tcp, unix
@@ -15,6 +15,9 @@ from twisted.python.failure import Failure
 
 from egress.errors import ConfigError
 from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+
+if TYPE_CHECKING:
+    from egress.engine.engine import Engine
 
 BACKLOG = 4096
 
@@ -50,6 +53,7 @@ class BoundSocket:
         own: the IP address and port as the kernel knows them; None on a unix socket.
         mode: the permissions of a unix socket.
         inode: device and inode of a unix socket's file, so that no other file is removed in its place.
+        engine: serves it in the reactor's place, if it is a TCP socket.
     """
 
     name: str
@@ -58,9 +62,10 @@ class BoundSocket:
     own: tuple[str, int] | None = None
     mode: int = 0
     inode: tuple[int, int] | None = None
+    engine: Engine | None = None
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
-        """Hand the socket to the reactor. The reactor has a duplicate; ours is closed, so that nothing else holds it.
+        """Hand a duplicate to the engine or the reactor. Ours is closed, so that nothing else holds the socket.
 
         Args:
             reactor: IReactorSocket; for a unix socket also IReactorFDSet.
@@ -71,6 +76,8 @@ class BoundSocket:
             path = self.address.removeprefix("unix:")
             port = _UnixPort(self.socket.dup(), path, self.mode, factory, reactor)
             port.startListening()
+        elif self.engine is not None:
+            port = self.engine.listen(self.socket.dup(), factory)
         else:
             port = reactor.adoptStreamPort(self.socket.fileno(), self.socket.family, factory)
         self.socket.close()
@@ -104,23 +111,24 @@ class _UnixPort(unix.Port):
         tcp.Port.connectionLost(self, reason)
 
 
-def bind(name: str, endpoint: Endpoint, where: str) -> BoundSocket:
+def bind(name: str, endpoint: Endpoint, where: str, engine: Engine | None = None) -> BoundSocket:
     """Bind and listen.
 
     Args:
         name: the listener's.
         endpoint: where.
         where: the key path of the endpoint.
+        engine: serves TCP sockets; None leaves them to the reactor.
 
     Raises:
         ConfigError: the address is in use, or is not ours to use.
     """
     if isinstance(endpoint, TcpEndpoint):
-        return _bind_tcp(name, endpoint, where)
+        return _bind_tcp(name, endpoint, where, engine)
     return _bind_unix(name, endpoint, where)
 
 
-def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str) -> BoundSocket:
+def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str, engine: Engine | None) -> BoundSocket:
     host, port = str(endpoint.address), endpoint.port
     listening = socket.socket(socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -138,7 +146,7 @@ def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str) -> BoundSocket:
         listening.close()
         raise ConfigError(where, _explain(error, _spell(host, port)))
     real: int = listening.getsockname()[1]
-    return BoundSocket(name, listening, _spell(host, real), (host, real))
+    return BoundSocket(name, listening, _spell(host, real), (host, real), engine=engine)
 
 
 def _spell(host: str, port: int) -> str:

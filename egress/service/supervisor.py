@@ -8,7 +8,7 @@ import signal
 from collections.abc import Generator, Sequence
 from importlib.metadata import version
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
@@ -21,12 +21,15 @@ from egress.identity import ListenerIdentifier
 from egress.proxy.door import Door
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.gate import Gate
-from egress.service.compose import Host, make_look_up, make_policies, make_world, parse_endpoints
+from egress.service.compose import Host, make_engine, make_look_up, make_policies, make_world, parse_endpoints
 from egress.service.endpoint import Endpoint
 from egress.service.settings import Settings, Source, is_mute
 from egress.service.signals import Signals
 from egress.service.sockets import BoundSocket, Listening, bind
 from egress.upstream import CachingResolver, ThreadedLookUp, TunnelingAgent
+
+if TYPE_CHECKING:
+    from egress.engine.engine import Engine
 
 # A tunnel has two descriptors; the journal, the reactor and the resolver have some of their own.
 _DESCRIPTORS_PER_CONNECTION = 2
@@ -45,6 +48,7 @@ class Supervisor(Service):
         journal: takes the record.
         look_up: asks the system's resolver.
         sockets: one for each listener, bound.
+        engine: serves and dials TCP connections, if the reactor does not.
     """
 
     name = "egress"
@@ -57,6 +61,7 @@ class Supervisor(Service):
         journal: Journal,
         look_up: ThreadedLookUp,
         sockets: Sequence[Listening],
+        engine: Engine | None = None,
     ) -> None:
         self.door = door
         self.sockets = sockets
@@ -64,6 +69,7 @@ class Supervisor(Service):
         self._source = source
         self._journal = journal
         self._look_up = look_up
+        self._engine = engine
         self._ports: list[IListeningPort] = []
         self._signals = Signals(reactor, {signal.SIGHUP: self._hang_up})
         self._ending = Signals(reactor, {signal.SIGTERM: self._end, signal.SIGINT: self._end})
@@ -85,6 +91,8 @@ class Supervisor(Service):
         # before the first has had its effect, is an exception.
         self._ending.start()
         self._reactor.callWhenRunning(self._ending.start)
+        if self._engine is not None:
+            self._engine.start()
         for each in self.sockets:
             self._ports.append(each.serve(self._reactor, ProxyFactory(each.name, self.door)))
         self._say(descriptors)
@@ -107,6 +115,9 @@ class Supervisor(Service):
         for each in self.sockets:
             each.close()
         self.door.stop()
+        if self._engine is not None:
+            # What the door has ended is recorded by this, before the journal is closed.
+            self._engine.stop()
         self._look_up.stop()
         yield self._journal.stop()
         self._signals.stop()
@@ -206,7 +217,8 @@ def make_supervisor(source: Source, reactor: Any) -> Supervisor:
     look_up = make_look_up(settings.dns, reactor)
     host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
     policies = make_policies(source, host)
-    sockets = _bind_all(source, endpoints)
+    engine = make_engine(settings.engine, reactor)
+    sockets = _bind_all(source, endpoints, engine)
     try:
         world = make_world(source, host, policies, [each.own for each in sockets if each.own is not None])
         journal = open_journal(settings.audit, state_of(settings), reactor)
@@ -217,21 +229,21 @@ def make_supervisor(source: Source, reactor: Any) -> Supervisor:
     limits = settings.limits
     door = Door(
         Gate(world, reactor, limits),
-        TunnelingAgent(reactor, limits.dial_seconds_per_address, limits.dial_seconds),
+        TunnelingAgent(engine or reactor, limits.dial_seconds_per_address, limits.dial_seconds),
         ListenerIdentifier(),
         journal,
         reactor,
         limits,
         settings.tls,
     )
-    return Supervisor(reactor, source, door, journal, look_up, sockets)
+    return Supervisor(reactor, source, door, journal, look_up, sockets, engine)
 
 
-def _bind_all(source: Source, endpoints: list[Endpoint]) -> list[BoundSocket]:
+def _bind_all(source: Source, endpoints: list[Endpoint], engine: Engine | None) -> list[BoundSocket]:
     sockets: list[BoundSocket] = []
     try:
         for index, (listener, endpoint) in enumerate(zip(source.settings.listener, endpoints, strict=True)):
-            sockets.append(bind(listener.name, endpoint, source.listener_where(index)))
+            sockets.append(bind(listener.name, endpoint, source.listener_where(index), engine))
     except ConfigError as error:
         for each in sockets:
             each.close()

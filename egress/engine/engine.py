@@ -1,0 +1,254 @@
+"""One epoll set for many connections, which the reactor sees as one reader."""
+
+from __future__ import annotations
+
+import socket
+from select import epoll
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReadDescriptor
+from twisted.internet.protocol import ClientFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.engine.connector import Connector
+from egress.engine.deadlines import Deadlines
+from egress.engine.events import ALL_EDGES
+from egress.engine.literals import SocketAddress, parse
+from egress.engine.port import Port
+from egress.engine.transport import Transport
+
+BUDGET_BYTES = 64 * 1024 * 1024
+"""What may wait for slow readers, in all connections together, before reading slows down."""
+
+READ_BYTES = 65_536
+"""One read at most, and what may wait for one slow reader before its producer is paused."""
+
+_SCARCE_READ_BYTES = 4096
+_EVENTS = 512
+
+# Work put off to the end of a turn may put off more: a close that follows from a close. A pull producer could go on
+# like that for ever, so the reactor has its turn after some rounds.
+_ROUNDS = 4
+
+
+class Entry(Protocol):
+    """What may be in the set: a connection, an attempt to connect, or a port."""
+
+    def event(self, events: int, /) -> None:
+        """Hear from the socket."""
+
+    def run(self) -> None:
+        """Do what was put off."""
+
+    def fail(self, reason: Failure, /) -> None:
+        """End, for an exception came out of `event` or `run`."""
+
+    def close(self) -> None:
+        """End, for the engine stops."""
+
+
+@implementer(IReadDescriptor)
+class Engine:
+    """The set and its turns. It also dials as a reactor does, so that whoever dials can be given it instead of one.
+
+    A descriptor is closed at the end of a turn: the number of one that was closed earlier could be that of a new
+    connection, to which an event fetched before would then be told.
+
+    Args:
+        reactor: provides IReactorFDSet and IReactorTime.
+        budget_bytes: see `BUDGET_BYTES`.
+
+    Attributes:
+        callLater: the reactor's.
+        seconds: the reactor's.
+        deadlines: of attempts to connect.
+        log: for what concerns more than one connection.
+        buffer: what every read reads into.
+        view: of `buffer`.
+        span: how much a read may read now.
+        high: how much may wait for a reader before its producer is paused.
+        kept: how much waits for slow readers.
+    """
+
+    def __init__(self, reactor: Any, budget_bytes: int = BUDGET_BYTES) -> None:
+        self.callLater = reactor.callLater
+        self.seconds = reactor.seconds
+        self.deadlines = Deadlines(reactor)
+        self.log = Logger()
+        self.buffer = bytearray(READ_BYTES)
+        self.view = memoryview(self.buffer)
+        self.span = self.high = READ_BYTES
+        self.kept = 0
+        self._reactor = reactor
+        self._budget_bytes = budget_bytes
+        self._poller: epoll | None = None
+        self._table: dict[int, Entry] = {}
+        self._todo: list[Entry] = []
+        self._again: list[Entry] = []
+        self._dead: list[socket.socket] = []
+        self._is_busy = False
+        self._wake: Any = None
+
+    def start(self) -> None:
+        """Join the reactor."""
+        self._poller = epoll()
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Leave the reactor: what was put off is done, and what is left then is reset."""
+        if self._poller is None:
+            return
+        self._finish_turn()
+        for entry in list(self._table.values()):
+            entry.close()
+        self._finish_turn()
+        self.deadlines.stop()
+        self._reactor.removeReader(self)
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        self._poller.close()
+        self._poller = None
+
+    def listen(self, listening: socket.socket, factory: IProtocolFactory) -> IListeningPort:
+        """Serve a TCP socket that listens already; it is the port's from now on."""
+        port = Port(self, listening, factory)
+        port.startListening()
+        return port
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: float | None = 30.0,
+        bindAddress: SocketAddress | None = None,
+    ) -> IConnector:
+        """Dial an address literal, as a reactor does (IReactorTCP).
+
+        Raises:
+            ValueError: not a literal of either family.
+        """
+        family, address = parse(host, port)
+        connector = Connector(self, family, address, factory, timeout, bindAddress)
+        connector.connect()
+        return connector
+
+    # What the reactor calls.
+
+    def doRead(self) -> None:
+        """Take one turn (IReadDescriptor)."""
+        if self._poller is None:
+            return
+        self._is_busy = True
+        get = self._table.get
+        for descriptor, events in self._poller.poll(0, _EVENTS):
+            entry = get(descriptor)
+            if entry is not None:
+                try:
+                    entry.event(events)
+                except Exception:
+                    self.break_off(entry)
+        self._finish_turn()
+
+    def fileno(self) -> int:
+        """Give the descriptor of the set (IFileDescriptor)."""
+        return -1 if self._poller is None else self._poller.fileno()
+
+    def connectionLost(self, _reason: Failure) -> None:
+        """Stop, for the reactor does (IFileDescriptor)."""
+        self.stop()
+
+    def logPrefix(self) -> str:
+        """Name it in Twisted's messages (ILoggingContext)."""
+        return "engine"
+
+    # What connections, attempts and ports call.
+
+    def add(self, descriptor: int, entry: Entry, events: int = ALL_EDGES) -> None:
+        """Watch a socket.
+
+        Raises:
+            OSError: the kernel has no room for another one.
+            RuntimeError: the engine does not run.
+        """
+        if self._poller is None:
+            raise RuntimeError("the engine is not started")
+        self._poller.register(descriptor, events)
+        self._table[descriptor] = entry
+
+    def replace(self, descriptor: int, entry: Entry) -> None:
+        """Give a socket that is watched another owner."""
+        self._table[descriptor] = entry
+
+    def modify(self, descriptor: int, events: int) -> None:
+        """Watch a socket for other events."""
+        if self._poller is not None:
+            self._poller.modify(descriptor, events)
+
+    def forget(self, descriptor: int, connection: socket.socket) -> None:
+        """Watch a socket no more, and close it; that takes it out of the set."""
+        self._table.pop(descriptor, None)
+        if self._is_busy:
+            self._dead.append(connection)
+        else:
+            connection.close()
+
+    def later(self, entry: Any) -> None:
+        """Have `run` called at the end of this turn, or in a turn of its own if there is none."""
+        self._todo.append(entry)
+        if not self._is_busy and self._wake is None:
+            self._wake = self.callLater(0, self._wake_up)
+
+    def again(self, entry: Entry) -> None:
+        """Have `run` called after others had their turn."""
+        self._again.append(entry)
+
+    def keep(self, number: int) -> None:
+        """Count bytes that wait for slow readers."""
+        self.kept += number
+        if self.kept > self._budget_bytes:
+            self.span, self.high = _SCARCE_READ_BYTES, 0
+        else:
+            self.span = self.high = READ_BYTES
+
+    def break_off(self, entry: Entry) -> None:
+        """End one entry for the exception that is being handled, and log it; the others go on."""
+        failure = Failure()
+        self.log.failure("a connection failed", failure)
+        entry.fail(failure)
+
+    def say_failure(self, what: str) -> None:
+        """Log the exception that is being handled."""
+        self.log.failure(what)
+
+    def _wake_up(self) -> None:
+        self._wake = None
+        self._finish_turn()
+
+    def _finish_turn(self) -> None:
+        self._is_busy = True
+        for _ in range(_ROUNDS):
+            if not self._todo:
+                break
+            todo, self._todo = self._todo, []
+            for entry in todo:
+                try:
+                    entry.run()
+                except Exception:
+                    self.break_off(entry)
+        if self._dead:
+            for connection in self._dead:
+                connection.close()
+            self._dead.clear()
+        self._is_busy = False
+        if self._again:
+            self._todo += self._again
+            self._again.clear()
+        if self._todo and self._wake is None:
+            self._wake = self.callLater(0, self._wake_up)
+
+
+__all__ = ["BUDGET_BYTES", "READ_BYTES", "Engine", "Transport"]
