@@ -95,6 +95,24 @@ class DoorCase(SynchronousTestCase):
         """Let there be an origin."""
         return self.network.origin(address, port, answer)
 
+    def dying_origin(self, answer: bytes) -> list[bytes]:
+        """Let there be an origin that resets its connection on the second request it hears, and answers all others.
+
+        Returns:
+            What it hears, request by request.
+        """
+        heard: list[bytes] = []
+
+        def hear(talker: Talker, data: bytes) -> None:
+            heard.append(data)
+            if len(heard) == 2:
+                talker.aborts()
+            else:
+                talker.says(answer)
+
+        self.origin(answer=hear)
+        return heard
+
     def said(self, data: bytes) -> Talker:
         """Connect a client, let it say something, and let all of it happen."""
         client = self.client()

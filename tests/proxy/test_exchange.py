@@ -153,10 +153,10 @@ class Answers(DoorCase):
     def answered(self, answer: bytes, request: bytes = GET, *, ends: bool = False) -> bytes:
         """Give what the client hears of an answer."""
 
-        def say(talker: object, _data: bytes) -> None:
-            talker.says(answer)  # type: ignore[attr-defined]
+        def say(talker: Talker, _data: bytes) -> None:
+            talker.says(answer)
             if ends:
-                talker.closes()  # type: ignore[attr-defined]
+                talker.closes()
 
         self.origin(answer=say)
         self.last = self.said(request)
@@ -419,16 +419,7 @@ class Pipelines(DoorCase):
 
     def test_stale_connection_is_tried_anew_once(self) -> None:
         """A pooled connection that dies under a request without a word is replaced, if repeating is safe."""
-        served: list[bytes] = []
-
-        def answer(talker: object, data: bytes) -> None:
-            served.append(data)
-            if len(served) == 2:
-                talker.aborts()  # type: ignore[attr-defined]
-            else:
-                talker.says(OK)  # type: ignore[attr-defined]
-
-        self.origin(answer=answer)
+        served = self.dying_origin(OK)
 
         client = self.said(GET + GET)
 
@@ -437,16 +428,7 @@ class Pipelines(DoorCase):
 
     def test_stale_connection_is_not_tried_anew_for_post(self) -> None:
         """A request that may have had an effect is not repeated."""
-        served: list[bytes] = []
-
-        def answer(talker: object, data: bytes) -> None:
-            served.append(data)
-            if len(served) == 2:
-                talker.aborts()  # type: ignore[attr-defined]
-            else:
-                talker.says(OK)  # type: ignore[attr-defined]
-
-        self.origin(answer=answer)
+        served = self.dying_origin(OK)
 
         client = self.said(GET + b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 

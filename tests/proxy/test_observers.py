@@ -114,16 +114,7 @@ class ObserverTests(DoorCase):
 
     def test_retried_exchange(self) -> None:
         """An exchange that changes connections starts once."""
-        served: list[bytes] = []
-
-        def answer(talker: object, data: bytes) -> None:
-            served.append(data)
-            if len(served) == 2:
-                talker.aborts()  # type: ignore[attr-defined]
-            else:
-                talker.says(OK)  # type: ignore[attr-defined]
-
-        self.origin(answer=answer)
+        served = self.dying_origin(OK)
 
         self.said(GET + GET)
 
