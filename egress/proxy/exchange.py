@@ -294,7 +294,7 @@ class Exchange:
         self._is_over = True
         origin, client = self.origin, self.client
         assert origin is not None and self.passage.admission is not None
-        self.origin = None
+        self.origin = self.answering = None
         origin.user = None
         if not self.body.is_complete:
             self._stop_producing(origin)

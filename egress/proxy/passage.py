@@ -216,6 +216,8 @@ class Passage:
                 except Exception:
                     _log.failure("a policy's ended() failed")
             self._observers = ()
+            # It has this passage, and is freed at once, not by a search for cycles, if this does not have it as well.
+            del self.traveller
         door.journal.record(record)
 
 
