@@ -85,10 +85,12 @@ def _refuse_working_directory(directory: str, package: ModuleType) -> None:
         here = os.path.realpath(os.getcwd())
     except FileNotFoundError:
         return
-    is_here = directory == here
-    if directory != _own(package) and not is_here and os.path.commonpath((directory, here)) == here:
-        is_here = here in {os.path.realpath(entry or here) for entry in sys.path}
-    if is_here:
+    # It is taken from the deepest entry of the path that holds it: an environment within the working directory has a
+    # place of its own there.
+    entries = {os.path.realpath(entry or here) for entry in sys.path}
+    holding = [entry for entry in entries if os.path.commonpath((directory, entry)) == entry]
+    source = max(holding, key=len, default="")
+    if directory == here or (source == here and directory != _own(package)):
         raise ConfigError(
             "",
             f"the plugin directory {directory} is taken from the working directory; start from another directory, "

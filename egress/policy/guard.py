@@ -58,6 +58,7 @@ class Guard:
                 "name_refused",
                 "This name is reserved for the machine itself or for cloud metadata; only a rule whose `hosts` lists "
                 "this very name and whose `addresses` admit where it leads opens it.",
+                policy=verdict.policy,
                 rule=verdict.rule,
             )
 
@@ -85,6 +86,7 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
             raise Refused(
                 "address_refused",
                 f"It is a cloud metadata address; only a rule that lists this very address {key} opens it.",
+                policy=verdict.policy,
                 rule=verdict.rule,
                 detail=f"{address} is, or carries, a metadata address",
             )
@@ -99,7 +101,13 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
         reason = (
             "The name leads to an address that is not public; a rule opens such an address with its key `addresses`."
         )
-    raise Refused("address_refused", reason, rule=verdict.rule, detail=f"{address} is {_describe(same[-1])}")
+    raise Refused(
+        "address_refused",
+        reason,
+        policy=verdict.policy,
+        rule=verdict.rule,
+        detail=f"{address} is {_describe(same[-1])}",
+    )
 
 
 def _describe(address: Address) -> str:

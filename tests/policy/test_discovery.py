@@ -163,6 +163,16 @@ class FindTests(SynchronousTestCase):
                 find_makers(package)
             self.assertIn("working directory", caught.exception.problem)
 
+    def test_environment_in_the_working_directory(self) -> None:
+        """An environment's own plugins are fine, also where the environment lies in the working directory."""
+        here = self.root / "here"
+        site = here / ".venv" / "site-packages"
+        self.write("one", GOOD, site / "egress" / "plugins")
+        self.patch(os, "getcwd", lambda: str(here))
+        self.patch(sys, "path", [str(here), str(site), *sys.path])
+
+        self.assertEqual(set(find_makers(self.package(site / "egress" / "plugins"))), {"KIND"})
+
     def test_own_directory(self) -> None:
         """The package's own directory may be below the working directory: who can change it can change all of it."""
         self.write("one", GOOD)
