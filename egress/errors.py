@@ -71,6 +71,7 @@ _ASK = "Ask the operator of this sandbox for a rule that allows it; going round 
 _FIX = "Correct the request; sending it again unchanged will not help."
 _LATER = "Wait and try again; if it lasts, tell the operator."
 _ORIGIN = "The destination is at fault, not a policy; try again later or another address."
+_ROAD = "Tell the operator: it is the way out of here that has to be put right, not the request."
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {
@@ -140,6 +141,19 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "origin_closed": Code(502, "The destination closed without an answer", _ORIGIN, may_retry=True),
         "origin_malformed": Code(502, "The destination's answer is malformed", _ORIGIN),
         "origin_timeout": Code(504, "The destination's answer took too long", _ORIGIN, may_retry=True),
+        # what a proxy on the road did
+        "proxy_unreachable": Code(502, "A proxy on the road cannot be reached", _LATER, may_retry=True),
+        "proxy_timeout": Code(504, "A proxy on the road did not answer in time", _LATER, may_retry=True),
+        "proxy_auth_required": Code(502, "A proxy on the road wants other credentials", _ROAD),
+        "proxy_refused": Code(
+            502,
+            "A proxy on the road refused",
+            "The reason has its status: a 5xx may pass by itself, so try again; with any other, tell the operator.",
+            may_retry=True,
+        ),
+        "proxy_malformed": Code(502, "A proxy on the road broke off or is none", _LATER, may_retry=True),
+        "proxy_tls_failed": Code(502, "TLS with a proxy on the road failed", _ROAD),
+        "proxy_loop": Code(502, "The road leads back to this proxy", _ROAD),
     }
 )
 
@@ -235,19 +249,23 @@ class ResolverTimeout(ResolutionError):
 
 @define(eq=False)
 class DialFailed(EgressError):
-    """No address of a route could be connected to.
+    """A route could not be taken to its end.
 
     Attributes:
-        code: "connection_refused", "unreachable" or "dial_timeout".
-        attempts: each address tried and what came of it.
+        code: "connection_refused", "unreachable" or "dial_timeout"; where a proxy on the road failed, a `proxy_` code.
+        attempts: each address or target tried and what came of it.
+        reason: one sentence for the client, where there is more to say than the code does; it names no hop.
+        detail: for the journal only: it may name the upstream.
     """
 
     code: str
     attempts: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    detail: str = ""
 
     def __str__(self) -> str:
         tried = ", ".join(f"{address} ({outcome})" for address, outcome in self.attempts)
-        return f"{self.code}: {tried or 'no address was tried'}"
+        return f"{self.code}: {tried or 'no address was tried'}{'; ' if self.detail else ''}{self.detail}"
 
 
 @define(eq=False)

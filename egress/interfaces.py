@@ -210,6 +210,13 @@ class ISecretStore(Interface):
         """
 
 
+class ICredentialSource(Interface):
+    """Keeps what one upstream is to be sent."""
+
+    def authorization() -> bytes:
+        """Give the value of Proxy-Authorization as it is now: the scheme, a space and the credentials."""
+
+
 class IGate(Interface):
     """The one choke point."""
 

@@ -199,12 +199,14 @@ class Route:
         upstream: the name of the upstream that dials.
         hops: the proxies between, nearest first; empty for direct.
         addresses: the judged addresses that may be dialled.
-        texts: the same, spelled.
+        by_name: the last hop is asked for the destination by its name; never so on a direct route.
+        texts: the addresses, spelled.
     """
 
     upstream: str
     hops: tuple[Hop, ...]
     addresses: tuple[Address, ...]
+    by_name: bool = False
     texts: tuple[str, ...] = field(init=False, eq=False, repr=False)
 
     @texts.default

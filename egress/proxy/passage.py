@@ -139,7 +139,7 @@ class Passage:
         if isinstance(error, Refused):
             self.traveller.refused(error)
         elif isinstance(error, DialFailed):
-            self.traveller.refused(Refused(error.code, _REASONS[error.code], detail=str(error)))
+            self.traveller.refused(Refused(error.code, error.reason or _REASONS[error.code], detail=str(error)))
         else:
             _log.failure("a request failed", failure)
             self.traveller.refused(Refused("internal_error", "The proxy failed."))

@@ -7,6 +7,7 @@ from egress.upstream.names import ThreadedLookUp
 from egress.upstream.resolver import CachingResolver, LookUp
 from egress.upstream.selector import DirectSelector
 from egress.upstream.settings import DnsSettings
+from egress.upstream.upstreams import Upstream, make_plain_upstream, make_upstream
 
 __all__ = [
     "CachingResolver",
@@ -17,4 +18,7 @@ __all__ = [
     "LookUp",
     "ThreadedLookUp",
     "TunnelingAgent",
+    "Upstream",
+    "make_plain_upstream",
+    "make_upstream",
 ]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from attrs import define
-from twisted.internet.interfaces import IStreamClientEndpoint
+from collections.abc import Mapping
+from typing import cast
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from zope.interface import implementer
 
-from egress.interfaces import ITunnelingAgent
-from egress.model import Authority, Route, Trace
+from egress.interfaces import IResolver, ITunnelingAgent
+from egress.model import Authority, Hop, Route, Trace
 from egress.upstream.direct import Dialler, DirectEndpoint
+from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.hop import ConnectEndpoint
+from egress.upstream.hop_tls import TlsEndpoint
+from egress.upstream.in_turn import InTurnEndpoint
+from egress.upstream.upstreams import Upstream
 
 
 @implementer(ITunnelingAgent)
@@ -19,22 +27,103 @@ class TunnelingAgent:
     Attributes:
         reactor: connects, and tells the time.
         per_address_seconds: the deadline of one address.
-        total_seconds: the deadline of all addresses together.
+        total_seconds: the deadline of all addresses together, of a destination or of the first proxy.
+        handshake_seconds: the deadline of each handshake with a proxy: of TLS, and of CONNECT.
+        head_limit_bytes: of the head with which a proxy answers CONNECT.
+        upstreams: the proxies, by their names in the configuration.
+        resolver: for proxies that are reached directly and have names.
     """
 
     reactor: Dialler
     per_address_seconds: float
     total_seconds: float
+    handshake_seconds: float = 15.0
+    head_limit_bytes: int = 16384
+    upstreams: Mapping[str, Upstream] = field(factory=dict)
+    resolver: IResolver | None = None
 
     def endpoint_for(self, target: Authority, route: Route, trace: Trace) -> IStreamClientEndpoint:
-        """Build the endpoint that reaches `target` by `route`.
+        """Build the endpoint that reaches `target` by `route`, through its proxies by CONNECT.
 
         Raises:
-            ValueError: the route leads through proxies. Dialling its addresses straight would leave the road that was
-                chosen, so it is refused here, whoever asked for it.
+            ValueError: a proxy of the route is not the one that is known by its name. To dial anything else would leave
+                the road that was chosen.
         """
-        if route.hops:
-            raise ValueError(f"a direct dialler was given a route through {len(route.hops)} proxies")
-        return DirectEndpoint(
-            self.reactor, route.addresses, target.port, self.per_address_seconds, self.total_seconds, trace
+        if not route.hops:
+            return DirectEndpoint(
+                self.reactor, route.addresses, target.port, self.per_address_seconds, self.total_seconds, trace
+            )
+        proxy, last = self.endpoint_to_proxy(route, trace), route.hops[-1]
+        if route.by_name:
+            return self._through(proxy, last, target.text.encode("ascii"), self.handshake_seconds, trace)
+        targets = tuple(f"[{text}]:{target.port}" if ":" in text else f"{text}:{target.port}" for text in route.texts)
+        if len(targets) == 1:
+            return self._through(proxy, last, targets[0].encode("ascii"), self.handshake_seconds, trace)
+        return InTurnEndpoint(
+            lambda each, seconds: self._through(proxy, last, each, seconds, trace),
+            tuple(each.encode("ascii") for each in targets),
+            self.handshake_seconds,
+            self.total_seconds,
+            self._clock,
         )
+
+    def endpoint_to_proxy(self, route: Route, trace: Trace) -> IStreamClientEndpoint:
+        """Build the endpoint that reaches the last proxy of a route itself, through those before it.
+
+        Raises:
+            ValueError: the route has no proxy, or one that is not the one that is known by its name.
+        """
+        before: Hop | None = None
+        endpoint: IStreamClientEndpoint | None = None
+        for hop in route.hops:
+            upstream = self._find(hop)
+            if endpoint is None or before is None:
+                endpoint = FirstHopEndpoint(
+                    self.reactor,
+                    self.resolver,
+                    hop.authority,
+                    self.per_address_seconds,
+                    self.total_seconds,
+                    hop.upstream,
+                    trace,
+                )
+            else:
+                authority = hop.authority.text.encode("ascii")
+                endpoint = self._through(endpoint, before, authority, self.handshake_seconds, trace)
+            if upstream.tls is not None:
+                endpoint = TlsEndpoint(endpoint, upstream.tls, self.handshake_seconds, self._clock, hop.upstream, trace)
+            before = hop
+        if endpoint is None:
+            raise ValueError("a direct route leads to no proxy")
+        return endpoint
+
+    def authorization_for(self, route: Route) -> bytes | None:
+        """Give the value of Proxy-Authorization for the last proxy of a route, as it is now; None where it gets none.
+
+        Raises:
+            ValueError: as for `endpoint_to_proxy`.
+        """
+        if not route.hops:
+            raise ValueError("a direct route leads to no proxy")
+        return self._authorization(route.hops[-1])
+
+    def _through(
+        self, proxy: IStreamClientEndpoint, hop: Hop, target: bytes, seconds: float, trace: Trace
+    ) -> ConnectEndpoint:
+        return ConnectEndpoint(
+            proxy, target, self._authorization(hop), seconds, self.head_limit_bytes, self._clock, hop.upstream, trace
+        )
+
+    def _authorization(self, hop: Hop) -> bytes | None:
+        credentials = self._find(hop).credentials
+        return None if credentials is None else credentials.authorization()
+
+    def _find(self, hop: Hop) -> Upstream:
+        upstream = self.upstreams.get(hop.upstream)
+        if upstream is None or upstream.authority != hop.authority or upstream.scheme != hop.scheme:
+            raise ValueError(f"no upstream {hop.upstream!r} is known at the place that the route has for it")
+        return upstream
+
+    @property
+    def _clock(self) -> IReactorTime:
+        return cast(IReactorTime, self.reactor)

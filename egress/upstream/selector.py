@@ -1,15 +1,38 @@
-"""Picks the road where there is only one."""
+"""Picks the road."""
 
 from __future__ import annotations
 
-from attrs import define
+from collections.abc import Iterator, Mapping
+
+from attrs import define, evolve, field, frozen
 from zope.interface import implementer
 
+from egress.errors import ConfigError
 from egress.interfaces import IUpstreamSelector
-from egress.model import Plan, Request
+from egress.match import ClientPatterns, HostIndex, PortSet, embedded_ipv4
+from egress.model import Hop, Plan, Request
+from egress.upstream.environment import EnvironmentProxy, EnvironmentRoads
+from egress.upstream.no_proxy import NoProxy
+from egress.upstream.plan import DIRECT_REFUSED, NoRoad, RoadPlan
+from egress.upstream.roads import (
+    VIA_DIRECT,
+    VIA_ENVIRONMENT,
+    VIA_REFUSE,
+    RoadsSettings,
+    RouteSettings,
+    UpstreamSettings,
+    check_roads,
+)
 
-DIRECT = Plan("direct", level=6)
+DIRECT = Plan(VIA_DIRECT, level=6)
 """The last level of the cascade. One object for all requests, so that it may be remembered and compared by identity."""
+
+# The levels of the cascade that the configuration and the environment can decide.
+_ROUTE = 0
+_LISTENER = 2
+_DEFAULT = 4
+_ENVIRONMENT = 5
+_LAST = 6
 
 
 @implementer(IUpstreamSelector)
@@ -20,3 +43,172 @@ class DirectSelector:
     def select(self, request: Request) -> Plan:
         """Choose the direct road, whatever is asked for."""
         return DIRECT
+
+
+@frozen(eq=False)
+class _Choice:
+    """What one place of the configuration decides, for either front."""
+
+    plain: RoadPlan | NoRoad
+    tunnel: RoadPlan | NoRoad
+
+
+@frozen(eq=False)
+class _Rule:
+    """One route, but for its hosts."""
+
+    ports: PortSet | None
+    clients: ClientPatterns | None
+    choice: _Choice
+
+    def covers(self, request: Request) -> bool:
+        if self.ports is not None and not self.ports.contains(request.authority.port):
+            return False
+        return self.clients is None or self.clients.match(request.client.labels)
+
+
+@implementer(IUpstreamSelector)
+@define(eq=False)
+class RoadSelector:
+    """Picks the road by the configuration and the environment. Every plan is made here once and shared.
+
+    Attributes:
+        upstreams: the proxies of the configuration.
+        routes: in configured order.
+        roads: the `[roads]` table.
+        environment: what the environment names.
+        listeners: for each listener, in configured order, its `via`, or "".
+        hops: every proxy that a road may lead through. None of them is a destination.
+    """
+
+    upstreams: tuple[UpstreamSettings, ...]
+    routes: tuple[RouteSettings, ...]
+    roads: RoadsSettings
+    environment: EnvironmentRoads
+    listeners: Mapping[str, str]
+    hops: tuple[Hop, ...] = field(init=False)
+    _refusing: HostIndex[_Rule] = field(init=False, repr=False)
+    _leading: HostIndex[_Rule] = field(init=False, repr=False)
+    _of_listener: Mapping[str, _Choice] = field(init=False, repr=False)
+    _default: _Choice = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make all plans.
+
+        Raises:
+            ConfigError: see `check_roads`; or a road is the environment's, and that names no proxy.
+        """
+        check_roads(self.upstreams, self.routes, self.roads, self.listeners)
+        choices = _Choices(self.upstreams, self.roads, self.environment)
+        rules = [
+            (route, _Rule(route.ports, route.clients, choices.make(route.via, _ROUTE, *_route_words(index, route))))
+            for index, route in enumerate(self.routes)
+        ]
+        hosts = [(host, route, rule) for route, rule in rules for host in route.hosts]
+        self._refusing = HostIndex((host, rule) for host, route, rule in hosts if route.via == VIA_REFUSE)
+        self._leading = HostIndex((host, rule) for host, route, rule in hosts if route.via != VIA_REFUSE)
+        self._of_listener = {
+            name: choices.make(via, _LISTENER, f'listener "{name}"', f"listener[{index}].via")
+            for index, (name, via) in enumerate(self.listeners.items())
+            if via
+        }
+        self._default = choices.make_default()
+        self.hops = tuple(choices.all_hops())
+
+    def select(self, request: Request) -> RoadPlan:
+        """Choose a plan.
+
+        Raises:
+            Refused: road_refused: a route or the listener refuses it; direct_refused: it would go out without a proxy
+                and must not.
+        """
+        choice = self._choose(request)
+        road = choice.tunnel if request.front == "connect" else choice.plain
+        if isinstance(road, NoRoad):
+            raise road.refusal()
+        return road.road_by_name(request.authority)
+
+    def _choose(self, request: Request) -> _Choice:
+        host, literal = request.authority.host, request.authority.address
+        # What a translator would make of an IPv6 address must not get past a refusal either.
+        for address in (None,) if literal is None else (literal, *embedded_ipv4(literal)):
+            for entry in self._refusing.find(host, address):
+                if entry.value.covers(request):
+                    return entry.value.choice
+        for entry in self._leading.find(host, literal):
+            if entry.value.covers(request):
+                return entry.value.choice
+        return self._of_listener.get(request.listener, self._default)
+
+
+def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:
+    return f'route "{route.name}"', f"route[{index}].via", route.name
+
+
+@define(eq=False)
+class _Choices:
+    """Makes choices out of the words of the configuration, whose names have been checked."""
+
+    upstreams: tuple[UpstreamSettings, ...]
+    roads: RoadsSettings
+    environment: EnvironmentRoads
+
+    def make(self, via: str, level: int, decided: str, where: str, rule: str = "") -> _Choice:
+        if via == VIA_REFUSE:
+            refusing = NoRoad("road_refused", f"The {decided} lets nothing out.", rule)
+            return _Choice(refusing, refusing)
+        if via == VIA_DIRECT:
+            direct = self._direct(level, decided)
+            return _Choice(direct, direct)
+        if via == VIA_ENVIRONMENT:
+            if not self.environment.proxies:
+                raise ConfigError(where, 'is "environment", and the environment names no proxy')
+            return self._by_environment(level, decided)
+        upstream = next(upstream for upstream in self.upstreams if upstream.name == via)
+        road = self._through_upstream(upstream, level, decided)
+        return _Choice(road, road)
+
+    def make_default(self) -> _Choice:
+        if self.roads.default:
+            return self.make(self.roads.default, _DEFAULT, "roads.default", "roads.default")
+        return self._by_environment(_ENVIRONMENT, "")
+
+    def all_hops(self) -> Iterator[Hop]:
+        yield from (upstream.url.hop(upstream.name) for upstream in self.upstreams)
+        yield from (proxy.hop() for proxy in self.environment.proxies)
+
+    def _by_environment(self, level: int, decided: str) -> _Choice:
+        return _Choice(
+            self._through_proxy(self.environment.plain, level, decided),
+            self._through_proxy(self.environment.tunnel, level, decided),
+        )
+
+    def _through_proxy(self, proxy: EnvironmentProxy | None, level: int, decided: str) -> RoadPlan | NoRoad:
+        if proxy is None:
+            return self._direct(_LAST if level == _ENVIRONMENT else level, decided)
+        road = RoadPlan(proxy.variable, level, hops=(proxy.hop(),), decided=decided or proxy.variable)
+        return self._with_no_proxy(road, self.environment.no_proxy)
+
+    def _through_upstream(self, upstream: UpstreamSettings, level: int, decided: str) -> RoadPlan:
+        delegate = HostIndex((host, None) for host in upstream.delegate) if upstream.delegate else None
+        hops = tuple(self._hops_of(upstream))
+        road = RoadPlan(upstream.name, level, upstream.dns, hops, decided, delegate=delegate)
+        if upstream.no_proxy == VIA_ENVIRONMENT:
+            return self._with_no_proxy(road, self.environment.no_proxy)
+        return self._with_no_proxy(road, NoProxy.parse(upstream.no_proxy, "")) if upstream.no_proxy else road
+
+    def _with_no_proxy(self, road: RoadPlan, no_proxy: NoProxy) -> RoadPlan:
+        by_name = by_address = None
+        if self.roads.direct != "refuse":
+            by_name = RoadPlan(VIA_DIRECT, road.level, decided=road.decided, bypassed=road.label)
+            by_address = evolve(by_name, no_proxy=no_proxy)
+        return evolve(road, no_proxy=no_proxy, by_name=by_name, by_address=by_address)
+
+    def _direct(self, level: int, decided: str) -> RoadPlan | NoRoad:
+        return RoadPlan(VIA_DIRECT, level, decided=decided) if self.roads.direct == "allow" else DIRECT_REFUSED
+
+    def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
+        """Give the proxies on the way to and through an upstream, nearest first."""
+        by_name = {each.name: each for each in self.upstreams}
+        before = self._hops_of(by_name[upstream.through]) if upstream.through else []
+        return [*before, upstream.url.hop(upstream.name)]

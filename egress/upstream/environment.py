@@ -1,0 +1,150 @@
+"""Reads the roads that the supervisor's own environment names.
+
+What is there and cannot be used ends the start: reading it as "no proxy" would send requests out by a road that nobody
+chose. What a sandbox sets never comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field, frozen
+
+from egress.errors import ConfigError
+from egress.model import Hop
+from egress.upstream.no_proxy import NoProxy
+from egress.upstream.proxy_url import ProxyAddress, parse_proxy_url
+
+PROXY_URL = "PROXY_URL"
+HTTPS_PROXY = "HTTPS_PROXY"
+HTTP_PROXY = "HTTP_PROXY"
+ALL_PROXY = "ALL_PROXY"
+NO_PROXY = "NO_PROXY"
+
+PROXY_VARIABLES = (PROXY_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY)
+
+
+@frozen
+class EnvironmentProxy:
+    """A proxy that a variable names.
+
+    Attributes:
+        variable: the variable in capitals, whichever case it was written in. It is the road's name on the record, and
+            no `[[upstream]]` may be called so.
+        address: the proxy.
+    """
+
+    variable: str
+    address: ProxyAddress
+
+    def hop(self) -> Hop:
+        """Give the hop that this proxy is."""
+        return self.address.hop(self.variable)
+
+
+@frozen(eq=False)
+class EnvironmentRoads:
+    """What the environment says.
+
+    Attributes:
+        tunnel: the proxy for CONNECT, or None.
+        plain: the proxy for plain HTTP, or None.
+        no_proxy: what goes past either.
+        warnings: what an operator should hear, a sentence each, without secrets.
+    """
+
+    tunnel: EnvironmentProxy | None = None
+    plain: EnvironmentProxy | None = None
+    no_proxy: NoProxy = field(factory=NoProxy.loopback)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def proxies(self) -> tuple[EnvironmentProxy, ...]:
+        """The proxies in use, each once."""
+        named = {proxy.variable: proxy for proxy in (self.tunnel, self.plain) if proxy is not None}
+        return tuple(named.values())
+
+
+def read_environment(environ: Mapping[str, str]) -> EnvironmentRoads:
+    """Read PROXY_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+
+    All but PROXY_URL may be written in lower case too, and then that one counts, as with curl. An empty value counts as
+    none. PROXY_URL is for everything. Without it, a CONNECT goes by HTTPS_PROXY, else ALL_PROXY; plain HTTP by
+    HTTP_PROXY, else ALL_PROXY, else HTTPS_PROXY: a machine that has a proxy for one thing seldom has another way out.
+
+    Every value that is set is read, the ones that would not count too.
+
+    Raises:
+        ConfigError: a value cannot be used. `where` names the variable as it is written.
+    """
+    reading = _Reading(environ)
+    address = {variable: reading.proxy(variable) for variable in PROXY_VARIABLES}
+    tunnel = _first(address, (PROXY_URL, HTTPS_PROXY, ALL_PROXY))
+    plain = _first(address, (PROXY_URL, HTTP_PROXY, ALL_PROXY, HTTPS_PROXY))
+    no_proxy = reading.no_proxy()
+    if no_proxy is not None and tunnel is None and plain is None:
+        reading.warn("NO_PROXY is set and no proxy is: it only matters to an upstream that inherits it.")
+    elif no_proxy is not None and no_proxy.is_all:
+        reading.warn("NO_PROXY is * and so everything goes direct, past the proxy that the environment names.")
+    if tunnel is None and plain is not None:
+        reading.warn("HTTP_PROXY is set and HTTPS_PROXY is not: tunnels, and so https, go direct.")
+    return EnvironmentRoads(tunnel, plain, no_proxy or NoProxy.loopback(), tuple(reading.warnings))
+
+
+def _first(address: Mapping[str, ProxyAddress | None], order: tuple[str, ...]) -> EnvironmentProxy | None:
+    for variable in order:
+        found = address[variable]
+        if found is not None:
+            return EnvironmentProxy(variable, found)
+    return None
+
+
+@define(eq=False)
+class _Reading:
+    environ: Mapping[str, str] = field(repr=False)
+    warnings: list[str] = field(factory=list)
+
+    def warn(self, sentence: str) -> None:
+        self.warnings.append(sentence)
+
+    def proxy(self, variable: str) -> ProxyAddress | None:
+        """Read a variable in each case that it has; the one that counts is the first."""
+        found = [parse_proxy_url(value, name) for name, value in self._written(variable)]
+        return found[0] if found else None
+
+    def no_proxy(self) -> NoProxy | None:
+        found = [NoProxy.parse(value, name, has_loopback=True) for name, value in self._written(NO_PROXY)]
+        return found[0] if found else None
+
+    def _written(self, variable: str) -> list[tuple[str, str]]:
+        """Find the spellings of a variable that are set, the one that counts first."""
+        names = (variable,) if variable == PROXY_URL else (variable.lower(), variable)
+        written = [(name, value) for name in names if (value := self._value(name))]
+        if len({value for _, value in written}) > 1:
+            self.warn(f"{variable.lower()} and {variable} differ; {variable.lower()} counts.")
+        return written
+
+    def _value(self, name: str) -> str:
+        value = self.environ.get(name, "")
+        if value and name == HTTP_PROXY and "REQUEST_METHOD" in self.environ:
+            # A CGI server makes HTTP_PROXY out of a client's header `Proxy` (CVE-2016-5385 and its kin).
+            self.warn("HTTP_PROXY is ignored because REQUEST_METHOD is set; write it in lower case.")
+            return ""
+        if any("\udc80" <= letter <= "\udcff" for letter in value):
+            raise ConfigError(name, "is not text in this system's encoding")
+        return value
+
+
+__all__ = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "PROXY_URL",
+    "PROXY_VARIABLES",
+    "EnvironmentProxy",
+    "EnvironmentRoads",
+    "ProxyAddress",
+    "parse_proxy_url",
+    "read_environment",
+]

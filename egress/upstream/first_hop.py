@@ -1,0 +1,94 @@
+"""The connection to the first proxy of a road: the only one that is dialled from here."""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.errors import DialFailed, ResolutionError
+from egress.interfaces import IResolver
+from egress.model import Address, Authority, Resolution, Trace
+from egress.upstream.direct import Dialler, DirectEndpoint
+from egress.upstream.hop_failures import hop_failed
+
+_CODE = "proxy_unreachable"
+_REASONS = {
+    "connection_refused": "A proxy on the road refuses connections.",
+    "dial_timeout": "A proxy on the road does not answer in time.",
+    "unreachable": "A proxy on the road cannot be reached from here.",
+}
+
+
+@implementer(IStreamClientEndpoint)
+@define(eq=False)
+class FirstHopEndpoint:
+    """Dials a proxy by its address, or by all that its name stands for.
+
+    The operator has written that name, so what it leads to is dialled unjudged.
+
+    Attributes:
+        reactor: connects, and tells the time.
+        resolver: for proxies with names.
+        authority: the proxy.
+        per_address_seconds: the deadline of one address.
+        total_seconds: the deadline of all together.
+        upstream: the proxy's name in the configuration.
+        trace: is told of every attempt.
+    """
+
+    reactor: Dialler
+    resolver: IResolver | None
+    authority: Authority
+    per_address_seconds: float
+    total_seconds: float
+    upstream: str
+    trace: Trace
+
+    def connect(self, protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Resolve and dial.
+
+        Returns:
+            A Deferred of the connected protocol; cancelling it stops everything. It fails with DialFailed:
+            `proxy_unreachable`.
+        """
+        try:
+            found = self._resolve()
+        except ResolutionError as problem:
+            return fail(self._unresolved(problem))
+        if isinstance(found, tuple):
+            return self._dial(found, protocol_factory)
+        # An answer that is not at hand. Once it is, a cancellation goes on to the dial.
+        waiting: Deferred[IProtocol] = found.addCallbacks(
+            lambda resolution: self._dial(resolution.addresses, protocol_factory), self._failed
+        )
+        return waiting
+
+    def _resolve(self) -> tuple[Address, ...] | Deferred[Resolution]:
+        authority = self.authority
+        if authority.address is not None:
+            return (authority.address,)
+        if self.resolver is None:
+            raise ResolutionError("there is no resolver for it")
+        found = self.resolver.resolve(authority.host)
+        return found.addresses if isinstance(found, Resolution) else found
+
+    def _dial(self, addresses: tuple[Address, ...], protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
+        endpoint = DirectEndpoint(
+            self.reactor, addresses, self.authority.port, self.per_address_seconds, self.total_seconds, self.trace
+        )
+        return endpoint.connect(protocol_factory).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        problem = failure.value
+        if isinstance(problem, ResolutionError):
+            return Failure(self._unresolved(problem))
+        if isinstance(problem, DialFailed):
+            return Failure(hop_failed(_CODE, _REASONS[problem.code], self.upstream, self.trace, problem.code))
+        return failure
+
+    def _unresolved(self, problem: ResolutionError) -> DialFailed:
+        detail = f"its name does not resolve: {problem.code}"
+        return hop_failed(_CODE, "The name of a proxy on the road does not resolve.", self.upstream, self.trace, detail)

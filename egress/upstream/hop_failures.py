@@ -1,0 +1,49 @@
+"""How the failures of a proxy on the road are told: to the client without the hop, to the journal with its upstream."""
+
+from __future__ import annotations
+
+import re
+
+from egress.errors import DialFailed
+from egress.model import Trace
+
+SCHEMES_SPOKEN = "Basic"
+
+# One element of the list that a challenge is (RFC 9110 section 11.6.1): the quoted strings in it may hold commas.
+_elements = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*")+').findall
+# A scheme stands alone or before a blank and something; what has a `=` behind it is a parameter of the one before.
+_scheme = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+(?![ \t=])|[ \t]*\Z)").match
+# The pattern of the elements takes the square of this where quotes do not close.
+_READ_BYTES = 1024
+_SHOWN_SCHEMES = 8
+_SHOWN_LETTERS = 20
+
+
+def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str = "") -> DialFailed:
+    """Make the failure of one proxy.
+
+    Args:
+        code: a `proxy_` code.
+        reason: one sentence for the client, which names no hop.
+        upstream: its name in the configuration.
+        trace: of the dial.
+        detail: more for the journal, if there is any.
+    """
+    told = f"upstream {upstream!r}: {detail}" if detail else f"upstream {upstream!r}"
+    return DialFailed(code, tuple(trace.attempts), reason, told)
+
+
+def offered_schemes(values: list[bytes]) -> str:
+    """Name the schemes of Proxy-Authenticate fields, in their order and without doubles; "" for none.
+
+    Only what looks like a scheme's name is shown, and not too much of it: a proxy may write there what it likes.
+    """
+    schemes: list[str] = []
+    for element in _elements(b",".join(values)[:_READ_BYTES]):
+        found = _scheme(element)
+        if found is None:
+            continue
+        word = found[1].decode("ascii")
+        if word.replace("-", "").isalnum() and len(word) <= _SHOWN_LETTERS and word not in schemes:
+            schemes.append(word)
+    return ", ".join(schemes[:_SHOWN_SCHEMES])

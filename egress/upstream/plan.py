@@ -1,0 +1,104 @@
+"""A plan that knows what to do once the addresses are known."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from egress.errors import Refused
+from egress.match import HostIndex
+from egress.model import Authority, Plan, Resolution, Route
+from egress.upstream.no_proxy import NoProxy
+
+
+@frozen
+class RoadPlan(Plan):
+    """Which road a request takes, what decided, and what NO_PROXY makes of it. Shared by all that are decided alike.
+
+    Attributes:
+        decided: what decided, in the words of the configuration: `route "build"`, `listener "agents"`, `roads.default`,
+            `HTTPS_PROXY`; "" where nothing did and so the road is direct.
+        bypassed: on a direct road that NO_PROXY decided: the upstream that would have been taken; else "".
+        no_proxy: what goes past this road's proxy.
+        by_name: the direct road for names that `no_proxy` lists; None where that is forbidden.
+        by_address: the direct road for addresses that `no_proxy` lists; None where that is forbidden.
+        delegate: names that the proxy may resolve where we cannot; None for none.
+    """
+
+    decided: str = ""
+    bypassed: str = ""
+    no_proxy: NoProxy | None = field(default=None, eq=False, repr=False)
+    by_name: RoadPlan | None = field(default=None, eq=False, repr=False)
+    by_address: RoadPlan | None = field(default=None, eq=False, repr=False)
+    delegate: HostIndex[None] | None = field(default=None, eq=False, repr=False)
+
+    def delegates(self, host: str) -> bool:
+        """Whether the operator leaves this canonical name to the proxy when it cannot be resolved here."""
+        return self.delegate is not None and bool(self.delegate.find(host))
+
+    def road_by_name(self, authority: Authority) -> RoadPlan:
+        """Give the road for a destination as it is called: this one, or the direct one where NO_PROXY lists it.
+
+        Raises:
+            Refused: direct_refused.
+        """
+        if self.no_proxy is None or not self.hops or not self.no_proxy.matches_name(authority):
+            return self
+        return _permitted(self.by_name)
+
+    def road_by_address(self, resolution: Resolution, port: int) -> RoadPlan:
+        """Give the road for what was resolved: this one, or the direct one where NO_PROXY lists any of the addresses.
+
+        Raises:
+            Refused: direct_refused.
+        """
+        if self.no_proxy is None or not self.hops or not self.no_proxy.direct_addresses(resolution.addresses, port):
+            return self
+        return _permitted(self.by_address)
+
+    def settle(self, resolution: Resolution, port: int = 0, by_name: bool = False) -> Route:
+        """Fix the route for what was resolved and judged. Of a direct one only what NO_PROXY lists is dialled.
+
+        Args:
+            resolution: what was judged.
+            port: of the destination; entries of NO_PROXY may have one.
+            by_name: a proxy is to be asked for the name, although its addresses are known.
+
+        Raises:
+            Refused: direct_refused.
+        """
+        road = self.road_by_address(resolution, port)
+        if road.no_proxy is not None and not road.hops:
+            return Route(road.label, (), road.no_proxy.direct_addresses(resolution.addresses, port))
+        # Where nothing was resolved, the name is all there is to ask a proxy for.
+        is_named = bool(road.hops) and (by_name or resolution.is_delegated)
+        return Route(road.label, road.hops, resolution.addresses, is_named)
+
+
+@frozen
+class NoRoad:
+    """A decision that lets nothing through.
+
+    Attributes:
+        code: "road_refused" or "direct_refused".
+        reason: one sentence.
+        rule: the route's name, or "".
+    """
+
+    code: str
+    reason: str
+    rule: str = ""
+
+    def refusal(self) -> Refused:
+        """Make the refusal, one for each request: an exception is not to be shared."""
+        return Refused(self.code, self.reason, rule=self.rule)
+
+
+def _permitted(road: RoadPlan | None) -> RoadPlan:
+    if road is None:
+        raise DIRECT_REFUSED.refusal()
+    return road
+
+
+DIRECT_REFUSED = NoRoad(
+    "direct_refused", "It would go out without a proxy, which the operator of this sandbox forbids."
+)

@@ -1,0 +1,261 @@
+"""What an operator can say about roads: `[[upstream]]`, `[[route]]` and `[roads]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from attrs import Attribute, field, frozen
+
+from egress.errors import ConfigError
+from egress.match import ClientPatterns, HostPattern, PortSet, Reach, parse_host, parse_port
+from egress.upstream.environment import PROXY_VARIABLES
+from egress.upstream.no_proxy import NoProxy
+from egress.upstream.proxy_url import ProxyAddress, parse_proxy_url
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+VIA_DIRECT = "direct"
+VIA_ENVIRONMENT = "environment"
+VIA_REFUSE = "refuse"
+SYSTEMD = "systemd:"
+
+RESERVED = frozenset({VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, "none", *map(str.lower, PROXY_VARIABLES)})
+"""What no upstream may be called, in any case: each means a road already."""
+
+_NAME_LIMIT = 64
+
+
+def _check_name(_instance: object, _attribute: Attribute[str], value: str) -> None:
+    if not value.isascii() or not value.isprintable() or value.strip() != value or not 0 < len(value) <= _NAME_LIMIT:
+        raise ValueError(f"must be 1 to {_NAME_LIMIT} printable ASCII characters, with no space at either end")
+
+
+def _check_upstream_name(instance: object, attribute: Attribute[str], value: str) -> None:
+    _check_name(instance, attribute, value)
+    if value.lower() in RESERVED:
+        raise ValueError("is a word that means a road of its own; call it something else")
+
+
+def _check_path(_instance: object, _attribute: Attribute[str], value: str) -> None:
+    if "\0" in value:
+        raise ValueError("no path holds a NUL")
+
+
+def _check_credentials(_instance: object, _attribute: Attribute[str], value: str) -> None:
+    if "\0" in value:
+        raise ConfigError("", "no path holds a NUL")
+    if value.startswith(SYSTEMD):
+        name = value.removeprefix(SYSTEMD)
+        # The name becomes a file's in the credentials directory.
+        if not name or "/" in name or name in (".", ".."):
+            raise ConfigError("", 'must name a credential behind "systemd:", such as "systemd:proxy"')
+
+
+def _check_no_proxy(_instance: object, _attribute: Attribute[str], value: str) -> None:
+    if value not in ("", VIA_ENVIRONMENT):
+        NoProxy.parse(value, "")
+
+
+def _read_url(url: str) -> ProxyAddress:
+    return parse_proxy_url(url, "")
+
+
+def _each(items: Iterable[A], read: Callable[[A], B]) -> tuple[B, ...]:
+    """Read every item of a list, and say which one is wrong."""
+    results: list[B] = []
+    for index, item in enumerate(items):
+        try:
+            results.append(read(item))
+        except ValueError as error:
+            raise ConfigError(f"[{index}]", str(error)) from None
+    if not results:
+        raise ConfigError("", "is empty; leave the key out or fill it")
+    return tuple(results)
+
+
+def _read_delegated(text: str) -> HostPattern:
+    pattern = parse_host(text)
+    if pattern.reach is Reach.NETWORK:
+        raise ValueError("is an address, which needs no resolving; only names are left to a proxy")
+    return pattern
+
+
+def _read_delegate(delegate: tuple[str, ...] | None) -> tuple[HostPattern, ...]:
+    return () if delegate is None else _each(delegate, _read_delegated)
+
+
+def _read_hosts(hosts: tuple[str, ...] | None) -> tuple[HostPattern, ...]:
+    return (parse_host("**"),) if hosts is None else _each(hosts, parse_host)
+
+
+def _read_ports(ports: tuple[int | str, ...] | None) -> PortSet | None:
+    return None if ports is None else PortSet.of(_each(ports, parse_port))
+
+
+def _read_clients(clients: tuple[str, ...] | None) -> ClientPatterns | None:
+    return None if clients is None else ClientPatterns.compile(clients)
+
+
+@frozen
+class UpstreamSettings:
+    """One `[[upstream]]`: a proxy that requests can be sent through.
+
+    Attributes:
+        name: unique among upstreams; routes and the record call it so.
+        url: `http://HOST:PORT` or `https://HOST:PORT`, with `USER:PASSWORD@` where it must be.
+        ca: a PEM file of authorities that an `https://` proxy's certificate may come from; "" for the system's alone.
+        ca_mode: whether `ca` is added to the system's authorities or replaces them.
+        certificate: a PEM file with the certificate that is shown to an `https://` proxy, and those above it.
+        key: the PEM file of its key; "" where the key is in the same file.
+        credentials: where `user:password` is kept: a file, or `systemd:NAME`.
+        allow_plaintext_credentials: credentials may be sent to an `http://` proxy, where the network can read them.
+        no_proxy: what goes direct instead, as in NO_PROXY; "environment" for what NO_PROXY says.
+        dns: who resolves names: "auto", "pinned" or "remote".
+        delegate: with "auto": names that are left to the proxy where they cannot be resolved here.
+        through: the upstream by which this one is reached; "" where it is reached directly.
+    """
+
+    name: str = field(validator=_check_upstream_name)
+    url: ProxyAddress = field(converter=_read_url)
+    ca: str = field(default="", validator=_check_path)
+    ca_mode: Literal["add", "replace"] = "add"
+    certificate: str = field(default="", validator=_check_path)
+    key: str = field(default="", validator=_check_path)
+    credentials: str = field(default="", validator=_check_credentials)
+    allow_plaintext_credentials: bool = False
+    no_proxy: str = field(default="", validator=_check_no_proxy)
+    dns: Literal["auto", "pinned", "remote"] = "auto"
+    delegate: tuple[HostPattern, ...] = field(default=None, converter=_read_delegate)
+    through: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        self._check_trust()
+        self._check_consent()
+        if self.delegate and self.dns != "auto":
+            what = "is never asked for names" if self.dns == "pinned" else "resolves every name"
+            raise ConfigError("delegate", f'means nothing with dns = "{self.dns}", where the proxy {what}')
+
+    def _check_trust(self) -> None:
+        if self.url.scheme != "https":
+            for key in ("ca", "certificate", "key"):
+                if getattr(self, key):
+                    raise ConfigError(key, "is for TLS, and the url is http://")
+        if self.ca_mode == "replace" and not self.ca:
+            raise ConfigError("ca_mode", "would leave no authority to trust; name a file with `ca`")
+        if self.key and not self.certificate:
+            raise ConfigError("key", "has no certificate; name its file with `certificate`")
+
+    def _check_consent(self) -> None:
+        has_credentials = self.url.credentials is not None or bool(self.credentials)
+        if self.url.credentials is not None and self.credentials:
+            raise ConfigError("credentials", "are in the url already; take them out of one of the two places")
+        if self.url.scheme == "http" and has_credentials and not self.allow_plaintext_credentials:
+            raise ConfigError(
+                "allow_plaintext_credentials",
+                "must be true to send credentials to an http:// proxy, where the network can read them",
+            )
+        if self.allow_plaintext_credentials and not (self.url.scheme == "http" and has_credentials):
+            raise ConfigError("allow_plaintext_credentials", "consents to what does not happen; take it out")
+
+
+@frozen
+class RouteSettings:
+    """One `[[route]]`: a road for some destinations. The first one that matches counts, those that refuse first.
+
+    Attributes:
+        name: unique among routes; refusals and the record call it so.
+        via: an upstream's name, "direct", "environment" or "refuse".
+        hosts: which destinations, as in the rules of a policy; left out, all. Names are not resolved for it.
+        ports: which ports; None for any.
+        clients: for whom; None for everybody.
+    """
+
+    name: str = field(validator=_check_name)
+    via: str
+    hosts: tuple[HostPattern, ...] = field(default=None, converter=_read_hosts)
+    ports: PortSet | None = field(default=None, converter=_read_ports)
+    clients: ClientPatterns | None = field(default=None, converter=_read_clients)
+
+
+@frozen
+class RoadsSettings:
+    """The `[roads]` table.
+
+    Attributes:
+        default: the road of what nothing else decides: an upstream's name, "direct" or "environment"; "" for the
+            environment's proxy if it names one, else direct.
+        direct: whether requests may go out without a proxy: "allow", "no_proxy" for what NO_PROXY lists alone, or
+            "refuse".
+    """
+
+    default: str = ""
+    direct: Literal["allow", "no_proxy", "refuse"] = "allow"
+
+
+def check_roads(
+    upstreams: Sequence[UpstreamSettings],
+    routes: Sequence[RouteSettings],
+    roads: RoadsSettings,
+    listeners: Mapping[str, str],
+) -> None:
+    """Hold names to each other.
+
+    Args:
+        upstreams: all of them.
+        routes: in configured order.
+        roads: the `[roads]` table.
+        listeners: for each listener, in configured order, its `via`, or "".
+
+    Raises:
+        ConfigError: a name is used twice, or used and not there; upstreams lead through each other in a circle; or a
+            road is direct where that is forbidden.
+    """
+    _check_unique("upstream", [upstream.name for upstream in upstreams])
+    _check_unique("route", [route.name for route in routes])
+    by_name = {upstream.name: upstream for upstream in upstreams}
+    for index, upstream in enumerate(upstreams):
+        _check_through(f"upstream[{index}].through", upstream, by_name)
+    for index, route in enumerate(routes):
+        _check_via(f"route[{index}].via", route.via, by_name, roads, may_refuse=True)
+    for index, via in enumerate(listeners.values()):
+        if via:
+            _check_via(f"listener[{index}].via", via, by_name, roads, may_refuse=True)
+    if roads.default:
+        _check_via("roads.default", roads.default, by_name, roads, may_refuse=False)
+
+
+def _check_unique(kind: str, names: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ConfigError(f"{kind}[{index}].name", f"{kind}[{names.index(name)}] is called {name!r} already")
+
+
+def _check_through(where: str, upstream: UpstreamSettings, by_name: Mapping[str, UpstreamSettings]) -> None:
+    passed = [upstream.name]
+    while upstream.through:
+        if upstream.through not in by_name:
+            # The one that names it is at fault, and its turn comes.
+            if len(passed) > 1:
+                return
+            raise ConfigError(where, f"names no upstream; there are: {_names(by_name)}")
+        upstream = by_name[upstream.through]
+        if upstream.name in passed:
+            raise ConfigError(where, f"goes round in a circle: {' through '.join([*passed, upstream.name])}")
+        passed.append(upstream.name)
+
+
+def _check_via(
+    where: str, via: str, by_name: Mapping[str, UpstreamSettings], roads: RoadsSettings, may_refuse: bool
+) -> None:
+    words = [VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE] if may_refuse else [VIA_DIRECT, VIA_ENVIRONMENT]
+    if via == VIA_DIRECT and roads.direct != "allow":
+        raise ConfigError(where, f'is "direct", which [roads] direct = "{roads.direct}" forbids')
+    if via not in words and via not in by_name:
+        known = ", ".join(f'"{word}"' for word in words)
+        raise ConfigError(where, f"must be {known} or an upstream's name; upstreams: {_names(by_name)}")
+
+
+def _names(by_name: Mapping[str, UpstreamSettings]) -> str:
+    return ", ".join(by_name) or "none"
