@@ -65,6 +65,7 @@ class Selection:
         verdict: "allow", "deny" or "none".
         code: the code of a refusal.
         rule: the rule's name.
+        request: the request's id.
         since: not before this.
     """
 
@@ -73,6 +74,7 @@ class Selection:
     verdict: str = ""
     code: str = ""
     rule: str = ""
+    request: str = ""
     since: datetime | None = None
 
     def wants(self, line: Mapping[str, object]) -> bool:
@@ -83,6 +85,7 @@ class Selection:
             and (not self.verdict or line.get("verdict") == self.verdict)
             and (not self.code or line.get("code") == self.code)
             and (not self.rule or line.get("rule") == self.rule)
+            and (not self.request or line.get("request_id") == self.request)
             and (self.since is None or self._is_recent(line, self.since))
         )
 

@@ -142,8 +142,7 @@ def _open_segment(reading: _Reading, prev: bytes | None, file: str) -> None:
     if reading.head is None:
         reading.previous = prev.decode("ascii") if prev else ""
     elif prev != reading.head:
-        problem = f"line {number} begins a segment, but does not vouch for the line before it"
-        raise JournalCorrupt(file, number - 1, "altered", problem)
+        raise JournalCorrupt(file, number - 1, "altered", _other_hash(number))
     elif reading.suspect:
         reading.cut = reading.cut or (reading.suspect, "a writer was cut off in the middle of a line")
     elif reading.segments and not reading.is_ended:
@@ -164,7 +163,13 @@ def _continue_segment(reading: _Reading, sequence: int, prev: bytes | None, file
         problem = f"its number is {sequence} where {reading.sequence + 1} is due: removed, repeated or moved lines"
         raise JournalCorrupt(file, number, "altered", problem)
     if prev is None or reading.head is None or not hmac.compare_digest(prev, reading.head):
-        raise JournalCorrupt(file, number - 1, "altered", f"line {number} does not vouch for it")
+        raise JournalCorrupt(file, number - 1, "altered", _other_hash(number))
+
+
+def _other_hash(number: int) -> str:
+    """Say what it means that this line holds another hash than that of the line before it."""
+    before = f"line {number - 1} was changed, or lines are missing or moved around it"
+    return f"{before}: its hash is not the one that line {number} holds"
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:

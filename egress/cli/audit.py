@@ -71,11 +71,17 @@ def _is_being_written(stream: BinaryIO) -> bool:
 
 def _whole(summary: Summary, name: str) -> tuple[int, str]:
     if not summary.segments:
-        return EXIT_UNCHAINED, f"{name}: NO CHAIN: {summary.lines} lines that cannot be checked ([audit] chain = true)."
-    found = f"{summary.lines} lines in {summary.segments} runs, last hash {summary.head}"
+        words = f"{_count(summary.lines, 'line')} that cannot be checked ([audit] chain = true)"
+        return EXIT_UNCHAINED, f"{name}: NO CHAIN: {words}."
+    lines = _count(summary.lines, "line")
+    found = f"{lines} in {_count(summary.segments, 'run')}, last hash {summary.head}"
     if summary.unsealed:
         return EXIT_UNCHAINED, (
             f"{name}: NO CHAIN up to line {summary.unsealed}, which cannot be checked; whole after it: {found}."
         )
     before = f" It continues a file whose last line has the hash {summary.previous}." if summary.previous else ""
     return EXIT_WHOLE, f"{name}: WHOLE: {found}.{before}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import click
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
 _REFUSED = 1
 _USAGE = 2
 
+# The spelling that rules know (egress.match.labels), without its stars.
+_is_label = re.compile(r"[a-z][a-z0-9_-]*:[!-)+-~]+").fullmatch
 
-@click.command()
+
+@click.command(short_help="Say what would be decided about a request, and why.")
 @click.option("--config", "-c", "file", metavar="FILE", help="Read the settings from this TOML file.")
 @click.option("--allow", multiple=True, metavar="HOST", help="Allow HOST or HOST:PORT in addition; may be repeated.")
 @click.option("--method", default="", metavar="METHOD", help="The method of an http:// request; GET if left out.")
-@click.option("--client", "labels", multiple=True, metavar="LABEL", help="A label of the client; may be repeated.")
+@click.option(
+    "--client", "labels", multiple=True, metavar="LABEL", help="A label of the client, kind:value; may be repeated."
+)
 @click.option("--listener", metavar="NAME", help="The listener that it comes by; the first one if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("url")
@@ -46,6 +53,7 @@ def explain(
     from egress.service.rehearsal import make_rehearsal, make_request
     from egress.service.settings import load
 
+    _check_labels(labels)
     try:
         rehearsal = make_rehearsal(load(file, allow))
         names = [each.name for each in rehearsal.source.settings.listener]
@@ -62,9 +70,25 @@ def explain(
     if as_json:
         click.echo(json.dumps(as_object(request, explanation), indent=2))
     else:
-        for line in as_text(request, explanation):
+        for line in as_text(request, explanation, has_labels=bool(labels)):
             click.echo(line)
     context.exit(0 if explanation.admission is not None else _REFUSED)
+
+
+def _check_labels(labels: tuple[str, ...]) -> None:
+    for label in labels:
+        kind, _, value = label.partition(":")
+        if not _is_label(label):
+            raise Problem(
+                f"--client: {label!r} is no label; it must be like sandbox:research or address:192.0.2.1", _USAGE
+            )
+        if kind == "listener":
+            raise Problem(f"--client: {label!r} comes from the listener; use --listener {value}", _USAGE)
+        if kind == "address":
+            try:
+                ip_address(value)
+            except ValueError:
+                raise Problem(f"--client: {label!r} holds no address", _USAGE)
 
 
 def as_object(request: Request, seen: Explanation) -> dict[str, object]:
@@ -105,10 +129,17 @@ def _verdict_object(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def as_text(request: Request, seen: Explanation) -> Iterator[str]:
-    """Give the explanation for a person, a line at a time, in the order of the steps."""
+def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) -> Iterator[str]:
+    """Give the explanation for a person, a line at a time, in the order of the steps.
+
+    Args:
+        request: what was asked.
+        seen: what came of it.
+        has_labels: the client's labels are shown too.
+    """
     what = f"{request.method} {request.authority.text}{request.path or ''}"
-    yield f"{what} from {request.client.key}"
+    labels = f" ({', '.join(sorted(request.client.labels))})" if has_labels else ""
+    yield f"{what} from {request.client.key}{labels}"
     yield from _round("by name", seen.first)
     if seen.plan is not None:
         yield f"  road        {seen.plan.label}, level {seen.plan.level}"

@@ -10,7 +10,7 @@ from egress.cli.problem import Problem
 from egress.errors import ConfigError
 
 
-@click.command()
+@click.command(short_help="List the kinds of policy that are installed.")
 def plugins() -> None:
     """List the kinds of policy that are installed, and bring the plugin cache up to date.
 

@@ -7,7 +7,11 @@ import sys
 import click
 
 
-@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.command(
+    short_help="Run the proxy.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def proxy(arguments: tuple[str, ...]) -> None:
     """Run the proxy: the same as `twistd --nodaemon --pidfile= egress-proxy`, with the same options.

@@ -15,23 +15,27 @@ from rich.text import Text
 from egress.audit.follow import Follower
 from egress.audit.select import Selection, escaped, escaped_line, moment, parse_line
 from egress.audit.settings import DEFAULT_FILE, state_directory
+from egress.cli.problem import Problem
+from egress.errors import CODES, ConfigError
 
 _POLL_SECONDS = 0.2
 _STYLES = {"allow": "green", "deny": "bold red", "none": "yellow", "open": "cyan"}
 _DRAWN = ("time", "type", "seq", "prev", "writer", "sum")
 
 
-@click.command()
+@click.command(short_help="Show the record as it grows.")
 @click.argument("file", required=False, type=click.Path())
+@click.option("--config", "-c", "configuration", metavar="FILE", help="The journal that this TOML file configures.")
 @click.option(
     "--lines", "-n", "count", default=10, show_default=True, type=click.IntRange(min=0), help="Begin so far back."
 )
 @click.option("--follow/--no-follow", "-f", default=True, show_default=True, help="Wait for more.")
 @click.option("--client", default="", help="Only this client: its key or a label, with *.")
 @click.option("--host", default="", help="Only hosts like this, with *.")
-@click.option("--verdict", default="", type=click.Choice(["", "allow", "deny", "none"]), help="Only this verdict.")
-@click.option("--code", default="", help="Only refusals with this code.")
+@click.option("--verdict", type=click.Choice(["allow", "deny", "none"]), help="Only this verdict.")
+@click.option("--code", type=click.Choice(sorted(CODES)), metavar="CODE", help="Only refusals with this code.")
 @click.option("--rule", default="", help="Only what this rule decided.")
+@click.option("--request", default="", metavar="ID", help="Only the request with this id.")
 @click.option(
     "--since", default="", help="Not before this: 10m, 2h, 1d, or a time (RFC 3339). All lines, unless --lines."
 )
@@ -40,29 +44,37 @@ _DRAWN = ("time", "type", "seq", "prev", "writer", "sum")
 def tail(
     context: click.Context,
     file: str | None,
+    configuration: str | None,
     count: int,
     follow: bool,
     client: str,
     host: str,
-    verdict: str,
-    code: str,
+    verdict: str | None,
+    code: str | None,
     rule: str,
+    request: str,
     since: str,
     is_raw: bool,
 ) -> None:
     """Show the record in FILE as it grows (by default the journal in the user's state directory).
 
-    Exit status: 0 when it ends, 1 when the file cannot be read, 2 for a wrong option.
+    Exit status: 0 when it ends, 1 when the file cannot be read, 2 for a wrong option or configuration.
     """
     try:
         since_time = moment(since, datetime.now(UTC)) if since else None
     except ValueError:
         raise click.BadParameter("must be like 10m, 2h, 1d or 2026-01-31T12:00:00Z", param_hint="--since")
     was_counted = context.get_parameter_source("count") is not click.core.ParameterSource.DEFAULT
-    path = file or os.path.join(state_directory(), DEFAULT_FILE)
-    if not follow and not os.path.exists(path):
+    if file and configuration:
+        raise click.UsageError("FILE and --config both name a journal; give one of them")
+    path = file or (_journal_of(configuration) if configuration else os.path.join(state_directory(), DEFAULT_FILE))
+    if follow:
+        is_there = os.path.exists(path)
+        words = f"following {path}" if is_there else f"waiting for {path}, which does not exist yet"
+        click.echo(f"egress: {escaped(words)}", err=True)
+    elif not os.path.exists(path):
         raise click.ClickException(f"{escaped(path)} does not exist")
-    view = View(Selection(client, host, verdict, code, rule, since_time), is_raw)
+    view = View(Selection(client, host, verdict or "", code or "", rule, request, since_time), is_raw)
     try:
         _run(Follower(path), view, count if was_counted or since_time is None else None, follow)
     except OSError as error:
@@ -73,6 +85,20 @@ def tail(
         raise click.ClickException(f"{escaped(path)} cannot be read: {error.strerror}")
     except KeyboardInterrupt:
         return
+
+
+def _journal_of(configuration: str) -> str:
+    """Give the path of the journal's file that a configuration names."""
+    from egress.service.settings import load
+    from egress.service.supervisor import state_of
+
+    try:
+        settings = load(configuration).settings
+    except ConfigError as error:
+        raise Problem(str(error), 2)
+    if "file" not in settings.audit.to:
+        raise Problem(f"{escaped(configuration)}: audit.to: the journal is not kept in a file", 2)
+    return settings.audit.path_in(state_of(settings))
 
 
 def _run(follower: Follower, view: View, count: int | None, is_following: bool) -> None:
@@ -145,6 +171,8 @@ def describe(facts: dict[str, object]) -> Text:
         text.append(f" via {_word(facts, 'road')} {moved}", style="dim")
     if (cause := _word(facts, "cause")) not in ("", "complete", "refused"):
         text.append(f" {cause}", style="yellow")
+    if code and (request := _word(facts, "request_id")):
+        text.append(f" id {request}", style="dim")
     return text
 
 

@@ -26,7 +26,7 @@ class VerifyCommandTests(SynchronousTestCase):
         result = self.check(keep())
 
         self.assertEqual(0, result.exit_code)
-        self.assertRegex(result.output, r": WHOLE: 7 lines in 1 runs, last hash [0-9a-f]{64}\.\n\Z")
+        self.assertRegex(result.output, r": WHOLE: 7 lines in 1 run, last hash [0-9a-f]{64}\.\n\Z")
 
     def test_altered(self) -> None:
         """An altered journal: status 1 and the line's number."""
@@ -37,6 +37,8 @@ class VerifyCommandTests(SynchronousTestCase):
 
         self.assertEqual(1, result.exit_code)
         self.assertIn("ALTERED at line 3", result.output)
+        self.assertIn("line 3 was changed, or lines are missing or moved around it", result.output)
+        self.assertIn("its hash is not the one that line 4 holds.", result.output)
 
     def test_no_chain(self) -> None:
         """A journal without a chain: status 2, never 'whole'."""

@@ -10,6 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.cli import main
 
 
+def listeners(*endpoints: str) -> str:
+    """Write a listener for each endpoint."""
+    return "".join(f'[[listener]]\nname = "{index}"\nendpoint = "{each}"\n' for index, each in enumerate(endpoints))
+
+
 class CheckTests(SynchronousTestCase):
     """A file is fine, or one line says why not."""
 
@@ -34,6 +39,10 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(0, result.exit_code)
         self.assertIn("nothing is allowed", result.stderr)
 
+    def test_any_free_port(self) -> None:
+        """Port 0 is another one for each listener."""
+        self.assertEqual(0, self.check(listeners("tcp:0", "tcp:0", "tcp:99", "tcp6:99")).exit_code)
+
     def test_faults(self) -> None:
         """Each fault is one line on stderr with file and key path, and status 1."""
         for text, words in (
@@ -42,6 +51,8 @@ class CheckTests(SynchronousTestCase):
             ("[dns]\ntimeout = 1\n", "dns.timeout: unknown key"),
             ('[[policy]]\nkind = "acme"\n', "policy[0].kind"),
             ('[[listener]]\nname = "a"\nendpoint = "tcp:x"\n', "listener[0].endpoint"),
+            (listeners("tcp:99", "tcp:98", "tcp:99:interface=0.0.0.0"), "listener[2].endpoint: listener[0] listens"),
+            (listeners("unix:/run/a", "unix:/run/a:mode=666"), "listener[1].endpoint: listener[0] listens"),
         ):
             result = self.check(text)
             self.assertEqual((1, ""), (result.exit_code, result.stdout), text)

@@ -28,6 +28,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(0, result.exit_code)
         for command in ("audit", "check", "explain", "plugins", "proxy", "tail"):
             self.assertIn(f"\n  {command} ", result.output)
+        self.assertNotIn("...\n", result.output.partition("Commands:")[2])
         for command in ("audit", "check", "explain", "plugins", "tail"):
             self.assertIn("Usage:", CliRunner().invoke(main, [command, "--help"]).output)
 

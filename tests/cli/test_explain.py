@@ -87,6 +87,12 @@ class ExplainTests(SynchronousTestCase):
         self.assertTrue(facts["allowed"])
         self.assertEqual(["address:192.0.2.9", "listener:agents", "team:red"], facts["labels"])
 
+    def test_labels_are_shown(self) -> None:
+        """Who asks about a client is told which labels it was judged by."""
+        first, *_ = self.explain("--client", "team:red", "https://203.0.113.7/").output.splitlines()
+
+        self.assertTrue(first.endswith(" (address:127.0.0.1, listener:agents, team:red)"), first)
+
     def test_own_listener(self) -> None:
         """The proxy itself is no destination, whatever is allowed."""
         facts = self.facts("--allow", "127.0.0.1:3129", "http://127.0.0.1:3129/")
@@ -105,6 +111,10 @@ class ExplainTests(SynchronousTestCase):
         for arguments, words in (
             (["--listener", "x", "http://203.0.113.7/"], "there are: agents, builds"),
             (["--method", "GET", "https://203.0.113.7/"], "method is CONNECT"),
+            (["--client", "research", "http://203.0.113.7/"], "'research' is no label"),
+            (["--client", "team:*", "http://203.0.113.7/"], "'team:*' is no label"),
+            (["--client", "address:here", "http://203.0.113.7/"], "holds no address"),
+            (["--client", "listener:builds", "http://203.0.113.7/"], "use --listener builds"),
             (["ftp://203.0.113.7/"], "neither http nor ws"),
             (["http://joe:hunter2@203.0.113.7/"], "user information"),
             (["--allow", "a..b", "http://203.0.113.7/"], "--allow a..b"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
@@ -53,6 +54,7 @@ class TailTests(SynchronousTestCase):
         )
         self.assertIn("deny", denied)
         self.assertIn("evil.example:443 200 denied: Rule telemetry denies it. [destinations/telemetry]", denied)
+        self.assertTrue(denied.endswith(f" id {json.loads(DENIED)['request_id']}"), denied)
         self.assertEqual("2026-09-21 14:15:00 loss sink=file count=7 since=T", loss)
 
     def test_filters(self) -> None:
@@ -66,6 +68,8 @@ class TailTests(SynchronousTestCase):
             (("--verdict", "deny"), [DENIED]),
             (("--code", "denied"), [DENIED]),
             (("--rule", "github"), [ALLOWED]),
+            (("--request", json.loads(ALLOWED)["request_id"], "--code", "denied"), [DENIED]),
+            (("--request", "nothing"), []),
             (("--since", "2026-09-21T14:14:00Z"), [DENIED, LOSS]),
             (("--since", "2026-09-21T16:14:00+02:00", "--verdict", "deny"), [DENIED]),
             (("--lines", "1"), [LOSS]),
@@ -76,9 +80,17 @@ class TailTests(SynchronousTestCase):
                 result = self.run_tail([ALLOWED, DENIED, LOSS], "--json", *options)
                 self.assertEqual(b"".join(line + b"\n" for line in expected), result.stdout_bytes)
 
-    def test_wrong_since(self) -> None:
-        """A time that cannot be read is a wrong option."""
-        self.assertEqual(2, self.run_tail([], "--since", "yesterday").exit_code)
+    def test_wrong_options(self) -> None:
+        """A time that cannot be read, a code or a verdict that nothing has, and two journals are wrong options."""
+        for options, words in (
+            (("--since", "yesterday"), "10m"),
+            (("--code", "dneied"), "no_rule"),
+            (("--verdict", ""), "none"),
+            (("--config", "egress.toml"), "give one of them"),
+        ):
+            result = self.run_tail([], *options)
+            self.assertEqual((2, ""), (result.exit_code, result.stdout), options)
+            self.assertIn(words, result.stderr)
 
     def test_missing_file(self) -> None:
         """Without --follow, a missing file is an error."""
@@ -95,6 +107,50 @@ class TailTests(SynchronousTestCase):
         result = CliRunner().invoke(tail, ["--no-follow"], env={"EGRESS_STATE": self.path})
 
         self.assertIn("api.github.com", result.output)
+
+    def configure(self, text: str) -> str:
+        """Write a configuration."""
+        os.makedirs(self.path)
+        name = os.path.join(self.path, "egress.toml")
+        with open(name, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return name
+
+    def test_configured_file(self) -> None:
+        """With a configuration it is the journal that this one names."""
+        state = os.path.abspath(self.path)
+        name = self.configure(f'state = "{state}"\n[audit]\nfile = "other.jsonl"\n')
+        with open(os.path.join(state, "other.jsonl"), "wb") as stream:
+            stream.write(ALLOWED + b"\n")
+
+        result = CliRunner().invoke(tail, ["--no-follow", "--config", name])
+
+        self.assertEqual((0, ""), (result.exit_code, result.stderr))
+        self.assertIn("api.github.com", result.output)
+
+    def test_configuration_without_file(self) -> None:
+        """A configuration that is wrong, or keeps its journal elsewhere, ends with 2 and one line."""
+        name = self.configure('[audit]\nto = ["stdout"]\n')
+        for file, words in ((name, "not kept in a file"), (f"{name}.missing", "cannot be read")):
+            result = CliRunner().invoke(tail, ["--no-follow", "--config", file])
+            self.assertEqual((2, ""), (result.exit_code, result.stdout))
+            self.assertIn(words, result.stderr)
+
+    def test_says_what_it_follows(self) -> None:
+        """Who waits is told for what."""
+
+        def interrupt(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(time, "sleep", interrupt)
+        waiting = CliRunner().invoke(tail, [self.path])
+        with open(self.path, "wb") as stream:
+            stream.write(ALLOWED + b"\n")
+        following = CliRunner().invoke(tail, [self.path])
+
+        self.assertEqual(f"egress: waiting for {self.path}, which does not exist yet\n", waiting.stderr)
+        self.assertEqual(f"egress: following {self.path}\n", following.stderr)
+        self.assertIn("api.github.com", following.stdout)
 
     def test_bad_lines(self) -> None:
         """A line that is not ours is shown cleaned and ends nothing; with --json it is no part of the output."""
