@@ -42,11 +42,11 @@ def descendants(pid):
             except OSError:
                 continue
             kids.setdefault(ppid, []).append(int(p))
-    out, todo = [], [pid]
-    while todo:
-        p = todo.pop()
+    out, left = [], [pid]
+    while left:
+        p = left.pop()
         out.append(p)
-        todo += kids.get(p, [])
+        left += kids.get(p, [])
     return out
 
 

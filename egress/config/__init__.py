@@ -4,8 +4,9 @@ The rules are strict, because a setting that is quietly ignored is a hole: unkno
 are errors, nothing is converted from one type to another, and every error names its key path.
 """
 
+from egress.config.bounds import between
 from egress.config.document import read
 from egress.config.path import join, prefix
 from egress.config.shape import input_type, structure
 
-__all__ = ["input_type", "join", "prefix", "read", "structure"]
+__all__ = ["between", "input_type", "join", "prefix", "read", "structure"]

@@ -85,7 +85,7 @@ class Engine:
         self._budget_bytes = budget_bytes
         self._poller: epoll | None = None
         self._table: dict[int, Entry] = {}
-        self._todo: list[Entry] = []
+        self._due: list[Entry] = []
         self._again: list[Entry] = []
         self._dead: list[socket.socket] = []
         self._is_busy = False
@@ -198,7 +198,7 @@ class Engine:
 
     def later(self, entry: Any) -> None:
         """Have `run` called at the end of this turn, or in a turn of its own if there is none."""
-        self._todo.append(entry)
+        self._due.append(entry)
         if not self._is_busy and self._wake is None:
             self._wake = self.callLater(0, self._wake_up)
 
@@ -231,10 +231,10 @@ class Engine:
     def _finish_turn(self) -> None:
         self._is_busy = True
         for _ in range(_ROUNDS):
-            if not self._todo:
+            if not self._due:
                 break
-            todo, self._todo = self._todo, []
-            for entry in todo:
+            due, self._due = self._due, []
+            for entry in due:
                 try:
                     entry.run()
                 except Exception:
@@ -245,9 +245,9 @@ class Engine:
             self._dead.clear()
         self._is_busy = False
         if self._again:
-            self._todo += self._again
+            self._due += self._again
             self._again.clear()
-        if self._todo and self._wake is None:
+        if self._due and self._wake is None:
             self._wake = self.callLater(0, self._wake_up)
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
+from egress.config import between
 
-def _at_least(low: float, high: float) -> Any:
-    def check(_instance: object, attribute: Attribute[float], value: float) -> None:
-        if not low <= value <= high:
-            raise ValueError(f"{attribute.name} must be between {low:g} and {high:g}")
-
-    return check
-
-
-_seconds = _at_least(0.05, 31_536_000)
-_count = _at_least(1, 10_000_000)
+_seconds = between(0.05, 31_536_000)
+_count = between(1, 10_000_000)
 
 
 @frozen
@@ -48,9 +41,9 @@ class Limits:
         pool_seconds: an idle origin connection.
     """
 
-    head_bytes: int = field(default=65_536, validator=_at_least(1024, 1_048_576))
-    target_bytes: int = field(default=16_384, validator=_at_least(256, 1_048_576))
-    head_fields: int = field(default=128, validator=_at_least(8, 10_000))
+    head_bytes: int = field(default=65_536, validator=between(1024, 1_048_576))
+    target_bytes: int = field(default=16_384, validator=between(256, 1_048_576))
+    head_fields: int = field(default=128, validator=between(8, 10_000))
     head_seconds: float = field(default=15.0, validator=_seconds)
     keepalive_seconds: float = field(default=75.0, validator=_seconds)
     connections: int = field(default=8_192, validator=_count)
@@ -60,15 +53,15 @@ class Limits:
     dial_seconds: float = field(default=20.0, validator=_seconds)
     response_seconds: float = field(default=300.0, validator=_seconds)
     body_stall_seconds: float = field(default=120.0, validator=_seconds)
-    request_body_bytes: int = field(default=68_719_476_736, validator=_at_least(0, 1 << 60))
-    hello_bytes: int = field(default=16_384, validator=_at_least(512, 1_048_576))
+    request_body_bytes: int = field(default=68_719_476_736, validator=between(0, 1 << 60))
+    hello_bytes: int = field(default=16_384, validator=between(512, 1_048_576))
     hello_seconds: float = field(default=15.0, validator=_seconds)
     idle_seconds: float = field(default=900.0, validator=_seconds)
     tunnel_seconds: float = field(default=86_400.0, validator=_seconds)
     linger_seconds: float = field(default=2.0, validator=_seconds)
-    drain_seconds: float = field(default=30.0, validator=_at_least(0, 86_400))
-    pool_connections: int = field(default=512, validator=_at_least(0, 1_000_000))
-    pool_connections_per_origin: int = field(default=64, validator=_at_least(0, 1_000_000))
+    drain_seconds: float = field(default=30.0, validator=between(0, 86_400))
+    pool_connections: int = field(default=512, validator=between(0, 1_000_000))
+    pool_connections_per_origin: int = field(default=64, validator=between(0, 1_000_000))
     pool_seconds: float = field(default=30.0, validator=_seconds)
 
 

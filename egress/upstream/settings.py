@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from attrs import field, frozen
 
-from attrs import Attribute, field, frozen
+from egress.config import between
 
-
-def _between(low: float, high: float) -> Any:
-    def check(_instance: object, attribute: Attribute[float], value: float) -> None:
-        if not low <= value <= high:
-            raise ValueError(f"{attribute.name} must be between {low:g} and {high:g}")
-
-    return check
-
-
-_seconds = _between(0.05, 86_400)
+_seconds = between(0.05, 86_400)
 
 
 @frozen
@@ -37,7 +28,7 @@ class DnsSettings:
     negative_seconds: float = field(default=5.0, validator=_seconds)
     failure_seconds: float = field(default=1.0, validator=_seconds)
     timeout_seconds: float = field(default=5.0, validator=_seconds)
-    cache_names: int = field(default=4096, validator=_between(1, 1_000_000))
-    concurrent: int = field(default=32, validator=_between(1, 256))
-    waiting: int = field(default=256, validator=_between(1, 100_000))
+    cache_names: int = field(default=4096, validator=between(1, 1_000_000))
+    concurrent: int = field(default=32, validator=between(1, 256))
+    waiting: int = field(default=256, validator=between(1, 100_000))
     hosts_file: bool = True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from egress.audit.encode import LineEncoder
 from egress.errors import CODES
 from egress.proxy.limits import Limits
 from tests.proxy.support import DoorCase
@@ -97,6 +100,13 @@ class Refusals(DoorCase):
         problem = self.assert_refused(self.said(REFUSED["https in the clear"][0]), 400, "https_target")
 
         self.assertIn("CONNECT", problem["hint"])
+
+    def test_the_journal_knows_the_answer(self) -> None:
+        """The id in the answer to what could not be read is on its line in the journal, too."""
+        problem = self.problem(self.said(b"GET bad\r\n\r\n"))
+
+        line = json.loads(LineEncoder("first").encode(self.ends()[-1]))
+        self.assertEqual((line["request_id"], line["code"]), (problem["request_id"], "bad_head"))
 
     def test_refusal_after_a_good_request(self) -> None:
         """A bad head in second place is refused in its place."""

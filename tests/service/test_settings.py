@@ -57,6 +57,14 @@ class FileTests(SettingsCase):
         """An error in a table names the table and the key."""
         self.assertIn("limits.head_bytes: must be between", self.fault("[limits]\nhead_bytes = 1\n"))
 
+    def test_bounds_are_spelled_out(self) -> None:
+        """A large bound is a plain number."""
+        self.assertIn("between 0.05 and 31536000", self.fault("[limits]\nhead_seconds = 0\n"))
+
+    def test_state_is_a_path(self) -> None:
+        """What no path can hold is told as an error of the file, not as a traceback."""
+        self.assertIn("state: no path holds a NUL", self.fault('state = "a\\u0000b"\n'))
+
     def test_listeners(self) -> None:
         """Listeners need a name and an endpoint, and names are unique."""
         self.assertIn("listener[0].name: is missing", self.fault('[[listener]]\nendpoint = "tcp:1"\n'))
