@@ -57,7 +57,8 @@ def makeService(options: Options) -> IService:
         service = make_supervisor(load(options["config"], options["allow"], options["listen"]), reactor)
     except ConfigError as error:
         _fail(str(error))
-    reactor.callWhenRunning(_spare_the_collector)
+    # A turn later: it takes its time, and the supervisor has yet to take SIGTERM from the reactor.
+    reactor.callWhenRunning(reactor.callLater, 0, _spare_the_collector)
     return service
 
 
