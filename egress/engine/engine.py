@@ -6,7 +6,7 @@ import socket
 from select import epoll
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReadDescriptor
+from twisted.internet.interfaces import IConnector, IProtocolFactory, IReadDescriptor
 from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,6 +17,7 @@ from egress.engine.deadlines import Deadlines
 from egress.engine.events import ALL_EDGES
 from egress.engine.literals import SocketAddress, parse
 from egress.engine.port import Port
+from egress.engine.relay import RELAY_BYTES, Relay
 from egress.engine.transport import Transport
 
 BUDGET_BYTES = 64 * 1024 * 1024
@@ -70,6 +71,7 @@ class Engine:
         span: how much a read may read now.
         high: how much may wait for a reader before its producer is paused.
         kept: how much waits for slow readers.
+        is_scarce: relays may keep nothing more for theirs. Half of the budget is the protocols' own.
     """
 
     def __init__(self, reactor: Any, budget_bytes: int = BUDGET_BYTES) -> None:
@@ -77,10 +79,11 @@ class Engine:
         self.seconds = reactor.seconds
         self.deadlines = Deadlines(reactor)
         self.log = Logger()
-        self.buffer = bytearray(READ_BYTES)
+        self.buffer = bytearray(RELAY_BYTES)
         self.view = memoryview(self.buffer)
         self.span = self.high = READ_BYTES
         self.kept = 0
+        self.is_scarce = budget_bytes // 2 < RELAY_BYTES
         self._reactor = reactor
         self._budget_bytes = budget_bytes
         self._poller: epoll | None = None
@@ -112,7 +115,12 @@ class Engine:
         self._poller.close()
         self._poller = None
 
-    def listen(self, listening: socket.socket, factory: IProtocolFactory) -> IListeningPort:
+    @property
+    def is_running(self) -> bool:
+        """Whether the reactor watches the set. It stops doing so when the set itself fails."""
+        return self._poller is not None
+
+    def listen(self, listening: socket.socket, factory: IProtocolFactory) -> Port:
         """Serve a TCP socket that listens already; it is the port's from now on."""
         port = Port(self, listening, factory)
         port.startListening()
@@ -135,6 +143,43 @@ class Engine:
         connector = Connector(self, family, address, factory, timeout, bindAddress)
         connector.connect()
         return connector
+
+    def relay(self, source: Transport, sink: Transport) -> Relay:
+        """Move what `source` reads to `sink` from now on, and its FIN after that.
+
+        What was written to the sink before goes first. Both protocols stay, and hear of the end only: the source's of
+        its FIN, if it is half-closeable, and each of its connection's loss. When one connection is lost the other ends
+        too, by a reset if the first did. A connection is closed when both its directions have ended.
+
+        Args:
+            source: of this engine; it is read from now on, even if it was paused.
+            sink: of this engine, and without a producer.
+
+        Returns:
+            The direction, which counts its bytes.
+
+        Raises:
+            TypeError: a transport is not the engine's own, but one that stands on it, perhaps.
+            RuntimeError: the source is relayed already, or the sink has a producer.
+        """
+        # By their exact type: a TLS transport would pass any other question on to the transport below it.
+        if not (type(source) is type(sink) is Transport):
+            raise TypeError("only the engine's own transports can be relayed")
+        made = Relay(self, source, sink)
+        made.begin()
+        return made
+
+    def join(self, one: Transport, other: Transport) -> tuple[Relay, Relay]:
+        """Relay both ways.
+
+        Returns:
+            The direction from the one, and that from the other.
+
+        Raises:
+            TypeError: see `relay`.
+            RuntimeError: see `relay`.
+        """
+        return self.relay(one, other), self.relay(other, one)
 
     # What the reactor calls.
 
@@ -213,6 +258,7 @@ class Engine:
             self.span, self.high = _SCARCE_READ_BYTES, 0
         else:
             self.span = self.high = READ_BYTES
+        self.is_scarce = self.kept + RELAY_BYTES > self._budget_bytes // 2
 
     def break_off(self, entry: Entry) -> None:
         """End one entry for the exception that is being handled, and log it; the others go on."""
@@ -251,4 +297,4 @@ class Engine:
             self._wake = self.callLater(0, self._wake_up)
 
 
-__all__ = ["BUDGET_BYTES", "READ_BYTES", "Engine", "Transport"]
+__all__ = ["BUDGET_BYTES", "READ_BYTES", "Engine", "Relay", "Transport"]

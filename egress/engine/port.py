@@ -39,9 +39,13 @@ class Port:
         engine: whose set.
         listening: a socket that listens; it is the port's from now on.
         factory: builds the protocols.
+
+    Attributes:
+        pauses: how often it has rested for want of descriptors or memory.
     """
 
     def __init__(self, engine: Engine, listening: socket.socket, factory: IProtocolFactory) -> None:
+        self.pauses = 0
         self._engine = engine
         self._socket = listening
         self._factory = factory
@@ -132,6 +136,7 @@ class Port:
 
     def _rest_a_while(self, problem: OSError) -> None:
         engine = self._engine
+        self.pauses += 1
         # A listening socket that waits for nothing is told of nothing.
         engine.modify(self._fd, 0)
         self._rest = engine.callLater(_REST_SECONDS, self._go_on)

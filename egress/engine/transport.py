@@ -19,6 +19,7 @@ from egress.interfaces import IStreamTransport
 if TYPE_CHECKING:
     from egress.engine.connector import Connector
     from egress.engine.engine import Engine
+    from egress.engine.relay import Relay
 
 # Reads of one connection before others have their turn.
 _READS = 8
@@ -37,7 +38,7 @@ class Transport(Writing):
     that nobody has read, be it data or an end.
     """
 
-    __slots__ = ("__weakref__", "_connector", "_is_ended", "_is_paused", "_is_readable")
+    __slots__ = ("__weakref__", "_connector", "_is_ended", "_is_paused", "_is_readable", "_relay")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Transport(Writing):
         self._is_readable = False
         self._is_ended = False  # the other side's FIN was read
         self._is_paused = False
+        self._relay: Relay | None = None  # reads instead of the protocol
 
     def begin(self, protocol: IProtocol) -> None:
         """Meet the protocol."""
@@ -69,6 +71,8 @@ class Transport(Writing):
                 self._is_readable = not self._is_ended
                 if events & ERROR and self._reason is None:
                     self._hear_of_reset()
+            elif self._relay is not None:
+                self._relay.pump(events & LAST)
             else:
                 self._receive(events & LAST)
 
@@ -93,6 +97,7 @@ class Transport(Writing):
             return
         self._fd = -1
         self._can_write = self._is_readable = False
+        self._reason = reason
         engine = self._engine
         if self._out is not None:
             engine.keep(-len(self._out))
@@ -102,6 +107,9 @@ class Transport(Writing):
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         engine.forget(descriptor, self._socket)
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.source_lost(reason)
         producer, self._producer = self._producer, None
         protocol, self._protocol = self._protocol, None
         connector, self._connector = self._connector, None
@@ -129,6 +137,9 @@ class Transport(Writing):
         return not (self._is_paused or self._is_ended or self.disconnecting or self._fd < 0)
 
     def _receive(self, last: int) -> None:
+        if self._relay is not None:
+            self._relay.pump(last)
+            return
         engine, receive = self._engine, self._socket.recv_into
         for _ in range(_READS):
             size = engine.span
@@ -138,14 +149,10 @@ class Transport(Writing):
                 self._is_readable = False
                 return
             except OSError:
-                self.lost(LOST)
+                self.end_of_reading(is_reset=True)
                 return
             if not number:
-                if self._reason is not None:
-                    # A reset that a write was told of reads as an end from then on. It is none.
-                    self.lost(self._reason)
-                else:
-                    self._hear_of_end()
+                self.end_of_reading(is_reset=False)
                 return
             # A short read has emptied the socket (epoll(7), question 9), and what comes after it is a new edge.
             is_drained = number < size and not last
@@ -154,18 +161,41 @@ class Transport(Writing):
             self._protocol.dataReceived(bytes(engine.view[:number]))
             if is_drained or self._is_paused or self.disconnecting or self._fd < 0 or self._reason is not None:
                 return
+            if self._relay is not None:
+                break  # the protocol has made way
+        self.go_on_later()
+
+    def go_on_later(self) -> None:
+        """Read on after others had their turn."""
         if not self._is_queued:
             self._is_queued = True
-            engine.again(self)
+            self._engine.again(self)
+
+    def end_of_reading(self, *, is_reset: bool) -> None:
+        """Nothing comes any more, for the other side sent a FIN or a reset."""
+        if is_reset:
+            self.lost(LOST)
+        elif self._reason is not None:
+            # A reset that a write was told of reads as an end from then on. It is none.
+            self.lost(self._reason)
+        else:
+            self._hear_of_end()
 
     def _hear_of_end(self) -> None:
         self._is_ended = True
         self._is_readable = False
+        relay = self._relay
+        if relay is not None:
+            relay.source_ended()
         half = IHalfCloseableProtocol(self._protocol, None)
-        if half is None:
-            self.lost(DONE)
-        else:
-            half.readConnectionLost()
+        try:
+            if half is not None:
+                half.readConnectionLost()
+            elif relay is None:
+                self.lost(DONE)
+        finally:
+            if relay is not None:
+                relay.settle()
 
     def _hear_of_reset(self) -> None:
         """Hear of a reset while nobody reads. Bytes that came before it wait to be read; the end follows them then."""

@@ -57,7 +57,8 @@ class Writing(Connected):
         self._fd = descriptor
         self._protocol: IProtocol | None = None
         self._producer: Any = None  # of either kind, as `_is_streaming` says
-        self._out: bytearray | None = None  # what the kernel did not take yet; never empty
+        # What the kernel did not take yet. It is empty where a relay waits for room and has kept nothing.
+        self._out: bytearray | None = None
         self._reason: Failure | None = None  # why the connection will be lost, at the end of this turn
         self._end = OPEN
         self._can_write = True
@@ -119,7 +120,7 @@ class Writing(Connected):
         out = self._out
         assert out is not None
         try:
-            sent = self._socket.send(out)
+            sent = self._socket.send(out) if out else 0
         except BlockingIOError:
             return
         except OSError:
