@@ -100,6 +100,35 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "body_too_large": Code(413, "Request body too large", _FIX),
         "head_timeout": Code(408, "The request head took too long", _LATER, may_retry=True),
         "body_timeout": Code(408, "The request body stalled", _LATER, may_retry=True),
+        # who is calling
+        "credentials_required": Code(
+            407,
+            "Credentials are needed",
+            "Send Proxy-Authorization: put the name and token that the operator gave you into the proxy's URL "
+            "(http://NAME:TOKEN@PROXY).",
+        ),
+        "credentials_refused": Code(
+            407,
+            "Unknown credentials",
+            "Check the name and the token; if they are right, ask the operator for new ones.",
+        ),
+        "certificate_required": Code(
+            403, "A client certificate is needed", "Show the certificate that the operator gave you when TLS begins."
+        ),
+        "identity_contradicts": Code(
+            403, "Two identities at once", "Send credentials of the same name as the client certificate, or none."
+        ),
+        "too_many_failures": Code(
+            429,
+            "Too many wrong credentials",
+            "Stop guessing; Retry-After says when credentials from here are looked at again.",
+            may_retry=True,
+        ),
+        "tls_failed": Code(
+            400,
+            "TLS with this proxy failed",
+            "Speak TLS 1.2 or later to this listener, trust its certificate, and show your own where it asks for one.",
+        ),
         # what was judged
         "denied": Code(403, "Denied by a rule", _ASK),
         "no_rule": Code(403, "No rule allows it", _ASK),
@@ -153,6 +182,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         ),
         "proxy_malformed": Code(502, "A proxy on the road broke off or is none", _LATER, may_retry=True),
         "proxy_tls_failed": Code(502, "TLS with a proxy on the road failed", _ROAD),
+        "road_refused": Code(403, "The road lets nothing out", _ASK),
+        "direct_refused": Code(403, "Going out without a proxy is forbidden", _ROAD),
         "proxy_loop": Code(502, "The road leads back to this proxy", _ROAD),
     }
 )

@@ -11,8 +11,10 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint, ITCPTransport
 from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
+from egress.errors import DialFailed
 from egress.model import (
     Address,
     Admission,
@@ -112,12 +114,29 @@ class IApprovals(Interface):
 class IIdentifier(Interface):
     """Says who is calling."""
 
-    def identify(connection: Connection, credentials: bytes | None) -> Client:
-        """Name the client of a connection.
+    def recognise(connection: Connection) -> Client:
+        """Name the client of a connection by the facts alone, before it has asked for anything.
+
+        Limits count the connection for this client until a request on it has been identified. Nothing is asked for
+        here: what is missing is the matter of `identify`.
+
+        Args:
+            connection: what is known of it.
+
+        Raises:
+            Refused: the facts do not make a client, whatever a request may add to them.
+        """
+
+    def identify(connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
+        """Name the client of a connection, or of one request on it.
 
         Args:
             connection: what is known of it.
             credentials: the value of Proxy-Authorization, where the request had one.
+
+        Returns:
+            The client; a Deferred of it where checking the credentials takes time, which can be cancelled. It fails
+            with Refused.
 
         Raises:
             Refused: the facts do not make a client.
@@ -149,6 +168,13 @@ class IUpstreamSelector(Interface):
             Refused: the chosen road cannot be used.
         """
 
+    def check_direct() -> None:
+        """Hear of a request that goes direct already, and that would now be sent through proxies.
+
+        Raises:
+            Refused: nothing may go direct that is not sent there.
+        """
+
 
 class ITunnelingAgent(Interface):
     """Builds the endpoint of a route."""
@@ -163,6 +189,30 @@ class ITunnelingAgent(Interface):
             route: judged addresses and hops.
             trace: collects what happens.
         """
+
+    def endpoint_to_proxy(route: Route, trace: Trace) -> IStreamClientEndpoint:
+        """Build the endpoint that reaches the last proxy of a route itself, which then takes requests in absolute form.
+
+        Its `connect` fails with DialFailed.
+        """
+
+    def authorization_for(route: Route) -> bytes | None:
+        """Give the value of Proxy-Authorization for the last proxy of a route as it is now, or None."""
+
+    def credentials_mark(route: Route) -> int:
+        """Give a number that changes when the credentials of any proxy of a route do; it tells nothing about them."""
+
+    def unauthorized(route: Route, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
+        """Say what a 407 of the last proxy means.
+
+        Args:
+            route: the route.
+            challenges: the values of Proxy-Authenticate.
+            is_sent: credentials were sent.
+        """
+
+    def lost(route: Route, reason: Failure) -> DialFailed | None:
+        """Say what it means that a connection to the last proxy was lost; None where it says nothing of its own."""
 
 
 class IGuard(Interface):

@@ -24,6 +24,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "loss": "Lines were lost before this one.",
         "start": "The supervisor began to keep this journal.",
         "stop": "The supervisor ended in order; the last line of its run.",
+        "reload": "The configuration was changed while the supervisor ran.",
         "reopen": "The file was changed for another: the last line of the old one and the first of the new one.",
     }
 )
@@ -54,6 +55,9 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "road": "The label of the road; null where it was not admitted.",
         "level": "Which level of the cascade chose the road: 1 to 6, 0 for an operator's route; null where it was not "
         "admitted.",
+        "decided": "What chose the road, in the words of the configuration; empty where nothing did and it is direct; "
+        "null where it was not admitted.",
+        "hops": "The proxies on the way, by their names, nearest first.",
         "addresses": "What the host was resolved to and judged by.",
         "address_check": "`passed`; `none` where the name was left to the next proxy and no address was judged; "
         "null where it was not admitted.",
@@ -82,8 +86,8 @@ CUT = "..."
 
 _MEMORY_LIMIT = 4096
 _WOULD_HAVE = "would have"
-_JUDGED = frozenset({403, 429})
-_NOT_ADMITTED = '"road":null,"level":null,"addresses":[],"address_check":null'
+_JUDGED = frozenset({403, 407, 429})
+_NOT_ADMITTED = '"road":null,"level":null,"decided":null,"hops":[],"addresses":[],"address_check":null'
 
 
 def bounded(text: str, limit: int) -> str:
@@ -219,8 +223,7 @@ class LineEncoder:
             road, after = known.road, known.after
         if refused is None:
             return f"{_UNJUDGED},{road},{after}"
-        status = CODES[refused.code].status if refused.code in CODES else 500
-        verdict = "deny" if status in _JUDGED else "allow" if admission is not None else "none"
+        verdict = verdict_of(admission, refused)
         if admission is not None and not refused.policy:
             policy, rule = admission.verdict.policy, admission.verdict.rule
         else:
@@ -239,12 +242,14 @@ class LineEncoder:
             return known
         verdict, plan, resolution = admission.verdict, admission.plan, admission.resolution
         addresses = ",".join(f'"{address}"' for address in resolution.addresses[:ADDRESSES_LIMIT])
+        hops = ",".join(bounded(hop.upstream, TEXT_LIMIT) for hop in plan.hops)
         judged = (
             f'"verdict":"allow","policy":{quoted(verdict.policy)},"rule":{quoted(verdict.rule)},'
             f'"reason":{bounded(verdict.reason, TEXT_LIMIT)}'
         )
         road = (
-            f'"road":{bounded(plan.label, TEXT_LIMIT)},"level":{plan.level},"addresses":[{addresses}],'
+            f'"road":{bounded(plan.label, TEXT_LIMIT)},"level":{plan.level},'
+            f'"decided":{bounded(plan.decided, TEXT_LIMIT)},"hops":[{hops}],"addresses":[{addresses}],'
             f'"address_check":"{"none" if resolution.is_delegated else "passed"}"'
         )
         after = f'"audit":{_rehearsed(admission.verdicts)},"generation":{admission.generation}'
@@ -253,6 +258,13 @@ class LineEncoder:
         whole = f'{judged},"code":null,"detail":null,{road},{after}'
         self._admissions[id(admission)] = known = _Admitted(admission, whole, road, after)
         return known
+
+
+def verdict_of(admission: Admission | None, refused: Refused | None) -> str:
+    """Give the word for what was decided about a request."""
+    if refused is not None and refused.code in CODES and CODES[refused.code].status in _JUDGED:
+        return "deny"
+    return "none" if admission is None else "allow"
 
 
 _UNJUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'

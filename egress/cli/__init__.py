@@ -14,7 +14,9 @@ _COMMANDS = {
     "explain": "egress.cli.explain:explain",
     "plugins": "egress.cli.plugins:plugins",
     "proxy": "egress.cli.proxy:proxy",
+    "reload": "egress.cli.reload:reload",
     "tail": "egress.cli.tail:tail",
+    "token": "egress.cli.token:token",
 }
 
 

@@ -22,7 +22,7 @@ def check(file: str) -> None:
     """
     from egress.service.rehearsal import make_rehearsal
     from egress.service.settings import is_mute, load
-    from egress.service.supervisor import count, summary
+    from egress.service.summary import count, summary
 
     try:
         source = load(file)
@@ -38,18 +38,20 @@ def check(file: str) -> None:
 
 def _check_places(source: Source) -> None:
     """Find two listeners with one socket, which only the second one's binding would show."""
-    from egress.service.compose import parse_endpoints
-    from egress.service.endpoint import Endpoint, UnixEndpoint
+    from egress.service.compose import parse_endpoints, parse_status
+    from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 
     taken: dict[Endpoint | str, int] = {}
-    for index, endpoint in enumerate(parse_endpoints(source)):
+    listeners = parse_endpoints(source)
+    for index, endpoint in enumerate([*listeners, *parse_status(source)]):
         if isinstance(endpoint, UnixEndpoint):
             place: Endpoint | str = endpoint.path
-        elif endpoint.port:
-            place = endpoint
-        else:
+        elif isinstance(endpoint, TcpEndpoint) and not endpoint.port:
             # Any free port: each gets its own.
             continue
+        else:
+            place = endpoint
         first = taken.setdefault(place, index)
         if first != index:
-            raise source.place(ConfigError(source.listener_where(index), f"listener[{first}] listens there already"))
+            where = source.listener_where(index) if index < len(listeners) else "status.endpoint"
+            raise source.place(ConfigError(where, f"listener[{first}] listens there already"))

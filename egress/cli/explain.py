@@ -102,7 +102,7 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
         "client": request.client.key,
         "labels": sorted(request.client.labels),
         "by_name": [_verdict_object(verdict) for verdict in seen.first],
-        "road": None if seen.plan is None else {"label": seen.plan.label, "level": seen.plan.level},
+        "road": None if seen.plan is None else _road_object(seen),
         "addresses": None if seen.resolution is None else [str(address) for address in seen.resolution.addresses],
         "guard": seen.guard or None,
         "by_address": [_verdict_object(verdict) for verdict in seen.second],
@@ -117,6 +117,40 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
             "hint": refused.hint,
         },
     }
+
+
+def _road_object(seen: Explanation) -> dict[str, object]:
+    assert seen.plan is not None
+    admission = seen.admission
+    return {
+        "label": seen.plan.label,
+        "level": seen.plan.level,
+        "decided": seen.plan.decided,
+        "hops": [f"{hop.scheme}://{hop.authority.text}" for hop in seen.plan.hops],
+        "dns": seen.plan.dns if seen.plan.hops else None,
+        "asked_for": None
+        if admission is None or not seen.plan.hops
+        else "name"
+        if admission.route.by_name
+        else "address",
+    }
+
+
+def _road_text(seen: Explanation) -> str:
+    """Say the way, what decided, and what the last proxy is asked for."""
+    plan = seen.plan
+    assert plan is not None
+    why = f", by {plan.decided}" if plan.decided else ", as nothing says otherwise"
+    bypassed = plan.bypassed
+    if bypassed:
+        why += f", past {bypassed} because of no_proxy"
+    way = plan.label
+    if plan.hops:
+        way += " (" + " then ".join(f"{hop.scheme}://{hop.authority.text}" for hop in plan.hops) + ")"
+    asked = ""
+    if plan.hops and seen.admission is not None:
+        asked = f"; the proxy is asked for the {'name' if seen.admission.route.by_name else 'judged address'}"
+    return f"{way}{why} (level {plan.level}){asked}"
 
 
 def _verdict_object(verdict: Verdict) -> dict[str, object]:
@@ -142,7 +176,7 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
     yield f"{what} from {request.client.key}{labels}"
     yield from _round("by name", seen.first)
     if seen.plan is not None:
-        yield f"  road        {seen.plan.label}, level {seen.plan.level}"
+        yield f"  road        {_road_text(seen)}"
     if seen.resolution is not None:
         yield f"  addresses   {', '.join(map(str, seen.resolution.addresses)) or 'left to the next proxy'}"
     if seen.guard:

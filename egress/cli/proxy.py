@@ -18,6 +18,10 @@ def proxy(arguments: tuple[str, ...]) -> None:
 
     `egress proxy --help` lists them.
     """
+    from egress.service.undumpable import make_undumpable
+
+    # Before anything is read that others of this user should not see.
+    make_undumpable()
     from twisted.scripts.twistd import run
 
     # twistd reads its options from here only.

@@ -90,7 +90,7 @@ def tail(
 def _journal_of(configuration: str) -> str:
     """Give the path of the journal's file that a configuration names."""
     from egress.service.settings import load
-    from egress.service.supervisor import state_of
+    from egress.service.summary import state_of
 
     try:
         settings = load(configuration).settings

@@ -114,6 +114,8 @@ def _make_union(kind: Any) -> Hook:
 def _make_class(cls: type[attrs.AttrsInstance]) -> Hook:
     attrs.resolve_types(cls)
     fields = {field.alias or field.name: field for field in attrs.fields(cls) if field.init}
+    # Found once: a file may have thousands of rules, and a reload holds everything up.
+    kinds = {key: input_type(field) for key, field in fields.items()}
 
     def take(raw: Any, _: Any) -> Any:
         if isinstance(raw, cls):
@@ -127,7 +129,7 @@ def _make_class(cls: type[attrs.AttrsInstance]) -> Hook:
         values = {}
         for key, field in fields.items():
             if key in raw:
-                values[key] = _shape_within(key, raw[key], input_type(field))
+                values[key] = _shape_within(key, raw[key], kinds[key])
             elif field.default is attrs.NOTHING:
                 raise ConfigError(join("", key), "is missing")
         try:

@@ -1,8 +1,9 @@
-"""The weakest identity, and the one that is always there: which listener it came in by, and from which address."""
+"""What every connection tells by itself: its listener, its peer, and what the kernel or TLS vouch for."""
 
 from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network
+from urllib.parse import quote
 
 from attrs import define, field
 from attrs.validators import ge
@@ -11,11 +12,14 @@ from zope.interface import implementer
 from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
 
+# What a rule can name: printable ASCII. The percent sign begins what stands for anything else.
+_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+
 
 @implementer(IIdentifier)
 @define(eq=False)
 class ListenerIdentifier:
-    """Takes everyone at one listener with one address for the same client, and looks at no credentials.
+    """Takes everyone whose connection has the same facts for the same client, and looks at no credentials.
 
     Where a sandbox has a listener of its own, this tells sandboxes apart without asking them anything.
 
@@ -24,31 +28,54 @@ class ListenerIdentifier:
     """
 
     capacity: int = field(default=4096, validator=ge(1))
-    _known: dict[tuple[str, str], Client] = field(factory=dict, init=False, repr=False)
+    _known: dict[tuple[str, str, int, int, str], Client] = field(factory=dict, init=False, repr=False)
+
+    def recognise(self, connection: Connection) -> Client:
+        """Name the client of a connection: the one that all its requests are of."""
+        return self.identify(connection, None)
 
     def identify(self, connection: Connection, credentials: bytes | None) -> Client:
         """Name the client of a connection.
 
         Returns:
-            A client labelled `listener:NAME` and, where the connection has an address, `address:PEER`. The same object
-            for as long as it is remembered.
+            A client labelled `listener:NAME` and, where the connection has them, `address:PEER`, `uid:NUMBER`,
+            `gid:NUMBER` and `certificate:NAME`. The same object for as long as it is remembered.
         """
-        client = self._known.get((connection.listener, connection.peer))
+        client = self._known.get(
+            (connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate)
+        )
         return client if client is not None else self._remember(connection)
 
     def _remember(self, connection: Connection) -> Client:
-        listener, peer = connection.listener, _usual_spelling(connection.peer)
-        labels = {f"listener:{listener}"}
-        if peer.startswith("127."):
-            # Every process of this machine can take any of these: they are one.
-            peer = "127.0.0.1"
-        if peer:
-            labels.add(f"address:{peer}")
-        client = Client(f"{listener}/{_network(peer)}", frozenset(labels))
+        client = client_of(connection)
         if len(self._known) >= self.capacity:
             del self._known[next(iter(self._known))]
-        self._known[listener, connection.peer] = client
+        self._known[connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate] = (
+            client
+        )
         return client
+
+
+def client_of(connection: Connection) -> Client:
+    """Make the client of a connection. Its key says the strongest fact: a certificate, a user, an address."""
+    listener, peer = connection.listener, _usual_spelling(connection.peer)
+    labels = {f"listener:{listener}"}
+    if peer.startswith("127."):
+        # Every process of this machine can take any of these: they are one.
+        peer = "127.0.0.1"
+    key = f"{listener}/{_network(peer)}"
+    if peer:
+        labels.add(f"address:{peer}")
+    if connection.gid >= 0:
+        labels.add(f"gid:{connection.gid}")
+    if connection.uid >= 0:
+        labels.add(f"uid:{connection.uid}")
+        key = f"{listener}/uid:{connection.uid}"
+    if connection.certificate:
+        label = f"certificate:{quote(connection.certificate, safe=_PLAIN)}"
+        labels.add(label)
+        key = f"{listener}/{label}"
+    return Client(key, frozenset(labels))
 
 
 def _network(peer: str) -> str:

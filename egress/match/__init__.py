@@ -3,7 +3,7 @@
 The parsers of single patterns raise ValueError with a sentence that does not repeat its input.
 """
 
-from egress.match.hosts import HostPattern, Reach, parse_host
+from egress.match.hosts import HostPattern, Reach, is_specific, parse_host
 from egress.match.index import Entry, HostIndex
 from egress.match.labels import ClientPatterns
 from egress.match.networks import NetworkSet, embedded_ipv4, parse_network
@@ -21,6 +21,7 @@ __all__ = [
     "PortSet",
     "Reach",
     "embedded_ipv4",
+    "is_specific",
     "parse_host",
     "parse_network",
     "parse_port",

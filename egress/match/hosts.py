@@ -60,6 +60,18 @@ class HostPattern:
         return host.endswith(f".{self.suffix}")
 
 
+def is_specific(pattern: str) -> bool:
+    """Tell whether a pattern leaves little room: it is an exact name, or has a fixed suffix of two labels or more.
+
+    Args:
+        pattern: in canonical spelling, or "" for none.
+    """
+    suffix = pattern.removeprefix("**.").removeprefix("*.")
+    if not suffix or "*" in suffix:
+        return False
+    return suffix == pattern or "." in suffix
+
+
 def parse_host(text: str) -> HostPattern:
     """Read a host pattern.
 

@@ -104,6 +104,9 @@ class RatePolicy:
         client = request.client
         if not self._limits(client) or f"counted {request.id}" in self.counters:
             return self._quiet
+        if request.is_judged_again:
+            # Counted when it came, perhaps by a policy that stood here before. What it moves is counted as ever.
+            return self._quiet
         denial = self._full(client) or self._spent(client, -_SLACK)
         if denial is not None:
             return denial

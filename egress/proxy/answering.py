@@ -72,6 +72,10 @@ class Answering:
                 if head.status == 101:
                     self._change(head, data)
                     return
+                if head.status == 407 and self.exchange.through.is_absolute:
+                    # It is about our credentials, not the client's.
+                    self.exchange.fail(self.exchange.through.challenged(head), "failed")
+                    return
                 if head.status < 200:
                     self._pass_interim(head)
                 else:
@@ -163,15 +167,15 @@ class Answering:
 
     def origin_ended(self) -> None:
         """The origin's FIN: the end of a body without framing, and a fault anywhere else."""
-        self._ended(is_clean=True)
+        self._ended(None, is_clean=True)
 
     def origin_lost(self, reason: Failure) -> None:
         """The connection is gone; a reset never ends a body well."""
-        self._ended(is_clean=reason.check(ConnectionDone) is not None)
+        self._ended(reason, is_clean=reason.check(ConnectionDone) is not None)
 
-    def _ended(self, *, is_clean: bool) -> None:
+    def _ended(self, reason: Failure | None, *, is_clean: bool) -> None:
         if self._body is None:
-            self.exchange.origin_closed()
+            self.exchange.origin_closed(reason)
             return
         try:
             if not is_clean:

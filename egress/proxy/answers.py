@@ -14,6 +14,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASES = {
     400: "Bad Request",
     403: "Forbidden",
+    407: "Proxy Authentication Required",
     408: "Request Timeout",
     413: "Content Too Large",
     414: "URI Too Long",
@@ -26,6 +27,12 @@ _PHRASES = {
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
 }
+
+# RFC 9110 section 11.7.1. Two fields, not one with a list: there are clients that read a field's first challenge only.
+_CHALLENGES = (
+    'Proxy-Authenticate: Basic realm="egress", charset="UTF-8"',  # RFC 7617
+    'Proxy-Authenticate: Bearer realm="egress"',  # RFC 6750
+)
 
 
 def refusal(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> bytes:
@@ -62,6 +69,8 @@ def refusal(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bo
         # RFC 9209: tells apart what the proxy says from what the origin says.
         f"Proxy-Status: egress; error={_PROXY_ERRORS.get(refused.code, 'http_request_denied')}",
     ]
+    if code.status == 407:
+        head += _CHALLENGES
     if refused.retry_seconds is not None:
         head.append(f"Retry-After: {max(1, ceil(refused.retry_seconds))}")
     head.append("Connection: keep-alive" if keep_alive else "Connection: close")

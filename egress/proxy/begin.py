@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
 from egress.errors import ProtocolError, Refused
-from egress.model import AuditRecord, Request
+from egress.model import AuditRecord, Client, Request
 from egress.proxy import answers
 from egress.proxy.exchange import Exchange
+from egress.proxy.identifying import Identifying
 from egress.proxy.tunnel import Tunnel
 from egress.wire.forward import check_options, forwards_left
 from egress.wire.framing import Framing, Kind, request_framing
@@ -17,6 +21,8 @@ from egress.wire.target import Target, parse_target
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
 
+_log = Logger()
+
 # Never reflected by TRACE (RFC 9110 section 9.3.8).
 _SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
 
@@ -24,6 +30,7 @@ _SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authori
 def begin(client: ClientProtocol, head: RequestHead) -> None:
     """Make the work for a head and set it going."""
     door = client.door
+    credentials = None
     try:
         target = parse_target(head.method, head.target)
         framing = request_framing(head)
@@ -34,29 +41,72 @@ def begin(client: ClientProtocol, head: RequestHead) -> None:
             _check_expectation(head)
             check_options(head)
             forwards = forwards_left(head)
+            credentials = _credentials(head)
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.reason))
         return
-    if target.form == "asterisk" or forwards == 0:
-        _answer(client, head, framing)
+    is_own = target.form == "asterisk" or forwards == 0
+    caller: Client | Deferred[Client] | Refused
+    try:
+        # Asked each time: whoever looks at nothing but facts has the answer at hand, and a reload may have changed it.
+        caller = door.identifier.identify(client.connection, credentials)
+    except Refused as refused:
+        caller = refused
+    except Exception:
+        _log.failure("identifying a client failed")
+        caller = Refused("internal_error", "The proxy failed.")
+    # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
+    if type(caller) is Client and (caller is client.client or door.recount(client, caller) is None):
+        if is_own:
+            _answer(client, head, framing)
+        else:
+            _serve(client, head, target, framing, _request(client, head, target, caller))
         return
+    request = None if is_own else _request(client, head, target, client.by_facts)
+
+    def proceed() -> None:
+        if request is None:
+            _answer(client, head, framing)
+        else:
+            _serve(client, head, target, framing, request)
+
+    Identifying(client, head, framing, request, _is_kept(head), proceed).begin(caller)
+
+
+def _request(client: ClientProtocol, head: RequestHead, target: Target, caller: Client) -> Request:
+    """Make what is judged."""
     assert target.authority is not None, "only the asterisk form has no authority"
-    is_tunnel = target.form == "authority"
-    request = Request(
+    door = client.door
+    return Request(
         door.request_id(),
-        "connect" if is_tunnel else "http",
+        "connect" if target.form == "authority" else "http",
         head.method,
         target.authority,
         target.path,
-        client.client,
+        caller,
         client.connection.listener,
         door.clock.seconds(),
         target.is_path_ambiguous,
     )
-    if is_tunnel:
+
+
+def _serve(client: ClientProtocol, head: RequestHead, target: Target, framing: Framing, request: Request) -> None:
+    """Set the work going, now that it is known whose it is."""
+    if request.front == "connect":
         Tunnel(client, request).begin()
     else:
         Exchange(client, request, head, target, framing, _is_kept(head), _upgrade(head, target, framing)).begin()
+
+
+def _credentials(head: RequestHead) -> bytes | None:
+    """Take what the client shows of itself (RFC 9110 section 11.7.2). It goes no further than to the identifier."""
+    found = None
+    for lower, _, value in head.fields.special:
+        if lower == b"proxy-authorization":
+            if found is not None:
+                raise ProtocolError("bad_head", "There is more than one Proxy-Authorization field.")
+            found = value
+    return found
 
 
 def _is_kept(head: RequestHead) -> bool:

@@ -13,10 +13,12 @@ from zope.interface import implementer
 
 from egress.errors import ProtocolError, Refused
 from egress.interfaces import IStreamTransport
-from egress.model import AuditRecord, Client, Connection
+from egress.model import Client, Connection
 from egress.proxy import answers
+from egress.proxy.facts import PeerOf, gather
 from egress.proxy.passage import Passage, is_failure
 from egress.proxy.promptly import send
+from egress.proxy.refusing import refuse
 from egress.proxy.work import Drain, Work
 from egress.wire.head import RequestHead, RequestReader
 
@@ -41,7 +43,9 @@ class ClientProtocol:
         door: what all connections share.
         connection: the facts of this one.
         begin: makes the work that serves a request.
-        client: who it is.
+        peer_of: reads uid and gid from a unix socket; None on any other.
+        by_facts: who it is by the facts of the connection alone.
+        client: who it is counted for: whoever made the latest request.
         connection_id: what the journal calls it.
         transport: given when the connection stands.
         reader: reads the next head.
@@ -55,6 +59,8 @@ class ClientProtocol:
     door: Door
     connection: Connection
     begin: Callable[[ClientProtocol, RequestHead], None]
+    peer_of: PeerOf | None = None
+    by_facts: Client = field(init=False)
     client: Client = field(init=False)
     connection_id: str = field(init=False, default="")
     transport: IStreamTransport = field(init=False)
@@ -77,12 +83,7 @@ class ClientProtocol:
         """Begin (IProtocol)."""
         self.transport = cast(IStreamTransport, transport)  # our listeners accept stream connections only
         door = self.door
-        self.connection_id = door.connection_id()
-        refused = None
-        try:
-            self.client = door.identifier.identify(self.connection, None)
-        except Refused as error:
-            self.client, refused = Client(self.connection.peer), error
+        refused = gather(self, transport)
         refused = door.entered(self) or refused
         if refused is not None:
             self.refuse_unread(refused)
@@ -244,23 +245,7 @@ class ClientProtocol:
 
     def refuse_unread(self, refused: Refused) -> None:
         """Answer what could not be read as a request, record it and close."""
-        door = self.door
-        request_id = door.request_id()
-        self.send(answers.refusal(refused, request_id, keep_alive=False))
-        door.journal.record(
-            AuditRecord(
-                "refused",
-                door.now(),
-                None,
-                self.client,
-                self.connection,
-                self.connection_id,
-                refused=refused,
-                status=refused.status,
-                cause="refused",
-                request_id=request_id,
-            )
-        )
+        refuse(self, refused)
         self.linger()
 
     # Ways to end.
@@ -310,8 +295,10 @@ class ClientProtocol:
         elif self._state == READING and self._is_timed:
             self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
         elif self._state == READING:
+            self.door.reached["keepalive_seconds"] += 1
             self.close()
         else:
+            self.door.reached["linger_seconds" if self._state == LINGERING else "idle_seconds"] += 1
             self.abort()
 
     def end(self, cause: str, refused: Refused | None = None) -> None:

@@ -5,26 +5,43 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from egress.errors import Refused
-from egress.interfaces import IAuditSink, IIdentifier, ITunnelingAgent
-from egress.model import Outcome
+from egress.interfaces import IAuditSink, IIdentifier
+from egress.model import Client, Outcome
 from egress.policy.combine import denial
 from egress.proxy.deadlines import Wheel
 from egress.proxy.gate import Gate
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin import OriginFactory
 from egress.proxy.pool import OriginPool
+from egress.proxy.rejudge import Rejudging
+from egress.proxy.world import World
 
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
 
 _PULSE_SECONDS = 1.0
+
+_SILENT = ("keepalive_seconds", "idle_seconds", "linger_seconds", "drain_seconds")
+
+
+class Arriving(Protocol):
+    """A client's connection in its handshake, as the door counts and can end it.
+
+    Attributes:
+        client: who it is counted for.
+    """
+
+    client: Client
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Stop it, now."""
 
 
 def _boot() -> str:
@@ -38,7 +55,6 @@ class Door:
 
     Attributes:
         gate: judges.
-        agent: dials.
         identifier: says who calls.
         journal: takes the record.
         clock: for every deadline and duration.
@@ -47,12 +63,13 @@ class Door:
         now: the time of day, seconds since the epoch, for the record.
         boot: the first part of every id.
         live: every client connection.
+        arriving: those that have not ended their handshake yet.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
+        reached: how often a limit was reached that leaves no record; the pool counts its own.
     """
 
     gate: Gate
-    agent: ITunnelingAgent
     identifier: IIdentifier
     journal: IAuditSink
     clock: IReactorTime
@@ -64,12 +81,17 @@ class Door:
     pool: OriginPool = field(init=False)
     origins: OriginFactory = field(init=False, factory=OriginFactory)
     live: set[ClientProtocol] = field(init=False, factory=set)
+    arriving: set[Arriving] = field(init=False, factory=set)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
+    reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
     _requests: count[int] = field(init=False, factory=lambda: count(1))
     _connections: count[int] = field(init=False, factory=lambda: count(1))
     _pulse: IDelayedCall | None = field(init=False, default=None)
     _empty: Deferred[None] | None = field(init=False, default=None)
+    _rejudging: Rejudging | None = field(init=False, default=None)
+    # Requests that started under an earlier World are still told to its observers.
+    _is_observed: bool = field(init=False, default=False)
 
     @wheel.default
     def _make_wheel(self) -> Wheel:
@@ -84,11 +106,32 @@ class Door:
         self.wheel.start()
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._beat)
 
+    def renew(self, world: World, identifier: IIdentifier, limits: Limits, tls: TlsSettings) -> Deferred[Rejudging]:
+        """Put a new World in place for all that begins, and ask it about all that is under way.
+
+        Idle connections to origins and proxies are closed: they were made with what the old one knew.
+
+        Returns:
+            Fires when everything has been judged.
+        """
+        gate = self.gate
+        self._is_observed = self._is_observed or bool(gate.world.observers)
+        gate.world, gate.limits = world, limits
+        self.identifier, self.limits, self.tls = identifier, limits, tls
+        self.pool.limits = limits
+        self.pool.close()
+        if self._rejudging is not None:
+            self._rejudging.stop()
+        self._rejudging = Rejudging(self)
+        self._rejudging.begin()
+        return self._rejudging.done
+
     def stop(self) -> None:
         """End everything at once."""
         self.is_stopping = True
-        for client in list(self.live):
-            client.end("stopping")
+        if self._rejudging is not None:
+            self._rejudging.stop()
+        self._end_all()
         self.pool.close()
         self.wheel.stop()
         if self._pulse is not None:
@@ -105,6 +148,8 @@ class Door:
         self.pool.close()
         for client in list(self.live):
             client.drain()
+        for arriving in list(self.arriving):
+            arriving.end("stopping")
         empty: Deferred[None] = Deferred()
         self._empty = empty
         deadline = self.clock.callLater(self.limits.drain_seconds, self._drained)
@@ -112,9 +157,13 @@ class Door:
         self.left(None)
         return empty
 
+    def _end_all(self) -> None:
+        for each in [*self.live, *self.arriving]:
+            each.end("stopping")
+
     def _drained(self) -> None:
-        for client in list(self.live):
-            client.end("stopping")
+        self.reached["drain_seconds"] += 1
+        self._end_all()
         empty, self._empty = self._empty, None
         if empty is not None:
             empty.callback(None)
@@ -125,31 +174,62 @@ class Door:
         Returns:
             None, or why it must not be served. It is counted all the same until it has `left`.
         """
-        key = client.client.key
+        self.live.add(client)
+        return self._count(client.client.key)
+
+    def arrived(self, arriving: Arriving) -> Refused | None:
+        """Count a connection in whose handshake begins. It counts until it has `gone`, be it to enter."""
+        self.arriving.add(arriving)
+        return self._count(arriving.client.key)
+
+    def _count(self, key: str) -> Refused | None:
         number = self.per_client.get(key, 0) + 1
         self.per_client[key] = number
-        self.live.add(client)
         if self.is_stopping:
             return Refused("stopping", "The proxy is stopping.")
-        if len(self.live) > self.limits.connections:
+        if len(self.live) + len(self.arriving) > self.limits.connections:
             return Refused("busy", "The proxy has as many connections as it may.")
         if number > self.limits.connections_per_client:
             return Refused("too_many_connections", "This client has as many connections as it may.")
         return None
 
+    def recount(self, client: ClientProtocol, caller: Client) -> Refused | None:
+        """Count a connection for whoever its latest request is of.
+
+        Returns:
+            None, or why the request must not be served. The connection counts for the one before, then.
+        """
+        key, before = caller.key, client.client.key
+        if key != before:
+            number = self.per_client.get(key, 0) + 1
+            if number > self.limits.connections_per_client:
+                return Refused("too_many_connections", "This client has as many connections as it may.")
+            self._uncount(before)
+            self.per_client[key] = number
+        client.client = caller
+        return None
+
+    def _uncount(self, key: str) -> None:
+        number = self.per_client[key] - 1
+        if number:
+            self.per_client[key] = number
+        else:
+            del self.per_client[key]
+
     def left(self, client: ClientProtocol | None) -> None:
         """Count a connection out."""
         if client is not None:
             self.live.discard(client)
-            key = client.client.key
-            number = self.per_client[key] - 1
-            if number:
-                self.per_client[key] = number
-            else:
-                del self.per_client[key]
-        if self._empty is not None and not self.live:
+            self._uncount(client.client.key)
+        if self._empty is not None and not self.live and not self.arriving:
             empty, self._empty = self._empty, None
             empty.callback(None)
+
+    def gone(self, arriving: Arriving) -> None:
+        """Count a connection out whose handshake is over."""
+        self.arriving.discard(arriving)
+        self._uncount(arriving.client.key)
+        self.left(None)
 
     def request_id(self) -> str:
         """Make an id for a request."""
@@ -162,7 +242,7 @@ class Door:
     def _beat(self) -> None:
         """Tell the observers, once a second, what moved; a DENY ends the request."""
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._beat)
-        if not self.gate.world.observers:
+        if not (self._is_observed or self.gate.world.observers):
             return
         for client in list(self.live):
             passage = client.passage

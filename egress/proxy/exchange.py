@@ -15,8 +15,8 @@ from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
 from egress.proxy.promptly import send
 from egress.proxy.splice import Splice
+from egress.proxy.through import STRAIGHT, Through
 from egress.wire.body import BodyReader, NoBody, body_reader, chunk, last_chunk, passable
-from egress.wire.forward import request_onward
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead, ResponseReader
 from egress.wire.target import Target
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # What RFC 9110 section 9.2.2 lets anybody repeat.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+
+_CLOSED = "The destination closed the connection without an answer."
 
 # One for all: it is complete from the start, and what is complete is never fed.
 _NO_BODY = NoBody()
@@ -47,6 +49,7 @@ class Exchange:
         body: reads the request's body.
         origin: once there is one.
         answering: reads and passes on the answer.
+        through: how it goes through proxies.
     """
 
     client: ClientProtocol
@@ -60,6 +63,7 @@ class Exchange:
     body: BodyReader = field(init=False)
     origin: OriginProtocol | None = field(init=False, default=None)
     answering: Answering | None = field(init=False, default=None)
+    through: Through = field(init=False, default=STRAIGHT)
     _is_retried: bool = field(init=False, default=False)
     _mark: int = field(init=False, default=0)
     _quiet_since: float = field(init=False, default=0.0)
@@ -87,9 +91,12 @@ class Exchange:
         """Take a connection that stands, or dial."""
         if self._is_over:
             return
-        origin = self.client.door.pool.take(self.request, admission)
+        self.through = STRAIGHT
+        if admission.route.hops:
+            self.through = Through.make(self.passage.agent, self.request, admission.route, self.upgrade)
+        origin = self.client.door.pool.take(self.request, admission, self.through.place)
         if origin is None:
-            self.passage.dial()
+            self.passage.dial(to_proxy=self.through.is_absolute)
         else:
             self.passage.dialled = origin.address
             self.connected(origin)
@@ -109,7 +116,7 @@ class Exchange:
         answering.begin(self)
         assert origin.transport is not None, "an origin that is used stands"
         try:
-            onward = request_onward(self.head, self.target, self.framing, upgrade=self.upgrade)
+            onward = self.through.head(self.head, self.target, self.framing, self.upgrade)
         except ProtocolError as error:
             self._give_origin_up()
             self.refused(Refused(error.code, error.reason))
@@ -239,13 +246,10 @@ class Exchange:
             self.end(cause)
             return
         self._give_origin_up()
-        self.refused(refused)
+        self.refused(self.through.blame(refused, None))
 
-    def origin_closed(self) -> None:
-        """The origin closed before an answer: try once more where that is safe, and else say so.
-
-        An origin may close an idle connection at any time, also while our request is under way to it.
-        """
+    def origin_closed(self, reason: Failure | None) -> None:
+        """The origin closed before an answer, which it may do to an idle connection: try again where that is safe."""
         origin = self.origin
         if self._is_over or origin is None:
             return
@@ -260,9 +264,9 @@ class Exchange:
         if can_retry:
             self._is_retried = True
             self.client.door.wheel.clear(self.client)
-            self.passage.dial()
+            self.passage.dial(to_proxy=self.through.is_absolute)
         else:
-            self.refused(Refused("origin_closed", "The destination closed the connection without an answer."))
+            self.refused(self.through.blame(Refused("origin_closed", _CLOSED), reason))
 
     def changed(self, rest: bytes) -> None:
         """The protocol has changed (101): what follows is a tunnel.
@@ -299,9 +303,9 @@ class Exchange:
         if not self.body.is_complete:
             self._stop_producing(origin)
             origin.abort()
-        elif not is_reusable or client.door.is_stopping:
+        elif not is_reusable or client.door.is_stopping or self.passage.is_stale:
             origin.close(client.door.wheel, client.door.limits.linger_seconds)
-        elif client.door.pool.keep(origin, self.request, self.passage.admission):
+        elif client.door.pool.keep(origin, self.request, self.passage.admission, self.through.place):
             origin.is_used = True
         else:
             origin.close(client.door.wheel, client.door.limits.linger_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import define
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
@@ -10,6 +11,7 @@ from egress.model import Connection
 from egress.proxy.begin import begin
 from egress.proxy.client import ClientProtocol
 from egress.proxy.door import Door
+from egress.proxy.facts import PeerOf, read_peer
 
 
 @implementer(IProtocolFactory)
@@ -20,18 +22,21 @@ class ProxyFactory:
     Attributes:
         listener: its name in the configuration.
         door: what all listeners share.
+        peer_of: tells who connected, where the listener is a unix socket.
     """
 
     listener: str
     door: Door
+    peer_of: PeerOf = read_peer
     noisy: bool = False
     numPorts: int = 0  # Twisted's ports count here
 
-    def buildProtocol(self, address: IAddress) -> ClientProtocol:
+    def buildProtocol(self, address: IAddress | None) -> ClientProtocol:
         """Build the protocol of one connection."""
         peer = getattr(address, "host", "")
         connection = Connection(self.listener, peer or "", getattr(address, "port", 0))
-        return ClientProtocol(self.door, connection, begin)
+        peer_of = self.peer_of if isinstance(address, UNIXAddress) else None
+        return ClientProtocol(self.door, connection, begin, peer_of)
 
     def doStart(self) -> None:
         """Do nothing: listening is said by the service."""

@@ -16,6 +16,7 @@ from egress.model import Admission, Outcome, Plan, Request, Resolution, Verdict
 from egress.policy.combine import Round, ask
 from egress.proxy.at_hand import run
 from egress.proxy.limits import Limits
+from egress.proxy.naming import Naming, is_by_name
 from egress.proxy.world import Question, World
 
 
@@ -52,28 +53,96 @@ class Gate:
         clock: for the deadline of policies.
         limits: `policy_seconds` is used.
         approvals: who can answer an ASK, if anybody.
+        delegated_seconds: how long it is remembered that a name was left to the proxy for want of a resolver.
+        naming: finds what names stand for.
     """
 
     world: World
     clock: IReactorTime
     limits: Limits
     approvals: IApprovals | None = None
+    delegated_seconds: float = 60.0
+    naming: Naming = field(init=False)
+
+    @naming.default
+    def _make_naming(self) -> Naming:
+        return Naming(self.clock, self.delegated_seconds)
 
     def admit(self, request: Request) -> Admission | Deferred[Admission]:
         """Judge a request. See `IGate.admit`."""
         world = self.world
-        question = request.client.key, request.method, request.authority.text, request.path
+        question = _question(request)
         known = world.admission(question)
         if known is not None and not world.impure:
+            host = request.authority.host
+            if known.resolution.is_delegated:
+                if known.plan.dns == "remote" or self.naming.delegated.find(host, world.resolver) is known.resolution:
+                    return known
+                return run(self._steps(world, request, question, None, None))
             # What was judged stays judged for as long as the resolver gives that same answer.
             try:
-                resolution = world.resolver.resolve(request.authority.host)
-            except ResolutionError as error:
-                raise _unresolved(error) from None
+                resolution = world.resolver.resolve(host)
+            except ResolutionError:
+                # The steps may know another way.
+                return run(self._steps(world, request, question, None, None))
             if resolution is known.resolution:
                 return known
             return run(self._steps(world, request, question, None, resolution))
         return run(self._steps(world, request, question, None, None))
+
+    def remember_delegated(self, seconds: float) -> None:
+        """Remember for so long, from now on, that a name was left to the proxy for want of a resolver."""
+        if seconds != self.delegated_seconds:
+            self.delegated_seconds = seconds
+            self.naming = Naming(self.clock, seconds)
+
+    def judge_again(self, request: Request, admission: Admission, dialled: str) -> Admission | Deferred[Admission]:
+        """Judge what an earlier World admitted, by what is known of it: its name is not looked up again.
+
+        It is neither a rehearsal nor a new request: it is marked, so that nothing counts it a second time.
+
+        Args:
+            request: what is under way, or about to be.
+            admission: by which.
+            dialled: the address at the other end; "" where it is not known.
+
+        Returns:
+            This World's admission, for the same road, even if another would be chosen now.
+
+        Raises:
+            Refused: it may not go on.
+        """
+        request.is_judged_again = True
+        return run(self._steps_again(self.world, request, admission, dialled))
+
+    def _steps_again(
+        self, world: World, request: Request, admission: Admission, dialled: str
+    ) -> Generator[Any, Any, Admission]:
+        authority, resolution = request.authority, _kept(admission, dialled)
+        if world.own.names_hop(authority):
+            raise _own()
+        question = _question(request)
+        remembered = world.first_round(question)
+        judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], None)
+        plan = remembered[1] if remembered is not None else (yield from self._select(world, request, judged))
+        if remembered is None and is_lasting:
+            world.remember_first_round(question, judged.verdicts, plan)
+        allowed = judged.allowed
+        assert allowed is not None, "a first round that ends without an ALLOW was refused"
+        world.guard.check_name(authority, allowed)
+        for name in world.own.hop_names(authority.port):
+            yield from self.naming.learn(world, name, authority.port)
+        if world.own.holds(authority, resolution.addresses):
+            raise _own()
+        world.guard.check_addresses(authority, resolution.addresses, allowed)
+        second = yield from self._round(world, request, resolution, None, None)
+        if second.asks:
+            second = yield from self._approve(world, request, resolution, second)
+        if plan.road_by_address(resolution, authority.port).hops and not admission.route.hops:
+            world.selector.check_direct()
+        return Admission(
+            allowed, second.verdicts, admission.plan, admission.route, admission.resolution, world.generation
+        )
 
     def explain(self, request: Request) -> Explanation | Deferred[Explanation]:
         """Say what would be decided and why. Looks the name up if that were done, and dials nothing.
@@ -85,7 +154,7 @@ class Gate:
 
     def _rehearse(self, request: Request) -> Generator[Any, Any, Explanation]:
         seen = Explanation()
-        question = request.client.key, request.method, request.authority.text, request.path
+        question = _question(request)
         try:
             seen.admission = yield from self._steps(self.world, request, question, seen, None)
         except Refused as refused:
@@ -110,12 +179,15 @@ class Gate:
             resolution: the look-up, where it was begun already because the same question had been allowed before.
         """
         authority = request.authority
-        if authority.address is not None and world.own.holds(authority, (authority.address,)):
+        if authority.address is not None:
+            if world.own.holds(authority, (authority.address,)):
+                raise _own()
+        elif world.own.names_hop(authority):
             raise _own()
         remembered = world.first_round(question)
         if remembered is None or world.impure or seen is not None:
             judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], seen)
-            plan = remembered[1] if remembered is not None else (yield world.selector.select(request))
+            plan = remembered[1] if remembered is not None else (yield from self._select(world, request, judged))
             if remembered is None and is_lasting:
                 world.remember_first_round(question, judged.verdicts, plan)
             allowed, verdicts = judged.allowed, judged.verdicts
@@ -132,15 +204,11 @@ class Gate:
             if seen is not None:
                 seen.guard = refused.reason
             raise
-        if resolution is None:
-            try:
-                resolution = world.resolver.resolve(authority.host)
-            except ResolutionError as error:
-                raise _unresolved(error) from None
-        if isinstance(resolution, Deferred):
-            resolution = yield from self._wait_for(request, resolution)
+        resolution = yield from self.naming.resolve(world, request, plan, allowed, resolution)
         if seen is not None:
             seen.resolution = resolution
+        for name in world.own.hop_names(authority.port):
+            yield from self.naming.learn(world, name, authority.port)
         if world.own.holds(authority, resolution.addresses):
             raise _own()
         try:
@@ -155,7 +223,11 @@ class Gate:
         if second.asks:
             is_lasting = False
             second = yield from self._approve(world, request, resolution, second)
-        admission = Admission(allowed, second.verdicts, plan, plan.settle(resolution), resolution, world.generation)
+        plan = plan.road_by_address(resolution, authority.port)
+        if seen is not None:
+            seen.plan = plan
+        route = plan.settle(resolution, authority.port, is_by_name(plan, allowed))
+        admission = Admission(allowed, second.verdicts, plan, route, resolution, world.generation)
         if is_lasting and not world.impure:
             world.remember_admission(question, admission)
         return admission
@@ -224,27 +296,29 @@ class Gate:
             approved[asking.policy] = answer
         return (yield from self._round(world, request, resolution, None, None, approved))
 
-    def _wait_for(self, request: Request, looking_up: Deferred[Resolution]) -> Generator[Any, Any, Resolution]:
-        begun = self.clock.seconds()
+    def _select(self, world: World, request: Request, judged: Round) -> Generator[Any, Any, Plan]:
         try:
-            resolution: Resolution = yield looking_up
-        except ResolutionError as error:
-            raise _unresolved(error) from None
-        finally:
-            request.phases.resolve = (self.clock.seconds() - begun) * 1000.0
-        return resolution
+            plan: Plan = yield world.selector.select(request)
+        except Refused as refused:
+            refused.verdicts = refused.verdicts or judged.verdicts
+            raise
+        return plan
+
+
+def _question(request: Request) -> Question:
+    client = request.client
+    return client.key, client.labels, request.listener, request.method, request.authority.text, request.path
+
+
+def _kept(admission: Admission, dialled: str) -> Resolution:
+    """Give what was resolved; on a direct road only the address that was dialled, for that is all that is in use."""
+    resolution = admission.resolution
+    if not admission.route.hops:
+        for address in resolution.addresses:
+            if str(address) == dialled:
+                return Resolution(resolution.host, (address,))
+    return resolution
 
 
 def _own() -> Refused:
     return Refused("own_address", "The destination is this proxy itself.")
-
-
-_UNRESOLVED = {
-    "name_not_found": "The host name does not exist or has no address.",
-    "resolver_failed": "The resolver failed.",
-    "resolver_timeout": "The resolver did not answer in time.",
-}
-
-
-def _unresolved(error: ResolutionError) -> Refused:
-    return Refused(error.code, _UNRESOLVED[error.code])

@@ -24,9 +24,12 @@ class Limits:
         keepalive_seconds: a client connection without a request. The connection closes.
         connections: client connections in all. Answer: 503.
         connections_per_client: the same of one client. Answer: 429.
+        authentication_failures_per_minute: wrong credentials of one client. Answer: 429 `too_many_failures`.
         policy_seconds: a policy that answers later. Answer: 403 `policy_failed`.
         dial_seconds_per_address: one address of a destination. Answer: 504, or the next address.
         dial_seconds: all addresses together. Answer: 504.
+        handshake_seconds: one handshake: of TLS with a client, which is reset; of TLS and of CONNECT with a proxy on
+            the road, answered 504 `proxy_timeout`.
         response_seconds: from the request's end to the answer's head. Answer: 504.
         body_stall_seconds: a request body that does not move. Answer: 408.
         request_body_bytes: a request body. Answer: 413.
@@ -48,9 +51,11 @@ class Limits:
     keepalive_seconds: float = field(default=75.0, validator=_seconds)
     connections: int = field(default=8_192, validator=_count)
     connections_per_client: int = field(default=6_144, validator=_count)
+    authentication_failures_per_minute: int = field(default=20, validator=_count)
     policy_seconds: float = field(default=5.0, validator=_seconds)
     dial_seconds_per_address: float = field(default=10.0, validator=_seconds)
     dial_seconds: float = field(default=20.0, validator=_seconds)
+    handshake_seconds: float = field(default=15.0, validator=_seconds)
     response_seconds: float = field(default=300.0, validator=_seconds)
     body_stall_seconds: float = field(default=120.0, validator=_seconds)
     request_body_bytes: int = field(default=68_719_476_736, validator=between(0, 1 << 60))

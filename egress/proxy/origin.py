@@ -78,14 +78,14 @@ class OriginProtocol:
         if self.user is not None:
             self.user.origin_data(data)
         elif not self.is_closing:
-            self.expired()
+            self.retire()
 
     def readConnectionLost(self) -> None:
         """Hand the FIN on."""
         if self.user is not None:
             self.user.origin_ended()
         elif not self.is_closing:
-            self.expired()
+            self.retire()
 
     def writeConnectionLost(self) -> None:
         """Do nothing: our own FIN is no news."""
@@ -102,13 +102,19 @@ class OriginProtocol:
 
     def expired(self) -> None:
         """Close an idle connection; reset one that does not get its last bytes out."""
+        if self.is_closing:
+            if self.transport is not None:
+                self.transport.abortConnection()
+            return
+        if self.pool is not None:
+            self.pool.reached["pool_seconds"] += 1
+        self.retire()
+
+    def retire(self) -> None:
+        """Close an idle connection."""
         if self.pool is not None:
             self.pool.forget(self)
-        if self.transport is None:
-            return
-        if self.is_closing:
-            self.transport.abortConnection()
-        else:
+        if self.transport is not None:
             self.transport.loseConnection()
 
     def abort(self) -> None:

@@ -33,6 +33,10 @@ def _plain(address: Address) -> Address:
     return address
 
 
+# Addresses of proxies that are remembered; more than any name has.
+_LEARNED = 4096
+
+
 @define
 class OwnAddresses:
     """Every listener of ours, on every local address, and every hop of ours.
@@ -42,18 +46,30 @@ class OwnAddresses:
 
     Attributes:
         sockets: the address and port of each listener; an unspecified address stands for all local ones.
+        hops: where each proxy of a road listens.
         local: tells whether an address is this machine's.
     """
 
     sockets: tuple[tuple[str, int], ...]
+    hops: tuple[Authority, ...] = ()
     local: Callable[[Address], bool] = is_local
     _ports: frozenset[int] = field(init=False)
+    _names: frozenset[tuple[str, int]] = field(init=False)
+    _of_hops: set[tuple[Address, int]] = field(init=False)
     _bound: frozenset[tuple[Address, int]] = field(init=False)
     _everywhere: frozenset[int] = field(init=False)
 
     @_ports.default
     def _find_ports(self) -> frozenset[int]:
         return frozenset(port for _, port in self.sockets)
+
+    @_names.default
+    def _find_names(self) -> frozenset[tuple[str, int]]:
+        return frozenset((hop.host, hop.port) for hop in self.hops if hop.address is None)
+
+    @_of_hops.default
+    def _find_hops(self) -> set[tuple[Address, int]]:
+        return {(_plain(hop.address), hop.port) for hop in self.hops if hop.address is not None}
 
     @_bound.default
     def _find_bound(self) -> frozenset[tuple[Address, int]]:
@@ -63,8 +79,29 @@ class OwnAddresses:
     def _find_everywhere(self) -> frozenset[int]:
         return frozenset(port for host, port in self.sockets if ip_address(host).is_unspecified)
 
+    def names_hop(self, authority: Authority) -> bool:
+        """Tell whether this is a proxy of a road, called by its name."""
+        return (authority.host, authority.port) in self._names
+
+    def hop_names(self, port: int) -> list[str]:
+        """Give the names of the proxies that listen on a port; what they lead to has to be learned."""
+        return [name for name, at in self._names if at == port] if self._names else []
+
+    def learn(self, port: int, addresses: Iterable[Address]) -> None:
+        """Take note of what a proxy's name leads to. It stays noted: names change faster than proxies."""
+        if len(self._of_hops) < _LEARNED:
+            self._of_hops.update((_plain(address), port) for address in addresses)
+
     def holds(self, authority: Authority, addresses: Iterable[Address]) -> bool:
-        """Tell whether dialling these addresses at the authority's port would reach ourselves.
+        """Tell whether dialling these addresses at the authority's port would reach ourselves, or a proxy of a road."""
+        if self._of_hops:
+            port, addresses = authority.port, tuple(addresses)
+            if any((_plain(address), port) in self._of_hops for address in addresses):
+                return True
+        return self.serves(authority, addresses)
+
+    def serves(self, authority: Authority, addresses: Iterable[Address]) -> bool:
+        """Tell whether dialling these addresses at the authority's port would reach a listener of ours.
 
         An unspecified address reaches this machine too (Linux connects 0.0.0.0 to loopback).
         """

@@ -10,8 +10,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.errors import CODES, DialFailed, Refused
-from egress.interfaces import IPolicyObserver
+from egress.interfaces import IPolicyObserver, ITunnelingAgent
 from egress.model import Admission, AuditRecord, Outcome, Phases, Request, Trace, Verdict
+from egress.proxy.confirming import Confirming
 from egress.proxy.origin import OriginProtocol
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class Passage:
         down: bytes to the client.
         status: of the answer that the client got.
         server_name: of the ClientHello, in a tunnel.
+        agent: dials; that of the World that judged.
+        pending: what is waited for before the request begins to move bytes.
+        is_started: it has begun to.
+        judgement: what is waited for where a request that has started is judged again.
     """
 
     client: ClientProtocol
@@ -66,7 +71,10 @@ class Passage:
     down: int = 0
     status: int = 0
     server_name: str | None = None
-    _pending: Deferred[Any] | None = None
+    agent: ITunnelingAgent = field(init=False)
+    pending: Deferred[Any] | None = None
+    is_started: bool = field(init=False, default=False)
+    judgement: Deferred[Any] | None = field(init=False, default=None)
     _dialled_at: float = 0.0
     _observers: tuple[IPolicyObserver, ...] = ()
     _told: tuple[int, int] = (0, 0)
@@ -75,6 +83,7 @@ class Passage:
     def admit(self) -> None:
         """Ask the Gate. The traveller hears at once where everything is at hand."""
         door = self.client.door
+        self.agent = door.gate.world.agent
         try:
             if door.is_stopping:
                 raise Refused("stopping", "The proxy is stopping.")
@@ -92,54 +101,90 @@ class Passage:
             self._admitted(admission)
         else:
             waiting = cast("Deferred[Admission]", admission)
-            self._pending = waiting
-            waiting.addCallbacks(self._admitted, self._failed)
+            self.pending = waiting
+            waiting.addCallbacks(self._admitted, self.failed)
 
-    def dial(self) -> None:
-        """Connect to what was judged."""
-        assert self.admission is not None, "only what was admitted is dialled"
+    def dial(self, *, to_proxy: bool = False) -> None:
+        """Connect to what was judged.
+
+        Args:
+            to_proxy: to the last proxy of the road itself, which is then asked in absolute form.
+        """
+        admission = self.admission
+        assert admission is not None, "only what was admitted is dialled"
+        if self.is_stale:
+            self._admit_again()
+            return
         door = self.client.door
-        self.trace = Trace()
+        trace = self.trace = Trace()
         self._dialled_at = door.clock.seconds()
         try:
-            endpoint = door.agent.endpoint_for(self.request.authority, self.admission.route, self.trace)
+            if to_proxy:
+                endpoint = self.agent.endpoint_to_proxy(admission.route, trace)
+            else:
+                endpoint = self.agent.endpoint_for(self.request.authority, admission.route, trace)
             dialling = endpoint.connect(door.origins)
         except Exception:
             self._broke("building a road failed")
             return
-        self._pending = dialling
-        dialling.addCallbacks(self._connected, self._failed)
+        self.pending = dialling
+        dialling.addCallbacks(self._connected, self.failed)
+
+    @property
+    def is_stale(self) -> bool:
+        """Another World has taken over since it was admitted."""
+        admission = self.admission
+        return admission is not None and admission.generation != self.client.door.gate.world.generation
+
+    def _admit_again(self) -> None:
+        """Nothing stands yet, so the new World may choose another road, too."""
+        self.admission = None
+        self.request.is_judged_again = True
+        self.admit()
+
+    def leave_judgement(self) -> None:
+        """Wait no more for what becomes of a request that is judged again."""
+        judgement, self.judgement = self.judgement, None
+        if judgement is not None:
+            judgement.cancel()
 
     def cancel(self) -> None:
         """Wait for nothing more."""
-        pending, self._pending = self._pending, None
+        pending, self.pending = self.pending, None
         if pending is not None:
             pending.cancel()
 
     def _admitted(self, admission: Admission) -> None:
-        self._pending = None
+        self.pending = None
         self.admission = admission
+        if self.is_stale:
+            self._admit_again()
+            return
         phases = self.request.phases
         spent = (self.client.door.clock.seconds() - self.request.begun) * 1000.0
         phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
         self.traveller.admitted(admission)
 
     def _connected(self, origin: OriginProtocol) -> None:
-        self._pending = None
+        self.pending = None
         self.request.phases.dial = (self.client.door.clock.seconds() - self._dialled_at) * 1000.0
         assert self.trace is not None
         self.dialled = origin.address = self.trace.dialled
-        self.traveller.connected(origin)
+        if self.is_stale:
+            Confirming(self, origin).begin()
+        else:
+            self.traveller.connected(origin)
 
-    def _failed(self, failure: Failure) -> None:
-        if self._pending is None and failure.check(CancelledError):
+    def failed(self, failure: Failure) -> None:
+        """Hear that what was waited for failed."""
+        if self.pending is None and failure.check(CancelledError):
             return
-        self._pending = None
+        self.pending = None
         error = failure.value
         if isinstance(error, Refused):
             self.traveller.refused(error)
         elif isinstance(error, DialFailed):
-            self.traveller.refused(Refused(error.code, error.reason or _REASONS[error.code], detail=str(error)))
+            self.traveller.refused(dial_refused(error))
         else:
             _log.failure("a request failed", failure)
             self.traveller.refused(Refused("internal_error", "The proxy failed."))
@@ -150,6 +195,7 @@ class Passage:
 
     def started(self) -> None:
         """Tell the observers that bytes begin to move; once, even if the origin has to be dialled again."""
+        self.is_started = True
         observers = self.client.door.gate.world.observers
         if observers and not self._observers:
             assert self.admission is not None
@@ -209,6 +255,7 @@ class Passage:
         )
         if kind != "open":
             self._is_recorded = True
+            self.leave_judgement()
             self.observe()
             for observer in self._observers:
                 try:
@@ -219,6 +266,11 @@ class Passage:
             # It has this passage, and is freed at once, not by a search for cycles, if this does not have it as well.
             del self.traveller
         door.journal.record(record)
+
+
+def dial_refused(error: DialFailed) -> Refused:
+    """Make the refusal that answers a failure of the road."""
+    return Refused(error.code, error.reason or _REASONS[error.code], detail=str(error))
 
 
 def is_failure(refused: Refused) -> bool:

@@ -13,8 +13,11 @@ from egress.proxy.limits import Limits
 if TYPE_CHECKING:
     from egress.proxy.origin import OriginProtocol
 
-# Road, origin and client; the dialled address is compared when one is taken.
+# Road, place and client. On a direct road the place is the origin, and the dialled address is compared when a
+# connection is taken; through proxies see `egress.proxy.through`.
 Key = tuple[str, str, str]
+
+_SILENT = ("pool_connections", "pool_connections_per_origin", "pool_seconds")
 
 
 @define(eq=False)
@@ -24,29 +27,36 @@ class OriginPool:
     Attributes:
         limits: `pool_connections`, `pool_connections_per_origin` and `pool_seconds` are used.
         wheel: for their deadlines.
+        reached: how often each of the three was.
     """
 
     limits: Limits
     wheel: Wheel
+    reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
     _idle: dict[Key, list[OriginProtocol]] = field(init=False, factory=dict)
     _count: int = field(init=False, default=0)
 
     def __len__(self) -> int:
         return self._count
 
-    def take(self, request: Request, admission: Admission) -> OriginProtocol | None:
+    def take(self, request: Request, admission: Admission, place: str = "") -> OriginProtocol | None:
         """Give a connection that may serve this request, if there is one.
 
-        It was dialled to an address that has just been judged; an address that is no longer among the answers is not
-        used again, even if it stands open.
+        On a direct road it was dialled to an address that has just been judged; an address that is no longer among the
+        answers is not used again, even if it stands open.
+
+        Args:
+            request: what is wanted.
+            admission: what was judged.
+            place: through proxies, what tells connections apart; "" on a direct road.
         """
-        key = admission.route.upstream, request.authority.text, request.client.key
+        key = admission.route.upstream, place or request.authority.text, request.client.key
         kept = self._idle.get(key)
         if kept is None:
             return None
         texts = admission.route.texts
         for at in range(len(kept) - 1, -1, -1):
-            if kept[at].address in texts:
+            if place or kept[at].address in texts:
                 origin = kept.pop(at)
                 if not kept:
                     del self._idle[key]
@@ -56,23 +66,32 @@ class OriginPool:
                 return origin
         return None
 
-    def keep(self, origin: OriginProtocol, request: Request, admission: Admission) -> bool:
+    def keep(self, origin: OriginProtocol, request: Request, admission: Admission, place: str = "") -> bool:
         """Take a connection back.
+
+        Args:
+            origin: the connection.
+            request: what it served.
+            admission: of that request.
+            place: as for `take`.
 
         Returns:
             False where there is no room for it; then the caller closes it.
         """
         key = origin.key
         if key is None:
-            key = origin.key = (admission.route.upstream, request.authority.text, request.client.key)
+            key = origin.key = (admission.route.upstream, place or request.authority.text, request.client.key)
         kept = self._idle.get(key)
         if self._count >= self.limits.pool_connections:
+            self.reached["pool_connections"] += 1
             return False
         if kept is None:
             if not self.limits.pool_connections_per_origin:
+                self.reached["pool_connections_per_origin"] += 1
                 return False
             kept = self._idle[key] = []
         elif len(kept) >= self.limits.pool_connections_per_origin:
+            self.reached["pool_connections_per_origin"] += 1
             return False
         kept.append(origin)
         self._count += 1
@@ -96,4 +115,4 @@ class OriginPool:
         """End every idle connection."""
         for kept in list(self._idle.values()):
             for origin in list(kept):
-                origin.expired()
+                origin.retire()

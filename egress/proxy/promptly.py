@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import ITransport
 from twisted.internet.tcp import Connection
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from egress.engine.transport import Transport
 
@@ -17,8 +18,8 @@ def send(transport: ITransport, data: bytes) -> bool:
     transport to meet: it will be told as ever. The engine's transports do so by themselves.
 
     Args:
-        transport: any; those that are neither the engine's nor Twisted's TCP transports (TLS above all) are written to
-            as usual.
+        transport: any; those that are neither the engine's nor Twisted's TCP transports are written to as usual; TLS on
+            the engine's tells what has become of it.
         data: not empty.
 
     Returns:
@@ -28,6 +29,10 @@ def send(transport: ITransport, data: bytes) -> bool:
     if type(transport) is Transport:
         transport.write(data)
         return transport.is_flushed
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        transport.write(data)
+        below = transport.transport
+        return type(below) is Transport and below.is_flushed
     if (
         isinstance(transport, Connection)
         and transport.connected

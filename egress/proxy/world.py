@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 from attrs import define, field
 
-from egress.interfaces import IGuard, IPolicy, IPolicyObserver, IResolver, IUpstreamSelector
+from egress.interfaces import IGuard, IPolicy, IPolicyObserver, IResolver, ITunnelingAgent, IUpstreamSelector
 from egress.model import Admission, Plan, Verdict
 from egress.proxy.own import OwnAddresses
 
 # What a World remembers is bounded; when it is full it starts anew, which costs one judgement a question.
 _REMEMBERED = 8192
 
-Question = tuple[str, str, str, "str | None"]
+# Client with its labels, listener, method, authority and path: all that a pure policy or the choice of the road may
+# look at. Labels count by themselves: one key stands for all addresses that limits count together.
+Question = tuple[str, frozenset[str], str, str, str, "str | None"]
 
 
 @define(eq=False)
@@ -24,7 +28,9 @@ class World:
         guard: judges names and addresses.
         resolver: looks names up.
         selector: picks the road.
+        agent: dials.
         own: what is ourselves.
+        made_at: seconds on the system's monotonic clock.
     """
 
     generation: int
@@ -32,7 +38,9 @@ class World:
     guard: IGuard
     resolver: IResolver
     selector: IUpstreamSelector
+    agent: ITunnelingAgent
     own: OwnAddresses
+    made_at: float = field(init=False, factory=time.monotonic)
     pure: tuple[IPolicy, ...] = field(init=False)
     impure: tuple[IPolicy, ...] = field(init=False)
     observers: tuple[IPolicyObserver, ...] = field(init=False)

@@ -17,13 +17,17 @@ from egress.policy.guard import Guard
 from egress.policy.registry import build_policies, find_makers
 from egress.proxy.own import OwnAddresses
 from egress.proxy.world import World
-from egress.service.endpoint import Endpoint, TcpEndpoint, parse_endpoint
+from egress.service.activation import Offers
+from egress.service.endpoint import Endpoint, SystemdEndpoint, TcpEndpoint, parse_endpoint
+from egress.service.roads import Roads
 from egress.service.settings import Source
-from egress.upstream import DirectSelector, DnsSettings, ThreadedLookUp
+from egress.service.sockets import BoundSocket, bind
+from egress.upstream import DnsSettings, ThreadedLookUp, TunnelingAgent
 from egress.upstream.hosts import HostsFile
 
 if TYPE_CHECKING:
     from egress.engine.engine import Engine
+    from egress.service.status import Status
 
 
 @implementer(IHostServices)
@@ -83,6 +87,69 @@ def parse_endpoints(source: Source) -> list[Endpoint]:
         raise source.place(error)
 
 
+def parse_status(source: Source) -> list[Endpoint]:
+    """Read the endpoint of the status listener; none where there is none.
+
+    Raises:
+        ConfigError: with the file's name.
+    """
+    text = source.settings.status.endpoint
+    try:
+        return [parse_endpoint(text, "status.endpoint")] if text else []
+    except ConfigError as error:
+        raise source.place(error)
+
+
+def bind_listeners(
+    source: Source, endpoints: list[Endpoint], engine: Engine | None, offers: Offers
+) -> list[BoundSocket]:
+    """Bind every listener, or none.
+
+    Raises:
+        ConfigError: one cannot be had; with the place where its endpoint was written.
+    """
+    sockets: list[BoundSocket] = []
+    try:
+        for index, (listener, endpoint) in enumerate(zip(source.settings.listener, endpoints, strict=True)):
+            sockets.append(bind_listener(listener.name, endpoint, source.listener_where(index), engine, offers))
+    except ConfigError as error:
+        for each in sockets:
+            each.close()
+        raise source.place(error)
+    return sockets
+
+
+def bind_listener(name: str, endpoint: Endpoint, where: str, engine: Engine | None, offers: Offers) -> BoundSocket:
+    """Bind one listener, or take its socket over.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    if isinstance(endpoint, SystemdEndpoint):
+        return offers.adopt(name, endpoint, where, engine)
+    return bind(name, endpoint, where, engine)
+
+
+def open_status(source: Source, offers: Offers) -> Status | None:
+    """Bind the status listener, where there is one.
+
+    The engine does not serve it: it is there to tell of the engine's faults, too.
+
+    Raises:
+        ConfigError: it cannot be had there.
+    """
+    for endpoint in parse_status(source):
+        # What it is made of takes its time to import.
+        from egress.service.status import Status
+
+        if isinstance(endpoint, SystemdEndpoint):
+            socket = offers.adopt("status", endpoint, "status.endpoint")
+        else:
+            socket = bind("status", endpoint, "status.endpoint")
+        return Status(socket, source.settings.status.hosts)
+    return None
+
+
 def make_policies(source: Source, host: IHostServices) -> tuple[IPolicy, ...]:
     """Build all policies.
 
@@ -95,17 +162,39 @@ def make_policies(source: Source, host: IHostServices) -> tuple[IPolicy, ...]:
         raise source.place(error)
 
 
-def make_world(source: Source, host: Host, policies: tuple[IPolicy, ...], own: Iterable[tuple[str, int]]) -> World:
-    """Build the first World.
+def make_world(
+    source: Source,
+    host: Host,
+    policies: tuple[IPolicy, ...],
+    roads: Roads,
+    own: Iterable[tuple[str, int]],
+    dialler: Any,
+    generation: int = 1,
+) -> World:
+    """Build a World.
 
     Args:
         source: the settings.
         host: what was lent to the policies.
         policies: in configured order.
+        roads: the ways out.
         own: address and port of each listener of ours.
+        dialler: the engine or the reactor.
+        generation: counts up with every World.
     """
-    guard = Guard(source.settings.guard)
-    return World(1, policies, guard, host.resolver, DirectSelector(), OwnAddresses(tuple(own)))
+    limits = source.settings.limits
+    ourselves = OwnAddresses(tuple(own), tuple(hop.authority for hop in roads.selector.hops))
+    agent = TunnelingAgent(
+        dialler,
+        limits.dial_seconds_per_address,
+        limits.dial_seconds,
+        limits.handshake_seconds,
+        limits.head_bytes,
+        roads.upstreams,
+        host.resolver,
+        ourselves.serves,
+    )
+    return World(generation, policies, Guard(source.settings.guard), host.resolver, roads.selector, agent, ourselves)
 
 
 def expected_sockets(endpoints: Iterable[Endpoint]) -> list[tuple[str, int]]:

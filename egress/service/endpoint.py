@@ -16,6 +16,7 @@ from egress.model import Address
 
 _UNIX_LIMIT = 107  # unix(7): sun_path has 108 octets, with the one that ends it
 _PERMISSIONS = frozenset("01234567")
+_KINDS = "must begin with tcp:, tcp6:, unix: or systemd:"
 
 
 @frozen
@@ -39,7 +40,20 @@ class UnixEndpoint:
     mode: int
 
 
-Endpoint = TcpEndpoint | UnixEndpoint
+@frozen
+class SystemdEndpoint:
+    """A socket that systemd listens on and hands over (sd_listen_fds(3)).
+
+    Attributes:
+        name: FileDescriptorName= of its unit, or the unit's own name if there is no such line.
+        index: which one of those with this name, from 0; None where there is one only.
+    """
+
+    name: str
+    index: int | None = None
+
+
+Endpoint = TcpEndpoint | UnixEndpoint | SystemdEndpoint
 
 
 def parse_endpoint(text: str, where: str) -> Endpoint:
@@ -59,7 +73,9 @@ def parse_endpoint(text: str, where: str) -> Endpoint:
             return _tcp(kind, rest, named)
         if kind == "unix":
             return _unix(rest, named)
-        raise ValueError("must begin with tcp:, tcp6: or unix:")
+        if kind == "systemd":
+            return _systemd(rest, named)
+        raise ValueError(_KINDS)
     except ValueError as error:
         raise ConfigError(where, str(error))
 
@@ -93,7 +109,7 @@ def _add(positional: list[str], named: dict[str, str], key: str | None, part: st
             raise ValueError(r"has a part behind a key=value part; a colon inside a value is written \:")
         positional.append(part)
     elif not positional:
-        raise ValueError("must begin with tcp:, tcp6: or unix:")
+        raise ValueError(_KINDS)
     elif key in named:
         raise ValueError(f"has {key!a} twice")
     else:
@@ -133,3 +149,15 @@ def _unix(rest: list[str], named: dict[str, str]) -> UnixEndpoint:
     if len(os.fsencode(path)) > _UNIX_LIMIT:
         raise ValueError(f"its path must not be longer than {_UNIX_LIMIT} octets")
     return UnixEndpoint(path, int(mode, 8))
+
+
+def _systemd(rest: list[str], named: dict[str, str]) -> SystemdEndpoint:
+    _refuse_others("systemd", named, "index")
+    if len(rest) != 1 or not (name := rest[0]) or not name.isascii() or not name.isprintable() or ":" in name:
+        raise ValueError("must be systemd:NAME or systemd:NAME:index=0, with the FileDescriptorName of a socket unit")
+    index = named.get("index")
+    if index is None:
+        return SystemdEndpoint(name)
+    if not (index.isascii() and index.isdigit() and len(index) < 6):
+        raise ValueError("its index must be a whole number from 0")
+    return SystemdEndpoint(name, int(index))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
@@ -12,7 +13,18 @@ from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy
 from egress.model import Client, Connection, Request
 from egress.proxy.gate import Explanation, Gate
-from egress.service.compose import Host, expected_sockets, make_look_up, make_policies, make_world, parse_endpoints
+from egress.service.callers import make_identifier, planned_locally
+from egress.service.compose import (
+    Host,
+    expected_sockets,
+    make_look_up,
+    make_policies,
+    make_world,
+    parse_endpoints,
+    parse_status,
+)
+from egress.service.listener_tls import load_tls
+from egress.service.roads import Roads, check_addresses, make_roads
 from egress.service.settings import Source
 from egress.upstream import CachingResolver, ThreadedLookUp
 from egress.wire.target import parse_target
@@ -26,6 +38,7 @@ class Rehearsal:
         source: the settings.
         gate: judges as the supervisor's would.
         policies: in configured order.
+        roads: the ways out.
         look_up: asks the system's resolver, where a name must be looked up.
         reactor: waits for it.
     """
@@ -33,6 +46,7 @@ class Rehearsal:
     source: Source
     gate: Gate
     policies: tuple[IPolicy, ...]
+    roads: Roads
     look_up: ThreadedLookUp
     reactor: Any
 
@@ -63,12 +77,13 @@ class Rehearsal:
         return ended[0]
 
 
-def make_rehearsal(source: Source, reactor: Any = None) -> Rehearsal:
+def make_rehearsal(source: Source, reactor: Any = None, environ: Mapping[str, str] | None = None) -> Rehearsal:
     """Build everything that judges.
 
     Args:
         source: the settings.
         reactor: waits for look-ups; the global one if None.
+        environ: the environment that may name proxies; None for the one of this process.
 
     Raises:
         ConfigError: as the supervisor would not start.
@@ -77,11 +92,16 @@ def make_rehearsal(source: Source, reactor: Any = None) -> Rehearsal:
         from twisted.internet import reactor
     settings = source.settings
     endpoints = parse_endpoints(source)
+    # Nobody calls, but a file that the supervisor would not start with is found.
+    make_identifier(source, reactor, planned_locally(endpoints))
+    load_tls(source)
     look_up = make_look_up(settings.dns, reactor)
     host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
     policies = make_policies(source, host)
-    world = make_world(source, host, policies, expected_sockets(endpoints))
-    return Rehearsal(source, Gate(world, reactor, settings.limits), policies, look_up, reactor)
+    roads = make_roads(source, reactor, environ)
+    check_addresses(source, policies, roads.selector)
+    world = make_world(source, host, policies, roads, expected_sockets([*endpoints, *parse_status(source)]), reactor)
+    return Rehearsal(source, Gate(world, reactor, settings.limits), policies, roads, look_up, reactor)
 
 
 def make_request(url: str, method: str, listener: str, labels: tuple[str, ...], begun: float) -> Request:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from attrs import Attribute, evolve, field, frozen
 
+from egress.api.settings import StatusSettings
 from egress.audit import AuditSettings
 from egress.config import read, structure
 from egress.errors import ConfigError
+from egress.identity import Requirement
 from egress.policy.guard import GuardSettings
 from egress.proxy.limits import Limits, TlsSettings
 from egress.service.allow import ALLOW_POLICY, allow_table
-from egress.upstream import DnsSettings
+from egress.upstream import DnsSettings, RoadsSettings, RouteSettings, UpstreamSettings
 
 DEFAULT_ENDPOINT = "tcp:3128:interface=127.0.0.1"
 _NAME_LIMIT = 64
@@ -26,18 +29,55 @@ def _check_name(_instance: object, _attribute: Attribute[str], value: str) -> No
 
 
 @frozen
+class ListenerTlsSettings:
+    """A `[listener.tls]` table: the listener speaks TLS 1.2 or later, and HTTP inside it.
+
+    Paths count from the directory of the configuration file.
+
+    Attributes:
+        certificate: a PEM file with the certificate and those above it. "" for a listener without TLS.
+        key: the PEM file of its key, which others than its owner and group must not be able to read; "" where the key
+            is in the same file.
+        client_ca: a PEM file with the authorities from which clients' certificates come. "" asks for none.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in (("key", self.key), ("client_ca", self.client_ca)):
+            if value and not self.certificate:
+                raise ConfigError(name, "means nothing without `certificate`")
+
+
+@frozen
 class ListenerSettings:
     """A `[[listener]]` table: one socket that clients connect to.
 
     Attributes:
         name: unique among listeners; rules name its clients `listener:NAME`, and the record holds it.
-        endpoint: where it listens: `tcp:PORT[:interface=ADDRESS]`, `tcp6:PORT[:interface=ADDRESS]` or
-            `unix:PATH[:mode=600]`. Without `interface`, on every address of this machine. A colon inside a value is
-            written with a backslash before it. Port 0 is any free port.
+        endpoint: where it listens: `tcp:PORT[:interface=ADDRESS]`, `tcp6:PORT[:interface=ADDRESS]`,
+            `unix:PATH[:mode=600]` or `systemd:NAME[:index=0]`. Without `interface`, on every address of this machine. A
+            colon inside a value is written with a backslash before it. Port 0 is any free port.
+        via: the road of what comes by it: an upstream's name, "direct", "environment" or "refuse"; "" for the one that
+            everything takes.
+        require: "basic" takes only requests with credentials, by Basic or Bearer; "certificate" only connections with
+            a client certificate; "none" takes both where they are given.
+        tokens: the file with the names and hashes of who may call: lines of `name:hash`, made by `egress token`. It is
+            read again when it changes. "" does not look at credentials.
+        allow_plaintext_tokens: tokens may cross a network in the clear; needed where the listener is neither on a
+            loopback address nor speaks TLS.
+        tls: what it shows and takes, where it speaks TLS.
     """
 
     name: str = field(validator=_check_name)
     endpoint: str
+    via: str = ""
+    require: Requirement = "none"
+    tokens: str = ""
+    allow_plaintext_tokens: bool = False
+    tls: ListenerTlsSettings = field(factory=ListenerTlsSettings)
 
 
 def _check_path(_instance: object, _attribute: Attribute[str], value: str) -> None:
@@ -66,12 +106,16 @@ class Settings:
         engine: what serves TCP connections: "auto" is our own transports where the system has epoll, "twisted" is
             Twisted's.
         listener: where clients connect.
+        upstream: the proxies that requests can be sent through.
+        route: roads for some destinations.
+        roads: the road of everything else.
         policy: who decides, in this order. The keys of each depend on its `kind`.
         guard: which addresses are refused although a policy allows the name.
         dns: how names are looked up.
         tls: what is done about server names in tunnels.
         limits: the bounds of everything.
         audit: how the record is kept.
+        status: where operators are told how it is.
     """
 
     state: str = field(default="", validator=_check_path)
@@ -79,12 +123,16 @@ class Settings:
     listener: tuple[ListenerSettings, ...] = field(
         default=(ListenerSettings("default", DEFAULT_ENDPOINT),), validator=_check_listeners
     )
+    upstream: tuple[UpstreamSettings, ...] = ()
+    route: tuple[RouteSettings, ...] = ()
+    roads: RoadsSettings = field(factory=RoadsSettings)
     policy: tuple[Mapping[str, object], ...] = ()
     guard: GuardSettings = field(factory=GuardSettings)
     dns: DnsSettings = field(factory=DnsSettings)
     tls: TlsSettings = field(factory=TlsSettings)
     limits: Limits = field(factory=Limits)
     audit: AuditSettings = field(factory=AuditSettings)
+    status: StatusSettings = field(factory=StatusSettings)
 
 
 @frozen
@@ -102,6 +150,10 @@ class Source:
     file: str = ""
     allowed: tuple[str, ...] = ()
     listeners_where: str = "listener"
+
+    def path(self, written: str) -> str:
+        """Make a path of the file absolute: it counts from the file's own directory, and a daemon leaves its own."""
+        return os.path.abspath(os.path.join(os.path.dirname(self.file), written))
 
     def listener_where(self, index: int) -> str:
         """Give the place where a listener's endpoint was written."""

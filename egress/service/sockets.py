@@ -14,10 +14,12 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from egress.errors import ConfigError
-from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+from egress.service.endpoint import TcpEndpoint, UnixEndpoint
+from egress.service.patience import PatientSocket
 
 if TYPE_CHECKING:
     from egress.engine.engine import Engine
+    from egress.engine.port import Port
 
 BACKLOG = 4096
 
@@ -29,11 +31,16 @@ class Listening(Protocol):
         name: the listener's name.
         address: for people.
         own: the IP address and port; None on a unix socket.
+        pauses: how often it has rested for want of descriptors or memory.
     """
 
     name: str
     address: str
     own: tuple[str, int] | None
+
+    @property
+    def pauses(self) -> int:
+        """Give the count as it is now."""
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
         """Hand it to the reactor."""
@@ -51,7 +58,7 @@ class BoundSocket:
         socket: non-blocking.
         address: for people: `127.0.0.1:3128` or `unix:/run/egress/door`.
         own: the IP address and port as the kernel knows them; None on a unix socket.
-        mode: the permissions of a unix socket.
+        mode: the permissions of a unix socket; None where they are systemd's affair.
         inode: device and inode of a unix socket's file, so that no other file is removed in its place.
         engine: serves it in the reactor's place, if it is a TCP socket.
     """
@@ -60,9 +67,15 @@ class BoundSocket:
     socket: socket.socket
     address: str
     own: tuple[str, int] | None = None
-    mode: int = 0
+    mode: int | None = None
     inode: tuple[int, int] | None = None
     engine: Engine | None = None
+    _served: Port | PatientSocket | None = None
+
+    @property
+    def pauses(self) -> int:
+        """How often it has rested for want of descriptors or memory."""
+        return self._served.pauses if self._served is not None else 0
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
         """Hand a duplicate to the engine or the reactor. Ours is closed, so that nothing else holds the socket.
@@ -72,14 +85,16 @@ class BoundSocket:
             factory: serves the connections.
         """
         port: IListeningPort
-        if self.socket.family == socket.AF_UNIX:
-            path = self.address.removeprefix("unix:")
-            port = _UnixPort(self.socket.dup(), path, self.mode, factory, reactor)
-            port.startListening()
-        elif self.engine is not None:
-            port = self.engine.listen(self.socket.dup(), factory)
+        if self.own is not None and self.engine is not None:
+            port = self._served = self.engine.listen(self.socket.dup(), factory)
         else:
-            port = reactor.adoptStreamPort(self.socket.fileno(), self.socket.family, factory)
+            patient = self._served = PatientSocket(os.dup(self.socket.fileno()))
+            if self.own is None:
+                twisted_port: tcp.Port = _UnixPort(self.address.removeprefix("unix:"), self.mode, factory, reactor)
+            else:
+                twisted_port = tcp.Port(self.own[1], factory, BACKLOG, self.own[0], reactor)
+            patient.serve(reactor, twisted_port)
+            port = twisted_port
         self.socket.close()
         return port
 
@@ -102,16 +117,17 @@ class _UnixPort(unix.Port):
     `adoptStreamPort` would give its file mode 666, for whoever connects in that moment.
     """
 
-    def __init__(self, listening: socket.socket, path: str, mode: int, factory: IProtocolFactory, reactor: Any) -> None:
-        super().__init__(os.fsencode(path), factory, BACKLOG, mode, reactor)
-        self._preexistingSocket = listening
+    def __init__(self, path: str, mode: int | None, factory: IProtocolFactory, reactor: Any) -> None:
+        # Twisted leaves alone what it takes for a name outside of the file system: systemd has set the mode.
+        name = b"\0" if mode is None else os.fsencode(path)
+        super().__init__(name, factory, BACKLOG, mode or 0, reactor)
 
     def connectionLost(self, reason: Failure) -> None:
         """Close; `BoundSocket.close` removes the file, if it is still ours."""
         tcp.Port.connectionLost(self, reason)
 
 
-def bind(name: str, endpoint: Endpoint, where: str, engine: Engine | None = None) -> BoundSocket:
+def bind(name: str, endpoint: TcpEndpoint | UnixEndpoint, where: str, engine: Engine | None = None) -> BoundSocket:
     """Bind and listen.
 
     Args:
@@ -144,12 +160,13 @@ def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str, engine: Engine | Non
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigError(where, _explain(error, _spell(host, port)))
+        raise ConfigError(where, _explain(error, spell(host, port)))
     real: int = listening.getsockname()[1]
-    return BoundSocket(name, listening, _spell(host, real), (host, real), engine=engine)
+    return BoundSocket(name, listening, spell(host, real), (host, real), engine=engine)
 
 
-def _spell(host: str, port: int) -> str:
+def spell(host: str, port: int) -> str:
+    """Write an address and a port as people do."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
 
-from egress.audit import Journal, open_journal, state_directory
+from egress.audit import Journal, open_journal
+from egress.audit.tee import Tee
 from egress.errors import ConfigError
-from egress.identity import ListenerIdentifier
 from egress.proxy.door import Door
-from egress.proxy.factory import ProxyFactory
 from egress.proxy.gate import Gate
-from egress.service.compose import Host, make_engine, make_look_up, make_policies, make_world, parse_endpoints
-from egress.service.endpoint import Endpoint
-from egress.service.settings import Settings, Source, is_mute
+from egress.service.activation import Offers
+from egress.service.callers import bound_locally, make_identifier
+from egress.service.compose import (
+    Host,
+    bind_listener,
+    bind_listeners,
+    make_engine,
+    make_look_up,
+    make_policies,
+    make_world,
+    open_status,
+    parse_endpoints,
+)
+from egress.service.control import Control, ControlRefused
+from egress.service.descriptors import needed_descriptors, raise_descriptor_limit
+from egress.service.listener_tls import load_tls, make_factories
+from egress.service.listeners import Listener, Listeners
+from egress.service.notify import Notifier
+from egress.service.reload import Configuration, Reloaded
+from egress.service.roads import check_addresses, make_roads
+from egress.service.settings import Source, is_mute
 from egress.service.signals import Signals
-from egress.service.sockets import BoundSocket, Listening, bind
-from egress.upstream import CachingResolver, ThreadedLookUp, TunnelingAgent
+from egress.service.sockets import Listening
+from egress.service.summary import count, journal_places, state_of, summary
+from egress.upstream import CachingResolver, ThreadedLookUp
 
 if TYPE_CHECKING:
     from egress.engine.engine import Engine
-
-# A tunnel has two descriptors; the journal, the reactor and the resolver have some of their own.
-_DESCRIPTORS_PER_CONNECTION = 2
-_DESCRIPTORS_OF_OURS = 64
+    from egress.service.status import Status
 
 _log = Logger()
 
@@ -43,12 +56,13 @@ class Supervisor(Service):
 
     Args:
         reactor: serves the sockets and runs everything.
-        source: the settings.
-        door: what all listeners share.
+        configuration: in force, its listeners bound.
         journal: takes the record.
         look_up: asks the system's resolver.
-        sockets: one for each listener, bound.
         engine: serves and dials TCP connections, if the reactor does not.
+        notifier: tells the service manager; None tells nobody.
+        status: tells operators how it is.
+        control: takes what the `egress` command asks for.
     """
 
     name = "egress"
@@ -56,24 +70,34 @@ class Supervisor(Service):
     def __init__(
         self,
         reactor: Any,
-        source: Source,
-        door: Door,
+        configuration: Configuration,
         journal: Journal,
         look_up: ThreadedLookUp,
-        sockets: Sequence[Listening],
         engine: Engine | None = None,
+        notifier: Notifier | None = None,
+        status: Status | None = None,
+        control: Control | None = None,
     ) -> None:
-        self.door = door
-        self.sockets = sockets
+        self.notifier = notifier or Notifier(reactor)
+        self.notifier.is_well = self._is_well
+        self.configuration = configuration
+        self.door = configuration.door
         self._reactor = reactor
-        self._source = source
         self._journal = journal
         self._look_up = look_up
         self._engine = engine
-        self._ports: list[IListeningPort] = []
+        self._operators = status
+        self._control = control
+        if control is not None:
+            control.verbs["reload"] = lambda _question: self.reload().facts()
         self._signals = Signals(reactor, {signal.SIGHUP: self._hang_up})
         self._ending = Signals(reactor, {signal.SIGTERM: self._end, signal.SIGINT: self._end})
         self._is_ending = False
+
+    @property
+    def sockets(self) -> list[Listening]:
+        """The listeners' sockets as they are now."""
+        return self.configuration.listeners.sockets
 
     def startService(self) -> None:
         """Serve. Nothing in here can fail for a reason that an operator could cause."""
@@ -82,7 +106,7 @@ class Supervisor(Service):
         self._look_up.start()
         self._journal.start(
             version=version("egress"),
-            configuration=self._source.file or None,
+            configuration=self.configuration.source.file or None,
             listeners=[f"{each.name} {each.address}" for each in self.sockets],
         )
         self.door.start()
@@ -93,17 +117,28 @@ class Supervisor(Service):
         self._reactor.callWhenRunning(self._ending.start)
         if self._engine is not None:
             self._engine.start()
-        for each in self.sockets:
-            self._ports.append(each.serve(self._reactor, ProxyFactory(each.name, self.door)))
+        self.configuration.listeners.start(self.configuration.factories)
         self._say(descriptors)
+        if self._control is not None:
+            self._control.start()
+        if self._operators is not None:
+            engine = "twisted" if self._engine is None else "egress"
+            self._operators.watch(self.door, self._journal, lambda: self.sockets, engine)
+            self._operators.metrics.read_from("egress_reload_failed", lambda: bool(self.configuration.problem))
+            self._operators.start(self._reactor, self.faults)
+        self.notifier.start()
+        self._reactor.callWhenRunning(self._tell_ready)
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more connections, let running requests end, end what is left, and write the last record."""
         super().stopService()
         self._is_ending = True
-        ports, self._ports = self._ports, []
-        closing = [maybeDeferred(port.stopListening) for port in ports]
+        status = f"stopping: {count(len(self.door.live), 'connection', 'connections')} left"
+        self.notifier.stopping(status, self.configuration.source.settings.limits.drain_seconds)
+        closing = self.configuration.listeners.stop()
+        if self._control is not None:
+            closing.append(self._control.stop())
         try:
             if self.door.live:
                 _log.info("stopping: {count} connections are left to end", count=len(self.door.live))
@@ -112,16 +147,64 @@ class Supervisor(Service):
         except Exception:
             # The record of what happened matters more than a socket that could not be closed.
             _log.failure("stopping was not orderly")
-        for each in self.sockets:
-            each.close()
+        self.configuration.listeners.close()
         self.door.stop()
         if self._engine is not None:
             # What the door has ended is recorded by this, before the journal is closed.
             self._engine.stop()
         self._look_up.stop()
         yield self._journal.stop()
+        if self._operators is not None:
+            # The last of all: whoever watches sees the difference between stopping and gone.
+            yield self._operators.stop()
+        self.notifier.stop()
         self._signals.stop()
         self._ending.stop()
+
+    def status(self) -> str:
+        """Say in one line what is served."""
+        listeners = count(len(self.sockets), "listener", "listeners")
+        roads, problem = self.configuration.roads.summary(), self.configuration.problem
+        said = f"{listeners}, {summary(self.configuration.source.settings)}, roads: {roads}"
+        return f"the last reload failed: {problem}; still {said}" if problem else said
+
+    def reload(self) -> Reloaded:
+        """Read the configuration anew; see `Configuration.reload`.
+
+        Raises:
+            ConfigError: nothing changed, and why.
+            ControlRefused: it is stopping.
+        """
+        if self._is_ending:
+            raise ControlRefused("the proxy is stopping")
+        self.notifier.reloading()
+        try:
+            done = self.configuration.reload()
+        finally:
+            self.notifier.ready(self.status())
+        facts = done.facts()
+        self._journal.note("reload", generation=done.generation, changed=facts["changed"], weaker=facts["weaker"])
+        return done
+
+    def faults(self) -> list[str]:
+        """Say why no requests can be served now, a sentence for each reason."""
+        faults = []
+        if self._is_ending:
+            faults.append("The proxy is stopping.")
+        elif not self.configuration.listeners.is_serving:
+            faults.append("The listeners are not served.")
+        if not self._is_well():
+            faults.append("What serves connections has failed.")
+        if not self._journal.is_accepting:
+            faults.append("The journal cannot take records.")
+        return faults
+
+    def _tell_ready(self) -> None:
+        if not self._is_ending:
+            self.notifier.ready(self.status())
+
+    def _is_well(self) -> bool:
+        return self._engine is None or self._engine.is_running
 
     def _end(self) -> None:
         """Drain on the first signal; whoever sends another does not want to wait."""
@@ -132,17 +215,23 @@ class Supervisor(Service):
             self._reactor.stop()
 
     def _hang_up(self) -> None:
-        _log.info("SIGHUP: the journal is opened anew")
+        _log.info("SIGHUP: the journal is opened anew, and the configuration is read")
         self._journal.reopen()
+        with suppress(ConfigError, ControlRefused):
+            # It has been said, and the one in force stays.
+            self.reload()
 
     def _say(self, descriptors: int) -> None:
-        settings = self._source.settings
+        settings, roads = self.configuration.source.settings, self.configuration.roads
         for each in self.sockets:
             _log.info("listener {name}: {address}", name=each.name, address=each.address)
             if each.own is not None and not ip_address(each.own[0]).is_loopback:
                 _log.warn("listener {name} can be reached by other machines", name=each.name)
         _log.info("journal: {places}", places=", ".join(journal_places(settings)))
         _log.info("{summary}", summary=summary(settings))
+        _log.info("roads: {roads}", roads=roads.summary())
+        for warning in roads.warnings:
+            _log.warn("{warning}", warning=warning)
         if not settings.guard.enabled:
             _log.warn("the guard is off: a rule for a name may lead to any address")
         if is_mute(settings):
@@ -150,7 +239,7 @@ class Supervisor(Service):
                 "nothing is allowed, so every request is refused: allow a host with --allow HOST, or write a file "
                 "(conf/egress.toml shows every key) and name it with --config; `egress tail` shows what is refused"
             )
-        needed = settings.limits.connections * _DESCRIPTORS_PER_CONNECTION + _DESCRIPTORS_OF_OURS
+        needed = needed_descriptors(settings.limits.connections)
         if descriptors < needed:
             _log.warn(
                 "{descriptors} descriptors are too few for limits.connections = {connections}: it may need {needed}",
@@ -160,54 +249,21 @@ class Supervisor(Service):
             )
 
 
-def summary(settings: Settings) -> str:
-    """Count what was configured, for people."""
-    policies = len(settings.policy)
-    rules = sum(
-        len(rules)
-        for table in settings.policy
-        for rules in (table.get("allow"), table.get("deny"))
-        if isinstance(rules, list)
-    )
-    guard = "on" if settings.guard.enabled else "off"
-    return f"{count(policies, 'policy', 'policies')}, {count(rules, 'rule', 'rules')}, guard {guard}"
-
-
-def count(number: int, one: str, many: str) -> str:
-    """Give a number with its noun."""
-    return f"{number} {one if number == 1 else many}"
-
-
-def state_of(settings: Settings) -> str:
-    """Give the directory of what is kept. It is absolute: a daemon changes its working directory."""
-    return os.path.abspath(settings.state or state_directory())
-
-
-def journal_places(settings: Settings) -> list[str]:
-    """Say where the record goes."""
-    return [settings.audit.path_in(state_of(settings)) if word == "file" else word for word in settings.audit.to]
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one (getrlimit(2)).
-
-    Returns:
-        The limit that holds now.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        return soft
-    return hard
-
-
-def make_supervisor(source: Source, reactor: Any) -> Supervisor:
+def make_supervisor(
+    source: Source,
+    reactor: Any,
+    environ: Mapping[str, str] | None = None,
+    offers: Offers | None = None,
+    notifier: Notifier | None = None,
+) -> Supervisor:
     """Build everything: what can fail, fails here.
 
     Args:
         source: the settings.
         reactor: the one that will run it.
+        environ: the environment that may name proxies; None for the one of this process.
+        offers: the sockets that systemd handed over.
+        notifier: tells the service manager.
 
     Raises:
         ConfigError: one line that says what is wrong and where.
@@ -217,35 +273,53 @@ def make_supervisor(source: Source, reactor: Any) -> Supervisor:
     look_up = make_look_up(settings.dns, reactor)
     host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
     policies = make_policies(source, host)
+    roads = make_roads(source, reactor, environ)
+    check_addresses(source, policies, roads.selector)
+    tls = load_tls(source)
     engine = make_engine(settings.engine, reactor)
-    sockets = _bind_all(source, endpoints, engine)
+    offers = offers or Offers([])
+    sockets = bind_listeners(source, endpoints, engine, offers)
+    bound: list[Listening] = [*sockets]
     try:
-        world = make_world(source, host, policies, [each.own for each in sockets if each.own is not None])
+        status = open_status(source, offers)
+        if status is not None:
+            bound.append(status.socket)
+        offers.close_rest()
+        own = [each.own for each in bound if each.own is not None]
+        world = make_world(source, host, policies, roads, own, engine or reactor)
+        identifier = make_identifier(source, reactor, bound_locally(sockets))
         journal = open_journal(settings.audit, state_of(settings), reactor)
     except ConfigError as error:
-        for each in sockets:
+        for each in bound:
             each.close()
         raise source.place(error)
     limits = settings.limits
     door = Door(
-        Gate(world, reactor, limits),
-        TunnelingAgent(engine or reactor, limits.dial_seconds_per_address, limits.dial_seconds),
-        ListenerIdentifier(),
-        journal,
+        Gate(world, reactor, limits, delegated_seconds=settings.dns.delegated_seconds),
+        identifier,
+        journal if status is None else Tee(journal, status.metrics.record),
         reactor,
         limits,
         settings.tls,
     )
-    return Supervisor(reactor, source, door, journal, look_up, sockets, engine)
-
-
-def _bind_all(source: Source, endpoints: list[Endpoint], engine: Engine | None) -> list[BoundSocket]:
-    sockets: list[BoundSocket] = []
-    try:
-        for index, (listener, endpoint) in enumerate(zip(source.settings.listener, endpoints, strict=True)):
-            sockets.append(bind(listener.name, endpoint, source.listener_where(index), engine))
-    except ConfigError as error:
-        for each in sockets:
-            each.close()
-        raise source.place(error)
-    return sockets
+    later = Offers([], "systemd hands its sockets over at the start only; restart the proxy")
+    listeners = Listeners(
+        reactor,
+        tuple(map(Listener, sockets, endpoints)),
+        lambda name, endpoint, where: bind_listener(name, endpoint, where, engine, later),
+    )
+    factories, others = make_factories(source, door, tls), [each.own for each in bound[len(sockets) :]]
+    configuration = Configuration(
+        source,
+        roads,
+        listeners,
+        factories,
+        door,
+        host,
+        reactor,
+        engine,
+        environ,
+        tuple(each for each in others if each is not None),
+    )
+    control = Control(reactor, state_of(settings))
+    return Supervisor(reactor, configuration, journal, look_up, engine, notifier, status, control)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -10,8 +11,11 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from egress.errors import ConfigError
+from egress.service.activation import read_offers
+from egress.service.notify import read_notifier
 from egress.service.settings import load
 from egress.service.supervisor import make_supervisor
+from egress.service.undumpable import make_undumpable
 
 
 class Options(usage.Options):
@@ -51,12 +55,17 @@ def makeService(options: Options) -> IService:
     Raises:
         SystemExit: it cannot be built; holds one line that says why. Any other exception would print a traceback.
     """
+    make_undumpable()
     from twisted.internet import reactor
 
+    offers, notifier = read_offers(os.environ), read_notifier(reactor, os.environ)
     try:
-        service = make_supervisor(load(options["config"], options["allow"], options["listen"]), reactor)
+        source = load(options["config"], options["allow"], options["listen"])
+        service = make_supervisor(source, reactor, offers=offers, notifier=notifier)
     except ConfigError as error:
         _fail(str(error))
+    # Once more, for twistd may have changed its user since, which undoes it.
+    reactor.callWhenRunning(make_undumpable)
     # A turn later: it takes its time, and the supervisor has yet to take SIGTERM from the reactor.
     reactor.callWhenRunning(reactor.callLater, 0, _spare_the_collector)
     return service

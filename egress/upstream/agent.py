@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.errors import DialFailed
 from egress.interfaces import IResolver, ITunnelingAgent
-from egress.model import Authority, Hop, Route, Trace
+from egress.model import Address, Authority, Hop, Route, Trace
 from egress.upstream.direct import Dialler, DirectEndpoint
 from egress.upstream.first_hop import FirstHopEndpoint
 from egress.upstream.hop import ConnectEndpoint
+from egress.upstream.hop_failures import hop_failed, hop_unauthorized
 from egress.upstream.hop_tls import TlsEndpoint
 from egress.upstream.in_turn import InTurnEndpoint
+from egress.upstream.tls_faults import describe_tls
 from egress.upstream.upstreams import Upstream
 
 
@@ -32,6 +36,7 @@ class TunnelingAgent:
         head_limit_bytes: of the head with which a proxy answers CONNECT.
         upstreams: the proxies, by their names in the configuration.
         resolver: for proxies that are reached directly and have names.
+        is_own: tells whether an address and port are a listener of ours, so that the road would lead back here.
     """
 
     reactor: Dialler
@@ -41,6 +46,7 @@ class TunnelingAgent:
     head_limit_bytes: int = 16384
     upstreams: Mapping[str, Upstream] = field(factory=dict)
     resolver: IResolver | None = None
+    is_own: Callable[[Authority, Iterable[Address]], bool] = lambda _authority, _addresses: False
 
     def endpoint_for(self, target: Authority, route: Route, trace: Trace) -> IStreamClientEndpoint:
         """Build the endpoint that reaches `target` by `route`, through its proxies by CONNECT.
@@ -86,6 +92,7 @@ class TunnelingAgent:
                     self.total_seconds,
                     hop.upstream,
                     trace,
+                    self.is_own,
                 )
             else:
                 authority = hop.authority.text.encode("ascii")
@@ -106,6 +113,25 @@ class TunnelingAgent:
         if not route.hops:
             raise ValueError("a direct route leads to no proxy")
         return self._authorization(route.hops[-1])
+
+    def credentials_mark(self, route: Route) -> int:
+        """Give a number that changes when the credentials of any proxy of a route do."""
+        return hash(tuple(self._authorization(hop) for hop in route.hops))
+
+    def unauthorized(self, route: Route, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
+        """Say what a 407 of the last proxy means."""
+        return hop_unauthorized(route.hops[-1].upstream, Trace(), challenges, is_sent=is_sent)
+
+    def lost(self, route: Route, reason: Failure) -> DialFailed | None:
+        """Say what it means that a connection to the last proxy was lost: TLS may have failed late.
+
+        In TLS 1.3 a proxy looks at our certificate after our side of the handshake is done.
+        """
+        fault = describe_tls(reason.value)
+        if not fault:
+            return None
+        words = f"TLS with a proxy on the road failed: {fault}."
+        return hop_failed("proxy_tls_failed", words, route.hops[-1].upstream, Trace(), fault)
 
     def _through(
         self, proxy: IStreamClientEndpoint, hop: Hop, target: bytes, seconds: float, trace: Trace

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from typing import Protocol as Shape
 
 from attrs import define, field, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from egress.config.files import Unusable, read_small
+from egress.config.watched import Seconds, WatchedFile
 from egress.errors import ConfigError
 from egress.interfaces import ICredentialSource
 from egress.model import Secret
-from egress.upstream.files import Unusable, read_small, stamp_of
 
 FILE_LIMIT_BYTES = 4096
-LOOK_SECONDS = 1.0
-"""A file is looked at again at most this often."""
-
 _SYSTEMD = "systemd:"
 _CONTROL = frozenset(map(chr, (*range(0x20), 0x7F)))
 _BYTE_ORDER_MARK = "\ufeff"
 
 _log = Logger()
-
-
-class Seconds(Shape):
-    """What is needed of a clock."""
-
-    def seconds(self) -> float:
-        """Tell the time."""
 
 
 @frozen
@@ -106,10 +96,7 @@ class FileCredentials:
     """
 
     path: str
-    _clock: Seconds
-    _good: BasicCredentials
-    _stamp: object
-    _looked: float
+    _file: WatchedFile[BasicCredentials]
 
     def __init__(self, path: str, clock: Seconds) -> None:
         """Read the file.
@@ -122,40 +109,18 @@ class FileCredentials:
             ConfigError: the file cannot be used. Nothing of its content is told.
         """
         self.path = path
-        self._clock = clock
         try:
-            # Before it is read: a change that comes in between is then seen at the next look.
-            self._stamp = stamp_of(path)
-            self._good = _read(path)
+            self._file = WatchedFile(path, clock, _read, self._complain)
         except Unusable as problem:
             # Without the path: who mistook the key for the place of the password has written that there.
             raise ConfigError("credentials", f"its file {problem}") from None
-        self._looked = clock.seconds()
 
     def authorization(self) -> bytes:
         """Give the value of Proxy-Authorization as the file has it now."""
-        now = self._clock.seconds()
-        if now - self._looked >= LOOK_SECONDS:
-            self._looked = now
-            self._look()
-        return self._good.authorization
+        return self._file.current().authorization
 
-    def _look(self) -> None:
-        stamp: object = None
-        try:
-            stamp = stamp_of(self.path)
-            if stamp == self._stamp:
-                return
-            self._good = _read(self.path)
-        except Unusable as problem:
-            # Once for each change, not once a second.
-            if stamp != self._stamp:
-                _log.warn(
-                    "{path} {problem}; the credentials read from it before stay in use",
-                    path=self.path,
-                    problem=str(problem),
-                )
-        self._stamp = stamp
+    def _complain(self, problem: str) -> None:
+        _log.warn("{path} {problem}; the credentials read from it before stay in use", path=self.path, problem=problem)
 
 
 def find_credentials(setting: str, clock: Seconds, directory: str | None) -> FileCredentials:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from attrs import define
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -37,6 +39,7 @@ class FirstHopEndpoint:
         total_seconds: the deadline of all together.
         upstream: the proxy's name in the configuration.
         trace: is told of every attempt.
+        is_own: tells whether that is a listener of ours.
     """
 
     reactor: Dialler
@@ -46,13 +49,14 @@ class FirstHopEndpoint:
     total_seconds: float
     upstream: str
     trace: Trace
+    is_own: Callable[[Authority, Iterable[Address]], bool] = lambda _authority, _addresses: False
 
     def connect(self, protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Resolve and dial.
 
         Returns:
             A Deferred of the connected protocol; cancelling it stops everything. It fails with DialFailed:
-            `proxy_unreachable`.
+            `proxy_unreachable`, or `proxy_loop`.
         """
         try:
             found = self._resolve()
@@ -76,6 +80,9 @@ class FirstHopEndpoint:
         return found.addresses if isinstance(found, Resolution) else found
 
     def _dial(self, addresses: tuple[Address, ...], protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
+        if self.is_own(self.authority, addresses):
+            words = "The road leads back to this proxy itself."
+            return fail(hop_failed("proxy_loop", words, self.upstream, self.trace, "it is a listener of ours"))
         endpoint = DirectEndpoint(
             self.reactor, addresses, self.authority.port, self.per_address_seconds, self.total_seconds, self.trace
         )

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from egress.errors import DialFailed, ProtocolError
 from egress.model import Trace
 from egress.upstream.arrival import abort
-from egress.upstream.hop_failures import SCHEMES_SPOKEN, hop_failed, offered_schemes
+from egress.upstream.hop_failures import hop_failed, hop_unauthorized
 from egress.upstream.tls_faults import describe_tls
 from egress.wire.head import ResponseHead, ResponseReader
 
@@ -254,10 +254,14 @@ class _Dialogue:
             relay.dataReceived(rest)
 
     def _unauthorized(self, head: ResponseHead) -> None:
-        offered = offered_schemes(head.fields.values(b"proxy-authenticate")) or "no scheme"
-        sent = "does not accept our credentials" if self._endpoint.authorization is not None else "wants credentials"
-        words = f"A proxy on the road {sent}; it offers {offered}, and we speak {SCHEMES_SPOKEN}."
-        self._fail("proxy_auth_required", words, "407", f"{sent}; it offers {offered}")
+        result, endpoint = self._result, self._endpoint
+        if result is None:
+            return
+        self._settle("407")
+        self._drop()
+        challenges = head.fields.values(b"proxy-authenticate")
+        is_sent = endpoint.authorization is not None
+        result.errback(hop_unauthorized(endpoint.upstream, endpoint.trace, challenges, is_sent=is_sent))
 
     def _misunderstood(self, fault: str) -> None:
         if self._first in _TLS_RECORDS:

@@ -33,6 +33,21 @@ def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str 
     return DialFailed(code, tuple(trace.attempts), reason, told)
 
 
+def hop_unauthorized(upstream: str, trace: Trace, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
+    """Make the failure of a proxy that answers 407.
+
+    Args:
+        upstream: its name in the configuration.
+        trace: of the dial.
+        challenges: the values of Proxy-Authenticate.
+        is_sent: credentials were sent.
+    """
+    offered = offered_schemes(challenges) or "no scheme"
+    wants = "does not accept our credentials" if is_sent else "wants credentials"
+    words = f"A proxy on the road {wants}; it offers {offered}, and we speak {SCHEMES_SPOKEN}."
+    return hop_failed("proxy_auth_required", words, upstream, trace, f"{wants}; it offers {offered}")
+
+
 def offered_schemes(values: list[bytes]) -> str:
     """Name the schemes of Proxy-Authenticate fields, in their order and without doubles; "" for none.
 

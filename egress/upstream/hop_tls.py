@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.model import Authority, Trace
+from egress.tls.transport import TlsTransport
 from egress.upstream.hop_failures import hop_failed
 from egress.upstream.tls_faults import WRONG_HOST, describe_certificate, describe_tls
 from egress.upstream.trust import ClientCertificate, Trust
@@ -76,33 +77,13 @@ class HopTls:
         return cls(authority, context)
 
 
-class HopTransport(TLSMemoryBIOProtocol):
-    """The transport inside TLS with a proxy.
-
-    Twisted passes `loseWriteConnection` on to the TCP connection below, which would cut the TLS stream off. Here it
-    sends close_notify where that ends one direction only (TLS 1.3, RFC 8446 section 6.1). Before 1.3 the other side
-    would drop what it still has to say, so there nothing is sent, and the other direction runs on to its end.
-    """
-
-    _is_half_closed = False
+class HopTransport(TlsTransport):
+    """The transport inside TLS with a proxy."""
 
     def makeConnection(self, transport: ITransport) -> None:
         """Begin, without the wait for more that would hold the second flight of a handshake back."""
         cast(Any, transport).setTcpNoDelay(True)
         super().makeConnection(transport)
-
-    def loseWriteConnection(self) -> None:
-        """Write no more, and read on."""
-        if self._is_half_closed or self.disconnecting or self._lostTLSConnection:
-            return
-        self._is_half_closed = True
-        if self._tlsConnection.get_protocol_version_name() == "TLSv1.3":
-            self._shutdownTLS()
-
-    def write(self, bytes: bytes) -> None:  # noqa: A002
-        """Send, unless this direction has ended."""
-        if not self._is_half_closed:
-            super().write(bytes)
 
 
 @implementer(IStreamClientEndpoint)

@@ -15,17 +15,12 @@ class RoadPlan(Plan):
     """Which road a request takes, what decided, and what NO_PROXY makes of it. Shared by all that are decided alike.
 
     Attributes:
-        decided: what decided, in the words of the configuration: `route "build"`, `listener "agents"`, `roads.default`,
-            `HTTPS_PROXY`; "" where nothing did and so the road is direct.
-        bypassed: on a direct road that NO_PROXY decided: the upstream that would have been taken; else "".
         no_proxy: what goes past this road's proxy.
         by_name: the direct road for names that `no_proxy` lists; None where that is forbidden.
         by_address: the direct road for addresses that `no_proxy` lists; None where that is forbidden.
         delegate: names that the proxy may resolve where we cannot; None for none.
     """
 
-    decided: str = ""
-    bypassed: str = ""
     no_proxy: NoProxy | None = field(default=None, eq=False, repr=False)
     by_name: RoadPlan | None = field(default=None, eq=False, repr=False)
     by_address: RoadPlan | None = field(default=None, eq=False, repr=False)

@@ -72,6 +72,16 @@ class CachingResolver:
     _queue: OrderedDict[str, _Question] = field(factory=OrderedDict, init=False)
     _is_starting: bool = field(default=False, init=False)
 
+    @property
+    def names(self) -> int:
+        """How many answers about names are kept."""
+        return len(self._answers)
+
+    @property
+    def lookups(self) -> int:
+        """How many look-ups are under way or wait for their turn."""
+        return len(self._running) + len(self._queue)
+
     def resolve(self, host: str) -> Resolution | Deferred[Resolution]:
         """Find the addresses of a canonical name or literal.
 

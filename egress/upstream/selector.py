@@ -44,6 +44,9 @@ class DirectSelector:
         """Choose the direct road, whatever is asked for."""
         return DIRECT
 
+    def check_direct(self) -> None:
+        """Have nothing against it."""
+
 
 @frozen(eq=False)
 class _Choice:
@@ -128,6 +131,20 @@ class RoadSelector:
             raise road.refusal()
         return road.road_by_name(request.authority)
 
+    def check_direct(self) -> None:
+        """See `IUpstreamSelector.check_direct`.
+
+        Raises:
+            Refused: direct_refused.
+        """
+        if self.roads.direct != "allow":
+            raise DIRECT_REFUSED.refusal()
+
+    def default_words(self) -> str:
+        """Say, for people, which road tunnels and plain requests take where no route or listener decides."""
+        tunnel, plain = _words(self._default.tunnel), _words(self._default.plain)
+        return f"by default {tunnel}" if tunnel == plain else f"by default {tunnel}, plain HTTP {plain}"
+
     def _choose(self, request: Request) -> _Choice:
         host, literal = request.authority.host, request.authority.address
         # What a translator would make of an IPv6 address must not get past a refusal either.
@@ -139,6 +156,12 @@ class RoadSelector:
             if entry.value.covers(request):
                 return entry.value.choice
         return self._of_listener.get(request.listener, self._default)
+
+
+def _words(road: RoadPlan | NoRoad) -> str:
+    if isinstance(road, NoRoad):
+        return "refused"
+    return f"through {road.label}" if road.hops else "direct"
 
 
 def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:

@@ -8,8 +8,8 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from egress.config.files import Unusable, read_small
 from egress.errors import ConfigError
-from egress.upstream.files import Unusable, read_small
 
 FILE_LIMIT_BYTES = 4 * 1024 * 1024
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import field, frozen
 
+from egress.config.watched import Seconds
 from egress.errors import ConfigError
 from egress.interfaces import ICredentialSource
 from egress.model import Authority
-from egress.upstream.credentials import BasicCredentials, FixedCredentials, Seconds, find_credentials
+from egress.upstream.credentials import BasicCredentials, FixedCredentials, find_credentials
 from egress.upstream.hop_tls import HopTls
 from egress.upstream.proxy_url import ProxyAddress
-from egress.upstream.roads import UpstreamSettings
+from egress.upstream.roads import SYSTEMD, UpstreamSettings
 from egress.upstream.trust import Trust, load_client_certificate, load_trust
 
 
@@ -37,13 +40,16 @@ class Upstream:
             raise ValueError(f"an upstream of the scheme {self.scheme!r} with or without TLS, the wrong way round")
 
 
-def make_upstream(settings: UpstreamSettings, clock: Seconds, directory: str | None) -> Upstream:
+def make_upstream(
+    settings: UpstreamSettings, clock: Seconds, directory: str | None, place: Callable[[str], str] = str
+) -> Upstream:
     """Make a configured upstream ready: read its credentials, authorities and certificate.
 
     Args:
-        settings: one `[[upstream]]`; its paths are taken as they are.
+        settings: one `[[upstream]]`.
         clock: tells when to look at files again.
         directory: what the service manager put into CREDENTIALS_DIRECTORY, or None.
+        place: makes the settings' paths absolute; by default they are taken as they are.
 
     Raises:
         ConfigError: something of it cannot be used; the key is relative to the upstream's table.
@@ -51,11 +57,16 @@ def make_upstream(settings: UpstreamSettings, clock: Seconds, directory: str | N
     address = settings.url
     credentials = _of_url(address, "url")
     if settings.credentials:
-        credentials = find_credentials(settings.credentials, clock, directory)
+        is_file = not settings.credentials.startswith(SYSTEMD)
+        where = place(settings.credentials) if is_file else settings.credentials
+        credentials = find_credentials(where, clock, directory)
     tls = None
     if address.scheme == "https":
-        trust = load_trust(settings.ca, has_system=settings.ca_mode == "add") if settings.ca else Trust()
-        certificate = load_client_certificate(settings.certificate, settings.key) if settings.certificate else None
+        trust = load_trust(place(settings.ca), has_system=settings.ca_mode == "add") if settings.ca else Trust()
+        certificate = None
+        if settings.certificate:
+            key = place(settings.key) if settings.key else ""
+            certificate = load_client_certificate(place(settings.certificate), key)
         tls = HopTls.make(address.authority, trust, certificate)
     return Upstream(settings.name, address.scheme, address.authority, credentials, tls)
 

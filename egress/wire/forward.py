@@ -37,14 +37,24 @@ _COUNTED_METHODS = frozenset(["OPTIONS", "TRACE"])
 _DIGITS = 18
 
 
-def request_onward(head: RequestHead, target: Target, framing: Framing, *, upgrade: bytes | None = None) -> bytes:
-    """Write the head that goes to an origin on a direct connection.
+def request_onward(
+    head: RequestHead,
+    target: Target,
+    framing: Framing,
+    *,
+    upgrade: bytes | None = None,
+    is_absolute: bool = False,
+    authorization: bytes | None = None,
+) -> bytes:
+    """Write the head that goes to an origin, or to a proxy on the road.
 
     Args:
         head: as the client sent it.
         target: its target, read; not the asterisk form, which goes nowhere.
         framing: of its body.
         upgrade: the protocol to ask the origin for, such as b"websocket", where an Upgrade is to be passed on.
+        is_absolute: it goes to a proxy, in absolute form (RFC 9112 section 3.2.2), else in origin form.
+        authorization: what the proxy is sent as Proxy-Authorization (RFC 9110 section 11.7.2).
 
     Returns:
         The head with its blank line.
@@ -65,7 +75,14 @@ def request_onward(head: RequestHead, target: Target, framing: Framing, *, upgra
         named = _named_by_request(fields.options)
         ordinary = fields.ordinary_without(named)
     line = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b"
-    out = [line % (head.method.encode("ascii"), target.onward, host.encode("ascii"), ordinary)]
+    place = host.encode("ascii")
+    onward = target.onward
+    if is_absolute:
+        # `OPTIONS *` of the origin is the absolute form without a path (RFC 9112 section 3.2.4).
+        onward = b"http://" + place + (onward if onward != b"*" else b"")
+    out = [line % (head.method.encode("ascii"), onward, place, ordinary)]
+    if authorization is not None:
+        out.append(b"Proxy-Authorization: %b\r\n" % authorization)
     has_trailers = False
     if len(fields.special) > 1:
         left = forwards_left(head)

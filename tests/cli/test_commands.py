@@ -26,10 +26,10 @@ class CommandTests(SynchronousTestCase):
         result = CliRunner().invoke(main, ["--help"])
 
         self.assertEqual(0, result.exit_code)
-        for command in ("audit", "check", "explain", "plugins", "proxy", "tail"):
+        for command in ("audit", "check", "explain", "plugins", "proxy", "tail", "token"):
             self.assertIn(f"\n  {command} ", result.output)
         self.assertNotIn("...\n", result.output.partition("Commands:")[2])
-        for command in ("audit", "check", "explain", "plugins", "tail"):
+        for command in ("audit", "check", "explain", "plugins", "tail", "token"):
             self.assertIn("Usage:", CliRunner().invoke(main, [command, "--help"]).output)
 
     def test_unknown_command(self) -> None:

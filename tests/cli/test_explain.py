@@ -52,7 +52,12 @@ class ExplainTests(SynchronousTestCase):
         result = self.explain("--listener", "builds", "https://203.0.113.7/")
 
         self.assertEqual(0, result.exit_code, result.output)
-        for words in ("CONNECT 203.0.113.7:443", "destinations / lab: allow", "direct, level 6", "guard       passed"):
+        for words in (
+            "CONNECT 203.0.113.7:443",
+            "destinations / lab: allow",
+            "direct, as nothing says otherwise (level 6)",
+            "guard       passed",
+        ):
             self.assertIn(words, result.output)
         self.assertTrue(result.output.endswith("allowed by destinations / lab\n"), result.output)
 
@@ -71,7 +76,7 @@ class ExplainTests(SynchronousTestCase):
         refused = self.facts("http://203.0.113.8/a/../b?c=d#e")
 
         self.assertEqual((True, None), (allowed["allowed"], allowed["refused"]))
-        self.assertEqual({"label": "direct", "level": 6}, allowed["road"])
+        self.assertEqual(("direct", 6, ""), tuple(allowed["road"][key] for key in ("label", "level", "decided")))
         self.assertEqual(["203.0.113.7"], allowed["addresses"])
         self.assertEqual(
             ["allow", "allow"], [each[0]["outcome"] for each in (allowed["by_name"], allowed["by_address"])]

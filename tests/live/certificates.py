@@ -1,10 +1,10 @@
-"""A certificate authority of the tests' own, for origins on this machine."""
+"""A certificate authority of the tests' own, for origins and proxies."""
 
 from __future__ import annotations
 
 import datetime
 import ssl
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NAMES = ("localhost", "other.example")
-ADDRESS = ip_address("127.0.0.1")
+ADDRESSES = (ip_address("127.0.0.1"),)
 _DAY = datetime.timedelta(days=1)
 
 
@@ -37,32 +37,52 @@ def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
 
 
 class CertificateAuthority:
-    """An authority and one certificate that it gave to a server.
+    """An authority, and a certificate that it gave to a server and one to a client.
 
     Attributes:
-        path: the authority's own certificate, for clients to trust.
+        path: the authority's own certificate, for the others to trust.
         chain: the server's key and certificate.
+        client: the client's key and certificate.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        names: tuple[str, ...] = NAMES,
+        addresses: tuple[IPv4Address | IPv6Address, ...] = ADDRESSES,
+    ) -> None:
+        """Make them.
+
+        Args:
+            directory: where their files are.
+            names: whose the server's certificate is.
+            addresses: the same.
+        """
         self.path = directory / "authority.pem"
         self.chain = directory / "server.pem"
+        self.client = directory / "client.pem"
+        self._names = [*(x509.DNSName(each) for each in names), *(x509.IPAddress(each) for each in addresses)]
         own = ec.generate_private_key(ec.SECP256R1())
-        root = self._sign(own.public_key(), "tests of egress", own, is_authority=True)
-        key = ec.generate_private_key(ec.SECP256R1())
-        leaf = self._sign(key.public_key(), NAMES[0], own, is_authority=False)
+        root = self._sign(own.public_key(), "tests of egress", own, None)
         self.path.write_bytes(root.public_bytes(Encoding.PEM))
+        self._give(self.chain, names[0], own, ExtendedKeyUsageOID.SERVER_AUTH)
+        self._give(self.client, "a client", own, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def _give(self, path: Path, name: str, signer: ec.EllipticCurvePrivateKey, use: x509.ObjectIdentifier) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = self._sign(key.public_key(), name, signer, use)
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        self.chain.write_bytes(secret + leaf.public_bytes(Encoding.PEM))
+        path.touch(mode=0o600)
+        path.write_bytes(secret + leaf.public_bytes(Encoding.PEM))
 
     def _sign(
         self,
         subject: ec.EllipticCurvePublicKey,
         name: str,
         signer: ec.EllipticCurvePrivateKey,
-        *,
-        is_authority: bool,
+        use: x509.ObjectIdentifier | None,
     ) -> x509.Certificate:
+        is_authority = use is None
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
@@ -80,11 +100,10 @@ class CertificateAuthority:
                 critical=False,
             )
         )
-        if not is_authority:
-            names = [*(x509.DNSName(each) for each in NAMES), x509.IPAddress(ADDRESS)]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-            )
+        if use is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+        if use == ExtendedKeyUsageOID.SERVER_AUTH:
+            builder = builder.add_extension(x509.SubjectAlternativeName(self._names), critical=False)
         return builder.sign(signer, hashes.SHA256())
 
     def for_server(self, *protocols: str) -> ssl.SSLContext:

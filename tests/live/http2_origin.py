@@ -15,7 +15,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, RequestReceived, StreamEnded
 
-from tests.live.origins import STALL_SECONDS
+from tests.live.origins import HERE, STALL_SECONDS, Place
 
 
 @define(eq=False)
@@ -31,15 +31,15 @@ class Http2Origin:
     """A running server.
 
     Attributes:
-        port: on 127.0.0.1.
+        port: where it listens.
         url: by name, without a path.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, place: Place = HERE) -> None:
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((place.address, 0), family=place.family)
         self.port = int(self._listener.getsockname()[1])
-        self.url = f"https://localhost:{self.port}"
+        self.url = f"https://{place.host}:{self.port}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 

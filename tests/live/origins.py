@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import cast
 
 from attrs import frozen
@@ -34,6 +36,27 @@ def digest(pieces: Iterator[bytes]) -> str:
     for piece in pieces:
         total.update(piece)
     return total.hexdigest()
+
+
+@frozen
+class Place:
+    """Where origins are.
+
+    Attributes:
+        host: how clients call it.
+        address: where they listen.
+    """
+
+    host: str = "localhost"
+    address: str = "127.0.0.1"
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Of its address."""
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+
+HERE = Place()
 
 
 @frozen
@@ -165,6 +188,14 @@ class Server(ThreadingHTTPServer):
 
     origin: Origin
 
+    def __init__(self, place: Place, pages: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = place.family
+        super().__init__((place.address, 0), pages)
+
+    def server_bind(self) -> None:
+        """Bind it, and look no name up for that."""
+        TCPServer.server_bind(self)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that give up are what some tests are about."""
 
@@ -173,16 +204,18 @@ class Origin:
     """A running server.
 
     Attributes:
-        port: on 127.0.0.1.
+        port: where it listens.
         url: by name, without a path.
         seen: every request so far.
         heard: counts what was acknowledged, or which pieces of content came in.
     """
 
-    def __init__(self, context: ssl.SSLContext | None, pages: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, context: ssl.SSLContext | None, pages: type[BaseHTTPRequestHandler], place: Place = HERE
+    ) -> None:
         self.seen: list[Seen] = []
         self.heard = threading.Semaphore(0)
-        self._server = Server(("127.0.0.1", 0), pages)
+        self._server = Server(place, pages)
         self._server.origin = self
         if context is not None:
             # The handshake is left to the connection's own thread.
@@ -190,7 +223,7 @@ class Origin:
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
         self.port = int(self._server.server_address[1])
-        self.url = f"{'http' if context is None else 'https'}://localhost:{self.port}"
+        self.url = f"{'http' if context is None else 'https'}://{place.host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

@@ -12,7 +12,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from unittest import TestLoader
 from twisted.trial.unittest import FailTest, SkipTest, SynchronousTestCase
 
 from tests.live.certificates import CertificateAuthority
-from tests.live.origins import Origin, Pages
+from tests.live.origins import HERE, Origin, Pages, Place
 
 TWISTD = Path(sys.executable).parent / "twistd"
 PATIENCE_SECONDS = 30.0
@@ -31,11 +32,10 @@ REFUSED = "refused.example"
 QUERY = "query-secret-7391"
 COOKIE = "cookie-secret-7391"
 TOKEN = "authorization-secret-7391"
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 FIELDS = {"Authorization": f"Bearer {TOKEN}", "Cookie": f"session={COOKIE}"}
 
-_CONFIGURATION = """
-state = {state}
-
+CONFIGURATION = """
 [[listener]]
 name = "agents"
 endpoint = "tcp:0:interface=127.0.0.1"
@@ -100,19 +100,41 @@ class Supervisor:
     Attributes:
         port: where it listens on 127.0.0.1.
         url: the same for clients.
+        state: its state directory.
+        configuration: its file.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._state = directory / "state"
+    def __init__(
+        self,
+        directory: Path,
+        configuration: str = CONFIGURATION,
+        environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+    ) -> None:
+        """Start it.
+
+        Args:
+            directory: for its state, its log and its configuration.
+            configuration: the file, but for `state`.
+            environment: what is in its environment; left out: what is in ours, but for proxies.
+            within: the words before the command.
+
+        Raises:
+            AssertionError: it did not start.
+        """
+        self.state = directory / "state"
         self._log = directory / "log"
-        configuration = directory / "egress.toml"
-        configuration.write_text(_CONFIGURATION.format(state=json.dumps(str(self._state))), "utf-8")
+        self.configuration = directory / "egress.toml"
+        self.configuration.write_text(f"state = {json.dumps(str(self.state))}\n{configuration}", "utf-8")
+        if environment is None:
+            environment = {name: value for name, value in os.environ.items() if name not in (*PROXIES, "PROXY_URL")}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [TWISTD, "--nodaemon", "--pidfile=", "egress-proxy", "--config", configuration],
+                [*within, TWISTD, "--nodaemon", "--pidfile=", "egress-proxy", "--config", self.configuration],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env=environment,
                 cwd="/",
             )
         atexit.register(self.process.kill)
@@ -122,8 +144,14 @@ class Supervisor:
         self.port = int(found[1])
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def _found(self) -> re.Match[str] | None:
-        return re.search(r"listener agents: 127\.0\.0\.1:(\d+)\n", self.said())
+    def _found(self, listener: str = "agents") -> re.Match[str] | None:
+        return re.search(rf"listener {listener}: (?:127\.0\.0\.1|0\.0\.0\.0):(\d+)\n", self.said())
+
+    def port_of(self, listener: str) -> int:
+        """Say where one of several listeners is."""
+        found = self._found(listener)
+        assert found is not None, self.said()
+        return int(found[1])
 
     def said(self) -> str:
         """Give its log."""
@@ -131,7 +159,7 @@ class Supervisor:
 
     def journal_text(self) -> str:
         """Give its journal as it is."""
-        return (self._state / "audit.jsonl").read_text("ascii")
+        return (self.state / "audit.jsonl").read_text("ascii")
 
     def journal(self) -> list[dict[str, Any]]:
         """Give its journal's lines; one that is being written is left out."""
@@ -165,31 +193,49 @@ class LiveCase(SynchronousTestCase):
     """Tests that share one supervisor: it starts with the first of a class and ends with the last.
 
     Trial knows no fixtures of classes. If only some tests of a class run, it ends with the process.
+
+    Attributes:
+        supervisor: of the class.
+        authority: its certificates are the origins'.
+        place: where origins are.
+        address_check: what the journal says of requests to them by name.
+        secrets: what neither log nor journal may hold.
     """
 
     supervisor: ClassVar[Supervisor]
     authority: ClassVar[CertificateAuthority]
+    place: ClassVar[Place] = HERE
+    address_check: ClassVar[str] = "passed"
+    secrets: ClassVar[tuple[str, ...]] = (QUERY, COOKIE, TOKEN)
     _left: ClassVar[set[str]] = set()
 
     def setUp(self) -> None:
         """Start what the class shares, if nobody has."""
         kind = type(self)
         if "supervisor" not in vars(kind):
-            directory = self.directory()
-            kind.authority = CertificateAuthority(directory)
-            kind.supervisor = Supervisor(directory)
+            self.start_shared()
             kind._left = set(TestLoader().getTestCaseNames(kind))
         self.addCleanup(self._leave)
+
+    def start_shared(self) -> None:
+        """Start what the class shares."""
+        kind, directory = type(self), self.directory()
+        kind.authority = CertificateAuthority(directory)
+        kind.supervisor = Supervisor(directory)
+
+    def stop_shared(self) -> None:
+        """End what the class shares."""
+        self.supervisor.stop()
 
     def _leave(self) -> None:
         kind, supervisor = type(self), self.supervisor
         self._left.discard(self._testMethodName)
         if not self._left:
+            self.stop_shared()
             del kind.supervisor
-            supervisor.stop()
         said = supervisor.said()
         self.assertNotIn("Traceback", said)
-        for secret in (QUERY, COOKIE, TOKEN):
+        for secret in self.secrets:
             self.assertNotIn(secret, said)
             self.assertNotIn(secret, supervisor.journal_text())
 
@@ -199,10 +245,16 @@ class LiveCase(SynchronousTestCase):
         path.mkdir(parents=True)
         return path
 
+    @contextmanager
+    def there(self) -> Iterator[None]:
+        """Where sockets that are made meanwhile are an origin's."""
+        yield
+
     def origin(self, *, is_tls: bool = False, pages: type[BaseHTTPRequestHandler] = Pages) -> Origin:
         """Start an origin that ends with the test."""
         context: ssl.SSLContext | None = self.authority.for_server() if is_tls else None
-        origin = Origin(context, pages)
+        with self.there():
+            origin = Origin(context, pages, self.place)
         self.addCleanup(origin.stop)
         return origin
 
@@ -214,8 +266,7 @@ class LiveCase(SynchronousTestCase):
             has_proxy: whether it names the proxy, in both spellings, for all schemes.
         """
         clean = {"PATH": os.environ["PATH"], "HOME": str(self.directory()), "LC_ALL": "C"}
-        named = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-        return {**clean, **(dict.fromkeys(named, self.supervisor.url) if has_proxy else {}), **(more or {})}
+        return {**clean, **(dict.fromkeys(PROXIES, self.supervisor.url) if has_proxy else {}), **(more or {})}
 
     def run_client(
         self,
@@ -254,14 +305,14 @@ class LiveCase(SynchronousTestCase):
             self.assertEqual(count, len(lines), lines)
         return lines
 
-    def assert_passed(self, port: int, *fronts: str, host: str = "localhost") -> list[dict[str, Any]]:
+    def assert_passed(self, port: int, *fronts: str, host: str = "") -> list[dict[str, Any]]:
         """The journal has one request for each front, allowed and answered with success."""
         lines = self.lines(port, len(fronts))
         self.assertEqual(sorted(fronts), sorted(line["front"] for line in lines))
         for line in lines:
             told = (line["type"], line["verdict"], line["host"], line["rule"], line["address_check"])
-            rule = "by name" if host == "localhost" else "by address"
-            self.assertEqual(("end", "allow", host, rule, "passed"), told, line)
+            rule, check = ("by address", "passed") if host else ("by name", self.address_check)
+            self.assertEqual(("end", "allow", host or self.place.host, rule, check), told, line)
             self.assertIn(line["status"], (101, 200, 201, 204), line)
         return lines
 

@@ -144,6 +144,22 @@ class RequestTests(RateCase):
 
         self.assertEqual(self.ask(policy, is_rehearsal=True).outcome, Outcome.DENY)
 
+    def test_judged_again(self) -> None:
+        """What was judged before, under another World, is neither counted nor denied, whoever counted it then."""
+        policy = self.make(requests_per_minute=1, connections=1)
+        self.start(policy, self.client)
+        self.ask(policy, self.other)
+        for client in (self.client, self.other):
+            request = make_request("https://example.com", client=client)
+            request.is_judged_again = True
+            self.assert_quiet(policy.decide(request, None))
+            self.assert_quiet(policy.decide(request, RESOLUTION))
+
+        self.assertEqual(
+            {"requests two": 60.0},
+            {key: at for key, at in self.host.counters("rate").items() if key.startswith("requests ")},
+        )
+
     def test_reload(self) -> None:
         """A policy of the same name goes on where the last one was; one of another name begins anew."""
         self.ask(self.make(requests_per_minute=1))

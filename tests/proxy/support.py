@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.identity import ListenerIdentifier
-from egress.interfaces import IPolicy
+from egress.interfaces import IPolicy, ITunnelingAgent, IUpstreamSelector
 from egress.model import AuditRecord
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
@@ -61,23 +61,38 @@ class DoorCase(SynchronousTestCase):
         """
         if policies is None:
             policies = [make_destinations("rules", rules or RULES, self.host)]
+        reactor = self.network.reactor
+        own = self.own()
         world = World(
             1,
             tuple(policies),
             Guard(GuardSettings()),
             self.resolver,
-            DirectSelector(),
-            OwnAddresses((("127.0.0.1", self.port()),), lambda address: address.is_loopback),
+            self.selector(),
+            self.agent(own),
+            own,
         )
-        reactor = self.network.reactor
         self.gate = Gate(world, reactor, self.limits)
-        agent = TunnelingAgent(reactor, self.limits.dial_seconds_per_address, self.limits.dial_seconds)
         self.door = Door(
-            self.gate, agent, ListenerIdentifier(), self.journal, reactor, self.limits, self.tls, now=reactor.seconds
+            self.gate, ListenerIdentifier(), self.journal, reactor, self.limits, self.tls, now=reactor.seconds
         )
         self.door.start()
         self.addCleanup(self.door.stop)
         self.network.listen("127.0.0.1", self.port(), ProxyFactory("agents", self.door))
+
+    def own(self) -> OwnAddresses:
+        """Say what is no destination."""
+        return OwnAddresses((("127.0.0.1", self.port()),), local=lambda address: address.is_loopback)
+
+    def selector(self) -> IUpstreamSelector:
+        """Say which road requests take."""
+        return DirectSelector()
+
+    def agent(self, own: OwnAddresses) -> ITunnelingAgent:
+        """Say what dials."""
+        return TunnelingAgent(
+            self.network.reactor, self.limits.dial_seconds_per_address, self.limits.dial_seconds, is_own=own.serves
+        )
 
     _port = 3128
 

@@ -8,19 +8,21 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.interfaces import IApprovals, IPolicy
-from egress.model import Admission, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, Client, Outcome, Request, Resolution, Verdict
+from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.proxy.gate import Gate
 from egress.proxy.limits import Limits
 from egress.proxy.own import OwnAddresses
 from egress.proxy.world import World
-from egress.testing import FakeResolver, make_client, make_request
-from egress.upstream import DirectSelector
+from egress.testing import FakeHost, FakeResolver, make_client, make_request
+from egress.upstream import DirectSelector, TunnelingAgent
 
 ADDRESS = "93.184.216.34"
 
@@ -73,8 +75,9 @@ class GateCase(SynchronousTestCase):
 
     def gate(self, *policies: Any, approvals: IApprovals | None = None) -> Gate:
         """Make a Gate with these policies."""
-        own = OwnAddresses((("0.0.0.0", 3128), ("127.0.0.1", 9)), lambda address: address.is_loopback)
-        world = World(1, policies, Guard(GuardSettings()), self.resolver, DirectSelector(), own)
+        own = OwnAddresses((("0.0.0.0", 3128), ("127.0.0.1", 9)), local=lambda address: address.is_loopback)
+        agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
+        world = World(1, policies, Guard(GuardSettings()), self.resolver, DirectSelector(), agent, own)
         return Gate(world, self.clock, Limits(policy_seconds=5), approvals)
 
     def refused(self, gate: Gate, request: Request) -> Refused:
@@ -246,7 +249,7 @@ class Memory(GateCase):
         self.assertEqual(policy.asked, [False, True])
 
     def test_other_questions_are_asked(self) -> None:
-        """Another path, method, client or port is another question."""
+        """Another path, method, client, listener or port is another question."""
         policy = Scripted("p", Verdict(Outcome.ALLOW, "p"), pure=True)
         gate = self.gate(policy)
 
@@ -255,8 +258,19 @@ class Memory(GateCase):
         gate.admit(make_request("http://a.example/", method="POST"))
         gate.admit(make_request("http://a.example:81/"))
         gate.admit(make_request("http://a.example/", client=make_client("another")))
+        gate.admit(make_request("http://a.example/", listener="another"))
 
-        self.assertEqual(len(policy.asked), 10)
+        self.assertEqual(len(policy.asked), 12)
+
+    def test_labels_are_part_of_the_question(self) -> None:
+        """Clients that limits count as one are judged each by its own labels, whoever asks first."""
+        rules = {"allow": [{"hosts": ["a.example"], "clients": ["address:2001:db8::1"]}]}
+        gate = self.gate(make_destinations("rules", rules, FakeHost()))
+        one, two = (Client("agents/2001:db8::/64", frozenset([f"address:2001:db8::{at}"])) for at in (1, 2))
+
+        for _ in range(2):
+            self.refused(gate, make_request("http://a.example/", client=two))
+            self.assertIsInstance(gate.admit(make_request("http://a.example/", client=one)), Admission)
 
     def test_impure_policies_are_asked_each_time(self) -> None:
         """Only the pure ones are spared."""

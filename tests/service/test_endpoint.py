@@ -8,7 +8,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
-from egress.service.endpoint import TcpEndpoint, UnixEndpoint, parse_endpoint
+from egress.service.endpoint import SystemdEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
 
 
 class EndpointTests(SynchronousTestCase):
@@ -37,13 +37,28 @@ class EndpointTests(SynchronousTestCase):
         ):
             self.assertEqual(UnixEndpoint(path, mode), parse_endpoint(text, "here"), text)
 
+    def test_systemd(self) -> None:
+        """A name, and a number where several sockets have it."""
+        for text, name, index in (
+            ("systemd:agents", "agents", None),
+            ("systemd:egress.socket", "egress.socket", None),
+            ("systemd:agents:index=1", "agents", 1),
+        ):
+            self.assertEqual(SystemdEndpoint(name, index), parse_endpoint(text, "here"), text)
+
     def test_refused(self) -> None:
         """Unknown kinds, unknown and doubled keys, and bad values are errors with the endpoint's key path."""
         for text, words in (
             ("", "must begin with tcp:"),
             ("3128", "must begin with tcp:"),
             ("ssl:3128", "must begin with tcp:"),
-            ("systemd:domain=INET:index=0", "must begin with tcp:"),
+            ("systemd:domain=INET:index=0", "have no 'domain'"),
+            ("systemd:", "must be systemd:NAME"),
+            ("systemd", "must be systemd:NAME"),
+            (r"systemd:a\:b", "must be systemd:NAME"),
+            ("systemd:\u00fc", "must be systemd:NAME"),
+            ("systemd:agents:index=-1", "a whole number"),
+            ("systemd:agents:index=", "a whole number"),
             ("a=b", "must begin with tcp:"),
             ("tcp", "must be tcp:PORT"),
             ("tcp:", "must be tcp:PORT"),

@@ -19,13 +19,19 @@ from egress.audit import Journal
 from egress.audit.encode import LineEncoder
 from egress.identity import ListenerIdentifier
 from egress.proxy.door import Door
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.gate import Gate
-from egress.service.compose import Host, make_look_up, make_policies, make_world
+from egress.service.compose import Host, make_look_up, make_policies, make_world, parse_endpoints
+from egress.service.descriptors import raise_descriptor_limit
+from egress.service.endpoint import Endpoint
+from egress.service.listeners import Listener, Listeners
+from egress.service.reload import Configuration
+from egress.service.roads import make_roads
 from egress.service.settings import load
 from egress.service.signals import Signals
-from egress.service.supervisor import Supervisor, journal_places, raise_descriptor_limit, summary
+from egress.service.summary import journal_places, summary
+from egress.service.supervisor import Supervisor
 from egress.testing.host import FakeResolver
-from egress.upstream import TunnelingAgent
 
 
 @implementer(IListeningPort)
@@ -59,6 +65,7 @@ class MemorySocket:
     port: MemoryPort = field(factory=MemoryPort)
     factory: IProtocolFactory | None = None
     is_closed: bool = False
+    pauses: int = 0
 
     def serve(self, reactor: object, factory: IProtocolFactory) -> IListeningPort:
         """Take the factory."""
@@ -79,11 +86,12 @@ class SupervisorTests(SynchronousTestCase):
         self.source = load(None, allow)
         limits = self.source.settings.limits
         host = Host(self.reactor, FakeResolver())
-        world = make_world(self.source, host, make_policies(self.source, host), [("127.0.0.1", 3128)])
+        roads = make_roads(self.source, self.reactor, {})
+        policies = make_policies(self.source, host)
+        world = make_world(self.source, host, policies, roads, [("127.0.0.1", 3128)], self.reactor)
         self.journal = Journal(self.reactor, [], LineEncoder("none"), 64)
         door = Door(
             Gate(world, self.reactor, limits),
-            TunnelingAgent(self.reactor, 1.0, 1.0),
             ListenerIdentifier(),
             self.journal,
             self.reactor,
@@ -91,7 +99,14 @@ class SupervisorTests(SynchronousTestCase):
         )
         self.socket = MemorySocket("agents", "127.0.0.1:3128", own)
         look_up = make_look_up(self.source.settings.dns, self.reactor)
-        return Supervisor(self.reactor, self.source, door, self.journal, look_up, [self.socket])
+        listeners = Listeners(self.reactor, (Listener(self.socket, parse_endpoints(self.source)[0]),), self.bind)
+        factories = {"agents": ProxyFactory("agents", door)}
+        configuration = Configuration(self.source, roads, listeners, factories, door, host, self.reactor)
+        return Supervisor(self.reactor, configuration, self.journal, look_up)
+
+    def bind(self, name: str, _endpoint: Endpoint, where: str) -> MemorySocket:
+        """Make the socket of a listener that a reload brings."""
+        return MemorySocket(name, where)
 
     def start(self, supervisor: Supervisor) -> list[str]:
         """Start it.

@@ -1,9 +1,9 @@
-"""systemd/egress.service fits the program."""
+"""The files in systemd/ fit the program."""
 
 from __future__ import annotations
 
 import shlex
-from configparser import ConfigParser
+from configparser import ConfigParser, SectionProxy
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -11,9 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.cli import main
 from egress.proxy.limits import Limits
+from egress.service.endpoint import SystemdEndpoint, parse_endpoint
+from egress.service.sockets import BACKLOG
 from egress.service.tap import Options
 
-UNIT = Path(__file__).resolve().parent.parent.parent / "systemd" / "egress.service"
+UNITS = Path(__file__).resolve().parent.parent.parent / "systemd"
+
+
+def section(unit: str, name: str) -> SectionProxy:
+    """Read one section of a unit; of lines with the same key the last one counts."""
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
+    parser.read(UNITS / unit)
+    return parser[name]
 
 
 class UnitTests(SynchronousTestCase):
@@ -21,10 +31,7 @@ class UnitTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Read it."""
-        parser = ConfigParser(interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
-        parser.read(UNIT)
-        self.service = parser["Service"]
+        self.service = section("egress.service", "Service")
 
     def test_commands(self) -> None:
         """What it runs are commands of ours, with options that they know."""
@@ -35,6 +42,24 @@ class UnitTests(SynchronousTestCase):
         _, before, file = shlex.split(self.service["ExecStartPre"])
         self.assertIn("FILE", CliRunner().invoke(main, [before, "--help"]).output)
         self.assertEqual(file, options["config"])
+
+    def test_readiness(self) -> None:
+        """systemd hears of readiness, reloads and pings, which are sent in time."""
+        self.assertEqual("notify", self.service["Type"])
+        self.assertGreater(int(self.service["WatchdogSec"]), 10)
+
+    def test_descriptors(self) -> None:
+        """There are as many descriptors as the default limits may need."""
+        self.assertGreater(int(self.service["LimitNOFILE"]), 2 * Limits().connections)
+
+    def test_socket(self) -> None:
+        """The socket's name is one that an endpoint can have, and its backlog is ours."""
+        unit = section("egress.socket", "Socket")
+        name = unit["FileDescriptorName"]
+
+        self.assertEqual(SystemdEndpoint(name), parse_endpoint(f"systemd:{name}", "here"))
+        self.assertEqual(BACKLOG, int(unit["Backlog"]))
+        self.assertIn(f'endpoint = "systemd:{name}"', (UNITS / "egress.socket").read_text("utf-8"))
 
     def test_time_to_drain(self) -> None:
         """systemd waits longer than running requests may take."""

@@ -96,7 +96,7 @@ class Root(Identity):
         """Believe this authority alone."""
         return Trust((self.certificate,), has_system=False)
 
-    def issue(self, *names: str, begins: int = -1, ends: int = 1, is_server: bool = True) -> Identity:
+    def issue(self, *names: str, begins: int = -1, ends: int = 1, is_server: bool = True, key: Any = None) -> Identity:
         """Sign a certificate.
 
         Args:
@@ -104,8 +104,9 @@ class Root(Identity):
             begins: in how many days it becomes valid.
             ends: and in how many it ends.
             is_server: it is for a server, else for a client.
+            key: the private key; a new one if left out.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(key, "leaf", self.name, self.key, names, begins=begins, ends=ends, is_server=is_server)
         return Identity(certificate, key)
 

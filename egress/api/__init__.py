@@ -1,0 +1,1 @@
+"""What operators are told: metrics and health, on a listener of its own."""

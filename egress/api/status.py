@@ -1,0 +1,184 @@
+"""The status page server: `/livez`, `/readyz` and `/metrics`, for operators and the programs that watch for them.
+
+It serves few and short requests of known programs, so every connection is good for one of them and has a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from egress.hostname import canonical_host
+
+CONNECTIONS_LIMIT = 64
+"""Connections at one time; more are closed unserved."""
+
+CONNECTION_SECONDS = 10.0
+"""How long one may last, from its beginning to its end."""
+
+_TEXT = b"text/plain; charset=utf-8"
+
+Answer = tuple[int, bytes, bytes]
+
+
+class StatusPage(Resource):
+    """Answers for every path.
+
+    Args:
+        registry: what `/metrics` gives out.
+        faults: gives the reasons why no requests can be served now; none when they can.
+        hosts: by which names it may be asked, besides addresses and localhost.
+    """
+
+    isLeaf = True
+
+    def __init__(self, registry: CollectorRegistry, faults: Callable[[], Sequence[str]], hosts: Sequence[str]) -> None:
+        super().__init__()
+        self._registry = registry
+        self._faults = faults
+        self._hosts = frozenset(("localhost", *hosts))
+
+    def render(self, request: Any) -> bytes:
+        """Answer one request (IResource)."""
+        status, kind, body = self._answer(request)
+        request.setResponseCode(status)
+        headers = request.responseHeaders
+        headers.removeHeader(b"server")
+        headers.setRawHeaders(b"content-type", [kind])
+        headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
+        headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        headers.setRawHeaders(b"content-security-policy", [b"default-src 'none'; frame-ancestors 'none'"])
+        if status == 405:
+            headers.setRawHeaders(b"allow", [b"GET, HEAD"])
+        return b"" if request.method == b"HEAD" else body
+
+    def _answer(self, request: Any) -> Answer:
+        if not self._is_known(request.requestHeaders.getRawHeaders(b"host", [])):
+            # A page from elsewhere can make a name of its own lead here and would then read this as its own.
+            return 421, _TEXT, b"This is not served under that name; [status] hosts lists names.\n"
+        if request.method not in (b"GET", b"HEAD"):
+            return 405, _TEXT, b"Only GET and HEAD.\n"
+        if request.path == b"/livez":
+            return 200, _TEXT, b"alive\n"
+        if request.path == b"/readyz":
+            faults = self._faults()
+            if faults:
+                return 503, _TEXT, "".join(f"{fault}\n" for fault in faults).encode("ascii")
+            return 200, _TEXT, b"ready\n"
+        if request.path == b"/metrics":
+            accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
+            encode, kind = choose_encoder(accept.decode("latin-1"))
+            return 200, kind.encode("ascii"), encode(self._registry)
+        return 404, _TEXT, b"There are /livez, /readyz and /metrics.\n"
+
+    def _is_known(self, values: Sequence[bytes]) -> bool:
+        """Tell whether a Host field, if there is one, holds an address, localhost or a name that was configured."""
+        if len(values) != 1:
+            return not values  # HTTP/1.0 needs none, and a browser always sends one
+        text = values[0].decode("latin-1")
+        host, colon, port = text.rpartition(":")
+        if not colon or not (port.isdigit() or not port):
+            host = text
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        try:
+            name, address = canonical_host(host)
+        except ValueError:
+            return False
+        return address is not None or name in self._hosts
+
+
+class _OnlyRequest(Request):
+    """A request that is the last of its connection and has no body."""
+
+    _is_refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Hear of the body, and refuse one (http.Request)."""
+        self.content = BytesIO()
+        channel: Any = self.channel
+        channel.persistent = False
+        self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        if length != 0:
+            self._is_refused = True
+            channel.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            channel.loseConnection()
+
+    def handleContentChunk(self, _data: bytes) -> None:
+        """Drop what comes of a body while its refusal is on its way (http.Request)."""
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer, unless that has been done (http.Request)."""
+        if not self._is_refused:
+            super().requestReceived(command, path, version)
+
+
+class _QuietSite(Site):
+    """Keeps no log of who asked, and so needs no time of day every second."""
+
+    def startFactory(self) -> None:
+        """Open no log (Factory)."""
+
+    def stopFactory(self) -> None:
+        """Close none (Factory)."""
+
+    def log(self, request: object) -> None:
+        """Write nothing (HTTPFactory)."""
+
+
+class _Bounded(ProtocolWrapper):
+    """One connection, which ends after its time whatever it does."""
+
+    _deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Begin to count the time (IProtocol)."""
+        super().connectionMade()
+        factory: Any = self.factory
+        self._deadline = factory.clock.callLater(CONNECTION_SECONDS, self._expire)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Stop counting (IProtocol)."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        super().connectionLost(reason)
+
+    def _expire(self) -> None:
+        self._deadline = None
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
+class StatusFactory(WrappingFactory):
+    """Builds the protocols of the status listener.
+
+    Args:
+        page: answers.
+        clock: for deadlines.
+    """
+
+    protocol = _Bounded
+    noisy = False
+
+    def __init__(self, page: StatusPage, clock: IReactorTime) -> None:
+        site = _QuietSite(page, _OnlyRequest, parsePOSTFormSubmission=False, timeout=None, reactor=clock)
+        site.noisy = False
+        super().__init__(site)
+        self.clock = clock
+
+    def buildProtocol(self, address: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # as Factory
+        """Build the protocol of one connection, unless there are too many."""
+        if len(self.protocols) >= CONNECTIONS_LIMIT:
+            return None
+        return super().buildProtocol(address)

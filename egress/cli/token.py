@@ -1,0 +1,98 @@
+"""`egress token`: makes what clients are let in by."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from egress.cli.problem import Problem
+from egress.errors import ConfigError
+
+_USAGE = 2
+
+
+@click.group()
+def token() -> None:
+    """Make tokens, and lines for the tokens file that a listener names."""
+
+
+@token.command()
+@click.argument("name")
+@click.option("--file", "-f", "path", metavar="FILE", help="Add the line to this tokens file; it is made if missing.")
+def new(name: str, path: str | None) -> None:
+    """Make a token for NAME. It is shown this once: the file has only its SHA-256.
+
+    A client sends it as a password, http://NAME:TOKEN@PROXY, or as a Bearer token. With --file the token alone is
+    printed, without it the line for the file as well.
+    """
+    from egress.identity.made import digest_of, make_token, spell_digest
+
+    _check_name(name)
+    made = make_token()
+    digest = digest_of(made.encode())
+    assert digest is not None, "a made token has the form of one"
+    line = f"{name}:{spell_digest(digest)}"
+    if path is None:
+        click.echo(f"token, shown this once:    {made}")
+        click.echo(f"line for the tokens file:  {line}")
+        return
+    # First the line: a token that is shown must be one that works.
+    _add(path, name, line)
+    click.echo(made)
+
+
+@token.command("hash")
+@click.argument("name")
+@click.option("--file", "-f", "path", metavar="FILE", help="Add the line to this tokens file; it is made if missing.")
+def hash_secret(name: str, path: str | None) -> None:
+    """Hash a secret of your own choice for NAME. It is read from the standard input, or asked for at a terminal.
+
+    Prints the line for the tokens file, or adds it with --file. The hash is scrypt: checking it costs the proxy some
+    tenths of a second and 32 MiB. Prefer `egress token new` where nobody has to remember the secret.
+    """
+    from egress.identity.chosen import ChosenHash, check_secret
+
+    _check_name(name)
+    try:
+        secret = check_secret(_read_secret())
+    except ValueError as problem:
+        raise Problem(f"the secret cannot be used: {problem}", _USAGE)
+    line = f"{name}:{ChosenHash.make(secret).spell()}"
+    if path is None:
+        click.echo(line)
+    else:
+        _add(path, name, line)
+
+
+def _check_name(name: str) -> None:
+    from egress.identity.tokens import NAME_WORDS, is_name
+
+    if not is_name(name):
+        raise Problem(f"NAME must be {NAME_WORDS}", _USAGE)
+
+
+def _read_secret() -> str:
+    if sys.stdin.isatty():
+        answer: str = click.prompt("Secret", hide_input=True, confirmation_prompt="Once more", err=True)
+        return answer
+    # One line end belongs to whoever wrote it there; more are a mistake, and found to be one.
+    content = sys.stdin.buffer.read(4096)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def _add(path: str, name: str, line: str) -> None:
+    from egress.identity.addition import add_line
+
+    try:
+        count = add_line(path, name, line)
+    except ConfigError as error:
+        raise Problem(str(error))
+    words = f"egress: added {name} to {path!r}"
+    if count > 1:
+        words += f", which has {count} lines of that name now: take the old one out when nobody uses it any more"
+    click.echo(words, err=True)

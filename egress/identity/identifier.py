@@ -1,0 +1,183 @@
+"""Says who is calling, from all that is known: the connection's facts, and the credentials of each request."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from attrs import define, field, frozen
+from attrs.validators import ge
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from egress.config.watched import WatchedFile
+from egress.errors import Refused
+from egress.identity.checks import Checks
+from egress.identity.listener import ListenerIdentifier
+from egress.identity.made import digest_of, is_made
+from egress.identity.presented import Presented, read_presented
+from egress.identity.tokens import Tokens, is_name
+from egress.interfaces import IIdentifier
+from egress.model import Client, Connection
+
+Requirement: TypeAlias = Literal["none", "basic", "certificate"]
+
+
+@frozen(eq=False)
+class Asking:
+    """What one listener asks of its clients.
+
+    Attributes:
+        require: "basic" asks each request for credentials, "certificate" each connection for a client certificate;
+            "none" takes both where they are given.
+        tokens: what credentials are compared with; None where they are not looked at.
+    """
+
+    require: Requirement = "none"
+    tokens: WatchedFile[Tokens] | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the connection alone makes the client, whatever comes with it."""
+        return self.require == "none" and self.tokens is None
+
+
+@implementer(IIdentifier)
+@define(eq=False)
+class Identifier:
+    """Makes one client of a connection's facts and a request's credentials.
+
+    Attributes:
+        asking: what each listener asks, by its name; one that is not named asks nothing.
+        checks: compares chosen secrets, and counts failures.
+        capacity: how many clients are remembered, with credentials and without; the one made first goes first.
+    """
+
+    asking: Mapping[str, Asking]
+    checks: Checks
+    capacity: int = field(default=4096, validator=ge(1))
+    # Those of listeners that ask nothing: found here, there is nothing to look at.
+    _plain: dict[tuple[str, str, int, int, str], Client] = field(factory=dict, init=False, repr=False)
+    _facts: ListenerIdentifier = field(init=False, repr=False)
+    _named: dict[tuple[Client, str], Client] = field(factory=dict, init=False, repr=False)
+    # What is remembered of a secret is worth nothing outside of this process.
+    _key: bytes = field(factory=lambda: os.urandom(32), init=False, repr=False)
+
+    @_facts.default
+    def _make_facts(self) -> ListenerIdentifier:
+        return ListenerIdentifier(self.capacity)
+
+    def recognise(self, connection: Connection) -> Client:
+        """Name the client of a connection by the facts alone. See `IIdentifier.recognise`.
+
+        Raises:
+            Refused: certificate_required.
+        """
+        asking = self.asking.get(connection.listener)
+        if asking is not None and asking.require == "certificate" and not connection.certificate:
+            raise Refused("certificate_required", "This listener takes only clients that show a certificate.")
+        return self._facts.identify(connection, None)
+
+    def identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
+        """Name the client of a request. See `IIdentifier.identify`.
+
+        Returns:
+            The client of the connection, with the label `token:NAME` where credentials were looked at and found right.
+            The same object for as long as it is remembered. A Deferred only where a chosen secret has to be hashed.
+
+        Raises:
+            Refused: credentials_required, credentials_refused, certificate_required, identity_contradicts,
+                too_many_failures, or busy where too many chosen secrets wait to be hashed.
+        """
+        client = self._plain.get(
+            (connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate)
+        )
+        return client if client is not None else self._ask(connection, credentials)
+
+    def _ask(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
+        asking = self.asking.get(connection.listener)
+        client = self.recognise(connection)
+        if asking is None or asking.is_nothing:
+            if len(self._plain) >= self.capacity:
+                del self._plain[next(iter(self._plain))]
+            self._plain[
+                connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate
+            ] = client
+            return client
+        if asking.tokens is None:
+            return client
+        if credentials is None:
+            if asking.require == "basic":
+                raise Refused("credentials_required", "This listener takes only requests with credentials.")
+            return client
+        presented = read_presented(credentials)
+        if presented is None:
+            # Nobody guesses in this way, so it is not counted.
+            raise Refused("credentials_refused", "Proxy-Authorization is not well formed, or neither Basic nor Bearer.")
+        if is_made(presented.secret):
+            return self._look_up(asking.tokens.current(), connection, client, presented)
+        return self._compare(asking.tokens.current(), connection, client, presented)
+
+    def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Presented) -> Client:
+        """Take a made token. A right one is always let in: it cannot be guessed, however often somebody has tried."""
+        digest = digest_of(presented.secret)
+        # What the time of a look-up tells is about digests; nobody can choose a token by its digest.
+        name = None if digest is None else tokens.made.get(digest)
+        if name is None or presented.name not in (None, name.encode()):
+            raise self._wrong(client)
+        return self._admit(name, connection, client)
+
+    def _compare(
+        self, tokens: Tokens, connection: Connection, client: Client, presented: Presented
+    ) -> Client | Deferred[Client]:
+        """Take a chosen secret."""
+        name = "" if presented.name is None else presented.name.decode("latin-1")
+        hashes = tokens.hashes_of(name)
+        if not hashes or not is_name(name):
+            raise self._wrong(client)
+        secret = presented.secret
+        digest = hmac.digest(self._key, f"{name}:".encode() + secret, "sha256")
+        if digest in tokens.proven:
+            return self._admit(name, connection, client)
+        self._check_contradiction(name, connection)
+        is_known = name in tokens.chosen
+        checking = self.checks.check(
+            tokens, digest, client.key, lambda: any(each.matches(secret) for each in hashes) and is_known
+        )
+        return checking.addCallback(self._judge, name, connection, client)
+
+    def _judge(self, is_right: bool, name: str, connection: Connection, client: Client) -> Client:
+        if not is_right:
+            raise _unknown()
+        return self._admit(name, connection, client)
+
+    def _admit(self, name: str, connection: Connection, client: Client) -> Client:
+        self._check_contradiction(name, connection)
+        known = self._named.get((client, name))
+        if known is not None:
+            return known
+        label = f"token:{name}"
+        named = Client(f"{connection.listener}/{label}", client.labels | {label})
+        if len(self._named) >= self.capacity:
+            del self._named[next(iter(self._named))]
+        self._named[client, name] = named
+        return named
+
+    def _check_contradiction(self, name: str, connection: Connection) -> None:
+        if connection.certificate and connection.certificate != name:
+            raise Refused("identity_contradicts", "The credentials are of another name than the client certificate.")
+
+    def _wrong(self, client: Client) -> Refused:
+        """Count wrong credentials that were judged at once."""
+        failures = self.checks.failures
+        if failures.room(client.key) < 1.0:
+            wait = failures.wait_seconds(client.key)
+            return Refused("too_many_failures", "Too many wrong credentials came from here.", retry_seconds=wait)
+        failures.add(client.key)
+        return _unknown()
+
+
+def _unknown() -> Refused:
+    return Refused("credentials_refused", "The name and the token or secret do not belong together.")

@@ -1,0 +1,50 @@
+"""Reads the credentials of a request (RFC 9110 section 11.7.2)."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+
+from attrs import field, frozen
+
+_LIMIT_OCTETS = 1024
+_split = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+) +([A-Za-z0-9._~+/-]+=*)[ \t]*").fullmatch
+
+
+@frozen
+class Presented:
+    """What a client shows.
+
+    Attributes:
+        name: who it says that it is; None where the scheme has no name.
+        secret: the token, or a secret that was chosen.
+    """
+
+    name: bytes | None = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+def read_presented(value: bytes) -> Presented | None:
+    """Read a Proxy-Authorization.
+
+    Args:
+        value: of the field.
+
+    Returns:
+        None for what is neither Basic (RFC 7617) nor Bearer (RFC 6750 section 2.1), nor well formed.
+    """
+    found = _split(value) if len(value) <= _LIMIT_OCTETS else None
+    if found is None:
+        return None
+    scheme, rest = found[1].lower(), found[2]
+    if scheme == b"bearer":
+        return Presented(None, rest)
+    if scheme != b"basic":
+        return None
+    try:
+        pair = b64decode(rest, validate=True)
+    except binascii.Error:
+        return None
+    name, colon, secret = pair.partition(b":")
+    return Presented(name, secret) if colon else None

@@ -1,0 +1,42 @@
+"""What a listener may ask of its clients, where the parts of its table bear on each other."""
+
+from __future__ import annotations
+
+from egress.errors import ConfigError
+from egress.identity.identifier import Requirement
+
+
+def check_asking(
+    require: Requirement,
+    *,
+    has_tokens: bool,
+    allow_plaintext_tokens: bool,
+    is_local: bool,
+    has_tls: bool,
+    has_client_authorities: bool,
+) -> None:
+    """Check one listener.
+
+    Args:
+        require: as configured.
+        has_tokens: it names a tokens file.
+        allow_plaintext_tokens: as configured.
+        is_local: only this machine can reach it: a loopback address or a unix socket.
+        has_tls: it speaks TLS.
+        has_client_authorities: it knows authorities from which client certificates may come.
+
+    Raises:
+        ConfigError: relative to the listener's table.
+    """
+    if require == "basic" and not has_tokens:
+        raise ConfigError("require", '"basic" needs `tokens`: the file with the names and hashes of who may call')
+    if require == "certificate" and not has_client_authorities:
+        raise ConfigError("require", '"certificate" needs `[listener.tls]` with the authorities of client certificates')
+    if allow_plaintext_tokens and not has_tokens:
+        raise ConfigError("allow_plaintext_tokens", "means nothing without `tokens`")
+    if has_tokens and not (is_local or has_tls or allow_plaintext_tokens):
+        raise ConfigError(
+            "tokens",
+            "would cross the network in the clear: give the listener `[listener.tls]`, or a loopback address, or set "
+            "allow_plaintext_tokens = true",
+        )

@@ -1,0 +1,140 @@
+"""The ways out."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from egress.model.requests import Address, Authority, Verdict
+
+
+@frozen
+class Resolution:
+    """What a name stands for, looked up once.
+
+    Attributes:
+        host: the canonical name, or the literal itself.
+        addresses: in the resolver's order, without doubles. Empty only when delegated.
+        is_delegated: the name is left to the next proxy; no address was judged.
+    """
+
+    host: str
+    addresses: tuple[Address, ...]
+    is_delegated: bool = False
+
+
+@frozen
+class Hop:
+    """One proxy on the way.
+
+    Attributes:
+        upstream: its name in the configuration.
+        scheme: how it is spoken to.
+        authority: where it listens.
+    """
+
+    upstream: str
+    scheme: str
+    authority: Authority
+
+
+@frozen
+class Route:
+    """One way to one destination, ready to dial.
+
+    Attributes:
+        upstream: the name of the upstream that dials.
+        hops: the proxies between, nearest first; empty for direct.
+        addresses: the judged addresses that may be dialled.
+        by_name: the last hop is asked for the destination by its name; never so on a direct route.
+        texts: the addresses, spelled.
+    """
+
+    upstream: str
+    hops: tuple[Hop, ...]
+    addresses: tuple[Address, ...]
+    by_name: bool = False
+    texts: tuple[str, ...] = field(init=False, eq=False, repr=False)
+
+    @texts.default
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(map(str, self.addresses))
+
+
+@frozen
+class Plan:
+    """Which road a request takes, and what decided.
+
+    Attributes:
+        label: the road's name on the record.
+        level: 1 to 6, the level of the cascade that decided; 0 for an operator's route.
+        dns: how names are treated on this road: "auto", "pinned" or "remote".
+        hops: the proxies of this road, nearest first.
+        decided: what decided, in the words of the configuration: `route "build"`, `listener "agents"`,
+            `roads.default`, `HTTPS_PROXY`; "" where nothing did and so the road is direct.
+        bypassed: on a direct road that NO_PROXY decided: the upstream that would have been taken; else "".
+    """
+
+    label: str
+    level: int
+    dns: str = "auto"
+    hops: tuple[Hop, ...] = ()
+    decided: str = ""
+    bypassed: str = ""
+
+    def delegates(self, host: str) -> bool:
+        """Tell whether the operator leaves this canonical name to the proxy when it cannot be resolved here."""
+        return False
+
+    def road_by_address(self, resolution: Resolution, port: int) -> Plan:
+        """Give the plan for what was resolved: this one, or the one for addresses that go another way.
+
+        Raises:
+            Refused: that way is forbidden.
+        """
+        return self
+
+    def settle(self, resolution: Resolution, port: int = 0, by_name: bool = False) -> Route:
+        """Fix the route for what was resolved and judged.
+
+        Args:
+            resolution: what was judged.
+            port: of the destination.
+            by_name: a proxy is to be asked for the name, although its addresses are known.
+        """
+        # Where nothing was resolved, the name is all there is to ask a proxy for.
+        is_named = bool(self.hops) and (by_name or resolution.is_delegated)
+        return Route(self.label, self.hops, resolution.addresses, is_named)
+
+
+@frozen(eq=False)
+class Admission:
+    """Everything that was decided about a request. Shared by requests that were judged alike.
+
+    Attributes:
+        verdict: the ALLOW that let it in.
+        verdicts: what every policy said in the last round, in configured order.
+        plan: the road.
+        route: the road settled for these addresses.
+        resolution: what was judged.
+        generation: of the World that judged.
+    """
+
+    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
+    plan: Plan
+    route: Route
+    resolution: Resolution
+    generation: int
+
+
+@define(eq=False)
+class Trace:
+    """Collects what happens while a route is dialled.
+
+    Attributes:
+        dialled: the address that answered, or the last one tried; "" before.
+        attempts: each address tried and what came of it ("" while under way or connected).
+    """
+
+    dialled: str = ""
+    attempts: list[tuple[str, str]] = field(factory=list)

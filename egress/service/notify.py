@@ -1,0 +1,198 @@
+"""Tells the service manager how the supervisor fares (sd_notify(3))."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Protocol
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+_USEC = 1_000_000
+
+# What is left to do after draining: the last records and the end of the process.
+_MARGIN_SECONDS = 10.0
+
+_log = Logger()
+
+
+def _monotonic_usec() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+def _always() -> bool:
+    return True
+
+
+class Manager(Protocol):
+    """Whom the notifier tells."""
+
+    def open(self) -> None:
+        """Open what is needed to tell it, before descriptors become scarce."""
+
+    def send(self, message: bytes) -> None:
+        """Tell it. Does not block and does not raise."""
+
+    def close(self) -> None:
+        """Close what was opened."""
+
+
+@define(eq=False)
+class ManagerSocket:
+    """The service manager's socket. It is opened once, so that a process without descriptors can say that it lives.
+
+    Attributes:
+        address: $NOTIFY_SOCKET: a path, or `@` and a name in the abstract namespace.
+    """
+
+    address: str
+    _socket: socket.socket | None = field(init=False, default=None)
+    _has_failed: bool = field(init=False, default=False)
+
+    def open(self) -> None:
+        """Open a socket. See `Manager.open`."""
+        if self._socket is None:
+            try:
+                # Python makes it close-on-exec.
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+            except OSError as error:
+                self._fail(error)
+
+    def send(self, message: bytes) -> None:
+        """Send one datagram. See `Manager.send`."""
+        self.open()
+        if self._socket is None:
+            return
+        address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
+        try:
+            # Not connected: the manager's socket may be made anew.
+            self._socket.sendto(message, os.fsencode(address))
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Close the socket. See `Manager.close`."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _fail(self, error: OSError) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            _log.warn("the service manager cannot be told: {problem}", problem=error.strerror or error)
+
+
+@define(eq=False)
+class Notifier:
+    """Says what the service manager wants to know; without one it says nothing.
+
+    Nothing in here raises and nothing blocks: the manager's absence is no reason to serve badly.
+
+    A ping of the watchdog means that the reactor turns and that `is_well` says so. A journal that takes no more records
+    does not stop the pings: every request is refused then, with an answer that says why, and a restart would free no
+    disk but would end every tunnel and lose the records that wait.
+
+    Attributes:
+        clock: for the watchdog.
+        manager: whom to tell; None where nobody asked.
+        watchdog_seconds: the manager restarts what was silent for so long; None if it does not watch.
+        watchdog_pid: whom it watches; None if whoever pings.
+        monotonic_usec: CLOCK_MONOTONIC in microseconds, by which the manager knows one reload from the next.
+        is_well: whether pings may be sent.
+    """
+
+    clock: IReactorTime
+    manager: Manager | None = None
+    watchdog_seconds: float | None = None
+    watchdog_pid: int | None = None
+    monotonic_usec: Callable[[], int] = _monotonic_usec
+    is_well: Callable[[], bool] = _always
+    _next: IDelayedCall | None = field(init=False, default=None)
+
+    def ready(self, status: str) -> None:
+        """Tell that the supervisor serves, or that a reload has ended, well or not.
+
+        Args:
+            status: one line for `systemctl status`.
+        """
+        self._send("READY=1", f"STATUS={_one_line(status)}")
+
+    def reloading(self) -> None:
+        """Tell that a reload begins; `ready` must follow, or the manager takes the service for hung."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={self.monotonic_usec()}")
+
+    def stopping(self, status: str, seconds: float) -> None:
+        """Tell that the supervisor takes no more connections.
+
+        Args:
+            status: one line.
+            seconds: how long running requests may take. The manager waits at least so long, and some time more.
+        """
+        extended = round((seconds + _MARGIN_SECONDS) * _USEC)
+        self._send("STOPPING=1", f"STATUS={_one_line(status)}", f"EXTEND_TIMEOUT_USEC={extended}")
+
+    def start(self) -> None:
+        """Ping from now on, if the manager watches this process."""
+        if self.manager is None:
+            return
+        self.manager.open()
+        if self.watchdog_seconds is None or self._next is not None:
+            return
+        # Asked late: a daemon has another number than the process that read its environment.
+        if self.watchdog_pid not in (None, os.getpid()):
+            _log.warn("the service manager watches another process than this one: no pings are sent")
+            return
+        self._ping()
+
+    def stop(self) -> None:
+        """Ping no more, and say no more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        if self.manager is not None:
+            self.manager.close()
+
+    def _ping(self) -> None:
+        assert self.watchdog_seconds is not None
+        # sd_watchdog_enabled(3) asks for every half of the time.
+        self._next = self.clock.callLater(self.watchdog_seconds / 2, self._ping)
+        if self.is_well():
+            self._send("WATCHDOG=1")
+
+    def _send(self, *lines: str) -> None:
+        if self.manager is not None:
+            self.manager.send("\n".join(lines).encode("utf-8", "replace"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def read_notifier(clock: IReactorTime, environment: MutableMapping[str, str]) -> Notifier:
+    """Make a notifier of what the service manager left in the environment.
+
+    The variables are taken out of it: a program that is started later must not speak for the supervisor.
+
+    Args:
+        clock: for the watchdog.
+        environment: `os.environ`.
+    """
+    address = environment.pop("NOTIFY_SOCKET", "")
+    usec = environment.pop("WATCHDOG_USEC", "")
+    pid = environment.pop("WATCHDOG_PID", "")
+    if address and not (address.startswith(("/", "@")) and len(address) > 1 and "\0" not in address):
+        _log.warn("NOTIFY_SOCKET is neither a path nor an abstract name: the service manager is told nothing")
+        address = ""
+    seconds = _number(usec)
+    manager = ManagerSocket(address) if address else None
+    return Notifier(clock, manager, seconds / _USEC if seconds else None, _number(pid))
+
+
+def _number(text: str) -> int | None:
+    # Nineteen digits are more than 64 bits hold microseconds for; anything longer is no number of anybody's.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

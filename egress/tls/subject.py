@@ -1,0 +1,42 @@
+"""Whose a certificate is, in one word."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+_LONGEST_CHARACTERS = 255
+
+
+def name_of(certificate: x509.Certificate) -> str:
+    """Give the name by which the holder of a verified certificate is known.
+
+    It is the first DNS name among the subject's alternative names; without one the first URI, then the first mail
+    address. A certificate with none of them is known by its common name, if it has exactly one (RFC 6125 section 6.4.4
+    takes the same order: what stands in the subject counts only where there is nothing better).
+
+    Returns:
+        Printable ASCII with no space at either end, DNS names in lower case; "" if there is no such name.
+    """
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = None
+    except ValueError:
+        return ""  # extensions that cannot be read, or one of them twice, leave nothing to rely on
+    if names is not None:
+        found = names.get_values_for_type(x509.DNSName)
+        if found:
+            return _plain(found[0].lower())
+        for kind in (x509.UniformResourceIdentifier, x509.RFC822Name):
+            found = names.get_values_for_type(kind)
+            if found:
+                return _plain(found[0])
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    value = common[0].value if len(common) == 1 else ""
+    return _plain(value) if isinstance(value, str) else ""
+
+
+def _plain(name: str) -> str:
+    is_plain = name.isascii() and name.isprintable() and name.strip() == name and len(name) <= _LONGEST_CHARACTERS
+    return name if is_plain else ""

@@ -1,0 +1,122 @@
+"""`egress reload`."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.cli import main
+from egress.service.control import control_path
+
+
+class ReloadTests(SynchronousTestCase):
+    """What the command says of the supervisor's answer. The supervisor is a thread that has one ready."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp())
+        self.state.mkdir(parents=True)
+        self.asked: list[object] = []
+
+    def run_reload(self, answer: bytes | None = None, options: Sequence[str] | None = None) -> Result:
+        """Run the command.
+
+        Args:
+            answer: what is said to its question; None if nobody listens.
+            options: in place of `--state`.
+        """
+        arguments = ["reload", *(("--state", str(self.state)) if options is None else options)]
+        if answer is None:
+            return CliRunner().invoke(main, arguments)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(control_path(str(self.state)))
+            listening.listen()
+            thread = threading.Thread(target=self.serve, args=(listening, answer))
+            thread.start()
+            try:
+                return CliRunner().invoke(main, arguments)
+            finally:
+                thread.join()
+
+    def serve(self, listening: socket.socket, answer: bytes) -> None:
+        """Answer one question."""
+        connection, _ = listening.accept()
+        with connection:
+            line = b""
+            while not line.endswith(b"\n") and (data := connection.recv(4096)):
+                line += data
+            self.asked.append(json.loads(line))
+            connection.sendall(answer)
+
+    def test_in_force(self) -> None:
+        """The new generation and what changed go to stdout; weaknesses and warnings to stderr."""
+        result = {
+            "generation": 7,
+            "changed": ["policy rate is new", "[limits] changed"],
+            "weaker": ["the guard is off"],
+            "warnings": ["audit takes effect at the next start"],
+        }
+        done = self.run_reload(json.dumps({"result": result}).encode() + b"\n")
+
+        self.assertEqual((0, [{"do": "reload"}]), (done.exit_code, self.asked))
+        self.assertIn("configuration 7 is in force: policy rate is new; [limits] changed\n", done.output)
+        self.assertIn("egress: protects less: the guard is off\n", done.output)
+        self.assertIn("egress: audit takes effect at the next start\n", done.output)
+
+    def test_nothing_changed(self) -> None:
+        """A file that says the same is told so."""
+        done = self.run_reload(b'{"result": {"generation": 2, "changed": [], "weaker": [], "warnings": []}}\n')
+
+        self.assertEqual((0, "configuration 2 is in force: nothing changed in it\n"), (done.exit_code, done.output))
+
+    def test_error(self) -> None:
+        """Where the old one stays, the error is one line, and the status is 1."""
+        done = self.run_reload(b'{"error": "egress.toml: guard: must be a table\\u001b"}\n')
+
+        said = "egress: nothing changed: egress.toml: guard: must be a table\\x1b\n"
+        self.assertEqual((1, said), (done.exit_code, done.output))
+
+    def test_nobody(self) -> None:
+        """Status 3 where no proxy listens, also where one was killed."""
+        self.assertEqual(3, self.run_reload().exit_code)
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(control_path(str(self.state)))
+        done = self.run_reload()
+
+        self.assertEqual(3, done.exit_code)
+        self.assertIn("no proxy listens on ", done.output)
+        self.assertEqual(3, self.run_reload(None, ["--state", "/" + "x" * 200]).exit_code)
+
+    def test_nonsense(self) -> None:
+        """An answer that is none is no success."""
+        for answer in (b"", b"{\n", b"[]\n", b"\xff\n"):
+            self.state = Path(self.mktemp())
+            self.state.mkdir()
+            done = self.run_reload(answer)
+            self.assertEqual((1, SystemExit), (done.exit_code, type(done.exception)), done.output)
+
+    def test_which_proxy(self) -> None:
+        """The proxy is found as `egress tail` finds the journal: by its file, else in the user's state directory."""
+        file = Path(self.mktemp())
+        file.write_text(f"state = {json.dumps(str(self.state))}\n")
+        answer = b'{"result": {"generation": 2}}\n'
+        self.assertEqual(0, self.run_reload(answer, ["--config", str(file)]).exit_code)
+        os.unlink(control_path(str(self.state)))
+        self.patch(os, "environ", {**os.environ, "EGRESS_STATE": str(self.state)})
+
+        self.assertEqual(0, self.run_reload(answer, []).exit_code)
+
+    def test_wrong_options(self) -> None:
+        """Two ways to say which proxy are one too many; a file that cannot be read is told as what it is."""
+        self.assertEqual(2, self.run_reload(None, ["--config", "a", "--state", "b"]).exit_code)
+        done = self.run_reload(None, ["--config", "/nowhere"])
+        self.assertEqual((1, "egress: nothing changed: /nowhere: cannot be read: No such file or directory\n"), (
+            done.exit_code,
+            done.output,
+        ))  # fmt: skip

@@ -1,0 +1,515 @@
+"""Whole dialogues of clients that speak TLS with a listener."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+
+from egress.proxy.factory import ProxyFactory
+from egress.proxy.limits import Limits
+from egress.proxy.secure import SecureFactory
+from egress.testing.talker import Talker
+from egress.tls import ServerTls, make_context
+from tests.proxy.roster import ALICE, Roster, facts
+from tests.proxy.secure_talker import SecureTalker, client_context
+from tests.proxy.support import DoorCase
+from tests.upstream.certificates import Identity, Root
+
+ROOT = Root()
+SERVER = ROOT.issue("proxy.example")
+CLIENTS = Root("clients")
+CLIENT = CLIENTS.issue("agent-7.example", is_server=False)
+TLS12, TLS13 = (SSL.TLS1_2_VERSION,) * 2, (SSL.TLS1_3_VERSION,) * 2
+GET = b"GET http://origin.example/page HTTP/1.1\r\nHost: a\r\n\r\n"
+CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+AT = "127.0.0.3"
+
+
+class SecureCase(DoorCase):
+    """A door that also has a listener with TLS."""
+
+    asks = False
+    requires = False
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.roster = Roster(is_required=False)
+        self.door.identifier = self.roster
+        authorities = [CLIENTS.certificate] if self.asks else []
+        context = make_context([SERVER.certificate], SERVER.key, authorities, is_required=self.requires)
+        self.network.listen(AT, 3129, SecureFactory(ServerTls(context), ProxyFactory("secure", self.door)))
+
+    def dial(self, own: Identity | None = None, versions: tuple[int, int] = (0, 0)) -> SecureTalker:
+        """Connect a client."""
+        return SecureTalker(self.network, self.network.dial(AT, 3129), client_context(own, versions))
+
+    def plain(self) -> Talker:
+        """Connect one that speaks no TLS."""
+        return self.network.dial(AT, 3129)
+
+    def assert_gone(self) -> None:
+        """Assert that nothing is left of any client."""
+        self.assertEqual((set(), set(), {}), (self.door.live, self.door.arriving, self.door.per_client))
+
+
+class Dialogues(SecureCase):
+    """What is the same as without TLS."""
+
+    def test_requests(self) -> None:
+        """Several requests are served on one connection, in both versions of TLS."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+
+            client.says(GET + GET)
+            client.says(GET)
+
+            self.assertEqual(3, client.received.count(b"HTTP/1.1 200 OK\r\n"))
+            self.assertFalse(client.saw_notify)
+
+    def test_byte_by_byte(self) -> None:
+        """However it is cut."""
+        self.network.segment_bytes = 1
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.dial()
+
+        client.says(GET)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+
+    def test_challenge_and_credentials(self) -> None:
+        """A 407 keeps the connection here as well."""
+        self.roster.is_required = True
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.dial()
+
+        client.says(GET)
+        client.says(GET.replace(b"\r\n\r\n", b"\r\nProxy-Authorization: " + ALICE + b"\r\n\r\n"))
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 407 "))
+        self.assertTrue(client.received.endswith(b"hello"))
+
+    def test_large_answer_to_a_slow_reader(self) -> None:
+        """Back-pressure reaches the origin, and nothing is lost."""
+        size = 2_000_000
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+        origin = self.origin(answer=lambda talker, _: talker.says(head + b"x" * size))
+        client = self.dial()
+        client.talker.stops_reading()
+
+        client.says(GET)
+        self.assertGreater(origin.talker.unsent, size // 2)
+        client.talker.reads_again()
+        client.settle()
+
+        self.assertTrue(client.received.endswith(b"x"))
+        self.assertEqual(size, client.received.count(b"x"))
+
+    def test_reader_that_stops_between_answers(self) -> None:
+        """Whoever does not read the answers is asked for no further requests; then all goes on."""
+        body = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+        origin = self.origin(answer=lambda talker, _: talker.says(body))
+        client = self.dial()
+        client.talker.stops_reading()
+
+        client.says(GET * 10)
+        heard = origin.talker.received.count(b"GET ")
+        client.talker.reads_again()
+        client.settle()
+
+        self.assertLess(heard, 10)
+        self.assertEqual(10, client.received.count(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_tunnel(self) -> None:
+        """Bytes go both ways, early ones too."""
+        origin = self.origin(port=443, answer=lambda talker, data: talker.says(data.upper()))
+        client = self.dial()
+
+        client.says(CONNECT + b"early ")
+        client.says(b"late")
+
+        self.assertTrue(client.received.endswith(b"\r\n\r\nEARLY LATE"))
+        self.assertEqual(b"early late", origin.talker.received)
+
+    def test_facts(self) -> None:
+        """The record says by which listener it came; without a certificate there is no name."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        self.dial().says(GET)
+
+        self.assertEqual("secure/127.0.0.1", self.ends()[0].client.key)
+        self.assertEqual("", self.ends()[0].connection.certificate)
+
+    def test_http11_is_chosen(self) -> None:
+        """A client that offers protocols gets HTTP/1.1, and one that offers only others is told by the answer."""
+        for offered, chosen in (([b"h2", b"http/1.1"], b"http/1.1"), ([b"h2"], b"")):
+            context = client_context()
+            context.set_alpn_protos(offered)
+
+            client = SecureTalker(self.network, self.plain(), context)
+
+            self.assertEqual(chosen, client.tls.get_alpn_proto_negotiated())
+
+
+class Ends(SecureCase):
+    """How connections and their directions end."""
+
+    def test_keep_alive_ends(self) -> None:
+        """An idle connection is closed by close_notify and a FIN, whatever the client does then."""
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+
+            client.advance(self.door.limits.keepalive_seconds + 1)
+
+            self.assertTrue(client.saw_notify)
+            self.assertTrue(client.talker.saw_eof)
+            self.assert_gone()
+
+    def test_client_half_closes(self) -> None:
+        """In TLS 1.3 a client's close_notify becomes a FIN, and it hears what its destination still says."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS13)
+        client.says(CONNECT + b"all I have")
+
+        client.notifies()
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertFalse(client.saw_notify)
+        origin.talker.says(b"but I have more")
+        client.settle()
+        origin.talker.ends()
+        client.settle()
+
+        self.assertTrue(client.received.endswith(b"but I have more"))
+        self.assertTrue(client.saw_notify)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_client_half_closes_after_a_request(self) -> None:
+        """So a client may ask, end, and hear the answer; the connection ends with it."""
+        origin = self.origin()
+        client = self.dial(versions=TLS13)
+        client.says(GET)
+        client.notifies()
+
+        origin.talker.says(OK)
+        client.settle()
+
+        self.assertTrue(client.received.endswith(b"hello"))
+        self.assertTrue(client.saw_notify)
+        self.assert_gone()
+
+    def test_client_ends_while_idle(self) -> None:
+        """A close_notify between requests is answered in kind."""
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+
+            client.notifies()
+
+            self.assertTrue(client.saw_notify)
+            self.assertTrue(client.talker.saw_eof)
+            self.assert_gone()
+
+    def test_client_ends_before_tls13(self) -> None:
+        """Before, a client that has ended hears nothing more."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS12)
+        client.says(CONNECT + b"all")
+
+        client.notifies()
+
+        self.assertTrue(client.saw_notify)
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+
+    def test_client_ends_well(self) -> None:
+        """A client's close_notify ends its connection, and a tunnel on it ends well on both sides."""
+        origin = self.origin(port=443)
+        client = self.dial()
+        client.says(CONNECT + b"all")
+
+        client.notifies()
+        client.talker.closes()
+        client.settle()
+
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertFalse(origin.talker.was_reset)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        origin.talker.closes()
+        self.network.settle()
+        self.assert_gone()
+
+    def test_client_is_cut_off(self) -> None:
+        """A FIN without close_notify may be anybody's: the origin gets a reset, lest it take a part for the whole."""
+        origin = self.origin(port=443)
+        client = self.dial()
+        client.says(CONNECT + b"a part")
+
+        client.talker.closes()
+        client.settle()
+
+        self.assertTrue(origin.talker.was_reset)
+        self.assertEqual(["client_reset"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_origin_half_closes(self) -> None:
+        """In TLS 1.3 a destination's FIN becomes close_notify at once, and the client may go on."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS13)
+        client.says(CONNECT)
+
+        origin.talker.says(b"all I have")
+        origin.talker.ends()
+        client.settle()
+        self.assertTrue(client.received.endswith(b"all I have"))
+        self.assertTrue(client.saw_notify)
+        client.says(b"but I have more")
+        client.advance(self.door.limits.linger_seconds * 10)
+        client.says(b", and more")
+        client.notifies()
+
+        self.assertEqual(b"but I have more, and more", origin.talker.received)
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_origin_half_closes_before_tls13(self) -> None:
+        """Before, what the client still sends is passed on until a deadline; then all is closed."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS12)
+        client.says(CONNECT)
+
+        origin.talker.says(b"all I have")
+        origin.talker.ends()
+        client.settle()
+        self.assertFalse(client.saw_notify)
+        client.says(b"but I have more")
+        client.advance(self.door.limits.linger_seconds)
+
+        self.assertTrue(client.saw_notify)
+        self.assertEqual(b"but I have more", origin.talker.received)
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_client_leaves_before_the_deadline(self) -> None:
+        """A client that goes by itself leaves nothing to wait for."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS12)
+        client.says(CONNECT)
+        origin.talker.ends()
+        client.settle()
+
+        client.notifies()
+        client.talker.closes()
+        client.settle()
+
+        self.assert_gone()
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+
+    def test_cut_off_answers_do_not_look_whole(self) -> None:
+        """An answer that its origin broke off ends in a reset without close_notify, in both versions."""
+        origin = self.origin()
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+            client.says(GET)
+            origin.talker.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na part")
+            client.settle()
+
+            origin.talker.aborts()
+            client.settle()
+
+            self.assertTrue(client.received.endswith(b"a part"))
+            self.assertFalse(client.saw_notify)
+            self.assertTrue(client.talker.was_reset)
+
+    def test_refusal_before_the_end_of_a_body(self) -> None:
+        """The answer arrives although the client is still sending, and the connection ends."""
+        client = self.dial()
+        head = b"POST http://denied.example:80/ HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n"
+
+        client.says(head + b"x" * 400_000)
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 403 "))
+        self.assertTrue(client.saw_notify)
+        client.advance(self.door.limits.linger_seconds + 1)
+        self.assert_gone()
+
+    def test_draining(self) -> None:
+        """A proxy that stops closes what is idle or in its handshake, and lets the rest end."""
+        self.origin(port=443)
+        idle, busy, shaking = self.dial(), self.dial(), self.plain()
+        busy.says(CONNECT)
+        self.network.settle()
+
+        drained = self.door.drain()
+        idle.settle()
+
+        self.assertTrue(idle.saw_notify)
+        self.assertTrue(shaking.was_reset)
+        self.assertNoResult(drained)
+        self.network.advance(self.door.limits.drain_seconds + 1)
+        self.successResultOf(drained)
+        self.assert_gone()
+
+
+class Handshakes(SecureCase):
+    """Connections on which no TLS comes about."""
+
+    def faults(self) -> list[tuple[str, int, str]]:
+        """Give what the records say."""
+        return [(each.refused.code, each.status, each.refused.reason) for each in self.ends() if each.refused]
+
+    def test_plain_http(self) -> None:
+        """Plain HTTP gets no answer, and the record says why."""
+        client = self.plain()
+
+        client.says(GET)
+        self.network.settle()
+
+        self.assertTrue(client.is_closed)
+        self.assertEqual([("tls_failed", 0, "Plain HTTP was spoken to a TLS listener.")], self.faults())
+        self.assert_gone()
+
+    def test_nonsense(self) -> None:
+        """Nor does anything else."""
+        client = self.plain()
+
+        client.says(b"\0" * 100)
+        self.network.settle()
+
+        self.assertTrue(client.is_closed)
+        self.assertEqual(["tls_failed"], [code for code, _, _ in self.faults()])
+        self.assert_gone()
+
+    def test_silence(self) -> None:
+        """A handshake that does not end is ended."""
+        client = self.plain()
+
+        self.network.advance(self.door.limits.handshake_seconds + 1)
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual([("tls_failed", 0, "The TLS handshake did not end in time.")], self.faults())
+        self.assert_gone()
+
+    def test_leaving(self) -> None:
+        """Whoever connects and goes has not been refused anything."""
+        for word in ("closes", "aborts"):
+            client = self.plain()
+            self.network.settle()
+
+            getattr(client, word)()
+            self.network.settle()
+
+            self.assertEqual([], self.ends())
+            self.assert_gone()
+
+    def test_old_versions(self) -> None:
+        """TLS 1.1 is not spoken."""
+        context = client_context(versions=(SSL.TLS1_VERSION, SSL.TLS1_1_VERSION))
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+
+        client = SecureTalker(self.network, self.plain(), context)
+
+        self.assertNotEqual("", client.fault)
+        self.assert_gone()
+
+    def test_clients_that_do_not_believe(self) -> None:
+        """A client that refuses our certificate says so, and so does the record."""
+        for versions in (TLS12, TLS13):
+            self.journal.records.clear()
+            context = client_context(versions=versions)
+            context.set_verify(SSL.VERIFY_PEER)
+
+            client = SecureTalker(self.network, self.plain(), context)
+
+            self.assertIn("certificate verify failed", client.fault)
+            self.assertEqual(
+                [("tls_failed", 0, "The client does not accept the listener's certificate.")], self.faults()
+            )
+            self.assert_gone()
+
+
+class HandshakeCounts(SecureCase):
+    """Connections in their handshake count."""
+
+    limits = Limits(connections_per_client=2)
+
+    def test_they_count(self) -> None:
+        """Whoever has too many is reset before the handshake, which is what costs."""
+        one, two = self.plain(), self.dial()
+
+        three = self.dial()
+        self.assertTrue(three.talker.was_reset)
+        self.assertEqual("too_many_connections", getattr(self.ends()[-1].refused, "code", ""))
+        one.closes()
+        self.network.settle()
+        four = self.dial()
+        four.says(GET)
+
+        self.assertTrue(four.received.startswith(b"HTTP/1.1 "))
+        two.says(GET)
+        self.assertTrue(two.received.startswith(b"HTTP/1.1 "))
+
+
+class Certificates(SecureCase):
+    """A listener that takes client certificates where they are shown."""
+
+    asks = True
+
+    def test_name(self) -> None:
+        """Its name is a fact of the connection, in both versions."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for versions in (TLS12, TLS13):
+            self.dial(CLIENT, versions).says(GET)
+
+            record = self.ends()[-1]
+            self.assertEqual("agent-7.example", record.connection.certificate)
+            self.assertEqual(facts(record.connection).key, record.client.key)
+
+    def test_none(self) -> None:
+        """Who has none is served without a name."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        client = self.dial()
+        client.says(GET)
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
+        self.assertEqual("", self.ends()[-1].connection.certificate)
+
+    def test_of_another_authority(self) -> None:
+        """A certificate that cannot be verified ends the handshake, and the record says why."""
+        strange = (Root("others").issue("agent-7.example", is_server=False), CLIENTS.issue("a", ends=-1, begins=-2))
+        for own in (*strange, CLIENTS.issue("agent-7.example")):
+            client = self.dial(own)
+            client.says(GET)
+
+            self.assertEqual(b"", client.received)
+            refused = self.ends()[-1].refused
+            assert refused is not None
+            self.assertEqual("The client's certificate is not accepted here.", refused.reason)
+        self.assert_gone()
+
+
+class RequiredCertificates(SecureCase):
+    """A listener that takes only clients with a certificate."""
+
+    asks = requires = True
+
+    def test_with(self) -> None:
+        """Who has one is served."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.dial(CLIENT)
+
+        client.says(GET)
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
+
+    def test_without(self) -> None:
+        """Who has none gets no connection, and the record says why."""
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+            client.says(GET)
+
+            self.assertEqual(b"", client.received)
+            self.assertEqual("certificate_required", getattr(self.ends()[-1].refused, "code", ""))
+        self.assert_gone()
