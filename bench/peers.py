@@ -40,6 +40,8 @@ def squid():
     return [
         "squid",
         "-N",
+        "-n",
+        f"bench{p}",  # without a name of its own it would share memory with any other squid
         "-f",
         write(f"""
 http_port 127.0.0.1:{p}

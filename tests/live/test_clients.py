@@ -101,7 +101,7 @@ class CurlTests(ProgramCase):
         self.assertEqual((0, HELLO.decode()), (status, text))
         self.assert_got_in_full(origin)
         (line,) = self.assert_passed(origin.port, "connect")
-        self.assertEqual(("CONNECT", None, "localhost"), (line["method"], line["path"], line["server_name"]))
+        self.assertEqual(("CONNECT", None, self.place.host), (line["method"], line["path"], line["server_name"]))
         self.assertGreater(line["bytes_down"], len(HELLO))
 
     def test_plain_refused(self) -> None:
@@ -250,7 +250,7 @@ class NodeTests(ProgramCase):
             with self.subTest(front=front):
                 origin = self.origin(is_tls=is_tls)
 
-                answer = self.node(front, "localhost", origin.port)
+                answer = self.node(front, self.place.host, origin.port)
 
                 self.assertEqual({"status": 200, "text": HELLO.decode()}, answer)
                 self.assert_got_in_full(origin)

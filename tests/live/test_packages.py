@@ -211,7 +211,7 @@ class PipTests(LiveCase):
 
     def test_download(self) -> None:
         """A wheel from an index."""
-        trusts = ("--trusted-host=localhost", f"--cert={self.authority.path}")
+        trusts = (f"--trusted-host={self.place.host}", f"--cert={self.authority.path}")
         proxies = ((), (f"--proxy={self.supervisor.url}",))
         for (is_tls, front), trust, proxy in zip(FRONTS, trusts, proxies, strict=True):
             with self.subTest(front=front):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -95,9 +96,11 @@ class WebSocketTests(LiveCase):
             The journal's line.
         """
         context = self.authority.for_server() if is_tls else None
-        async with serve(echo, "127.0.0.1", 0, ssl=context) as server:
-            port = int(next(iter(server.sockets)).getsockname()[1])
-            url = f"{'wss' if is_tls else 'ws'}://localhost:{port}/hello?{QUERY}"
+        with self.there():
+            listening = socket.create_server((self.place.address, 0), family=self.place.family)
+        async with serve(echo, sock=listening, ssl=context):
+            port = int(listening.getsockname()[1])
+            url = f"{'wss' if is_tls else 'ws'}://{self.place.host}:{port}/hello?{QUERY}"
             self.assertEqual([message[::-1] for message in MESSAGES], await talk(url))
             (line,) = await asyncio.to_thread(self.assert_passed, port, front)
         self.assertGreater(line["bytes_up"], LONG)
@@ -131,7 +134,7 @@ class WebSocketTests(LiveCase):
 
     def test_websockets(self) -> None:
         """The library opens a tunnel for both schemes."""
-        for is_tls, name in ((False, None), (True, "localhost")):
+        for is_tls, name in ((False, None), (True, self.place.host)):
             with self.subTest(is_tls=is_tls):
                 line = asyncio.run(self.dialogue(self.talk_by_websockets, is_tls=is_tls, front="connect"))
 

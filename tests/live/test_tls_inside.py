@@ -23,7 +23,8 @@ class Http2Tests(LiveCase):
     def setUp(self) -> None:
         """Start an origin that speaks nothing else."""
         super().setUp()
-        self.origin2 = Http2Origin(self.authority.for_server("h2"))
+        with self.there():
+            self.origin2 = Http2Origin(self.authority.for_server("h2"), self.place)
         self.addCleanup(self.origin2.stop)
 
     def assert_came(self, came: dict[str, Any]) -> None:
@@ -50,7 +51,7 @@ class Http2Tests(LiveCase):
         self.assertEqual((0, "2 1"), (done.returncode, done.stderr))
         self.assert_came(json.loads(done.stdout))
         (line,) = self.assert_passed(self.origin2.port, "connect")
-        self.assertEqual("localhost", line["server_name"])
+        self.assertEqual(self.place.host, line["server_name"])
 
     def test_httpx(self) -> None:
         """httpx with http2=True; several requests share one tunnel."""

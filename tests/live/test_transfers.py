@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -13,8 +14,6 @@ from tests.live.origins import digest, pattern
 from tests.live.support import PATIENCE_SECONDS, LiveCase, needs
 
 SIZE = 200_000_000
-# Half of what one transfer would take if it were gathered.
-ROOM_BYTES = SIZE // 2
 PIECE = 1 << 18
 FRONTS = ((False, "http"), (True, "connect"))
 
@@ -22,17 +21,19 @@ FRONTS = ((False, "http"), (True, "connect"))
 class TransferTests(LiveCase):
     """200 MB each way, with curl."""
 
+    size: ClassVar[int] = SIZE
+
     def setUp(self) -> None:
         """Look for curl."""
         needs("curl", "curl is not installed")
         super().setUp()
         self.before = self.supervisor.peak_bytes()
         self.words = ["curl", "--no-progress-meter", "--max-time", "120", "--cacert", str(self.authority.path)]
-        self.expected = digest(pattern(SIZE))
+        self.expected = digest(pattern(self.size))
 
     def assert_room(self) -> None:
-        """Nothing of that size was ever in memory."""
-        self.assertLess(self.supervisor.peak_bytes() - self.before, ROOM_BYTES)
+        """Not half of what one transfer would take if it were gathered was ever in memory."""
+        self.assertLess(self.supervisor.peak_bytes() - self.before, self.size // 2)
 
     def pieces(self, curl: subprocess.Popen[bytes]) -> Iterator[bytes]:
         """Read what curl gets."""
@@ -43,7 +44,7 @@ class TransferTests(LiveCase):
     def assert_download(self, page: str, *, is_tls: bool, front: str) -> None:
         """Get a page and compare its hash."""
         origin = self.origin(is_tls=is_tls)
-        words = [*self.words, f"{origin.url}/{page}/{SIZE}"]
+        words = [*self.words, f"{origin.url}/{page}/{self.size}"]
 
         with subprocess.Popen(words, env=self.environment(), stdout=subprocess.PIPE) as curl:
             self.addCleanup(curl.kill)
@@ -52,9 +53,9 @@ class TransferTests(LiveCase):
         self.assertEqual(0, curl.returncode)
         (line,) = self.assert_passed(origin.port, front)
         if is_tls:
-            self.assertGreater(line["bytes_down"], SIZE)
+            self.assertGreater(line["bytes_down"], self.size)
         else:
-            self.assertEqual((0, SIZE), (line["bytes_up"], line["bytes_down"]))
+            self.assertEqual((0, self.size), (line["bytes_up"], line["bytes_down"]))
         self.assert_room()
 
     def test_download(self) -> None:
@@ -75,25 +76,25 @@ class TransferTests(LiveCase):
         with subprocess.Popen(words, env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as curl:
             self.addCleanup(curl.kill)
             assert curl.stdin is not None and curl.stdout is not None
-            for piece in pattern(SIZE) if source is None else ():
+            for piece in pattern(self.size) if source is None else ():
                 curl.stdin.write(piece)
             curl.stdin.close()
             answer = curl.stdout.read()
 
         self.assertEqual(0, curl.returncode)
-        self.assertEqual({"sha256": self.expected, "size": SIZE}, json.loads(answer))
+        self.assertEqual({"sha256": self.expected, "size": self.size}, json.loads(answer))
         (line,) = self.assert_passed(origin.port, front)
         if is_tls:
-            self.assertGreater(line["bytes_up"], SIZE)
+            self.assertGreater(line["bytes_up"], self.size)
         else:
-            self.assertEqual((SIZE, len(answer)), (line["bytes_up"], line["bytes_down"]))
+            self.assertEqual((self.size, len(answer)), (line["bytes_up"], line["bytes_down"]))
         self.assert_room()
 
     def test_upload(self) -> None:
         """A file, whose length is known."""
         source = self.directory() / "source"
         with source.open("wb") as file:
-            file.writelines(pattern(SIZE))
+            file.writelines(pattern(self.size))
         self.addCleanup(source.unlink)
         for is_tls, front in FRONTS:
             with self.subTest(front=front):
@@ -108,7 +109,7 @@ class TransferTests(LiveCase):
         for is_tls, front in FRONTS:
             with self.subTest(front=front):
                 origin = self.origin(is_tls=is_tls)
-                url = f"{origin.url}/download/{SIZE}"
+                url = f"{origin.url}/download/{self.size}"
                 with (
                     httpx.Client(
                         verify=self.authority.for_client(), proxy=self.supervisor.url, timeout=PATIENCE_SECONDS
@@ -123,4 +124,4 @@ class TransferTests(LiveCase):
                 (line,) = self.lines(origin.port, 1)
                 told = (line["type"], line["verdict"], line["status"], line["cause"])
                 self.assertEqual(("end", "allow", 200, "client_reset"), told)
-                self.assertLess(line["bytes_down"], SIZE)
+                self.assertLess(line["bytes_down"], self.size)
