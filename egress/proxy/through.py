@@ -91,7 +91,8 @@ class Through:
         if lost is not None:
             return dial_refused(lost)
         code, words = _BLAMED.get(refused.code, ("", ""))
-        return Refused(code, words, detail=refused.reason) if code else refused
+        detail = f"upstream {self.route.hops[-1].upstream!r}: {refused.reason}"
+        return Refused(code, words, detail=detail) if code else refused
 
 
 # What every request on a direct road has.

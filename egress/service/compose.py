@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,11 @@ def parse_endpoints(source: Source) -> list[Endpoint]:
     Raises:
         ConfigError: with the place where the endpoint was written.
     """
+    # Those of options count from the working directory, like any other path on a command line.
+    place = source.path if source.listeners_where == "listener" else os.path.abspath
     try:
         return [
-            parse_endpoint(listener.endpoint, source.listener_where(index))
+            parse_endpoint(listener.endpoint, source.listener_where(index), place)
             for index, listener in enumerate(source.settings.listener)
         ]
     except ConfigError as error:
@@ -95,7 +98,7 @@ def parse_status(source: Source) -> list[Endpoint]:
     """
     text = source.settings.status.endpoint
     try:
-        return [parse_endpoint(text, "status.endpoint")] if text else []
+        return [parse_endpoint(text, "status.endpoint", source.path)] if text else []
     except ConfigError as error:
         raise source.place(error)
 

@@ -7,6 +7,7 @@ an equals sign that is meant as such. Twisted's own parser is private, and takes
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from attrs import frozen
@@ -56,12 +57,13 @@ class SystemdEndpoint:
 Endpoint = TcpEndpoint | UnixEndpoint | SystemdEndpoint
 
 
-def parse_endpoint(text: str, where: str) -> Endpoint:
+def parse_endpoint(text: str, where: str, place: Callable[[str], str] = os.path.abspath) -> Endpoint:
     """Read one endpoint string.
 
     Args:
         text: as configured.
         where: its key path.
+        place: makes the path of a unix socket absolute.
 
     Raises:
         ConfigError: it is not one that we know, or has a part that we do not know.
@@ -72,7 +74,7 @@ def parse_endpoint(text: str, where: str) -> Endpoint:
         if kind in ("tcp", "tcp6"):
             return _tcp(kind, rest, named)
         if kind == "unix":
-            return _unix(rest, named)
+            return _unix(rest, named, place)
         if kind == "systemd":
             return _systemd(rest, named)
         raise ValueError(_KINDS)
@@ -138,14 +140,14 @@ def _tcp(kind: str, rest: list[str], named: dict[str, str]) -> TcpEndpoint:
     return TcpEndpoint(address, int(rest[0]))
 
 
-def _unix(rest: list[str], named: dict[str, str]) -> UnixEndpoint:
+def _unix(rest: list[str], named: dict[str, str], place: Callable[[str], str]) -> UnixEndpoint:
     _refuse_others("unix", named, "mode")
     if len(rest) != 1 or not rest[0] or "\0" in rest[0]:
         raise ValueError("must be unix:PATH or unix:PATH:mode=600")
     mode = named.get("mode", "600")
     if not (len(mode) in (3, 4) and set(mode) <= _PERMISSIONS and int(mode, 8) <= 0o777):
         raise ValueError("its mode must be three octal digits, such as 600")
-    path = os.path.abspath(rest[0])
+    path = place(rest[0])
     if len(os.fsencode(path)) > _UNIX_LIMIT:
         raise ValueError(f"its path must not be longer than {_UNIX_LIMIT} octets")
     return UnixEndpoint(path, int(mode, 8))

@@ -153,7 +153,7 @@ class Source:
 
     def path(self, written: str) -> str:
         """Make a path of the file absolute: it counts from the file's own directory, and a daemon leaves its own."""
-        return os.path.abspath(os.path.join(os.path.dirname(self.file), written))
+        return path_beside(self.file, written)
 
     def listener_where(self, index: int) -> str:
         """Give the place where a listener's endpoint was written."""
@@ -172,6 +172,11 @@ class Source:
         return error if error.file or is_option else ConfigError(error.where, error.problem, self.file)
 
 
+def path_beside(file: str, written: str) -> str:
+    """Make a path absolute that is written in a file, or in none: then it counts from the working directory."""
+    return os.path.abspath(os.path.join(os.path.dirname(file), written))
+
+
 def load(file: str | None, allow: Sequence[str] = (), listen: Sequence[str] = ()) -> Source:
     """Read the settings.
 
@@ -188,6 +193,8 @@ def load(file: str | None, allow: Sequence[str] = (), listen: Sequence[str] = ()
         settings = structure(Settings, table)
     except ConfigError as error:
         raise ConfigError(error.where, error.problem, file or "")
+    if file is not None and settings.state:
+        settings = evolve(settings, state=path_beside(file, settings.state))
     if listen:
         settings = evolve(settings, listener=_listeners(listen))
     allowed = tuple(dict.fromkeys(allow))

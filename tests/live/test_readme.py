@@ -63,6 +63,7 @@ class ReadmeTests(SynchronousTestCase):
         clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         self.environment = {**clean, "XDG_STATE_HOME": str(self.home / "state-home")}
         self.environment.pop("EGRESS_STATE", None)
+        self.agent: dict[str, str] = {}
         self.running: subprocess.Popen[bytes] | None = None
         self.log = self.home / "log"
         self.addCleanup(self.stop)
@@ -83,11 +84,13 @@ class ReadmeTests(SynchronousTestCase):
         if words[0] == "make":
             self.start(command)
         elif words[0] == "export":
+            # What the agent sets is in another terminal.
+            into = self.agent if f":{PORT}" in command or "$" in command else self.environment
             for word in words[1:]:
                 name, _, value = word.partition("=")
-                self.environment[name] = self.environment[value[1:]] if value.startswith("$") else value
+                into[name] = into[value[1:]] if value.startswith("$") else value
         elif words[0] == "curl":
-            problem = json.loads(self.output(words))
+            problem = json.loads(self.output(words, environment={**self.environment, **self.agent}))
             self.assertEqual((problem["code"], problem["status"]), ("no_rule", 403))
         elif words[1] == "tail" and "--config" in words:
             # Nothing was asked of this one: its journal need not hold more than its start.
@@ -100,14 +103,27 @@ class ReadmeTests(SynchronousTestCase):
             # Where there is no network the name does not resolve, but what was decided before that is shown.
             told = self.output(words, statuses=(0, 1))
             self.assertIn("github", told)
-            self.assertIn("direct", told)
+            proxy = self.environment.get("HTTPS_PROXY")
+            self.assertIn("direct" if proxy is None else f"HTTPS_PROXY ({proxy})", told)
+        elif words[1] == "token":
+            self.assertRegex(self.output(words), r"egr_[A-Za-z0-9_-]{43}")
+        elif words[1] == "reload":
+            self.assertIn("generation", self.output(words))
         else:
             self.fail(f"nothing here knows how to run: {command}")
 
-    def output(self, words: list[str], statuses: tuple[int, ...] = (0,)) -> str:
+    def output(
+        self, words: list[str], statuses: tuple[int, ...] = (0,), environment: dict[str, str] | None = None
+    ) -> str:
         """Run a command that ends by itself."""
         done = subprocess.run(
-            words, cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            words,
+            cwd=self.home,
+            env=environment or self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         self.assertIn(done.returncode, statuses, done.stdout + done.stderr)
         return done.stdout
