@@ -148,7 +148,8 @@ class Supervisor:
         return re.search(rf"listener {listener}: (?:127\.0\.0\.1|0\.0\.0\.0):(\d+)\n", self.said())
 
     def port_of(self, listener: str) -> int:
-        """Say where one of several listeners is."""
+        """Say where one of several listeners is, once it has been said."""
+        await_that(lambda: self._found(listener), self.said)
         found = self._found(listener)
         assert found is not None, self.said()
         return int(found[1])

@@ -14,13 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.cli import main
 from egress.service.control import control_path
+from tests.live.support import PATIENCE_SECONDS
 
 
 class ReloadTests(SynchronousTestCase):
     """What the command says of the supervisor's answer. The supervisor is a thread that has one ready."""
 
     def setUp(self) -> None:
-        self.state = Path(self.mktemp())
+        self.state = Path(self.mktemp()).resolve()
         self.state.mkdir(parents=True)
         self.asked: list[object] = []
 
@@ -37,6 +38,7 @@ class ReloadTests(SynchronousTestCase):
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(control_path(str(self.state)))
             listening.listen()
+            listening.settimeout(PATIENCE_SECONDS)
             thread = threading.Thread(target=self.serve, args=(listening, answer))
             thread.start()
             try:
@@ -96,7 +98,7 @@ class ReloadTests(SynchronousTestCase):
     def test_nonsense(self) -> None:
         """An answer that is none is no success."""
         for answer in (b"", b"{\n", b"[]\n", b"\xff\n"):
-            self.state = Path(self.mktemp())
+            self.state = Path(self.mktemp()).resolve()
             self.state.mkdir()
             done = self.run_reload(answer)
             self.assertEqual((1, SystemExit), (done.exit_code, type(done.exception)), done.output)
