@@ -135,7 +135,8 @@ def main() -> None:
         moved, kept, spent = measure(play, number)
         rate = moved / SECONDS / 1e9
         sys.stdout.write(
-            f"{name}, {number} joined: {spent / moved * 1e9:.3f} CPU s/GB at {rate:.2f} GB/s, {kept / 1024:.0f} KiB kept\n"
+            f"{name}, {number} joined: {spent / moved * 1e9:.3f} CPU s/GB at {rate:.2f} GB/s, "
+            f"{kept / 1024:.0f} KiB kept\n"
         )
     for number in (1, 64):
         moved, _, spent = measure(ping, number)

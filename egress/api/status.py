@@ -5,12 +5,12 @@ It serves few and short requests of known programs, so every connection is good 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -20,10 +20,13 @@ from twisted.web.server import Request, Site
 from egress.hostname import canonical_host
 
 CONNECTIONS_LIMIT = 64
-"""Connections at one time; more are closed unserved."""
+"""Connections at one time. With one more the oldest goes that has no answer: so nobody keeps a probe out by idling."""
+
+HEAD_SECONDS = 2.0
+"""How long a request's head may take, from the connection's beginning."""
 
 CONNECTION_SECONDS = 10.0
-"""How long one may last, from its beginning to its end."""
+"""How long a connection may last, from its beginning to its end."""
 
 _TEXT = b"text/plain; charset=utf-8"
 
@@ -50,7 +53,7 @@ class StatusPage(Resource):
     def render(self, request: Any) -> bytes:
         """Answer one request (IResource)."""
         status, kind, body = self._answer(request)
-        request.setResponseCode(status)
+        request.setResponseCode(status, b"Misdirected Request" if status == 421 else None)
         headers = request.responseHeaders
         headers.removeHeader(b"server")
         headers.setRawHeaders(b"content-type", [kind])
@@ -77,9 +80,17 @@ class StatusPage(Resource):
             return 200, _TEXT, b"ready\n"
         if request.path == b"/metrics":
             accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
-            encode, kind = choose_encoder(accept.decode("latin-1"))
-            return 200, kind.encode("ascii"), encode(self._registry)
+            return 200, *self._exposition(accept.decode("latin-1"))
         return 404, _TEXT, b"There are /livez, /readyz and /metrics.\n"
+
+    def _exposition(self, accept: str) -> tuple[bytes, bytes]:
+        """Give the metrics in the format that is asked for, if what asks makes sense, and else as plain text."""
+        try:
+            encode, kind = choose_encoder(accept)
+            named = kind.encode("ascii")
+        except Exception:
+            encode, named = generate_latest, CONTENT_TYPE_PLAIN_0_0_4.encode("ascii")
+        return named, encode(self._registry)
 
     def _is_known(self, values: Sequence[bytes]) -> bool:
         """Tell whether a Host field, if there is one, holds an address, localhost or a name that was configured."""
@@ -137,27 +148,55 @@ class _QuietSite(Site):
 
 
 class _Bounded(ProtocolWrapper):
-    """One connection, which ends after its time whatever it does."""
+    """One connection, which ends after its time whatever it does.
 
+    Attributes:
+        is_answered: its answer has begun.
+    """
+
+    is_answered = False
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Begin to count the time (IProtocol)."""
         super().connectionMade()
         factory: Any = self.factory
-        self._deadline = factory.clock.callLater(CONNECTION_SECONDS, self._expire)
+        factory.live[self] = None
+        self._deadline = factory.clock.callLater(HEAD_SECONDS, self.end)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Stop counting (IProtocol)."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._forget()
         super().connectionLost(reason)
 
-    def _expire(self) -> None:
-        self._deadline = None
+    def write(self, data: bytes) -> None:
+        """Send a part of the answer (ITransport)."""
+        self._answer()
+        super().write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send parts of the answer (ITransport)."""
+        self._answer()
+        super().writeSequence(data)
+
+    def end(self) -> None:
+        """Reset it."""
+        self._forget()
         transport: Any = self.transport
         transport.abortConnection()
+
+    def _answer(self) -> None:
+        if not self.is_answered:
+            self.is_answered = True
+            if self._deadline is not None:
+                self._deadline.reset(CONNECTION_SECONDS - HEAD_SECONDS)
+
+    def _forget(self) -> None:
+        factory: Any = self.factory
+        factory.live.pop(self, None)
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
 
 
 class StatusFactory(WrappingFactory):
@@ -166,6 +205,9 @@ class StatusFactory(WrappingFactory):
     Args:
         page: answers.
         clock: for deadlines.
+
+    Attributes:
+        live: the connections that have their time, the oldest first.
     """
 
     protocol = _Bounded
@@ -176,9 +218,11 @@ class StatusFactory(WrappingFactory):
         site.noisy = False
         super().__init__(site)
         self.clock = clock
+        self.live: dict[_Bounded, None] = {}
 
     def buildProtocol(self, address: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # as Factory
-        """Build the protocol of one connection, unless there are too many."""
-        if len(self.protocols) >= CONNECTIONS_LIMIT:
-            return None
+        """Build the protocol of one connection, and end another one if there are too many."""
+        if len(self.live) >= CONNECTIONS_LIMIT:
+            oldest = next(iter(self.live))
+            next((each for each in self.live if not each.is_answered), oldest).end()
         return super().buildProtocol(address)

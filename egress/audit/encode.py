@@ -53,8 +53,8 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "code": "What kind of refusal or failure; null where there was none.",
         "detail": "More about a refusal or failure, for operators: it may name addresses. Null where there is none.",
         "road": "The label of the road; null where it was not admitted.",
-        "level": "Which level of the cascade chose the road: 1 to 6, 0 for an operator's route; null where it was not "
-        "admitted.",
+        "level": "Which level of the cascade chose the road: 0 for an operator's route, 2 for the listener, 4 for the "
+        "default, 5 for the environment, 6 for none; null where it was not admitted.",
         "decided": "What chose the road, in the words of the configuration; empty where nothing did and it is direct; "
         "null where it was not admitted.",
         "hops": "The proxies on the way, by their names, nearest first.",

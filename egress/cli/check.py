@@ -32,6 +32,9 @@ def check(file: str) -> None:
         raise Problem(str(error))
     settings = rehearsal.source.settings
     click.echo(f"{file}: fine: {count(len(settings.listener), 'listener', 'listeners')}, {summary(settings)}")
+    click.echo(f"{file}: roads: {rehearsal.roads.summary()}")
+    for warning in rehearsal.roads.warnings:
+        click.echo(f"{file}: {warning}", err=True)
     if is_mute(settings):
         click.echo(f"{file}: nothing is allowed by it: every request would be refused", err=True)
 

@@ -12,10 +12,12 @@ import click
 
 from egress.cli.problem import Problem
 from egress.errors import CODES, ConfigError, ProtocolError
+from egress.match import LABEL_KINDS
 from egress.model import Request, Verdict
 
 if TYPE_CHECKING:
     from egress.proxy.gate import Explanation
+    from egress.service.settings import ListenerSettings
 
 _REFUSED = 1
 _USAGE = 2
@@ -59,7 +61,11 @@ def explain(
         names = [each.name for each in rehearsal.source.settings.listener]
         if listener is not None and listener not in names:
             raise Problem(f"there is no listener {listener!r}; there are: {', '.join(names)}", _USAGE)
-        request = make_request(url, method, listener or names[0], labels, rehearsal.reactor.seconds())
+        name = listener or names[0]
+        asking = rehearsal.source.settings.listener[names.index(name)]
+        _check_token(asking, labels)
+        is_local = asking.endpoint.startswith("unix:")
+        request = make_request(url, method, name, labels, rehearsal.reactor.seconds(), is_local=is_local)
     except ConfigError as error:
         raise Problem(str(error), _USAGE)
     except ProtocolError as error:
@@ -80,8 +86,10 @@ def _check_labels(labels: tuple[str, ...]) -> None:
         kind, _, value = label.partition(":")
         if not _is_label(label):
             raise Problem(
-                f"--client: {label!r} is no label; it must be like sandbox:research or address:192.0.2.1", _USAGE
+                f"--client: {label!r} is no label; it must be like token:research or address:192.0.2.1", _USAGE
             )
+        if kind not in LABEL_KINDS:
+            raise Problem(f"--client: {label!r} has an unknown kind; there are: {', '.join(LABEL_KINDS)}", _USAGE)
         if kind == "listener":
             raise Problem(f"--client: {label!r} comes from the listener; use --listener {value}", _USAGE)
         if kind == "address":
@@ -89,6 +97,11 @@ def _check_labels(labels: tuple[str, ...]) -> None:
                 ip_address(value)
             except ValueError:
                 raise Problem(f"--client: {label!r} holds no address", _USAGE)
+
+
+def _check_token(listener: ListenerSettings, labels: tuple[str, ...]) -> None:
+    if not listener.tokens and any(label.startswith("token:") for label in labels):
+        raise Problem(f"--client: listener {listener.name!r} has no `tokens`, so nobody is known there by one", _USAGE)
 
 
 def as_object(request: Request, seen: Explanation) -> dict[str, object]:
@@ -136,20 +149,24 @@ def _road_object(seen: Explanation) -> dict[str, object]:
     }
 
 
-def _road_text(seen: Explanation) -> str:
+def _road_text(request: Request, seen: Explanation) -> str:
     """Say the way, what decided, and what the last proxy is asked for."""
-    plan = seen.plan
+    plan, authority = seen.plan, request.authority
     assert plan is not None
     why = f", by {plan.decided}" if plan.decided else ", as nothing says otherwise"
-    bypassed = plan.bypassed
-    if bypassed:
-        why += f", past {bypassed} because of no_proxy"
+    if plan.bypassed:
+        is_here = authority.host == "localhost" or (authority.address is not None and authority.address.is_loopback)
+        because = "it is this machine" if is_here else "of no_proxy"
+        why = f"{'' if plan.bypassed == plan.decided else why}, past {plan.bypassed} because {because}"
     way = plan.label
     if plan.hops:
         way += " (" + " then ".join(f"{hop.scheme}://{hop.authority.text}" for hop in plan.hops) + ")"
     asked = ""
     if plan.hops and seen.admission is not None:
-        asked = f"; the proxy is asked for the {'name' if seen.admission.route.by_name else 'judged address'}"
+        is_by_name = seen.admission.route.by_name
+        asked = f"; the proxy is asked for the {'name' if is_by_name else 'judged address'}"
+        if request.front == "http" and not is_by_name and authority.address is None:
+            asked += ", by CONNECT, which many proxies forbid for plain HTTP"
     return f"{way}{why} (level {plan.level}){asked}"
 
 
@@ -176,7 +193,7 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
     yield f"{what} from {request.client.key}{labels}"
     yield from _round("by name", seen.first)
     if seen.plan is not None:
-        yield f"  road        {_road_text(seen)}"
+        yield f"  road        {_road_text(request, seen)}"
     if seen.resolution is not None:
         yield f"  addresses   {', '.join(map(str, seen.resolution.addresses)) or 'left to the next proxy'}"
     if seen.guard:

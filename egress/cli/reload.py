@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
+from typing import Any
 
 import click
 
@@ -15,6 +17,7 @@ from egress.errors import ConfigError
 
 _SECONDS = 120.0
 _ANSWER_BYTES = 4 * 1024 * 1024
+_UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 
 
 @click.command(short_help="Let the running proxy read its configuration anew.")
@@ -34,8 +37,7 @@ def reload(configuration: str | None, state: str | None) -> None:
     answer = _ask(state or (_state_of(configuration) if configuration else state_directory()), {"do": "reload"})
     if "error" in answer:
         raise Problem(f"nothing changed: {escaped(str(answer['error']))}")
-    result = answer.get("result")
-    _show(result if isinstance(result, dict) else {})
+    _show(answer["result"])
 
 
 def _state_of(configuration: str) -> str:
@@ -48,7 +50,7 @@ def _state_of(configuration: str) -> str:
         raise Problem(f"nothing changed: {error}")
 
 
-def _ask(state: str, question: dict[str, object]) -> dict[str, object]:
+def _ask(state: str, question: dict[str, object]) -> dict[str, Any]:
     from egress.service.control import control_path
 
     path = control_path(os.path.abspath(state))
@@ -58,31 +60,54 @@ def _ask(state: str, question: dict[str, object]) -> dict[str, object]:
         try:
             connection.connect(path)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise Problem(f"no proxy listens on {escaped(path)}", 3)
+            raise Problem(
+                f"no proxy listens on {escaped(path)}; if `state` was changed, name the old one with --state", 3
+            )
         except OSError as error:
             raise Problem(f"{escaped(path)}: {error.strerror or error}", 3)
+        _check_owner(connection, path)
         try:
             connection.sendall(json.dumps(question).encode("ascii") + b"\n")
             while not line.endswith(b"\n") and len(line) < _ANSWER_BYTES and (data := connection.recv(65_536)):
                 line += data
             answer = json.loads(line)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise Problem(f"{escaped(path)} gave no answer: {error.__class__.__name__}")
-    if not isinstance(answer, dict):
+    if not (isinstance(answer, dict) and ("error" in answer or _is_result(answer.get("result")))):
         raise Problem(f"{escaped(path)} gave no answer that could be understood")
     return answer
 
 
-def _show(result: dict[str, object]) -> None:
-    generation = result.get("generation")
+def _check_owner(connection: socket.socket, path: str) -> None:
+    """Refuse to believe a socket that somebody else could have put there (SO_PEERCRED: who listens on it)."""
+    try:
+        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        owner = os.stat(os.path.dirname(path)).st_uid
+    except OSError as error:
+        raise Problem(f"{escaped(path)}: {error.strerror or error}", 3)
+    _, uid, _ = _UCRED.unpack(packed)
+    if uid not in (0, owner, os.geteuid()):
+        raise Problem(f"{escaped(path)} is served by user {uid}: neither root, nor the directory's owner, nor you", 3)
+
+
+def _is_result(result: object) -> bool:
+    """Tell whether an answer says what a reload does."""
+    if not isinstance(result, dict) or type(result.get("generation")) is not int:
+        return False
+    told = [result.get(key, []) for key in ("changed", "weaker", "warnings")]
+    return all(isinstance(said, list) and all(isinstance(each, str) for each in said) for said in told)
+
+
+def _show(result: dict[str, Any]) -> None:
+    generation = result["generation"]
     changed = _words(result, "changed")
-    click.echo(f"configuration {generation} is in force: {'; '.join(changed) or 'nothing changed in it'}")
+    told = "; ".join(changed) or "nothing changed in the file; what it names was read anew"
+    click.echo(f"configuration {generation} is in force: {told}")
     for sentence in _words(result, "weaker"):
         click.echo(f"egress: protects less: {sentence}", err=True)
     for sentence in _words(result, "warnings"):
         click.echo(f"egress: {sentence}", err=True)
 
 
-def _words(result: dict[str, object], key: str) -> list[str]:
-    said = result.get(key)
-    return [escaped(str(each)) for each in said] if isinstance(said, list) else []
+def _words(result: dict[str, Any], key: str) -> list[str]:
+    return [escaped(each) for each in result.get(key, [])]

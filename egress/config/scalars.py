@@ -39,8 +39,9 @@ class Unfit(Exception):
         hint = ""
         if isinstance(self.raw, str) and set(self.wanted) & {"a whole number", "a number", "true or false"}:
             hint = "; write it without quotes"
-        elif "an array" in self.wanted and not isinstance(self.raw, Mapping):
-            hint = "; put it in brackets: [...]"
+        elif "an array" in self.wanted:
+            is_table = isinstance(self.raw, Mapping)
+            hint = "; write its header in two brackets: [[...]]" if is_table else "; put it in brackets: [...]"
         return f"must be {_either(self.wanted)}, not {_name(self.raw)}{hint}"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
-_IDLE, _CONNECTING, _CONNECTED = "disconnected", "connecting", "connected"
+_IDLE, _CONNECTING, _CONNECTED, _RELEASED = "disconnected", "connecting", "connected", "released"
 
 
 @implementer(IConnector)
@@ -38,7 +38,7 @@ class Connector:
         bind_address: host and port of our own end.
 
     Attributes:
-        state: "disconnected", "connecting" or "connected".
+        state: "disconnected", "connecting", "connected", or "released", which is the last.
     """
 
     __slots__ = (
@@ -152,6 +152,17 @@ class Connector:
     def close(self) -> None:
         """Give up because the engine stops."""
         self._fail(error.UserError())
+
+    def release(self) -> None:
+        """Let go of a connection that stands, and of the factory, which hears nothing more."""
+        self.state = _IDLE
+        self._transport = None
+        try:
+            self._finish()
+        except Exception:
+            self._engine.say_failure("a factory failed to stop")
+        self.state = _RELEASED
+        del self._factory  # which may hold this
 
     def lost(self, reason: Failure) -> None:
         """The connection that was made is gone, and its protocol knows."""

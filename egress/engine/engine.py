@@ -165,7 +165,7 @@ class Engine:
         # By their exact type: a TLS transport would pass any other question on to the transport below it.
         if not (type(source) is type(sink) is Transport):
             raise TypeError("only the engine's own transports can be relayed")
-        made = Relay(self, source, sink)
+        made = Relay(source, sink)
         made.begin()
         return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -98,7 +99,8 @@ class Port:
                     return
                 # Anything else is about the one connection that was to be accepted (accept(2)).
                 continue
-            self._open(connection, peer)
+            # accept makes the text anew each time, while few hosts have nearly all connections.
+            self._open(connection, (intern(peer[0]), *peer[1:]))
 
     def run(self) -> None:
         """Do nothing: a port puts nothing off."""

@@ -12,13 +12,12 @@ from zope.interface import implementer
 from egress.engine.writing import DONE, OPEN
 
 if TYPE_CHECKING:
-    from egress.engine.engine import Engine
     from egress.engine.transport import Transport
 
 RELAY_BYTES = 512 * 1024
-"""One read at most. Measured: 64 KiB cost three times the CPU a byte, 1 MiB no less than this."""
+"""One turn at most. Measured: 64 KiB cost three times the CPU a byte, 1 MiB no less than this."""
 
-# Reads of a source before others have their turn; but only one that fills the buffer.
+# Reads of a source before others have their turn, together of no more than the buffer holds.
 _READS = 4
 
 _PEEK, _DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
@@ -36,19 +35,17 @@ class Relay:
     what is kept for all connections together leaves no room for what one more could need.
 
     Args:
-        engine: whose transports they are.
         source: is read.
         sink: is written to.
 
     Attributes:
-        moved: bytes that were read and are sent, or kept for the sink.
+        moved: bytes that were read and are sent, or kept for the sink, since they were last collected.
     """
 
-    __slots__ = ("_engine", "_is_slow", "_sink", "_source", "moved")
+    __slots__ = ("_is_slow", "_sink", "_source", "moved")
 
-    def __init__(self, engine: Engine, source: Transport, sink: Transport) -> None:
+    def __init__(self, source: Transport, sink: Transport) -> None:
         self.moved = 0
-        self._engine = engine
         self._source = source
         self._sink = sink
         self._is_slow = False
@@ -77,6 +74,11 @@ class Relay:
         if sink._out is not None:
             self._wait()
 
+    def collect(self) -> int:
+        """Give what was moved since this was last asked."""
+        moved, self.moved = self.moved, 0
+        return moved
+
     # What the source calls.
 
     def pump(self, last: int) -> None:
@@ -85,15 +87,18 @@ class Relay:
         Args:
             last: not 0 if the end of input may be near, so that a short read does not mean that nothing is left.
         """
-        engine, source, sink = self._engine, self._source, self._sink
+        source, sink = self._source, self._sink
+        engine = source._engine
         receive, send = source._socket.recv_into, sink._socket.send
+        left = RELAY_BYTES
+        source._is_readable = True  # until it is known to be drained
         for _ in range(_READS):
             if sink._out is not None or not sink._can_write:
                 self._wait()
                 return
             is_peeking = self._is_slow or engine.is_scarce
             try:
-                number = receive(engine.buffer, RELAY_BYTES, _PEEK if is_peeking else 0)
+                number = receive(engine.buffer, left, _PEEK if is_peeking else 0)
             except BlockingIOError:
                 source._is_readable = False
                 return
@@ -112,8 +117,7 @@ class Relay:
                 source._is_paused = True
                 sink._fail()
                 return
-            is_full = number == RELAY_BYTES
-            is_drained = not is_full and not last
+            is_drained = number < left and not last
             if is_peeking:
                 if sent:
                     receive(engine.buffer, sent, _DISCARD)
@@ -136,9 +140,9 @@ class Relay:
             if is_drained:
                 source._is_readable = False
                 return
-            if is_full:
+            left -= number
+            if not left:
                 break
-        source._is_readable = True
         source.go_on_later()
 
     def source_ended(self) -> None:

@@ -60,6 +60,15 @@ class Transport(Writing):
         self._protocol = protocol
         protocol.makeConnection(self)
 
+    def release(self) -> None:
+        """Let go of the connector, where there is one: the factory that dialled will not hear of the loss.
+
+        For connections that live long, and whose factory has done its part.
+        """
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.release()
+
     # What the engine calls.
 
     def event(self, events: int) -> None:
@@ -71,10 +80,12 @@ class Transport(Writing):
                 self._is_readable = not self._is_ended
                 if events & ERROR and self._reason is None:
                     self._hear_of_reset()
-            elif self._relay is not None:
-                self._relay.pump(events & LAST)
-            else:
+            elif self._relay is None:
                 self._receive(events & LAST)
+            elif self._is_queued:
+                self._is_readable = True  # one share of each turn is enough
+            else:
+                self._relay.pump(events & LAST)
 
     def run(self) -> None:
         """Do what was put off until the end of the turn."""

@@ -201,6 +201,11 @@ class Writing(Connected):
             self._be_due()
 
     @property
+    def engine(self) -> Engine:
+        """Whose set it is in."""
+        return self._engine
+
+    @property
     def is_flushed(self) -> bool:
         """The kernel has taken all that was written."""
         return self._out is None

@@ -50,7 +50,8 @@ class Identifier:
     """Makes one client of a connection's facts and a request's credentials.
 
     Attributes:
-        asking: what each listener asks, by its name; one that is not named asks nothing.
+        asking: what each listener asks, by its name. One that is not named has nobody served: a reload took it out, and
+            what it asked for cannot be asked any more.
         checks: compares chosen secrets, and counts failures.
         capacity: how many clients are remembered, with credentials and without; the one made first goes first.
     """
@@ -73,10 +74,9 @@ class Identifier:
         """Name the client of a connection by the facts alone. See `IIdentifier.recognise`.
 
         Raises:
-            Refused: certificate_required.
+            Refused: certificate_required, or listener_gone.
         """
-        asking = self.asking.get(connection.listener)
-        if asking is not None and asking.require == "certificate" and not connection.certificate:
+        if self._asking(connection).require == "certificate" and not connection.certificate:
             raise Refused("certificate_required", "This listener takes only clients that show a certificate.")
         return self._facts.identify(connection, None)
 
@@ -89,7 +89,7 @@ class Identifier:
 
         Raises:
             Refused: credentials_required, credentials_refused, certificate_required, identity_contradicts,
-                too_many_failures, or busy where too many chosen secrets wait to be hashed.
+                too_many_failures, listener_gone, or busy where too many chosen secrets wait to be hashed.
         """
         client = self._plain.get(
             (connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate)
@@ -97,9 +97,9 @@ class Identifier:
         return client if client is not None else self._ask(connection, credentials)
 
     def _ask(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
-        asking = self.asking.get(connection.listener)
+        asking = self._asking(connection)
         client = self.recognise(connection)
-        if asking is None or asking.is_nothing:
+        if asking.is_nothing:
             if len(self._plain) >= self.capacity:
                 del self._plain[next(iter(self._plain))]
             self._plain[
@@ -119,6 +119,12 @@ class Identifier:
         if is_made(presented.secret):
             return self._look_up(asking.tokens.current(), connection, client, presented)
         return self._compare(asking.tokens.current(), connection, client, presented)
+
+    def _asking(self, connection: Connection) -> Asking:
+        asking = self.asking.get(connection.listener)
+        if asking is None:
+            raise Refused("listener_gone", "The listener is no longer configured; connect anew.")
+        return asking
 
     def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Presented) -> Client:
         """Take a made token. A right one is always let in: it cannot be guessed, however often somebody has tried."""

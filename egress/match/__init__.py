@@ -5,12 +5,13 @@ The parsers of single patterns raise ValueError with a sentence that does not re
 
 from egress.match.hosts import HostPattern, Reach, is_specific, parse_host
 from egress.match.index import Entry, HostIndex
-from egress.match.labels import ClientPatterns
+from egress.match.labels import LABEL_KINDS, ClientPatterns
 from egress.match.networks import NetworkSet, embedded_ipv4, parse_network
 from egress.match.paths import PathPattern, PathSet
 from egress.match.ports import PortSet, parse_port
 
 __all__ = [
+    "LABEL_KINDS",
     "ClientPatterns",
     "Entry",
     "HostIndex",

@@ -1,14 +1,17 @@
-"""Patterns of client labels: `sandbox:research-*`, `uid:1001`."""
+"""Patterns of client labels: `token:research-*`, `uid:1001`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import frozen
 
 from egress.errors import ConfigError
 from egress.match.wildcard import Wildcard
+
+LABEL_KINDS = ("address", "certificate", "gid", "listener", "token", "uid")
+"""What is known of clients (see docs/callers.md)."""
 
 _label_pattern = re.compile(r"[a-z][a-z0-9_-]*:[!-~]+").fullmatch
 
@@ -20,10 +23,12 @@ class ClientPatterns:
     Attributes:
         exact: those without a star.
         wild: the others.
+        listeners: those that name listeners, as they were written.
     """
 
     exact: frozenset[str]
     wild: tuple[Wildcard, ...]
+    listeners: tuple[str, ...] = ()
 
     @classmethod
     def compile(cls, patterns: Sequence[str], where: str = "") -> ClientPatterns:
@@ -40,9 +45,25 @@ class ClientPatterns:
             raise ConfigError(where, "is empty and so matches no client; leave the key out for every client")
         for index, pattern in enumerate(patterns):
             if not _label_pattern(pattern):
-                raise ConfigError(f"{where}[{index}]", 'must be "kind:value", such as "sandbox:research-*"')
+                raise ConfigError(f"{where}[{index}]", 'must be "kind:value", such as "token:research-*"')
+            kind = pattern.partition(":")[0]
+            if kind not in LABEL_KINDS:
+                raise ConfigError(f"{where}[{index}]", f"has an unknown kind; there are: {', '.join(LABEL_KINDS)}")
+        listeners = tuple(pattern for pattern in patterns if pattern.startswith("listener:"))
         wild = tuple(Wildcard.parse(pattern) for pattern in patterns if "*" in pattern)
-        return cls(frozenset(pattern for pattern in patterns if "*" not in pattern), wild)
+        return cls(frozenset(pattern for pattern in patterns if "*" not in pattern), wild, listeners)
+
+    def unknown_listener(self, names: Collection[str]) -> str | None:
+        """Find a pattern that names a listener that is not there, and so can never match.
+
+        Args:
+            names: of the listeners.
+        """
+        for pattern in self.listeners:
+            wildcard = Wildcard.parse(pattern)
+            if not any(wildcard.match(f"listener:{name}") for name in names):
+                return pattern
+        return None
 
     def match(self, labels: frozenset[str]) -> bool:
         """Whether one of a client's labels matches one of the patterns."""

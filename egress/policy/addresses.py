@@ -112,6 +112,10 @@ RESERVED_NAMES = frozenset(
     {
         "localhost",  # RFC 6761 section 6.3; names below it are refused too
         "localhost.localdomain",
+        "localhost4",  # the hosts file of Red Hat's systems
+        "localhost4.localdomain4",
+        "localhost6",
+        "localhost6.localdomain6",
         "ip6-localhost",
         "ip6-loopback",
         "metadata",  # Google Cloud, by its search list

@@ -83,7 +83,7 @@ class Answering:
                     return
             self._pass_on(data)
         except ProtocolError as error:
-            self.exchange.fail(Refused("origin_malformed", error.reason), "origin_malformed")
+            self.exchange.fail(Refused("origin_malformed", error.sentence), "origin_malformed")
 
     def _pass_interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on to a client that knows them (RFC 9110 section 15.2)."""
@@ -126,7 +126,7 @@ class Answering:
             exchange.is_kept
             and has_framing
             and exchange.body.is_complete
-            and not client.door.is_stopping
+            and not client.is_last
             and not (client.is_ended and not client.held)
         )
         self._body = body_reader(framing, "origin_malformed")

@@ -13,6 +13,7 @@ from egress.proxy import answers
 from egress.proxy.exchange import Exchange
 from egress.proxy.identifying import Identifying
 from egress.proxy.tunnel import Tunnel
+from egress.wire.fields import has_more_than_host
 from egress.wire.forward import check_options, forwards_left
 from egress.wire.framing import Framing, Kind, request_framing
 from egress.wire.head import RequestHead
@@ -37,13 +38,13 @@ def begin(client: ClientProtocol, head: RequestHead) -> None:
         if framing.length > door.limits.request_body_bytes:
             raise ProtocolError("body_too_large", "The request body is longer than it may be.")
         forwards = None
-        if len(head.fields.special) > 1:  # more than Host
+        if has_more_than_host(head.fields):
             _check_expectation(head)
             check_options(head)
             forwards = forwards_left(head)
             credentials = _credentials(head)
     except ProtocolError as error:
-        client.refuse_unread(Refused(error.code, error.reason))
+        client.refuse_unread(Refused(error.code, error.sentence))
         return
     is_own = target.form == "asterisk" or forwards == 0
     caller: Client | Deferred[Client] | Refused

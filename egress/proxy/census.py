@@ -31,6 +31,7 @@ def count_tunnels(door: Door) -> dict[str, RoadCount]:
     for passage in _tunnels(door):
         if passage.admission is not None:
             road = roads.setdefault(passage.admission.plan.label, RoadCount())
+            passage.count()
             road.tunnels += 1
             road.up += passage.up
             road.down += passage.down

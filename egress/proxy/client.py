@@ -19,7 +19,7 @@ from egress.proxy.facts import PeerOf, gather
 from egress.proxy.passage import Passage, is_failure
 from egress.proxy.promptly import send
 from egress.proxy.refusing import refuse
-from egress.proxy.work import Drain, Work
+from egress.proxy.work import Drain, Work, left_behind
 from egress.wire.head import RequestHead, RequestReader
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ READING, WORKING, DRAINING, LINGERING, CLOSING, OVER = range(6)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class ClientProtocol:
     """One client connection.
 
@@ -54,6 +54,8 @@ class ClientProtocol:
         held: bytes that wait for their turn.
         is_ended: the client's FIN was seen.
         is_clogged: what was last written may not all be gone.
+        is_leaving: a reload took its listener from it: the request that runs is the last.
+        is_cut: that one is ended, too.
     """
 
     door: Door
@@ -70,6 +72,8 @@ class ClientProtocol:
     held: bytes = field(init=False, default=b"")
     is_ended: bool = field(init=False, default=False)
     is_clogged: bool = field(init=False, default=False)
+    is_leaving: bool = field(init=False, default=False)
+    is_cut: bool = field(init=False, default=False)
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
     _state: int = field(init=False, default=READING)
@@ -143,7 +147,7 @@ class ClientProtocol:
                 try:
                     head = self.reader.feed(data)
                 except ProtocolError as error:
-                    self.refuse_unread(Refused(error.code, error.reason))
+                    self.refuse_unread(Refused(error.code, error.sentence))
                     return
                 if head is None:
                     if self.is_ended:
@@ -156,7 +160,10 @@ class ClientProtocol:
                 self.held = self.reader.rest
                 self._is_timed = False
                 self._state = WORKING
-                self.begin(self, head)
+                if self.is_leaving:
+                    self.refuse_unread(left_behind())
+                else:
+                    self.begin(self, head)
         except Exception:
             _log.failure("serving a request failed")
             self.refuse_unread(Refused("internal_error", "The proxy failed."))
@@ -164,6 +171,11 @@ class ClientProtocol:
             self._is_looping = False
 
     # What an exchange or a tunnel asks of its connection.
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no request follows the one that runs."""
+        return self.is_leaving or self.door.is_stopping
 
     def hold(self, data: bytes) -> None:
         """Keep bytes that are not yet wanted; the rest waits in the kernel."""
@@ -203,7 +215,7 @@ class ClientProtocol:
         self.work = self.passage = None
         if self._state == OVER:
             return
-        if keep_alive and not self.door.is_stopping and (self.held or not self.is_ended):
+        if keep_alive and not self.is_last and (self.held or not self.is_ended):
             if self.is_clogged:
                 # Whoever sends requests and does not read the answers would have us keep them all.
                 self._state = DRAINING
@@ -225,6 +237,9 @@ class ClientProtocol:
 
     def _go_on(self) -> None:
         """Read the next request."""
+        if self.is_leaving:
+            self.linger()
+            return
         self._state = READING
         self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
         self.resume()
@@ -234,7 +249,7 @@ class ClientProtocol:
 
     def answer_refusal(self, passage: Passage, refused: Refused, *, keep_alive: bool, has_body: bool = True) -> None:
         """Answer the current request with a refusal, and record it."""
-        keep_alive = keep_alive and not self.door.is_stopping
+        keep_alive = keep_alive and not self.is_last
         passage.status = refused.status
         self.send(answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
         if is_failure(refused):

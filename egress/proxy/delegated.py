@@ -14,6 +14,10 @@ from egress.model import Resolution
 # More names than a node without DNS asks for; when it is full, each name costs one more wait.
 _KEPT = 8192
 
+# So long a name that resolved here is not left to the proxy because it fails now. A node that moves to a network
+# without DNS waits so long for its names; whoever floods the resolver gains nothing for as long.
+_TRUST_SECONDS = 300.0
+
 
 @define(eq=False)
 class _Name:
@@ -36,6 +40,17 @@ class Delegated:
     clock: IReactorTime
     seconds: float
     _names: dict[str, _Name] = field(init=False, factory=dict)
+    _resolved: dict[str, float] = field(init=False, factory=dict)
+
+    def note_resolved(self, host: str) -> None:
+        """Remember that a name could be resolved: that it fails a moment later is no reason to trust it."""
+        if host not in self._resolved and len(self._resolved) >= _KEPT:
+            self._resolved.clear()
+        self._resolved[host] = self.clock.seconds() + _TRUST_SECONDS
+
+    def has_resolved(self, host: str) -> bool:
+        """Tell whether a name could be resolved a short while ago."""
+        return self.clock.seconds() < self._resolved.get(host, 0.0)
 
     def find(self, host: str, resolver: IResolver) -> Resolution | None:
         """Give what stands for a name that is known to fail; the same object as long as it does."""

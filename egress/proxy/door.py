@@ -17,6 +17,7 @@ from egress.model import Client, Outcome
 from egress.policy.combine import denial
 from egress.proxy.deadlines import Wheel
 from egress.proxy.gate import Gate
+from egress.proxy.leaving import NOWHERE_ELSE, Displaced, take_leave
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin import OriginFactory
 from egress.proxy.pool import OriginPool
@@ -36,9 +37,14 @@ class Arriving(Protocol):
 
     Attributes:
         client: who it is counted for.
+        listener: the name of the one that it came by.
     """
 
     client: Client
+
+    @property
+    def listener(self) -> str:
+        """Give it as it was then."""
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop it, now."""
@@ -64,6 +70,7 @@ class Door:
         boot: the first part of every id.
         live: every client connection.
         arriving: those that have not ended their handshake yet.
+        shaking: those of them that have begun it, the oldest first.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
         reached: how often a limit was reached that leaves no record; the pool counts its own.
@@ -82,6 +89,7 @@ class Door:
     origins: OriginFactory = field(init=False, factory=OriginFactory)
     live: set[ClientProtocol] = field(init=False, factory=set)
     arriving: set[Arriving] = field(init=False, factory=set)
+    shaking: dict[Arriving, None] = field(init=False, factory=dict)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
@@ -99,17 +107,31 @@ class Door:
 
     @pool.default
     def _make_pool(self) -> OriginPool:
-        return OriginPool(self.limits, self.wheel)
+        return OriginPool(self.limits, self.wheel, self.gate.world.generation)
 
     def start(self) -> None:
         """Begin to keep deadlines, and to tell observers of what moves."""
         self.wheel.start()
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._beat)
 
-    def renew(self, world: World, identifier: IIdentifier, limits: Limits, tls: TlsSettings) -> Deferred[Rejudging]:
+    def renew(
+        self,
+        world: World,
+        identifier: IIdentifier,
+        limits: Limits,
+        tls: TlsSettings,
+        displaced: Displaced = NOWHERE_ELSE,
+    ) -> Deferred[Rejudging]:
         """Put a new World in place for all that begins, and ask it about all that is under way.
 
         Idle connections to origins and proxies are closed: they were made with what the old one knew.
+
+        Args:
+            world: the new one.
+            identifier: says who calls from now on.
+            limits: hold from now on.
+            tls: the same.
+            displaced: the listeners whose connections do not live on as before.
 
         Returns:
             Fires when everything has been judged.
@@ -118,13 +140,23 @@ class Door:
         self._is_observed = self._is_observed or bool(gate.world.observers)
         gate.world, gate.limits = world, limits
         self.identifier, self.limits, self.tls = identifier, limits, tls
-        self.pool.limits = limits
-        self.pool.close()
+        self.pool.renew(limits, world.generation)
         if self._rejudging is not None:
             self._rejudging.stop()
         self._rejudging = Rejudging(self)
         self._rejudging.begin()
+        self._take_leave(displaced)
         return self._rejudging.done
+
+    def _take_leave(self, displaced: Displaced) -> None:
+        """Serve nothing new on connections of listeners that are not what they were.
+
+        They bear the name of theirs, and would be asked for what another one of that name asks, or for nothing.
+        """
+        for client in [client for client in self.live if client.connection.listener in displaced]:
+            take_leave(client, is_cut=client.connection.listener in displaced.lost)
+        for arriving in [arriving for arriving in self.arriving if arriving.listener in displaced]:
+            arriving.end("refused")
 
     def stop(self) -> None:
         """End everything at once."""
@@ -158,7 +190,8 @@ class Door:
         return empty
 
     def _end_all(self) -> None:
-        for each in [*self.live, *self.arriving]:
+        everybody: list[ClientProtocol | Arriving] = [*self.live, *self.arriving]
+        for each in everybody:
             each.end("stopping")
 
     def _drained(self) -> None:

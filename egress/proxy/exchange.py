@@ -119,7 +119,7 @@ class Exchange:
             onward = self.through.head(self.head, self.target, self.framing, self.upgrade)
         except ProtocolError as error:
             self._give_origin_up()
-            self.refused(Refused(error.code, error.reason))
+            self.refused(Refused(error.code, error.sentence))
             return
         send(origin.transport, onward)
         self.passage.started()
@@ -164,7 +164,7 @@ class Exchange:
         try:
             payload = body.feed(data)
         except ProtocolError as error:
-            self.fail(Refused(error.code, error.reason), "body_malformed")
+            self.fail(Refused(error.code, error.sentence), "body_malformed")
             return
         passage.up += len(payload)
         if passage.up > client.door.limits.request_body_bytes:
@@ -284,8 +284,7 @@ class Exchange:
         client.resume()
         if rest:
             splice.origin_data(rest)
-        if held:
-            splice.client_data(held)
+        splice.join(held)
         if client.is_ended:
             splice.client_ended()
 

@@ -16,7 +16,7 @@ from egress.model import Admission, Outcome, Plan, Request, Resolution, Verdict
 from egress.policy.combine import Round, ask
 from egress.proxy.at_hand import run
 from egress.proxy.limits import Limits
-from egress.proxy.naming import Naming, is_by_name
+from egress.proxy.naming import Naming, is_by_name, own_address
 from egress.proxy.world import Question, World
 
 
@@ -86,6 +86,11 @@ class Gate:
                 # The steps may know another way.
                 return run(self._steps(world, request, question, None, None))
             if resolution is known.resolution:
+                # What a proxy's name leads to may have been learned since.
+                if world.own.has_hop_on(request.authority.port) and world.own.holds(
+                    request.authority, resolution.addresses
+                ):
+                    raise own_address()
                 return known
             return run(self._steps(world, request, question, None, resolution))
         return run(self._steps(world, request, question, None, None))
@@ -120,7 +125,7 @@ class Gate:
     ) -> Generator[Any, Any, Admission]:
         authority, resolution = request.authority, _kept(admission, dialled)
         if world.own.names_hop(authority):
-            raise _own()
+            raise own_address()
         question = _question(request)
         remembered = world.first_round(question)
         judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], None)
@@ -130,10 +135,7 @@ class Gate:
         allowed = judged.allowed
         assert allowed is not None, "a first round that ends without an ALLOW was refused"
         world.guard.check_name(authority, allowed)
-        for name in world.own.hop_names(authority.port):
-            yield from self.naming.learn(world, name, authority.port)
-        if world.own.holds(authority, resolution.addresses):
-            raise _own()
+        yield from self.naming.refuse_own(world, authority, resolution, allowed)
         world.guard.check_addresses(authority, resolution.addresses, allowed)
         second = yield from self._round(world, request, resolution, None, None)
         if second.asks:
@@ -181,9 +183,9 @@ class Gate:
         authority = request.authority
         if authority.address is not None:
             if world.own.holds(authority, (authority.address,)):
-                raise _own()
+                raise own_address()
         elif world.own.names_hop(authority):
-            raise _own()
+            raise own_address()
         remembered = world.first_round(question)
         if remembered is None or world.impure or seen is not None:
             judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], seen)
@@ -207,10 +209,7 @@ class Gate:
         resolution = yield from self.naming.resolve(world, request, plan, allowed, resolution)
         if seen is not None:
             seen.resolution = resolution
-        for name in world.own.hop_names(authority.port):
-            yield from self.naming.learn(world, name, authority.port)
-        if world.own.holds(authority, resolution.addresses):
-            raise _own()
+        yield from self.naming.refuse_own(world, authority, resolution, allowed)
         try:
             world.guard.check_addresses(authority, resolution.addresses, allowed)
         except Refused as refused:
@@ -227,6 +226,8 @@ class Gate:
         if seen is not None:
             seen.plan = plan
         route = plan.settle(resolution, authority.port, is_by_name(plan, allowed))
+        if route.hops and world.own.is_machine_of_hop(authority.port, resolution.addresses):
+            raise own_address()
         admission = Admission(allowed, second.verdicts, plan, route, resolution, world.generation)
         if is_lasting and not world.impure:
             world.remember_admission(question, admission)
@@ -318,7 +319,3 @@ def _kept(admission: Admission, dialled: str) -> Resolution:
             if str(address) == dialled:
                 return Resolution(resolution.host, (address,))
     return resolution
-
-
-def _own() -> Refused:
-    return Refused("own_address", "The destination is this proxy itself.")

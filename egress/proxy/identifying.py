@@ -15,8 +15,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
+from egress.interfaces import IIdentifier
 from egress.model import Client, Request
 from egress.proxy.refusing import record, refuse
+from egress.proxy.work import left_behind
 from egress.wire.body import BodyReader, body_reader
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead
@@ -28,6 +30,22 @@ _log = Logger()
 
 # Of the body of a refused request. To read past more would cost more than a new connection does.
 _BODY_BYTES = 65_536
+
+
+def ask(client: ClientProtocol, credentials: bytes | None) -> Client | Deferred[Client] | Refused:
+    """Ask the door's identifier whose a request is.
+
+    Args:
+        client: the connection that it came on.
+        credentials: what came with it; None for nothing.
+    """
+    try:
+        return client.door.identifier.identify(client.connection, credentials)
+    except Refused as refused:
+        return refused
+    except Exception:
+        _log.failure("identifying a client failed")
+        return Refused("internal_error", "The proxy failed.")
 
 
 @define(eq=False)
@@ -50,12 +68,14 @@ class Identifying:
     is_kept: bool
     proceed: Callable[[], None]
     _pending: Deferred[Client] | None = field(init=False, default=None)
+    _asked: IIdentifier = field(init=False)
     _is_over: bool = field(init=False, default=False)
 
     def begin(self, caller: Client | Deferred[Client] | Refused) -> None:
-        """Take the identifier's answer."""
+        """Take the answer of the door's identifier."""
         client = self.client
         client.work = self
+        self._asked = client.door.identifier
         if isinstance(caller, Deferred):
             client.door.wheel.expect(client, client.door.limits.policy_seconds)
             self._pending = caller
@@ -72,6 +92,14 @@ class Identifying:
             return
         if not isinstance(caller, Client):
             raise TypeError("an identifier gave something else than a client")
+        if client.is_cut:
+            self._refuse(left_behind())
+            return
+        if self._asked is not client.door.identifier:
+            # What was right when it was shown may be taken back by now.
+            credentials = self.head.fields.values(b"proxy-authorization")
+            self.begin(ask(client, credentials[0] if credentials else None))
+            return
         if self.request is not None:
             self.request.client = caller
         refused = client.door.recount(client, caller)
@@ -100,7 +128,7 @@ class Identifying:
         """Answer, and get ready for the next request if it can be told where that begins."""
         client = self.client
         client.work = None
-        is_kept = self.is_kept and not client.door.is_stopping and self._can_go_on(refused)
+        is_kept = self.is_kept and not client.is_last and self._can_go_on(refused)
         refuse(client, refused, self.request, keep_alive=is_kept, has_body=self.head.method != "HEAD")
         if is_kept and self.framing.kind is not Kind.NONE:
             Discarding(client, body_reader(self.framing, "bad_framing")).begin()

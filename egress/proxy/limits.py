@@ -28,6 +28,7 @@ class Limits:
         policy_seconds: a policy that answers later. Answer: 403 `policy_failed`.
         dial_seconds_per_address: one address of a destination. Answer: 504, or the next address.
         dial_seconds: all addresses together. Answer: 504.
+        handshakes: TLS handshakes with clients, each from its first byte. The one that has taken longest is reset.
         handshake_seconds: one handshake: of TLS with a client, which is reset; of TLS and of CONNECT with a proxy on
             the road, answered 504 `proxy_timeout`.
         response_seconds: from the request's end to the answer's head. Answer: 504.
@@ -55,6 +56,7 @@ class Limits:
     policy_seconds: float = field(default=5.0, validator=_seconds)
     dial_seconds_per_address: float = field(default=10.0, validator=_seconds)
     dial_seconds: float = field(default=20.0, validator=_seconds)
+    handshakes: int = field(default=1_024, validator=_count)
     handshake_seconds: float = field(default=15.0, validator=_seconds)
     response_seconds: float = field(default=300.0, validator=_seconds)
     body_stall_seconds: float = field(default=120.0, validator=_seconds)

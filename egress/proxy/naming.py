@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from egress.errors import Refused, ResolutionError
 from egress.match import is_specific
-from egress.model import Plan, Request, Resolution, Verdict
+from egress.model import Authority, Plan, Request, Resolution, Verdict
 from egress.proxy.delegated import Delegated
 from egress.proxy.world import World
 
@@ -67,9 +67,11 @@ class Naming:
             if isinstance(resolution, Deferred):
                 resolution = yield from self._wait_for(request, resolution)
         except ResolutionError as error:
-            if can_delegate:
+            if can_delegate and not error.is_overload and not self.delegated.has_resolved(authority.host):
                 return self.delegated.keep(authority.host)
             raise _unresolved(error, is_left=is_name and plan.dns == "auto") from None
+        if can_delegate:
+            self.delegated.note_resolved(authority.host)
         return resolution
 
     def _wait_for(self, request: Request, looking_up: Deferred[Resolution]) -> Generator[Any, Any, Resolution]:
@@ -80,13 +82,42 @@ class Naming:
             request.phases.resolve = (self.clock.seconds() - begun) * 1000.0
         return resolution
 
-    def learn(self, world: World, name: str, port: int) -> Generator[Any, Any, None]:
-        """Find out what the name of a proxy leads to, so that it is no destination under another name either."""
+    def refuse_own(
+        self, world: World, authority: Authority, resolution: Resolution, allowed: Verdict
+    ) -> Generator[Any, Any, None]:
+        """Refuse a destination that is ourselves or a proxy of a road, or that cannot be told from one.
+
+        Raises:
+            Refused: own_address; resolver_failed.
+        """
+        own, port = world.own, authority.port
+        for name in own.hop_names(port):
+            yield from self._learn(world, name, port)
+        if own.holds(authority, resolution.addresses):
+            raise own_address()
+        if resolution.is_delegated and own.has_hop_on(port) and not is_specific(allowed.pattern):
+            # Nobody here knows what the name leads to, and the rule leaves room for any.
+            raise Refused("own_address", "The name is not looked up here, and on this port it could be a proxy.")
+
+    def _learn(self, world: World, name: str, port: int) -> Generator[Any, Any, None]:
+        """Find out what the name of a proxy leads to, so that it is no destination under another name either.
+
+        Raises:
+            Refused: resolver_failed: that is not known now and never was.
+        """
         try:
             found: Resolution = yield world.resolver.resolve(name)
         except ResolutionError:
-            return  # then no road leads through it now; what it led to before is still known
-        world.own.learn(port, found.addresses)
+            # What it led to before is still known. Without that, anything on its port could be the proxy.
+            if not world.own.is_known(name, port):
+                raise Refused("resolver_failed", _UNKNOWN_HOP) from None
+            return
+        world.own.learn(name, port, found.addresses)
+
+
+def own_address() -> Refused:
+    """Make the refusal of ourselves as a destination."""
+    return Refused("own_address", "The destination is this proxy itself.")
 
 
 def is_by_name(plan: Plan, allowed: Verdict) -> bool:
@@ -109,6 +140,7 @@ _UNRESOLVED = {
     "resolver_timeout": "The resolver did not answer in time.",
 }
 
+_UNKNOWN_HOP = "A proxy listens on this port, and its name does not resolve now, so that it could be the destination."
 _UNJUDGED = "The rule opens addresses, and on this road names are left to the proxy, so that no address can be judged."
 _NOT_LEFT = " It is left to a proxy only if a rule names this very host, or the upstream's `delegate` lists it."
 

@@ -37,7 +37,7 @@ class OriginUser(Protocol):
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class OriginProtocol:
     """One connection to an origin.
 
@@ -45,6 +45,7 @@ class OriginProtocol:
         transport: given when the connection stands.
         user: who uses it now; None while it is idle.
         address: the address that was dialled, for the pool.
+        generation: of the World that had it dialled, for the pool as well.
         wheel: keeps its deadline, once it has had one.
         is_closing: it has been closed, and its last bytes are on their way.
         is_used: it has served a request before, so that its origin may be closing it at this very moment.
@@ -56,6 +57,7 @@ class OriginProtocol:
     transport: IStreamTransport | None = None
     user: OriginUser | None = None
     address: str = ""
+    generation: int = 0
     is_used: bool = False
     pool: OriginPool | None = None
     key: Key | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
 
 from attrs import define, field
 
+from egress.match import embedded_ipv4
 from egress.model import Address, Authority
 
 
@@ -33,6 +34,13 @@ def _plain(address: Address) -> Address:
     return address
 
 
+def _meanings(addresses: Iterable[Address]) -> Iterator[Address]:
+    """Give every address that these can stand for: a translator on the way makes an IPv4 address of some in IPv6."""
+    for address in addresses:
+        yield _plain(address)
+        yield from embedded_ipv4(address)
+
+
 # Addresses of proxies that are remembered; more than any name has.
 _LEARNED = 4096
 
@@ -56,6 +64,8 @@ class OwnAddresses:
     _ports: frozenset[int] = field(init=False)
     _names: frozenset[tuple[str, int]] = field(init=False)
     _of_hops: set[tuple[Address, int]] = field(init=False)
+    _hop_ports: frozenset[int] = field(init=False)
+    _unlearned: set[tuple[str, int]] = field(init=False)
     _bound: frozenset[tuple[Address, int]] = field(init=False)
     _everywhere: frozenset[int] = field(init=False)
 
@@ -70,6 +80,14 @@ class OwnAddresses:
     @_of_hops.default
     def _find_hops(self) -> set[tuple[Address, int]]:
         return {(_plain(hop.address), hop.port) for hop in self.hops if hop.address is not None}
+
+    @_hop_ports.default
+    def _find_hop_ports(self) -> frozenset[int]:
+        return frozenset(hop.port for hop in self.hops)
+
+    @_unlearned.default
+    def _find_unlearned(self) -> set[tuple[str, int]]:
+        return set(self._names)
 
     @_bound.default
     def _find_bound(self) -> frozenset[tuple[Address, int]]:
@@ -87,18 +105,48 @@ class OwnAddresses:
         """Give the names of the proxies that listen on a port; what they lead to has to be learned."""
         return [name for name, at in self._names if at == port] if self._names else []
 
-    def learn(self, port: int, addresses: Iterable[Address]) -> None:
+    def has_hop_on(self, port: int) -> bool:
+        """Tell whether a proxy of a road listens on this port, wherever that is."""
+        return port in self._hop_ports
+
+    def is_known(self, name: str, port: int) -> bool:
+        """Tell whether it has been learned what a proxy's name leads to."""
+        return (name, port) not in self._unlearned
+
+    def learn(self, name: str, port: int, addresses: Iterable[Address]) -> None:
         """Take note of what a proxy's name leads to. It stays noted: names change faster than proxies."""
+        self._unlearned.discard((name, port))
         if len(self._of_hops) < _LEARNED:
             self._of_hops.update((_plain(address), port) for address in addresses)
 
     def holds(self, authority: Authority, addresses: Iterable[Address]) -> bool:
         """Tell whether dialling these addresses at the authority's port would reach ourselves, or a proxy of a road."""
-        if self._of_hops:
-            port, addresses = authority.port, tuple(addresses)
-            if any((_plain(address), port) in self._of_hops for address in addresses):
+        port = authority.port
+        if port in self._hop_ports:
+            addresses = tuple(addresses)
+            if any((address, port) in self._of_hops for address in _meanings(addresses)):
                 return True
         return self.serves(authority, addresses)
+
+    def dialling(self, authority: Authority, addresses: Iterable[Address]) -> bool:
+        """Take note of where a proxy is dialled.
+
+        Returns:
+            That is a listener of ours.
+        """
+        addresses = tuple(addresses)
+        if authority.port in self._hop_ports:
+            self.learn(authority.host, authority.port, addresses)
+        return self.serves(authority, addresses)
+
+    def is_machine_of_hop(self, port: int, addresses: Iterable[Address]) -> bool:
+        """Tell whether a proxy that is asked for these addresses could take itself for meant.
+
+        Loopback and the unspecified address are the proxy's own machine there, so on its port they are the proxy.
+        """
+        return port in self._hop_ports and any(
+            address.is_loopback or address.is_unspecified for address in _meanings(addresses)
+        )
 
     def serves(self, authority: Authority, addresses: Iterable[Address]) -> bool:
         """Tell whether dialling these addresses at the authority's port would reach a listener of ours.
@@ -108,7 +156,7 @@ class OwnAddresses:
         port = authority.port
         if port not in self._ports:
             return False
-        for address in map(_plain, addresses):
+        for address in _meanings(addresses):
             if (address, port) in self._bound or address.is_unspecified:
                 return True
             if port in self._everywhere and self.local(address):

@@ -16,6 +16,7 @@ from egress.proxy.confirming import Confirming
 from egress.proxy.origin import OriginProtocol
 
 if TYPE_CHECKING:
+    from egress.engine.relay import Relay
     from egress.proxy.client import ClientProtocol
 
 _log = Logger()
@@ -47,12 +48,14 @@ class Passage:
     Attributes:
         client: the protocol it came on.
         request: what is wanted.
-        traveller: hears what becomes of it.
+        traveller: hears what becomes of it, until it is `travelled`.
         admission: once it is admitted.
-        trace: what happened while dialling, if anything was dialled.
+        trace: what happened while dialling, if anything was dialled, until it is `travelled`.
         dialled: the address, also that of a connection that stood already.
-        up: bytes of content or tunnel from the client.
-        down: bytes to the client.
+        up: bytes of content or tunnel from the client, as of the last `count`.
+        down: bytes to the client, the same.
+        upward: moves bytes from the client, past us.
+        downward: moves bytes to the client, past us.
         status: of the answer that the client got.
         server_name: of the ClientHello, in a tunnel.
         agent: dials; that of the World that judged.
@@ -63,12 +66,14 @@ class Passage:
 
     client: ClientProtocol
     request: Request
-    traveller: Traveller
+    traveller: Traveller = field(repr=False)
     admission: Admission | None = None
     trace: Trace | None = None
     dialled: str = ""
     up: int = 0
     down: int = 0
+    upward: Relay | None = None
+    downward: Relay | None = None
     status: int = 0
     server_name: str | None = None
     agent: ITunnelingAgent = field(init=False)
@@ -78,6 +83,7 @@ class Passage:
     _dialled_at: float = 0.0
     _observers: tuple[IPolicyObserver, ...] = ()
     _told: tuple[int, int] = (0, 0)
+    _is_travelled: bool = field(init=False, default=False)
     _is_recorded: bool = field(init=False, default=False)
 
     def admit(self) -> None:
@@ -142,6 +148,11 @@ class Passage:
         self.request.is_judged_again = True
         self.admit()
 
+    def turn_away(self, refused: Refused) -> None:
+        """Refuse a request that has not begun to move bytes, whatever is waited for."""
+        self.cancel()
+        self.traveller.refused(refused)
+
     def leave_judgement(self) -> None:
         """Wait no more for what becomes of a request that is judged again."""
         judgement, self.judgement = self.judgement, None
@@ -169,7 +180,9 @@ class Passage:
         self.pending = None
         self.request.phases.dial = (self.client.door.clock.seconds() - self._dialled_at) * 1000.0
         assert self.trace is not None
+        assert self.admission is not None, "only what was admitted is dialled"
         self.dialled = origin.address = self.trace.dialled
+        origin.generation = self.admission.generation
         if self.is_stale:
             Confirming(self, origin).begin()
         else:
@@ -206,14 +219,33 @@ class Passage:
                 except Exception:
                     _log.failure("a policy's started() failed")
 
+    def travelled(self) -> None:
+        """Let go of what was needed on the way: what stands may stand for days."""
+        if not self._is_travelled:
+            self._is_travelled = True
+            self.trace = None
+            self._dialled_at = 0.0
+            # It has this passage, and is freed at once, not by a search for cycles, if this does not have it as well.
+            del self.traveller
+
+    def count(self) -> None:
+        """Count what has moved past us."""
+        if self.upward is not None:
+            self.up += self.upward.collect()
+        if self.downward is not None:
+            self.down += self.downward.collect()
+
     def observe(self) -> Verdict | None:
         """Tell the observers what moved since the last time.
 
         Returns:
             The first DENY, if any. An observer that fails is a DENY: it cannot be said that it agrees.
         """
+        if not self._observers:
+            return None
+        self.count()
         told = self._told
-        if not self._observers or told == (self.up, self.down):
+        if told == (self.up, self.down):
             return None
         self._told = self.up, self.down
         for observer in self._observers:
@@ -230,6 +262,7 @@ class Passage:
         """Write the record: any number of times "open", once anything else."""
         if self._is_recorded:
             return
+        self.count()
         client, request = self.client, self.request
         door = client.door
         phases = request.phases
@@ -255,6 +288,7 @@ class Passage:
         )
         if kind != "open":
             self._is_recorded = True
+            self.upward = self.downward = None
             self.leave_judgement()
             self.observe()
             for observer in self._observers:
@@ -263,8 +297,7 @@ class Passage:
                 except Exception:
                     _log.failure("a policy's ended() failed")
             self._observers = ()
-            # It has this passage, and is freed at once, not by a search for cycles, if this does not have it as well.
-            del self.traveller
+            self.travelled()
         door.journal.record(record)
 
 

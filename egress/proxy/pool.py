@@ -13,9 +13,10 @@ from egress.proxy.limits import Limits
 if TYPE_CHECKING:
     from egress.proxy.origin import OriginProtocol
 
-# Road, place and client. On a direct road the place is the origin, and the dialled address is compared when a
-# connection is taken; through proxies see `egress.proxy.through`.
-Key = tuple[str, str, str]
+# Road, place, and client with its labels: limits may count many as one client that must not share connections. On a
+# direct road the place is the origin, and the dialled address is compared when a connection is taken; through proxies
+# see `egress.proxy.through`.
+Key = tuple[str, str, str, frozenset[str]]
 
 _SILENT = ("pool_connections", "pool_connections_per_origin", "pool_seconds")
 
@@ -27,11 +28,13 @@ class OriginPool:
     Attributes:
         limits: `pool_connections`, `pool_connections_per_origin` and `pool_seconds` are used.
         wheel: for their deadlines.
+        generation: of the World that judges now. What another one had dialled is not kept: it may lead another way.
         reached: how often each of the three was.
     """
 
     limits: Limits
     wheel: Wheel
+    generation: int
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
     _idle: dict[Key, list[OriginProtocol]] = field(init=False, factory=dict)
     _count: int = field(init=False, default=0)
@@ -50,7 +53,7 @@ class OriginPool:
             admission: what was judged.
             place: through proxies, what tells connections apart; "" on a direct road.
         """
-        key = admission.route.upstream, place or request.authority.text, request.client.key
+        key = _key(request, admission, place)
         kept = self._idle.get(key)
         if kept is None:
             return None
@@ -76,11 +79,13 @@ class OriginPool:
             place: as for `take`.
 
         Returns:
-            False where there is no room for it; then the caller closes it.
+            False where there is no room for it, or no use; then the caller closes it.
         """
+        if origin.generation != self.generation:
+            return False
         key = origin.key
         if key is None:
-            key = origin.key = (admission.route.upstream, place or request.authority.text, request.client.key)
+            key = origin.key = _key(request, admission, place)
         kept = self._idle.get(key)
         if self._count >= self.limits.pool_connections:
             self.reached["pool_connections"] += 1
@@ -111,8 +116,18 @@ class OriginPool:
         self.wheel.clear(origin)
         origin.pool = None
 
+    def renew(self, limits: Limits, generation: int) -> None:
+        """Begin anew under another World."""
+        self.limits, self.generation = limits, generation
+        self.close()
+
     def close(self) -> None:
         """End every idle connection."""
         for kept in list(self._idle.values()):
             for origin in list(kept):
                 origin.retire()
+
+
+def _key(request: Request, admission: Admission, place: str) -> Key:
+    client = request.client
+    return admission.route.upstream, place or request.authority.text, client.key, client.labels

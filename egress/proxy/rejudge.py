@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from egress.errors import Refused
 from egress.model import Admission
+from egress.proxy.work import left_behind
 
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
@@ -77,19 +78,31 @@ class Rejudging:
                 self._is_walked = True
                 self._look_whether_done()
                 return
-            passage = client.passage
-            if passage is not None and passage.is_started:
-                self._judge(client, passage)
+            self._visit(client)
         self._call = self.door.clock.callLater(0 if room else _PAUSE_SECONDS, self._step)
 
-    def _judge(self, client: ClientProtocol, passage: Passage) -> None:
+    def _visit(self, client: ClientProtocol) -> None:
+        """Judge what runs on one connection. Nothing that goes wrong there keeps the others from their turn."""
+        try:
+            passage = client.passage
+            if passage is None or not passage.is_started:
+                return
+            if client.is_cut:
+                self.judged += 1
+                self._end(client, Failure(left_behind()))
+            elif passage.admission is not None:
+                self._judge(client, passage, passage.admission)
+            # Else the new World is judging it already: it has started once, and has to be dialled again.
+        except Exception:
+            self._end(client, Failure())
+
+    def _judge(self, client: ClientProtocol, passage: Passage, admission: Admission) -> None:
         gate = self.door.gate
-        assert passage.admission is not None, "only what was admitted starts"
-        if passage.admission.generation == gate.world.generation:
+        if admission.generation == gate.world.generation:
             return
         self.judged += 1
         try:
-            answer = gate.judge_again(passage.request, passage.admission, passage.dialled)
+            answer = gate.judge_again(passage.request, admission, passage.dialled)
         except Exception:
             self._end(client, Failure())
             return
@@ -116,11 +129,22 @@ class Rejudging:
 
     def _end(self, client: ClientProtocol, failure: Failure) -> None:
         self.ended += 1
-        if isinstance(failure.value, Refused):
-            client.end("policy", failure.value)
-        else:
-            _log.failure("judging again failed", failure)
-            client.end("internal_error", Refused("internal_error", "The proxy failed."))
+        try:
+            if isinstance(failure.value, Refused):
+                client.end("policy", failure.value)
+            else:
+                _log.failure("judging again failed", failure)
+                client.end("internal_error", Refused("internal_error", "The proxy failed."))
+        except Exception:
+            _log.failure("ending a request failed")
+            self._cut(client)
+
+    def _cut(self, client: ClientProtocol) -> None:
+        """Reset a connection that cannot be ended as it should."""
+        try:
+            client.abort()
+        except Exception:
+            _log.failure("resetting a connection failed")
 
     def _look_whether_done(self) -> None:
         if self._is_walked and not self._pending and not self.done.called:

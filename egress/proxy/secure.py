@@ -16,7 +16,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     ITransport,
 )
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,6 +32,7 @@ from egress.tls.transport import TlsTransport
 
 # What OpenSSL calls them (openssl/sslerr.h), and what it means here. The first that is found counts.
 _FAULTS = (
+    ("https proxy request", "tls_failed", "CONNECT was sent in the clear to a TLS listener."),
     ("http request", "tls_failed", "Plain HTTP was spoken to a TLS listener."),
     ("peer did not return a certificate", "certificate_required", "The client showed no certificate."),
     ("certificate verify failed", "tls_failed", "The client's certificate is not accepted here."),
@@ -49,16 +50,34 @@ class SecureTransport(TlsTransport):
 
     What Twisted leaves to the global reactor is done here, and:
 
+    - Beginning. It is when the client's first byte is here: TLS takes tens of KiB, and whoever only connects is not
+      worth them.
     - Half-close. The client's is heard, in TLS 1.3. Before, its direction is drained until a deadline.
     - Close. It does not wait for the client's own close_notify, as both RFCs allow.
     - Producers. A pull producer is asked by the transport below, which knows when what was written is gone.
     """
 
     factory: SecureFactory
+    _has_begun = False
     _has_ended = False
     _is_end_told = False
     _is_pulled = False
     _closing: IDelayedCall | None = None
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Wait for the first byte (IProtocol)."""
+        Protocol.makeConnection(self, transport)
+        self.factory.registerProtocol(self)
+        cast(Handshake, self.wrappedProtocol).arrive(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes; the first of all begin TLS (IProtocol)."""
+        if not self._has_begun:
+            if self._aborted:
+                return
+            self._has_begun = True
+            super().makeConnection(cast(ITransport, self.transport))
+        super().dataReceived(data)
 
     def _wait_for_the_other_direction(self) -> None:
         door = self.factory.door
@@ -98,8 +117,8 @@ class SecureTransport(TlsTransport):
         closing, self._closing = self._closing, None
         if closing is not None:
             closing.cancel()
-        if self.disconnecting:
-            # We have ended it: that the client did not say the same is no fault of its.
+        if self.disconnecting or not self._has_begun:
+            # We have ended it: that the client did not say the same is no fault of its. Or there was nothing to end.
             self._lostTLSConnection = True
         super().connectionLost(reason)
 
@@ -139,14 +158,20 @@ class Handshake:
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
     _transport: SecureTransport = field(init=False)
+    _is_counted: bool = field(init=False, default=False)
     _is_over: bool = field(init=False, default=False)
 
-    def makeConnection(self, transport: ITransport) -> None:
-        """Begin (IProtocol)."""
+    def arrive(self, transport: SecureTransport) -> None:
+        """Count the connection in, and wait.
+
+        Args:
+            transport: in which TLS has not begun.
+        """
         inner, door = self.inner, self.inner.door
-        self._transport = cast(SecureTransport, transport)
-        gather(inner, transport)  # a refusal is for later: the facts are not all here
+        self._transport = transport
+        gather(inner, cast(ITransport, transport))  # a refusal is for later: the facts are not all here
         self.client = inner.client
+        self._is_counted = True
         refused = door.arrived(self)
         if refused is not None:
             # No handshake for the sake of an answer: it is what costs most.
@@ -154,20 +179,38 @@ class Handshake:
             return
         door.wheel.expect(self, door.limits.handshake_seconds)
 
+    def makeConnection(self, transport: ITransport) -> None:
+        """Hear that the first byte is here, and that TLS begins (IProtocol).
+
+        With as many handshakes as there may be, the oldest has to go: one takes milliseconds, if it is meant.
+        """
+        door = self.inner.door
+        if len(door.shaking) >= door.limits.handshakes:
+            oldest = cast(Handshake, next(iter(door.shaking)))
+            oldest.displaced()
+        door.shaking[self] = None
+
     def handshakeCompleted(self) -> None:
         """Take the certificate, and hand the connection over (IHandshakeListener)."""
         if self._is_over:
             return
-        self._leave()
         transport, inner = self._transport, self.inner
-        certificate = transport.getHandle().get_peer_certificate(as_cryptography=True)
-        if certificate is not None:
-            inner.connection = evolve(inner.connection, certificate=name_of(certificate))
+        try:
+            certificate = transport.getHandle().get_peer_certificate(as_cryptography=True)
+            name = "" if certificate is None else name_of(certificate)
+        except Exception as error:
+            # OpenSSL has taken what our other reader of certificates cannot read.
+            refused = Refused("tls_failed", "The client's certificate cannot be read.", detail=type(error).__name__)
+            self._fail(refused)
+            return
+        self._leave()
+        if name:
+            inner.connection = evolve(inner.connection, certificate=name)
         transport.wrappedProtocol = inner
         inner.makeConnection(transport)
 
     def connectionMade(self) -> None:
-        """Do nothing: `makeConnection` has done it (IProtocol)."""
+        """Do nothing: `arrive` has done it (IProtocol)."""
 
     def dataReceived(self, data: bytes) -> None:
         """Do nothing: what comes before the end of a handshake belongs to nobody, and nothing comes (IProtocol)."""
@@ -179,13 +222,23 @@ class Handshake:
         if not is_told and isinstance(reason.value, SSL.Error):
             self._record(_fault(reason.value))
 
+    @property
+    def listener(self) -> str:
+        """The name of the listener that it came by."""
+        return self.inner.connection.listener
+
     def expired(self) -> None:
         """The handshake took too long."""
         self._fail(Refused("tls_failed", "The TLS handshake did not end in time."))
 
+    def displaced(self) -> None:
+        """A younger handshake takes the place of this one."""
+        self._fail(Refused("busy", "The proxy has as many TLS handshakes under way as it may."))
+
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop now."""
         self._is_over = True
+        self.inner.door.shaking.pop(self, None)
         self._transport.abortConnection()
 
     def _fail(self, refused: Refused) -> None:
@@ -199,7 +252,10 @@ class Handshake:
         door = self.inner.door
         self._is_over = True
         door.wheel.forget(self)
-        door.gone(self)
+        door.shaking.pop(self, None)
+        if self._is_counted:
+            self._is_counted = False
+            door.gone(self)
 
 
 def _fault(error: SSL.Error) -> Refused:

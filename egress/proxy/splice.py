@@ -1,4 +1,8 @@
-"""Two connections joined: bytes, back-pressure and half-closes go through, both ways."""
+"""Two connections joined: bytes, back-pressure and half-closes go through, both ways.
+
+Where both stand on the engine, it moves the bytes, and only the ends come by here. They are still passed on here, too,
+which changes nothing where the engine has done it. TLS and other transports are each other's producers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from attrs import define
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from egress.engine.transport import Transport
 from egress.errors import Refused
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 _OPEN_SECONDS = 2.0
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class Splice:
     """A tunnel that stands.
 
@@ -45,14 +50,33 @@ class Splice:
     _is_over: bool = False
 
     def begin(self) -> None:
-        """Join the two: what the origin says goes to the client from now on."""
+        """Join the origin's side: what it says goes to the client from now on."""
         client, origin = self.client, self.origin
         assert origin.transport is not None, "an origin that is joined stands"
         self.begun = self.quiet_since = client.door.clock.seconds()
         origin.user = self
-        client.transport.registerProducer(origin.transport, True)
-        origin.transport.registerProducer(client.transport, True)
+        near, far = client.transport, origin.transport
+        # By their exact type: a TLS transport would pass any other question on to the transport below it.
+        if type(near) is type(far) is Transport:
+            self.passage.downward = far.engine.relay(far, near)
+            far.release()
+        else:
+            near.registerProducer(far, True)
+            far.registerProducer(near, True)
         self.expect()
+
+    def join(self, data: bytes) -> None:
+        """Join the client's side.
+
+        Args:
+            data: what the client has said so far.
+        """
+        if data:
+            self.client_data(data)
+        self.passage.travelled()
+        near, far = self.client.transport, self.origin.transport
+        if type(near) is type(far) is Transport:
+            self.passage.upward = near.engine.relay(near, far)
 
     def expect(self) -> None:
         """Set the first deadline."""
@@ -124,6 +148,7 @@ class Splice:
         if not self._is_told:
             self._is_told = True
             passage.record("open", "")
+        passage.count()
         moved = passage.up + passage.down
         if moved != self.mark:
             self.mark, self.quiet_since = moved, now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, field
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
@@ -34,13 +34,13 @@ class Through:
             wrong site. Nor where the protocol is to change.
         authorization: what the last proxy is sent, in absolute form.
         place: tells connections of the pool apart: no two requests share one that were not judged for the same place,
-            or whose proxies got other credentials. "" on a direct road.
+            that go by other proxies, or whose proxies got other credentials. "" on a direct road.
     """
 
     agent: ITunnelingAgent | None
     route: Route | None
     is_absolute: bool
-    authorization: bytes | None
+    authorization: bytes | None = field(repr=False)
     place: str
 
     @classmethod
@@ -55,7 +55,8 @@ class Through:
         """
         authority = request.authority
         is_absolute = upgrade is None and (route.by_name or authority.address is not None)
-        mark = agent.credentials_mark(route)
+        way = " ".join(f"{hop.scheme}://{hop.authority.text}" for hop in route.hops)
+        mark = f"{way} {agent.credentials_mark(route)}"
         if is_absolute:
             return cls(agent, route, True, agent.authorization_for(route), f"proxy {mark}")
         judged = "" if route.by_name else ",".join(sorted(route.texts))

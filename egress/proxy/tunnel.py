@@ -81,7 +81,7 @@ class Tunnel:
         try:
             found = hello.feed(data)
         except ProtocolError as error:
-            self.end("hello_malformed", Refused("server_name_refused", error.reason))
+            self.end("hello_malformed", Refused("server_name_refused", error.sentence))
             return
         if found is not None:
             self._judge(found, hello.held)
@@ -108,8 +108,7 @@ class Tunnel:
         client.reader = None
         if self.hello is not None:
             splice.expect()  # the ClientHello had a deadline of its own
-        if data:
-            splice.client_data(data)
+        splice.join(data)
 
     def client_ended(self) -> None:
         """A FIN before the tunnel stands waits for it; one in a ClientHello leaves nothing to judge."""

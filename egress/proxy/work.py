@@ -13,6 +13,11 @@ from zope.interface import implementer
 from egress.errors import Refused
 
 
+def left_behind() -> Refused:
+    """Make the refusal of whatever comes by a listener that a reload took away."""
+    return Refused("listener_gone", "The listener is no longer configured; connect anew.")
+
+
 class Work(Protocol):
     """What serves the current request: an exchange, a tunnel being set up, or a splice."""
 

@@ -195,7 +195,7 @@ def make_world(
         limits.head_bytes,
         roads.upstreams,
         host.resolver,
-        ourselves.serves,
+        ourselves.dialling,
     )
     return World(generation, policies, Guard(source.settings.guard), host.resolver, roads.selector, agent, ourselves)
 

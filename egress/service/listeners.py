@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.errors import ConfigError
+from egress.proxy.leaving import Displaced
 from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from egress.service.settings import Source
 from egress.service.sockets import Listening
@@ -91,6 +92,14 @@ class Change:
     def sockets(self) -> list[Listening]:
         """Give the sockets, in configured order."""
         return [each.socket for each in self.next.values()]
+
+    @property
+    def displaced(self) -> Displaced:
+        """Find the names whose connections would be taken for somebody else's. To be asked before it is committed."""
+        moved = frozenset(each.socket.name for each in self.gone if each.socket.name in self.next)
+        lost = {each.socket.name for each in self.gone} - moved
+        lost |= {each.socket.name for name, each in self.next.items() if each.socket.name != name}
+        return Displaced(frozenset(lost), moved)
 
     def abandon(self) -> None:
         """Let everything stay as it is."""

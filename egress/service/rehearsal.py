@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from egress.errors import Refused
 from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy
 from egress.model import Client, Connection, Request
@@ -24,8 +25,9 @@ from egress.service.compose import (
     parse_status,
 )
 from egress.service.listener_tls import load_tls
-from egress.service.roads import Roads, check_addresses, make_roads
+from egress.service.roads import Roads, make_roads
 from egress.service.settings import Source
+from egress.service.together import check_together
 from egress.upstream import CachingResolver, ThreadedLookUp
 from egress.wire.target import parse_target
 
@@ -52,12 +54,25 @@ class Rehearsal:
 
     def explain(self, request: Request) -> Explanation:
         """Say what would be decided. Runs the reactor where a name must be looked up, which can be done once only."""
+        unknown = self._refuse_caller(request)
+        if unknown is not None:
+            return Explanation(refused=unknown)
         self.look_up.start()
         try:
             explained = self.gate.explain(request)
             return self._wait(explained) if isinstance(explained, Deferred) else explained
         finally:
             self.look_up.stop()
+
+    def _refuse_caller(self, request: Request) -> Refused | None:
+        """Say what the listener would, before anything is judged, to a client that does not show what it asks for."""
+        asking = next(each for each in self.source.settings.listener if each.name == request.listener)
+        kinds = {label.partition(":")[0] for label in request.client.labels}
+        if asking.require == "basic" and "token" not in kinds:
+            return Refused("credentials_required", "This listener takes only requests with credentials.")
+        if asking.require == "certificate" and "certificate" not in kinds:
+            return Refused("certificate_required", "This listener takes only clients that show a certificate.")
+        return None
 
     def _wait(self, pending: Deferred[Explanation]) -> Explanation:
         ended: list[Explanation | Failure] = []
@@ -98,13 +113,15 @@ def make_rehearsal(source: Source, reactor: Any = None, environ: Mapping[str, st
     look_up = make_look_up(settings.dns, reactor)
     host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
     policies = make_policies(source, host)
-    roads = make_roads(source, reactor, environ)
-    check_addresses(source, policies, roads.selector)
+    roads = make_roads(source, reactor, environ, is_rehearsal=True)
+    check_together(source, policies, roads.selector)
     world = make_world(source, host, policies, roads, expected_sockets([*endpoints, *parse_status(source)]), reactor)
     return Rehearsal(source, Gate(world, reactor, settings.limits), policies, roads, look_up, reactor)
 
 
-def make_request(url: str, method: str, listener: str, labels: tuple[str, ...], begun: float) -> Request:
+def make_request(
+    url: str, method: str, listener: str, labels: tuple[str, ...], begun: float, *, is_local: bool = False
+) -> Request:
     """Make the request that a client would be judged by.
 
     Args:
@@ -115,6 +132,7 @@ def make_request(url: str, method: str, listener: str, labels: tuple[str, ...], 
         labels: of the client, besides those of the listener. `address:ADDRESS` is where it comes from, by default
             127.0.0.1.
         begun: seconds on the gate's clock.
+        is_local: the listener is a unix socket, whose clients have no address.
 
     Raises:
         ValueError: a tunnel was given a method.
@@ -133,20 +151,29 @@ def make_request(url: str, method: str, listener: str, labels: tuple[str, ...], 
         target = host if _has_port(host) else f"{host}:443"
     read = parse_target(method, target.encode("utf-8", "surrogateescape"))
     assert read.authority is not None, "only OPTIONS * has none, and it is no URL"
-    peers = [label.partition(":")[2] for label in labels if label.startswith("address:")] or ["127.0.0.1"]
-    known = ListenerIdentifier().identify(Connection(listener, peers[0], 0), None)
+    client = _make_client(listener, labels, is_local=is_local)
     return Request(
         "rehearsal",
         "connect" if read.form == "authority" else "http",
         method,
         read.authority,
         read.path,
-        Client(known.key, known.labels | frozenset(labels)),
+        client,
         listener,
         begun,
         read.is_path_ambiguous,
         is_rehearsal=True,
     )
+
+
+def _make_client(listener: str, labels: tuple[str, ...], *, is_local: bool) -> Client:
+    """Make the client that these labels are of, with the key that it would have."""
+    facts = dict(label.split(":", 1) for label in reversed(labels))
+    peer = facts.get("address", "" if is_local else "127.0.0.1")
+    uid, gid = (int(word) if (word := facts.get(kind, "")).isdigit() else -1 for kind in ("uid", "gid"))
+    known = ListenerIdentifier().identify(Connection(listener, peer, 0, uid, gid, facts.get("certificate", "")), None)
+    key = f"{listener}/token:{facts['token']}" if "token" in facts else known.key
+    return Client(key, known.labels | frozenset(labels))
 
 
 def _has_port(host: str) -> bool:

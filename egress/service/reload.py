@@ -22,8 +22,9 @@ from egress.service.changes import changes
 from egress.service.compose import Host, make_policies, make_world, parse_endpoints
 from egress.service.listener_tls import load_tls, make_factories
 from egress.service.listeners import Change, Listeners
-from egress.service.roads import Roads, check_addresses, make_roads
+from egress.service.roads import Roads, make_roads
 from egress.service.settings import Source, load
+from egress.service.together import check_together
 from egress.service.weakening import weakenings
 from egress.upstream import CachingResolver
 
@@ -123,7 +124,7 @@ class Configuration:
             _log.error("nothing was reloaded, the configuration in force stays: {problem}", problem=self.problem)
             raise
         self.problem = ""
-        changed = "; ".join(done.changed) or "nothing changed in it"
+        changed = "; ".join(done.changed) or "nothing changed in the file"
         _log.info("configuration {generation} is in force: {changed}", generation=done.generation, changed=changed)
         for sentence in _shortened(done.weaker):
             _log.warn("it protects less than the one before: {sentence}", sentence=sentence)
@@ -139,7 +140,7 @@ class Configuration:
         endpoints = parse_endpoints(source)
         policies = make_policies(source, self.host)
         roads = make_roads(source, self.reactor, self.environ)
-        check_addresses(source, policies, roads.selector)
+        check_together(source, policies, roads.selector)
         tls = load_tls(source)
         try:
             change = self.listeners.plan(source, endpoints)
@@ -155,7 +156,7 @@ class Configuration:
             done = Reloaded(
                 generation,
                 tuple(changes(old.settings, read.settings)),
-                tuple(weakenings(old.settings, read.settings)),
+                tuple(weakenings(old.settings, source.settings)),
                 (*warnings, *roads.warnings),
             )
             self.listeners.serve_new(change, new.factories)
@@ -184,10 +185,11 @@ class Configuration:
     def _put_in_force(self, new: _New, change: Change) -> None:
         """Change over. All of it happens in one turn of the reactor, and none of it can fail."""
         settings = new.source.settings
+        displaced = change.displaced
         self.listeners.commit(change, new.factories)
         if isinstance(self.host.resolver, CachingResolver):
             self.host.resolver.settings = settings.dns
-        judged = self.door.renew(new.world, new.identifier, settings.limits, settings.tls)
+        judged = self.door.renew(new.world, new.identifier, settings.limits, settings.tls, displaced)
         self.door.gate.remember_delegated(settings.dns.delegated_seconds)
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
         self.source, self.roads, self.factories = new.source, new.roads, new.factories

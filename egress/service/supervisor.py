@@ -37,11 +37,12 @@ from egress.service.listener_tls import load_tls, make_factories
 from egress.service.listeners import Listener, Listeners
 from egress.service.notify import Notifier
 from egress.service.reload import Configuration, Reloaded
-from egress.service.roads import check_addresses, make_roads
+from egress.service.roads import make_roads
 from egress.service.settings import Source, is_mute
 from egress.service.signals import Signals
 from egress.service.sockets import Listening
 from egress.service.summary import count, journal_places, state_of, summary
+from egress.service.together import check_together
 from egress.upstream import CachingResolver, ThreadedLookUp
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Supervisor(Service):
             closing.append(self._control.stop())
         try:
             if self.door.live:
-                _log.info("stopping: {count} connections are left to end", count=len(self.door.live))
+                _log.info("stopping: connections left to end: {count}", count=len(self.door.live))
             yield self.door.drain()
             yield gatherResults(closing, consumeErrors=True)
         except Exception:
@@ -215,7 +216,8 @@ class Supervisor(Service):
             self._reactor.stop()
 
     def _hang_up(self) -> None:
-        _log.info("SIGHUP: the journal is opened anew, and the configuration is read")
+        what = "" if self._is_ending else ", and the configuration is read"
+        _log.info("SIGHUP: the journal is opened anew{what}", what=what)
         self._journal.reopen()
         with suppress(ConfigError, ControlRefused):
             # It has been said, and the one in force stays.
@@ -274,7 +276,7 @@ def make_supervisor(
     host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
     policies = make_policies(source, host)
     roads = make_roads(source, reactor, environ)
-    check_addresses(source, policies, roads.selector)
+    check_together(source, policies, roads.selector)
     tls = load_tls(source)
     engine = make_engine(settings.engine, reactor)
     offers = offers or Offers([])

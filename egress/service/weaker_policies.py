@@ -11,6 +11,7 @@ from egress.errors import ConfigError
 from egress.policy.rate import RateSettings
 from egress.policy.rules import DestinationsSettings
 from egress.service.extent import Extent, extent_of, listed
+from egress.upstream.roads import VIA_DIRECT, RouteSettings
 
 Table = Mapping[str, object]
 
@@ -79,6 +80,28 @@ def weaker_policies(old: Sequence[Table], new: Sequence[Table]) -> list[str]:
         if not _is_known(table) and _decides(table) and name not in before
     ]
     return rules + others + added
+
+
+def limiting_kinds(tables: Sequence[Table], routes: Iterable[RouteSettings]) -> frozenset[str]:
+    """Find the kinds of client labels, such as "token", by which something is denied, limited or sent elsewhere.
+
+    Args:
+        tables: the `[[policy]]` tables. Those of third parties are not understood here.
+        routes: the `[[route]]` tables.
+    """
+    clients = [route.clients for route in routes if route.via != VIA_DIRECT]
+    for table in tables:
+        try:
+            if _kind(table) == "destinations" and _decides(table):
+                clients += [rule.clients for rule in structure(DestinationsSettings, _keys(table)).deny]
+            elif _kind(table) == "rate" and _decides(table):
+                clients.append(structure(RateSettings, _keys(table)).clients)
+        except ConfigError:
+            continue
+    labels = [
+        label for each in clients if each is not None for label in (*each.exact, *(wild.first for wild in each.wild))
+    ]
+    return frozenset(label.partition(":")[0] for label in labels)
 
 
 def _weaker_rules(old: _Rules, new: _Rules) -> list[str]:

@@ -16,14 +16,22 @@ def name_of(certificate: x509.Certificate) -> str:
     takes the same order: what stands in the subject counts only where there is nothing better).
 
     Returns:
-        Printable ASCII with no space at either end, DNS names in lower case; "" if there is no such name.
+        Printable ASCII with no space at either end, DNS names in lower case; "" if there is no such name, or the
+        certificate cannot be read.
     """
+    try:
+        return _find(certificate)
+    except Exception:
+        # Kinds of names that are not known, an extension twice, broken encodings: they leave nothing to rely on, and
+        # the one who wrote them must not choose what happens then.
+        return ""
+
+
+def _find(certificate: x509.Certificate) -> str:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = None
-    except ValueError:
-        return ""  # extensions that cannot be read, or one of them twice, leave nothing to rely on
     if names is not None:
         found = names.get_values_for_type(x509.DNSName)
         if found:

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain, zip_longest
+from sys import intern
 from typing import Any, cast
 from typing import Protocol as Shape
 
@@ -131,7 +132,8 @@ class _Dial:
 
     def _try_next(self, left_seconds: float) -> None:
         endpoint, trace = self._endpoint, self._endpoint.trace
-        address = str(self._addresses[self._tried])
+        # The record keeps it for as long as the connection stands, and many stand to the same few addresses.
+        address = intern(str(self._addresses[self._tried]))
         self._tried += 1
         attempt = _Attempt(self, self._protocols, address, len(trace.attempts))
         trace.dialled = address

@@ -229,8 +229,13 @@ class _Dialogue:
         elif head.status == 407:
             self._unauthorized(head)
         else:
-            words = f"A proxy on the road refused the connection with status {head.status}."
-            self._fail("proxy_refused", words, str(head.status), f"answered {head.status}")
+            has_failed = head.status >= 500
+            words = (
+                f"A proxy on the road {'failed' if has_failed else 'refused the connection'} with status {head.status}."
+            )
+            self._fail(
+                "proxy_failed" if has_failed else "proxy_refused", words, str(head.status), f"answered {head.status}"
+            )
 
     def _hand_over(self, rest: bytes) -> None:
         result, relay = self._result, self._relay

@@ -15,8 +15,14 @@ _elements = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*")+').findall
 _scheme = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+(?![ \t=])|[ \t]*\Z)").match
 # The pattern of the elements takes the square of this where quotes do not close.
 _READ_BYTES = 1024
-_SHOWN_SCHEMES = 8
-_SHOWN_LETTERS = 20
+# IANA's registry of HTTP authentication schemes, and NTLM, which is in none.
+_SCHEMES = {
+    name.lower(): name
+    for name in (
+        *("Basic", "Bearer", "Concealed", "Digest", "DPoP", "GNAP", "HOBA", "Mutual", "Negotiate", "NTLM", "OAuth"),
+        *("PrivateToken", "SCRAM-SHA-1", "SCRAM-SHA-256", "vapid"),
+    )
+}
 
 
 def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str = "") -> DialFailed:
@@ -51,14 +57,18 @@ def hop_unauthorized(upstream: str, trace: Trace, challenges: list[bytes], *, is
 def offered_schemes(values: list[bytes]) -> str:
     """Name the schemes of Proxy-Authenticate fields, in their order and without doubles; "" for none.
 
-    Only what looks like a scheme's name is shown, and not too much of it: a proxy may write there what it likes.
+    Only schemes that are known are named; all others are "another", at the end. A proxy may write there what it likes,
+    such as the password that it was just sent.
     """
-    schemes: list[str] = []
+    schemes: dict[str, None] = {}
+    has_another = False
     for element in _elements(b",".join(values)[:_READ_BYTES]):
         found = _scheme(element)
         if found is None:
             continue
-        word = found[1].decode("ascii")
-        if word.replace("-", "").isalnum() and len(word) <= _SHOWN_LETTERS and word not in schemes:
-            schemes.append(word)
-    return ", ".join(schemes[:_SHOWN_SCHEMES])
+        name = _SCHEMES.get(found[1].decode("ascii").lower())
+        if name is None:
+            has_another = True
+        else:
+            schemes[name] = None
+    return ", ".join([*schemes, "another"] if has_another else schemes)

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from egress.errors import DialFailed
 
 # What may be the fault of one address. Everything else is the proxy's own, and no other address mends it.
-_OF_ONE_TARGET = frozenset(["proxy_refused", "proxy_timeout"])
+_OF_ONE_TARGET = frozenset(["proxy_refused", "proxy_failed", "proxy_timeout"])
 # What is left of a deadline can be a rounding error of the clock.
 _TICK_SECONDS = 0.001
 

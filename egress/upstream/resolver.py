@@ -14,7 +14,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.errors import NameNotFound, ResolutionError, ResolverFailed, ResolverTimeout
+from egress.errors import (
+    NameNotFound,
+    ResolutionError,
+    ResolverBusy,
+    ResolverFailed,
+    ResolverTimeout,
+    ResolverTurnMissed,
+)
 from egress.interfaces import IResolver
 from egress.model import Address, Resolution
 from egress.upstream.settings import DnsSettings
@@ -132,7 +139,7 @@ class CachingResolver:
         if question is not None:
             return question
         if len(self._running) >= self.settings.concurrent and len(self._queue) >= self.settings.waiting:
-            raise ResolverFailed("too many look-ups are waiting")
+            raise ResolverBusy("too many look-ups are waiting")
         question = _Question(host)
         self._queue[host] = question
         return question
@@ -156,11 +163,10 @@ class CachingResolver:
         question.deadline = None
         if self._queue.pop(question.host, None) is None:
             self._remember(question.host, None, ResolverTimeout, "no answer in time", self.settings.failure_seconds)
-            reason = "no answer in time"
+            self._disappoint(self._dismiss(question), ResolverTimeout, "no answer in time")
         else:
             # That says nothing about the name, so it is not remembered.
-            reason = "no turn in time"
-        self._disappoint(self._dismiss(question), ResolverTimeout, reason)
+            self._disappoint(self._dismiss(question), ResolverTurnMissed, "no turn in time")
 
     def _dismiss(self, question: _Question) -> list[Deferred[Resolution]]:
         """Take everyone who waits out of a question."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from attrs import define, evolve, field, frozen
 from zope.interface import implementer
 
-from egress.errors import ConfigError
+from egress.errors import ConfigError, Refused
 from egress.interfaces import IUpstreamSelector
 from egress.match import ClientPatterns, HostIndex, PortSet, embedded_ipv4
 from egress.model import Hop, Plan, Request
@@ -123,7 +123,7 @@ class RoadSelector:
 
         Raises:
             Refused: road_refused: a route or the listener refuses it; direct_refused: it would go out without a proxy
-                and must not.
+                and must not; listener_gone: no listener has this name any more, and what it would say is not known.
         """
         choice = self._choose(request)
         road = choice.tunnel if request.front == "connect" else choice.plain
@@ -146,6 +146,8 @@ class RoadSelector:
         return f"by default {tunnel}" if tunnel == plain else f"by default {tunnel}, plain HTTP {plain}"
 
     def _choose(self, request: Request) -> _Choice:
+        if request.listener not in self.listeners:
+            raise Refused("listener_gone", "The listener is no longer configured; connect anew.")
         host, literal = request.authority.host, request.authority.address
         # What a translator would make of an IPv6 address must not get past a refusal either.
         for address in (None,) if literal is None else (literal, *embedded_ipv4(literal)):

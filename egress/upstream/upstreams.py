@@ -41,7 +41,12 @@ class Upstream:
 
 
 def make_upstream(
-    settings: UpstreamSettings, clock: Seconds, directory: str | None, place: Callable[[str], str] = str
+    settings: UpstreamSettings,
+    clock: Seconds,
+    directory: str | None,
+    place: Callable[[str], str] = str,
+    *,
+    has_credentials: bool = True,
 ) -> Upstream:
     """Make a configured upstream ready: read its credentials, authorities and certificate.
 
@@ -50,13 +55,14 @@ def make_upstream(
         clock: tells when to look at files again.
         directory: what the service manager put into CREDENTIALS_DIRECTORY, or None.
         place: makes the settings' paths absolute; by default they are taken as they are.
+        has_credentials: look at `credentials`; without, the upstream is good for everything but dialling.
 
     Raises:
         ConfigError: something of it cannot be used; the key is relative to the upstream's table.
     """
     address = settings.url
     credentials = _of_url(address, "url")
-    if settings.credentials:
+    if settings.credentials and has_credentials:
         is_file = not settings.credentials.startswith(SYSTEMD)
         where = place(settings.credentials) if is_file else settings.credentials
         credentials = find_credentials(where, clock, directory)

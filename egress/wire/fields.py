@@ -43,9 +43,9 @@ _USUAL_OPTIONS = {
 }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Fields:
-    """The fields of one head.
+    """The fields of one head. What stands in them, credentials above all, has no spelling in `repr`.
 
     Attributes:
         block: all lines, each with its CRLF.
@@ -108,6 +108,12 @@ def join(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
         fields: names and values.
     """
     return b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+
+
+def has_more_than_host(fields: Fields) -> bool:
+    """Tell whether a head has special fields besides Host, which HTTP/1.0 need not have."""
+    special = fields.special
+    return len(special) > 1 or (len(special) == 1 and special[0][0] != b"host")
 
 
 def split(block: bytes) -> tuple[Field, ...]:

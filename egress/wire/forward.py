@@ -7,6 +7,7 @@ was read, so that the next reader cannot read it differently.
 from __future__ import annotations
 
 from egress.errors import ProtocolError
+from egress.wire.fields import has_more_than_host
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead, ResponseHead
 from egress.wire.target import Target
@@ -84,7 +85,7 @@ def request_onward(
     if authorization is not None:
         out.append(b"Proxy-Authorization: %b\r\n" % authorization)
     has_trailers = False
-    if len(fields.special) > 1:
+    if has_more_than_host(fields):
         left = forwards_left(head)
         if left == 0:
             raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")

@@ -8,8 +8,9 @@ came in pieces, or is at fault, is judged line by line, so that its first fault 
 from __future__ import annotations
 
 import re
+from sys import intern
 
-from attrs import define
+from attrs import define, field
 
 from egress.errors import ProtocolError
 from egress.wire.fields import Fields, sift
@@ -44,9 +45,9 @@ class RequestHead:
     """
 
     method: str
-    target: bytes
+    target: bytes = field(repr=False)
     is_http11: bool
-    fields: Fields
+    fields: Fields = field(repr=False)
 
 
 @define(eq=False)
@@ -61,9 +62,9 @@ class ResponseHead:
     """
 
     status: int
-    reason: bytes
+    reason: bytes = field(repr=False)
     is_http11: bool
-    fields: Fields
+    fields: Fields = field(repr=False)
 
 
 class RequestReader:
@@ -247,7 +248,7 @@ def _request(match: re.Match[bytes]) -> RequestHead | str:
             return "an HTTP/1.1 request has a Host field"
     elif host.translate(None, _HOST):
         return "the Host field is not a host and port"
-    return RequestHead(method.decode("ascii"), target, minor == b"1", fields)
+    return RequestHead(intern(method.decode("ascii")), target, minor == b"1", fields)
 
 
 def _response(match: re.Match[bytes]) -> ResponseHead:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.api.catalogue import METRICS, PHASES, RECORDED
 from egress.api.metrics import Metrics
 from egress.api.settings import StatusSettings
-from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT
+from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS
 from egress.api.tally import KEYS_LIMIT, OTHER
 from egress.config import structure
 from egress.errors import CAUSES, CODES
@@ -74,6 +74,7 @@ class MetricsDocumentTests(SynchronousTestCase):
     def test_bounds(self) -> None:
         """The bounds that stand there hold."""
         self.assertIn(f"after {CONNECTION_SECONDS:.0f} seconds", self.page)
+        self.assertIn(f"head has {HEAD_SECONDS:.0f} seconds", self.page)
         self.assertIn(f"there are {CONNECTIONS_LIMIT} at most", self.page)
         self.assertIn(f"Beyond {KEYS_LIMIT:,} combinations", self.page)
         self.assertIn(f"`{OTHER}`", self.page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.api.metrics import Metrics
-from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, StatusFactory, StatusPage
+from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS, StatusFactory, StatusPage
 from egress.testing.network import Network
 from egress.testing.talker import Talker
 from tests.api.records import make_admission, make_record
@@ -80,6 +80,18 @@ class PageTests(StatusCase):
         self.assertIn("content-type: application/openmetrics-text; version=1.0.0", self.head)
         self.assertTrue(body.endswith("# EOF\n"))
 
+    def test_formats_that_there_are_not(self) -> None:
+        """Whatever else is asked for, the text format is what there is."""
+        kinds = ("application/openmetrics-text", "text/plain")
+        for version in ("abc", "1.x", "1..", "9" * 5000, "-1", "1.0.0\xe9", "="):
+            for kind in kinds:
+                with self.subTest(kind=kind, version=version):
+                    raw = f"GET /metrics HTTP/1.0\r\nAccept: {kind}; version={version}\r\n\r\n"
+                    client = self.said(raw.encode("latin-1"))
+                    self.assertTrue(client.received.startswith(b"HTTP/1.0 200 "))
+                    self.assertIn(b"# TYPE egress_requests_total counter\n", client.received)
+        self.assertEqual([], self.flushLoggedErrors())
+
     def test_head(self) -> None:
         """HEAD is answered as GET is, without the body."""
         self.assertEqual((200, ""), self.ask("/livez", method="HEAD"))
@@ -144,7 +156,7 @@ class BoundTests(StatusCase):
     def test_time(self) -> None:
         """A client that does not get to the end of its request is cut off, however busy it keeps the line."""
         client = self.said(b"GET /livez HTTP/1.1\r\n")
-        for _ in range(int(CONNECTION_SECONDS) + 1):
+        for _ in range(int(HEAD_SECONDS) + 1):
             if client.is_closed:
                 break
             client.says(b"X: y\r\n")
@@ -154,22 +166,58 @@ class BoundTests(StatusCase):
 
     def test_reader_that_does_not_read(self) -> None:
         """Nor does one hold it that does not read its answer."""
+        self.network.window_bytes = 1024
         client = self.network.dial("127.0.0.1", 3181)
         client.stops_reading()
         client.says(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-        self.network.advance(CONNECTION_SECONDS + 1)
+        self.network.advance(HEAD_SECONDS + 1)
+        self.assertEqual(1, self.network.open_links())
+        self.network.advance(CONNECTION_SECONDS - HEAD_SECONDS)
 
         self.assertEqual(0, self.network.open_links())
 
     def test_connections(self) -> None:
-        """There are so many connections at one time and no more; when one ends there is room again."""
-        first = [self.said(b"") for _ in range(CONNECTIONS_LIMIT)]
+        """There are so many connections at one time and no more; whoever idles longest makes room for a probe."""
+        idle = [self.said(b"") for _ in range(CONNECTIONS_LIMIT)]
 
-        self.assertTrue(self.said(b"GET /livez HTTP/1.0\r\n\r\n").is_closed)
+        for _ in range(3):
+            self.said(b"GET /livez HTTP/1.0\r\n\r\n").heard(contains=b"alive")
 
-        first[0].closes()
+        self.assertEqual([True, False], [each.is_closed for each in idle[:2]])
+        self.assertTrue(idle[0].was_reset)
+        for _ in range(2 * CONNECTIONS_LIMIT):
+            self.said(b"")
+        self.assertEqual(CONNECTIONS_LIMIT, self.network.open_links())
+
+    def test_connections_at_once(self) -> None:
+        """Those that come in the same moment each end another one."""
+        idle = [self.network.dial("127.0.0.1", 3181) for _ in range(CONNECTIONS_LIMIT + 3)]
+
         self.network.settle()
+
+        self.assertEqual([True] * 3, [each.was_reset for each in idle[:3]])
+        self.assertEqual(CONNECTIONS_LIMIT, self.network.open_links())
+
+    def test_connections_that_are_answered(self) -> None:
+        """Who has an answer under way keeps the connection before those who have none, and nobody keeps it for ever."""
+        self.network.window_bytes = 1024
+        slow = [self.network.dial("127.0.0.1", 3181) for _ in range(CONNECTIONS_LIMIT - 1)]
+        for each in slow:
+            each.stops_reading()
+            each.says(b"GET /metrics HTTP/1.0\r\n\r\n")
+        self.network.settle()
+        idle = self.said(b"")
+
+        self.said(b"GET /livez HTTP/1.0\r\n\r\n").heard(contains=b"alive")
+        self.assertTrue(idle.was_reset)
+        self.assertFalse(slow[0].was_reset)
+        late = self.network.dial("127.0.0.1", 3181)
+        late.stops_reading()
+        late.says(b"GET /metrics HTTP/1.0\r\n\r\n")
+        self.network.settle()
+        self.assertEqual(CONNECTIONS_LIMIT, self.network.open_links())
+
         self.said(b"GET /livez HTTP/1.0\r\n\r\n").heard(contains=b"alive")
 
     def test_head(self) -> None:

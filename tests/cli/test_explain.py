@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ kind = "destinations"
 name = "lab"
 hosts = ["203.0.113.7"]
 ports = [80, 443]
-clients = ["listener:builds", "team:red"]
+clients = ["listener:builds", "uid:7"]
 """
 
 
@@ -87,16 +88,32 @@ class ExplainTests(SynchronousTestCase):
 
     def test_labels(self) -> None:
         """A client may be given labels, and come from another address."""
-        facts = self.facts("--client", "team:red", "--client", "address:192.0.2.9", "203.0.113.7:443")
+        facts = self.facts("--client", "uid:7", "--client", "address:192.0.2.9", "203.0.113.7:443")
 
         self.assertTrue(facts["allowed"])
-        self.assertEqual(["address:192.0.2.9", "listener:agents", "team:red"], facts["labels"])
+        self.assertEqual(["address:192.0.2.9", "listener:agents", "uid:7"], facts["labels"])
+
+    def test_listener_that_asks(self) -> None:
+        """What a listener asks of its clients comes before all judging."""
+        tokens = Path(self.mktemp()).resolve()
+        tokens.write_text("")
+        tables = f'name = "builds"\nrequire = "basic"\ntokens = {json.dumps(str(tokens))}'
+        asking = CONFIGURATION.replace('name = "builds"', tables)
+        self.patch(sys.modules[__name__], "CONFIGURATION", asking)
+
+        refused = self.explain("--listener", "builds", "https://203.0.113.7/")
+        allowed = self.explain("--listener", "builds", "--client", "token:x", "https://203.0.113.7/")
+        wrong = self.explain("--client", "token:x", "https://203.0.113.7/")
+
+        self.assertEqual((1, 0, 2), (refused.exit_code, allowed.exit_code, wrong.exit_code), allowed.output)
+        self.assertIn("credentials_required, 407", refused.output)
+        self.assertIn("from builds/token:x ", allowed.output)
 
     def test_labels_are_shown(self) -> None:
         """Who asks about a client is told which labels it was judged by."""
-        first, *_ = self.explain("--client", "team:red", "https://203.0.113.7/").output.splitlines()
+        first, *_ = self.explain("--client", "uid:7", "https://203.0.113.7/").output.splitlines()
 
-        self.assertTrue(first.endswith(" (address:127.0.0.1, listener:agents, team:red)"), first)
+        self.assertTrue(first.endswith(" (address:127.0.0.1, listener:agents, uid:7)"), first)
 
     def test_own_listener(self) -> None:
         """The proxy itself is no destination, whatever is allowed."""
@@ -117,7 +134,7 @@ class ExplainTests(SynchronousTestCase):
             (["--listener", "x", "http://203.0.113.7/"], "there are: agents, builds"),
             (["--method", "GET", "https://203.0.113.7/"], "method is CONNECT"),
             (["--client", "research", "http://203.0.113.7/"], "'research' is no label"),
-            (["--client", "team:*", "http://203.0.113.7/"], "'team:*' is no label"),
+            (["--client", "token:*", "http://203.0.113.7/"], "'token:*' is no label"),
             (["--client", "address:here", "http://203.0.113.7/"], "holds no address"),
             (["--client", "listener:builds", "http://203.0.113.7/"], "use --listener builds"),
             (["ftp://203.0.113.7/"], "neither http nor ws"),

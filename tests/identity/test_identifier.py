@@ -53,15 +53,26 @@ class FactsTests(IdentifierCase):
     def test_listeners_that_ask_nothing(self) -> None:
         """Whatever is sent to them, it is not looked at; and one client is one object."""
         identifier = self.identifier(made_line("ci"))
-        for listener in ("open", "unheard-of"):
-            connection = Connection(listener, "192.0.2.7", 1)
+        connection = Connection("open", "192.0.2.7", 1)
 
-            client = self.named(identifier, None, connection)
+        client = self.named(identifier, None, connection)
 
-            self.assertEqual({f"listener:{listener}", "address:192.0.2.7"}, client.labels)
-            for credentials in (BEARER, BOB, b"\xff"):
-                self.assertIs(client, self.named(identifier, credentials, connection))
-            self.assertIs(client, identifier.recognise(connection))
+        self.assertEqual({"listener:open", "address:192.0.2.7"}, client.labels)
+        for credentials in (BEARER, BOB, b"\xff"):
+            self.assertIs(client, self.named(identifier, credentials, connection))
+        self.assertIs(client, identifier.recognise(connection))
+
+    def test_listener_that_is_gone(self) -> None:
+        """Nobody is served by a listener that is not configured: what it would ask for is not known."""
+        identifier = self.identifier(made_line("ci"))
+        connection = Connection("unheard-of", "192.0.2.7", 1)
+
+        for credentials in (None, BEARER, BOB):
+            with self.assertRaises(Refused) as caught:
+                identifier.identify(connection, credentials)
+            self.assertEqual("listener_gone", caught.exception.code)
+        with self.assertRaises(Refused):
+            identifier.recognise(connection)
 
     def test_unix_peers(self) -> None:
         """The kernel says which user and group connected: rules can name them, and limits count by the user."""

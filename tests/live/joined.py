@@ -37,9 +37,13 @@ class Hand(Clock):
 
     def turn(self, seconds: float = _WAIT_SECONDS) -> None:
         """Take one turn, and wait for its beginning if nothing else is to be done."""
-        is_due = bool(self.getDelayedCalls()) and self.getDelayedCalls()[0].getTime() <= self.seconds()
-        ready, _, _ = select.select([self.reader.fileno()], [], [], 0 if is_due else seconds)
-        self.advance(0)
+        # `advance` would also run what these calls put off, which a reactor leaves for its next turn.
+        due = [call for call in self.calls if call.getTime() <= self.seconds()]
+        for call in due:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+        ready, _, _ = select.select([self.reader.fileno()], [], [], 0 if due else seconds)
         if ready:
             self.reader.doRead()
 
@@ -50,14 +54,14 @@ class End:
 
     Attributes:
         plain: the raw socket.
-        side: the protocol, which writes down what it is told.
+        side: the protocol, which writes down what it is told; nothing where it is somebody else's.
         got: what came out of the raw socket.
         is_ended: a FIN came out of it.
         is_reset: a reset did.
     """
 
     plain: socket.socket
-    side: Side
+    side: Side = field(factory=Side)
     got: bytearray = field(factory=bytearray)
     is_ended: bool = False
     is_reset: bool = False

@@ -619,6 +619,24 @@ class ConnectorTests(EngineCase):
             dialler.told,
         )
 
+    @inlineCallbacks
+    def test_release(self) -> Generator[Deferred[Any], Any, None]:
+        """A factory whose connection is released has stopped, and hears no more; the connection goes on."""
+        bound = listening_socket()
+        pair = Watched(Dialler(HalfSide), Taker(HalfSide))
+        self.engine.listen(bound, pair.taker)
+        connector = self.engine.connectTCP("127.0.0.1", bound.getsockname()[1], pair.dialler)
+        yield self.until(pair.is_met)
+        cast(Transport, pair.client.tcp).release()
+        cast(Transport, pair.client.tcp).release()
+        self.assertRaises(RuntimeError, connector.connect)
+        pair.client.tcp.write(b"still")
+        yield self.until(lambda: pair.server.data)
+        pair.client.tcp.loseConnection()
+        yield self.until(lambda: "lost ConnectionDone" in pair.client.told)
+
+        self.assertEqual(["start", "connecting", "build", "stop"], pair.dialler.told)
+
 
 class TlsTests(EngineCase):
     """Twisted's TLS runs on it, on both sides."""

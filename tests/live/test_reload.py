@@ -301,7 +301,7 @@ class EndTests(ReloadCase):
 
         begun = time.monotonic()
         proxy.process.send_signal(signal.SIGTERM)
-        proxy.hear("stopping: 1002 connections are left to end")
+        proxy.hear("stopping: connections left to end: 1002")
         # New requests get a typed answer, what was begun goes on, and tunnels still carry bytes.
         late.sendall(f"Host: {host}\r\n\r\n".encode())
         said = b""

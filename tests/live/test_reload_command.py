@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from click.testing import CliRunner, Result
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from egress.cli import main
 from egress.service.control import control_path
@@ -75,7 +75,8 @@ class ReloadTests(SynchronousTestCase):
         """A file that says the same is told so."""
         done = self.run_reload(b'{"result": {"generation": 2, "changed": [], "weaker": [], "warnings": []}}\n')
 
-        self.assertEqual((0, "configuration 2 is in force: nothing changed in it\n"), (done.exit_code, done.output))
+        told = "configuration 2 is in force: nothing changed in the file; what it names was read anew\n"
+        self.assertEqual((0, told), (done.exit_code, done.output))
 
     def test_error(self) -> None:
         """Where the old one stays, the error is one line, and the status is 1."""
@@ -97,11 +98,40 @@ class ReloadTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """An answer that is none is no success."""
-        for answer in (b"", b"{\n", b"[]\n", b"\xff\n"):
+        shapes = (
+            *(b"5", b"{}", b'{"generation": "7"}', b'{"generation": true}', b'{"changed": []}'),
+            *(b'{"generation": 7, "changed": 5}', b'{"generation": 7, "weaker": [{}]}'),
+            *(b'{"generation": "\\u001b[2J"}', b'{"generation": {"a": 1}}'),
+        )
+        answers = [b"", b"{\n", b"[]\n", b"\xff\n", b"[" * 99_999 + b"\n"]
+        for answer in [*answers, *(b'{"result": ' + shape + b"}\n" for shape in shapes)]:
             self.state = Path(self.mktemp()).resolve()
             self.state.mkdir()
             done = self.run_reload(answer)
             self.assertEqual((1, SystemExit), (done.exit_code, type(done.exception)), done.output)
+            self.assertIn("gave no answer", done.output)
+
+    def test_whose_socket(self) -> None:
+        """A socket that another user serves, neither root nor the directory's owner, is told nothing."""
+        if os.geteuid():
+            raise SkipTest("only root can be somebody else")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(control_path(str(self.state)))
+            os.seteuid(12_345)
+            try:
+                listening.listen()  # the kernel notes the user at this moment
+            finally:
+                os.seteuid(0)
+            arguments = ["reload", "--state", str(self.state)]
+
+            done = CliRunner().invoke(main, arguments)
+
+            self.assertEqual(3, done.exit_code)
+            self.assertIn("control.sock is served by user 12345: ", done.output)
+            listening.setblocking(False)
+            connection, _ = listening.accept()
+            with connection:
+                self.assertEqual(b"", connection.recv(4096))
 
     def test_which_proxy(self) -> None:
         """The proxy is found as `egress tail` finds the journal: by its file, else in the user's state directory."""

@@ -13,15 +13,15 @@ class ClientPatternTests(SynchronousTestCase):
 
     def test_match(self) -> None:
         """A star stands for any characters of the value, and one label is enough."""
-        patterns = ClientPatterns.compile(["sandbox:research-*", "uid:1001", "name:*-x-*"])
+        patterns = ClientPatterns.compile(["token:research-*", "uid:1001", "certificate:*-x-*"])
         for label, expected in [
-            ("sandbox:research-1", True),
-            ("sandbox:research-", True),
-            ("sandbox:research", False),
+            ("token:research-1", True),
+            ("token:research-", True),
+            ("token:research", False),
             ("uid:1001", True),
             ("uid:10010", False),
-            ("name:a-x-b", True),
-            ("name:a-y-b", False),
+            ("certificate:a-x-b", True),
+            ("certificate:a-y-b", False),
         ]:
             self.assertEqual(patterns.match(frozenset({label, "listener:agents"})), expected, label)
         self.assertFalse(patterns.match(frozenset()))

@@ -162,9 +162,9 @@ class DestinationsTests(SynchronousTestCase):
 
     def test_clients(self) -> None:
         """A rule with clients holds for those."""
-        policy = _policy([{"hosts": ["a.example"], "clients": ["sandbox:research-*"]}])
-        self.assert_outcome("allow", policy, _request("a.example", label="sandbox:research-1"))
-        self.assert_outcome("abstain", policy, _request("a.example", label="sandbox:other"))
+        policy = _policy([{"hosts": ["a.example"], "clients": ["token:research-*"]}])
+        self.assert_outcome("allow", policy, _request("a.example", label="token:research-1"))
+        self.assert_outcome("abstain", policy, _request("a.example", label="token:other"))
 
     def test_methods_and_paths(self) -> None:
         """Both must match."""

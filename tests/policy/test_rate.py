@@ -302,12 +302,12 @@ class ClientTests(RateCase):
 
     def test_only_some(self) -> None:
         """A policy for some clients says nothing about the others and counts nothing of theirs."""
-        policy = self.make(requests_per_minute=1, connections=1, clients=["sandbox:research-*", "uid:1001"])
-        for labels in ({"sandbox:research-7"}, {"uid:1001", "listener:agents"}):
+        policy = self.make(requests_per_minute=1, connections=1, clients=["token:research-*", "uid:1001"])
+        for labels in ({"token:research-7"}, {"uid:1001", "listener:agents"}):
             client = make_client(labels=labels)
             self.ask(policy, client)
             self.assertEqual(self.ask(policy, client).outcome, Outcome.DENY)
-        stranger = make_client(labels={"sandbox:build-1"})
+        stranger = make_client(labels={"token:build-1"})
         for _ in range(3):
             self.assert_quiet(self.ask(policy, stranger))
             self.start(policy, stranger)

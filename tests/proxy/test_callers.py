@@ -96,6 +96,17 @@ class Asked(CallersCase):
         self.network.settle()
         self.assertEqual(["agents/127.0.0.1", "bob"], self.clients())
 
+    def test_old_clients_without_host(self) -> None:
+        """Credentials count in HTTP/1.0 too, where a head may have no other field that means something to a proxy."""
+        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        old = b"GET http://origin.example/page HTTP/1.0\r\nProxy-Authorization: %b\r\n\r\n"
+
+        served, refused = self.said(old % ALICE), self.said(old % WRONG)
+
+        served.heard(b"HTTP/1.1 200 OK\r\n")
+        self.assert_refused(refused, 407, "credentials_refused")
+        self.assertNotIn(b"Authorization", origin.talker.received)
+
     def test_refusal_is_recorded(self) -> None:
         """The record has what was asked for, and the client by the connection's facts."""
         client = self.said(get(WRONG))

@@ -17,14 +17,18 @@ from egress.api.metrics import Metrics
 from egress.audit.tee import Tee
 from egress.identity import Asking, Checks, Failures, Identifier, open_tokens
 from egress.model import Verdict
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
+from egress.proxy.secure import SecureFactory
 from egress.service.readings import read_door
 from egress.testing import FixedPolicy
 from egress.testing.talker import Talker
+from egress.tls import ServerTls, make_context
 from tests.documents import DOCS
 from tests.proxy.support import ADDRESS, OTHER, DoorCase
 from tests.proxy.test_roads import RoadCase
 from tests.proxy.test_tunnel import hello
+from tests.upstream.certificates import Root
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\n"
@@ -188,6 +192,22 @@ class LimitTests(Counting):
 
         self.assert_refused(self.said(wrong), 429, "too_many_failures")
         self.assert_counted("authentication_failures_per_minute")
+
+    def test_handshakes(self) -> None:
+        """With one TLS handshake more, the one that has taken longest is reset."""
+        self.limit(handshakes=1)
+        server = Root().issue("proxy.example")
+        tls = ServerTls(make_context([server.certificate], server.key))
+        self.network.listen("127.0.0.3", 3129, SecureFactory(tls, ProxyFactory("secure", self.door)))
+        slow = self.network.dial("127.0.0.3", 3129)
+        slow.says(b"\x16")
+        self.network.settle()
+
+        self.network.dial("127.0.0.3", 3129).says(b"\x16")
+        self.network.settle()
+
+        self.assertTrue(slow.was_reset)
+        self.assert_counted("handshakes")
 
     def test_policy_seconds(self) -> None:
         """A policy that answers later is a DENY."""

@@ -16,6 +16,7 @@ from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.policy.rate import make_rate
 from egress.proxy import rejudge
+from egress.proxy.leaving import NOWHERE_ELSE, Displaced
 from egress.proxy.limits import Limits
 from egress.proxy.own import OwnAddresses
 from egress.proxy.rejudge import Rejudging
@@ -117,6 +118,7 @@ class RejudgeCase(DoorCase):
         self,
         rules: dict[str, Any] | None = None,
         policies: Iterable[IPolicy] | None = None,
+        displaced: Displaced = NOWHERE_ELSE,
         **parts: Any,
     ) -> Rejudging:
         """Put a new World in place.
@@ -124,6 +126,7 @@ class RejudgeCase(DoorCase):
         Args:
             rules: of its only policy.
             policies: in its place.
+            displaced: listeners that are not what they were.
             parts: further parts of the World.
 
         Returns:
@@ -142,7 +145,7 @@ class RejudgeCase(DoorCase):
         }
         settings.update(parts)
         walks: list[Rejudging] = []
-        done = self.door.renew(type(old)(**settings), self.door.identifier, self.limits, self.tls)
+        done = self.door.renew(type(old)(**settings), self.door.identifier, self.limits, self.tls, displaced)
         done.addCallback(walks.append)
         walk = self.door._rejudging
         assert walk is not None

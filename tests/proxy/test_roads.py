@@ -8,9 +8,10 @@ from typing import Any
 from attrs import evolve
 
 from egress.config import structure
-from egress.errors import NameNotFound, ResolverTimeout
+from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
 from egress.interfaces import ITunnelingAgent, IUpstreamSelector
 from egress.proxy.own import OwnAddresses
+from egress.proxy.through import Through
 from egress.testing.talker import Origin, Talker
 from egress.upstream import (
     RoadSelector,
@@ -69,7 +70,7 @@ class RoadCase(DoorCase):
             limits.head_bytes,
             upstreams,
             self.resolver,
-            own.serves,
+            own.dialling,
         )
 
     def own(self) -> OwnAddresses:
@@ -164,6 +165,10 @@ class TunnelTests(RoadCase):
 
 class PlainTests(RoadCase):
     """Plain HTTP through a proxy."""
+
+    def test_credentials_are_not_spelled(self) -> None:
+        """What a proxy is sent does not show in a traceback."""
+        self.assertNotIn("hunter2", repr(Through(None, None, True, b"Basic hunter2", "")))
 
     def test_absolute_form_on_a_kept_connection(self) -> None:
         """Requests go in absolute form, one after the other on one connection, whichever origin they are for."""
@@ -330,6 +335,17 @@ class NameTests(RoadCase):
         self.assertIn("`delegate`", problem["reason"])
         self.assertEqual([], proxy.asked)
 
+    def test_overload_is_no_reason(self) -> None:
+        """Whoever floods our resolver does not get a name to the proxy unjudged, nor one that resolved a moment ago."""
+        self.forwarding()
+        self.resolver.answer("origin.example", ResolverBusy("full"))
+        self.assert_refused(self.said(CONNECT), 502, "resolver_failed")
+        self.resolver.answer("origin.example", "10.0.0.1")
+        self.assert_refused(self.said(CONNECT), 403, "address_refused")
+        self.resolver.answer("origin.example", ResolverTimeout("late"))
+
+        self.assert_refused(self.said(CONNECT), 504, "resolver_timeout")
+
     def test_name_that_resolves_again_is_judged(self) -> None:
         """Once the resolver knows the name, its addresses count again."""
         self.resolver.answer("origin.example", NameNotFound("gone"))
@@ -460,6 +476,59 @@ class HopTests(RoadCase):
         problem = self.assert_refused(self.said(CONNECT), 502, "proxy_loop")
 
         self.assertNotIn("127.0.0.1", problem["reason"])
+
+    def connect(self, place: str) -> Talker:
+        """Ask for a tunnel."""
+        return self.said(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (place.encode(), place.encode()))
+
+    def test_translated_hop_is_no_destination(self) -> None:
+        """Nor is an address that a translator on the way makes the proxy's of (NAT64, 6to4)."""
+        self.resolver.answer("proxy.corp.example", "93.184.216.99")
+        self.arrange(rules={"allow": [{"hosts": ["**", "::/0"], "ports": ["1-65535"]}]})
+        for host in ("64:ff9b::5db8:d863", "2002:5db8:d863::1"):
+            with self.subTest(host=host):
+                self.assert_refused(self.connect(f"[{host}]:3128"), 403, "own_address")
+
+    def test_unknown_hop(self) -> None:
+        """While nobody knows where the proxy is, nothing on its port passes, and nothing of that is remembered."""
+        self.environ = {**self.environ, "NO_PROXY": f"{OTHER}/32,{PROXY}/32"}
+        self.arrange_everything()
+        self.resolver.answer("proxy.corp.example", ResolverBusy("full"))
+        for host in (OTHER, PROXY):
+            self.assert_refused(self.connect(f"{host}:3128"), 502, "resolver_failed")
+
+        self.resolver.answer("proxy.corp.example", PROXY)
+
+        self.assert_refused(self.connect(f"{PROXY}:3128"), 403, "own_address")
+
+    def test_hop_that_moves(self) -> None:
+        """Where a proxy has been dialled is no destination, even if it was remembered as one."""
+        self.environ = {**self.environ, "NO_PROXY": f"{OTHER}/32"}
+        self.arrange_everything()
+        self.origin(OTHER, 3128)
+        self.connect(f"{OTHER}:3128").heard(b"HTTP/1.1 200 ")
+        self.resolver.answer("proxy.corp.example", OTHER)
+        self.said(CONNECT)
+
+        self.assert_refused(self.connect(f"{OTHER}:3128"), 403, "own_address")
+
+    def test_loopback_of_the_proxy(self) -> None:
+        """On its port, loopback is the proxy itself for an upstream that is asked for it."""
+        self.upstreams = [{"name": "up", "url": f"http://{PROXY}:3129"}]
+        self.via = "up"
+        hosts = ["127.0.0.0/8", "0.0.0.0/8", "::1"]
+        self.arrange(rules={"allow": [{"hosts": hosts, "ports": [3129, 443]}]})
+        for host in ("127.0.0.2", "0.0.0.0", "[::1]"):
+            with self.subTest(host=host):
+                self.assert_refused(self.connect(f"{host}:3129"), 403, "own_address")
+
+    def test_alias_that_is_not_looked_up(self) -> None:
+        """Where names are left to the proxy, one that only a wide rule allows could be the proxy on its port."""
+        self.upstreams = [{"name": "up", "url": f"http://{PROXY}:3129", "dns": "remote"}]
+        self.via = "up"
+        self.arrange(rules={"allow": [{"hosts": ["**"], "ports": [3129, 443]}]})
+
+        self.assert_refused(self.connect("proxy:3129"), 403, "own_address")
 
 
 class RouteTests(RoadCase):

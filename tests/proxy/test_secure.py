@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from OpenSSL import SSL
+import datetime
+
+from attrs import define
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
@@ -23,6 +30,35 @@ GET = b"GET http://origin.example/page HTTP/1.1\r\nHost: a\r\n\r\n"
 CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 AT = "127.0.0.3"
+
+
+def strange(names: bytes) -> Identity:
+    """Issue a client's certificate with alternative names that are given as DER."""
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "agent-7")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(CLIENTS.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, names), critical=False)
+    )
+    return Identity(builder.sign(CLIENTS.key, hashes.SHA256()), key)
+
+
+def of_version_4(own: Identity) -> crypto.X509:
+    """Give a certificate another version, and the clients' authority's signature for it. OpenSSL does not mind."""
+    told, version_3 = own.certificate.tbs_certificate_bytes, bytes.fromhex("a003020102")
+    assert told.count(version_3) == 1
+    told = told.replace(version_3, version_3[:-1] + b"\x03")
+    signature = CLIENTS.key.sign(told, ec.ECDSA(hashes.SHA256()))
+    by_ecdsa = bytes.fromhex("300a06082a8648ce3d040302")  # RFC 5758 section 3.2: ecdsa-with-SHA256
+    body = told + by_ecdsa + b"\x03" + bytes([len(signature) + 1]) + b"\0" + signature
+    return crypto.load_certificate(crypto.FILETYPE_ASN1, b"\x30\x82" + len(body).to_bytes(2, "big") + body)
 
 
 class SecureCase(DoorCase):
@@ -429,6 +465,99 @@ class Handshakes(SecureCase):
             self.assert_gone()
 
 
+@define(eq=False)
+class CountingTls(ServerTls):
+    """Counts for how many connections TLS was prepared."""
+
+    made: int = 0
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Prepare TLS of one connection."""
+        self.made += 1
+        return super().serverConnectionForTLS(protocol)
+
+
+class FirstBytes(SecureCase):
+    """Whoever only connects takes no memory for TLS."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tls_made = CountingTls(make_context([SERVER.certificate], SERVER.key))
+        self.network.listen(AT, 3130, SecureFactory(self.tls_made, ProxyFactory("secure", self.door)))
+
+    def test_silence(self) -> None:
+        """TLS begins with the first byte; until then there is only a count and a deadline."""
+        client = self.network.dial(AT, 3130)
+        self.network.settle()
+        self.assertEqual((0, 1, 0), (self.tls_made.made, len(self.door.arriving), len(self.door.shaking)))
+
+        client.says(b"\x16")
+        self.network.settle()
+        self.assertEqual((1, 1, 1), (self.tls_made.made, len(self.door.arriving), len(self.door.shaking)))
+
+        self.network.advance(self.door.limits.handshake_seconds + 1)
+        self.assertTrue(client.was_reset)
+        self.assertEqual((1, {}), (self.tls_made.made, self.door.shaking))
+        self.assert_gone()
+
+    def test_silent_ends(self) -> None:
+        """However a connection ends on which nothing was said, nothing is left of it."""
+        for end in ("closes", "aborts", "ends"):
+            client = self.network.dial(AT, 3130)
+            self.network.settle()
+            getattr(client, end)()
+            self.network.settle()
+            self.assert_gone()
+        self.network.dial(AT, 3130)
+        self.network.settle()
+        self.door.stop()
+        self.network.settle()
+        self.assert_gone()
+        self.assertEqual(0, self.tls_made.made)
+
+    def test_done(self) -> None:
+        """A handshake that is over is none any more."""
+        client = SecureTalker(self.network, self.network.dial(AT, 3130), client_context())
+        client.says(GET)
+
+        self.assertEqual((1, {}), (self.tls_made.made, self.door.shaking))
+
+
+class HandshakeCeiling(SecureCase):
+    """There are so many handshakes under way, and no more."""
+
+    limits = Limits(handshakes=2)
+
+    def test_oldest_goes(self) -> None:
+        """The one that has taken longest is reset, so that nobody can fill all the places and keep them."""
+        silent = [self.plain() for _ in range(5)]
+        slow = [self.plain() for _ in range(2)]
+        for each in slow:
+            each.says(b"\x16\x03")
+        self.network.settle()
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        client = self.dial()
+        client.says(GET)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+        self.assertEqual([True, False], [each.was_reset for each in slow])
+        self.assertEqual([False] * 5, [each.was_reset for each in silent])
+        self.assertEqual("busy", getattr(self.ends()[0].refused, "code", ""))
+        self.assertEqual(1, len(self.door.shaking))
+
+    def test_at_once(self) -> None:
+        """Those that come in the same moment each take another one's place."""
+        clients = [self.plain() for _ in range(5)]
+        for each in clients:
+            each.says(b"\x16")
+        self.network.settle()
+
+        self.assertEqual([True, True, True, False, False], [each.was_reset for each in clients])
+        self.assertEqual(["busy"] * 3, [getattr(each.refused, "code", "") for each in self.ends()])
+        self.assertEqual(2, len(self.door.arriving))
+
+
 class HandshakeCounts(SecureCase):
     """Connections in their handshake count."""
 
@@ -488,6 +617,41 @@ class Certificates(SecureCase):
             assert refused is not None
             self.assertEqual("The client's certificate is not accepted here.", refused.reason)
         self.assert_gone()
+
+    def test_name_that_cannot_be_read(self) -> None:
+        """One with names of a kind that nobody uses is served without a name."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for raw in (b"\x30\x04\xa3\x02\x30\x00", b"\x30\x06\xa5\x04\xa1\x02\x0c\x00"):
+            client = self.dial(strange(raw))
+            client.says(GET)
+
+            self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
+            self.assertEqual("", self.ends()[-1].connection.certificate)
+            client.talker.closes()
+            self.network.settle()
+            self.assert_gone()
+
+    def test_certificate_that_cannot_be_read(self) -> None:
+        """One that only OpenSSL can read is a handshake that failed, and is counted out once."""
+        for versions in (TLS12, TLS13):
+            other = self.dial()
+            context = client_context(versions=versions)
+            context.use_certificate(of_version_4(CLIENT))
+            context.use_privatekey(CLIENT.key)
+
+            client = SecureTalker(self.network, self.plain(), context)
+            client.says(GET)
+
+            self.assertEqual(b"", client.received)
+            self.assertTrue(client.talker.was_reset)
+            refused = self.ends()[-1].refused
+            assert refused is not None
+            self.assertEqual(("tls_failed", "The client's certificate cannot be read."), (refused.code, refused.reason))
+            self.assertEqual([1], list(self.door.per_client.values()))
+            other.talker.closes()
+            self.network.settle()
+            self.assert_gone()
+        self.assertEqual(2, len(self.ends()))
 
 
 class RequiredCertificates(SecureCase):

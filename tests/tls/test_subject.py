@@ -18,8 +18,8 @@ NOW = datetime.datetime.now(datetime.UTC)
 DNS, URI, MAIL = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
 
 
-def certificate(*common: str, names: list[x509.GeneralName] | None = None) -> x509.Certificate:
-    """Make a certificate with common names and alternative names."""
+def certificate(*common: str, names: list[x509.GeneralName] | None = None, raw: bytes = b"") -> x509.Certificate:
+    """Make a certificate with common names and alternative names, which may be given as DER."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in common])
     builder = (
         x509.CertificateBuilder()
@@ -32,6 +32,9 @@ def certificate(*common: str, names: list[x509.GeneralName] | None = None) -> x5
     )
     if names is not None:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if raw:
+        kind = x509.SubjectAlternativeName.oid
+        builder = builder.add_extension(x509.UnrecognizedExtension(kind, raw), critical=False)
     return builder.sign(KEY, hashes.SHA256())
 
 
@@ -66,3 +69,15 @@ class NameTests(SynchronousTestCase):
         for given in rows:
             with self.subTest(subject=given.subject):
                 self.assertEqual("", name_of(given))
+
+    def test_unreadable(self) -> None:
+        """Nor has a certificate one whose names cannot be read: they are of unknown kinds, or no names at all."""
+        rows = {
+            "x400Address": b"\x30\x04\xa3\x02\x30\x00",
+            "ediPartyName": b"\x30\x06\xa5\x04\xa1\x02\x0c\x00",
+            "an x400Address before a DNS name": b"\x30\x07\xa3\x02\x30\x00\x82\x01a",
+            "nonsense": b"\x05\x00",
+        }
+        for kind, raw in rows.items():
+            with self.subTest(kind=kind):
+                self.assertEqual("", name_of(certificate("agent-7", raw=raw)))

@@ -386,7 +386,7 @@ class InTurnTests(SynchronousTestCase):
 
         problem = dial_failed(self.failureResultOf(self.chain.dial(self.route)))
 
-        self.assertEqual(problem.code, "proxy_refused")
+        self.assertEqual(problem.code, "proxy_failed")
         self.assertIn("504", problem.reason)
         self.assertEqual([outcome for target, outcome in problem.attempts if target != NEAR], ["502", "502", "504"])
 

@@ -58,7 +58,7 @@ via = "corp"
 
 [[route]]
 name = "by-client"
-clients = ["sandbox:research-*"]
+clients = ["token:research-*"]
 ports = [443, "8000-8100"]
 via = "direct"
 
@@ -137,15 +137,23 @@ class CascadeTests(SynchronousTestCase):
             (make_request("https://a.lab.example/"), ("lab", 0, 'route "lab-hosts"', "")),
             (make_request("https://[2001:db8::5]/"), ("lab", 0, 'route "lab-hosts"', "")),
             (make_request("https://lab.example/"), ("HTTPS_PROXY", 4, "roads.default", "")),
-            (make_request("https://x.org/", labels=["sandbox:research-1"]), ("direct", 0, 'route "by-client"', "")),
-            (make_request("http://x.org/", labels=["sandbox:research-1"]), ("HTTPS_PROXY", 4, "roads.default", "")),
+            (make_request("https://x.org/", labels=["token:research-1"]), ("direct", 0, 'route "by-client"', "")),
+            (make_request("http://x.org/", labels=["token:research-1"]), ("HTTPS_PROXY", 4, "roads.default", "")),
             (make_request("https://x.org/", listener="builder"), ("corp", 2, 'listener "builder"', "")),
             (make_request("https://a.lab.example/", listener="builder"), ("lab", 0, 'route "lab-hosts"', "")),
             (make_request("https://x.org/", listener="quiet"), ("direct", 2, 'listener "quiet"', "")),
-            (make_request("https://x.org/", listener="unheard-of"), ("HTTPS_PROXY", 4, "roads.default", "")),
         ]
         for request, expected in rows:
             self.assertEqual(spell(selector.select(request)), expected, request.authority.text)
+
+    def test_listener_that_is_gone(self) -> None:
+        """What came by a listener that is not configured takes no road: the one that it had is not known."""
+        selector = make_selector(CASCADE, ENVIRON, {"builder": "corp"})
+
+        for url in ("https://a.lab.example/", "https://x.org/", "http://x.org/"):
+            with self.assertRaises(Refused) as caught:
+                selector.select(make_request(url, listener="unheard-of"))
+            self.assertEqual("listener_gone", caught.exception.code)
 
     def test_refusing_route(self) -> None:
         """A route that refuses counts before those above it, and no spelling of an address gets past it."""
@@ -156,7 +164,7 @@ class CascadeTests(SynchronousTestCase):
             "https://[::ffff:198.51.100.7]/",
             "https://[64:ff9b::198.51.100.7]/",
         ):
-            for labels in ((), ("sandbox:research-1",)):
+            for labels in ((), ("token:research-1",)):
                 with self.assertRaises(Refused, msg=url) as caught:
                     selector.select(make_request(url, labels=labels, listener="builder"))
                 self.assertEqual((caught.exception.code, caught.exception.rule), ("road_refused", "never"))
@@ -375,7 +383,7 @@ ROUTES = st.lists(
         optional={
             "hosts": st.lists(PATTERNS, min_size=1, max_size=3),
             "ports": st.lists(st.sampled_from([80, 443, "440-450"]), min_size=1, max_size=2),
-            "clients": st.lists(st.sampled_from(["k:x", "k:*", "j:y"]), min_size=1, max_size=2),
+            "clients": st.lists(st.sampled_from(["token:x", "token:*", "uid:y"]), min_size=1, max_size=2),
         },
     ),
     max_size=6,
@@ -405,7 +413,12 @@ def first_that_matches(routes: Sequence[Mapping[str, object]], request: Request)
 class AgreementTests(SynchronousTestCase):
     """The index against trying the routes one by one."""
 
-    @given(ROUTES, st.one_of(NAMES, ADDRESSES), st.sampled_from([80, 443, 445]), st.sampled_from(["k:x", "j:y", "i:z"]))
+    @given(
+        ROUTES,
+        st.one_of(NAMES, ADDRESSES),
+        st.sampled_from([80, 443, 445]),
+        st.sampled_from(["token:x", "uid:y", "gid:z"]),
+    )
     def test_agrees(self, routes: list[dict[str, object]], host: str, port: int, label: str) -> None:
         """The first route that matches counts, those that refuse first."""
         selector = RoadSelector(

@@ -52,6 +52,23 @@ def field_block(fields: list[tuple[bytes, bytes, bytes, bytes]]) -> tuple[bytes,
     return block, tuple((name.lower(), name, value) for name, _, value, _ in fields)
 
 
+class SpellingTests(SynchronousTestCase):
+    """How a head looks in a traceback."""
+
+    def test_secrets(self) -> None:
+        """Nothing in it that may be secret is spelled: no credentials, no cookies, no query."""
+        lines = b"Host: a\r\nProxy-Authorization: Basic hunter2\r\nCookie: hunter2\r\nConnection: hunter2\r\n\r\n"
+        request = request_reader().feed(b"GET http://a/?hunter2 HTTP/1.1\r\n" + lines)
+        response = response_reader().feed(b"HTTP/1.1 407 hunter2\r\nProxy-Authenticate: hunter2\r\n\r\n")
+        assert request is not None and response is not None
+
+        told = repr((request, response, request.fields, response.fields))
+
+        self.assertNotIn("hunter2", told)
+        self.assertIn("method='GET'", told)
+        self.assertIn("status=407", told)
+
+
 class RequestTableTests(SynchronousTestCase):
     """Requests that are read, and requests that are not."""
 

@@ -1,53 +1,11 @@
-"""Every exception of ours, and the catalogue of refusals and ends. Messages are made from attributes, never parsed."""
+"""The catalogue of refusals and ends."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-
-if TYPE_CHECKING:
-    from egress.model import Verdict
-
-
-class EgressError(Exception):
-    """The base of all our exceptions."""
-
-
-@define(eq=False)
-class ConfigError(EgressError):
-    """The configuration cannot be used.
-
-    Attributes:
-        where: the key path, such as `policy[0].allow[2].hosts`; "" for the file as a whole.
-        problem: what is wrong and what would be right, one line, without secrets.
-        file: the file's name; filled in by whoever read it.
-    """
-
-    where: str
-    problem: str
-    file: str = ""
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.where, self.problem) if part)
-
-
-@define(eq=False)
-class ProtocolError(EgressError):
-    """Bytes that the grammar does not allow.
-
-    Attributes:
-        code: one of `CODES`: "bad_head", "bad_target", "bad_framing", "bad_version" and so on.
-        reason: one sentence, ASCII, free of the offending bytes.
-    """
-
-    code: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.reason}"
+from attrs import frozen
 
 
 @frozen
@@ -159,6 +117,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
             may_retry=True,
         ),
         "stopping": Code(503, "The proxy is stopping", _LATER, may_retry=True),
+        "listener_gone": Code(503, "The listener is no longer configured", _LATER, may_retry=True),
         "internal_error": Code(500, "The proxy failed", "Tell the operator; the journal has the request's id."),
         # what the road or the destination did
         "name_not_found": Code(502, "The name does not resolve", "Check the spelling of the host name."),
@@ -177,9 +136,9 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "proxy_refused": Code(
             502,
             "A proxy on the road refused",
-            "The reason has its status: a 5xx may pass by itself, so try again; with any other, tell the operator.",
-            may_retry=True,
+            "Tell the operator: that proxy does not let this through, and its reason has the status.",
         ),
+        "proxy_failed": Code(502, "A proxy on the road failed", _LATER, may_retry=True),
         "proxy_malformed": Code(502, "A proxy on the road broke off or is none", _LATER, may_retry=True),
         "proxy_tls_failed": Code(502, "TLS with a proxy on the road failed", _ROAD),
         "road_refused": Code(403, "The road lets nothing out", _ASK),
@@ -212,108 +171,3 @@ CAUSES: Mapping[str, str] = MappingProxyType(
         "internal_error": "The proxy failed; the log has a traceback.",
     }
 )
-
-
-@define(eq=False)
-class Refused(EgressError):
-    """A request that gets no further, and why.
-
-    Attributes:
-        code: one of `CODES`.
-        reason: one sentence for a person, ASCII, free of client bytes. It may be shown to the client.
-        policy: the name of the policy that decided, or "".
-        rule: its rule, or "".
-        detail: for the journal only: it may name addresses.
-        retry_seconds: after how long a retry can help, where that is known.
-        verdicts: what the policies asked so far had said, for the record and for `explain`.
-    """
-
-    code: str
-    reason: str
-    policy: str = ""
-    rule: str = ""
-    detail: str = ""
-    retry_seconds: float | None = None
-    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of the answer."""
-        return CODES[self.code].status
-
-    @property
-    def hint(self) -> str:
-        """What the reader can do."""
-        return CODES[self.code].hint
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.reason}"
-
-
-class ResolutionError(EgressError):
-    """A name could not be resolved.
-
-    Attributes:
-        code: the code of the refusal that answers it.
-    """
-
-    code = "resolver_failed"
-
-
-class NameNotFound(ResolutionError):
-    """The name does not exist, or has no address (RFC 1035 section 4.1.1, RCODE 3; RFC 2308)."""
-
-    code = "name_not_found"
-
-
-class ResolverFailed(ResolutionError):
-    """The resolver answered with a failure, or is overloaded."""
-
-    code = "resolver_failed"
-
-
-class ResolverTimeout(ResolutionError):
-    """The resolver did not answer in time."""
-
-    code = "resolver_timeout"
-
-
-@define(eq=False)
-class DialFailed(EgressError):
-    """A route could not be taken to its end.
-
-    Attributes:
-        code: "connection_refused", "unreachable" or "dial_timeout"; where a proxy on the road failed, a `proxy_` code.
-        attempts: each address or target tried and what came of it.
-        reason: one sentence for the client, where there is more to say than the code does; it names no hop.
-        detail: for the journal only: it may name the upstream.
-    """
-
-    code: str
-    attempts: tuple[tuple[str, str], ...] = ()
-    reason: str = ""
-    detail: str = ""
-
-    def __str__(self) -> str:
-        tried = ", ".join(f"{address} ({outcome})" for address, outcome in self.attempts)
-        return f"{self.code}: {tried or 'no address was tried'}{'; ' if self.detail else ''}{self.detail}"
-
-
-@define(eq=False)
-class JournalCorrupt(EgressError):
-    """A journal fails its check.
-
-    Attributes:
-        file: its name.
-        line: the number of the first line that is wrong, from 1.
-        problem: "altered" or "truncated".
-        detail: one sentence.
-    """
-
-    file: str
-    line: int
-    problem: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.problem}: {self.detail}"

@@ -1,0 +1,192 @@
+"""Every exception of ours, and the catalogue of refusals and ends. Messages are made from attributes, never parsed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from egress.errors.codes import CAUSES, CODES, Code
+
+if TYPE_CHECKING:
+    from egress.model import Verdict
+
+__all__ = [
+    "CAUSES",
+    "CODES",
+    "Code",
+    "ConfigError",
+    "DialFailed",
+    "EgressError",
+    "JournalCorrupt",
+    "NameNotFound",
+    "ProtocolError",
+    "Refused",
+    "ResolutionError",
+    "ResolverBusy",
+    "ResolverFailed",
+    "ResolverTimeout",
+    "ResolverTurnMissed",
+]
+
+
+class EgressError(Exception):
+    """The base of all our exceptions."""
+
+
+@define(eq=False)
+class ConfigError(EgressError):
+    """The configuration cannot be used.
+
+    Attributes:
+        where: the key path, such as `policy[0].allow[2].hosts`; "" for the file as a whole.
+        problem: what is wrong and what would be right, one line, without secrets.
+        file: the file's name; filled in by whoever read it.
+    """
+
+    where: str
+    problem: str
+    file: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.where, self.problem) if part)
+
+
+@define(eq=False)
+class ProtocolError(EgressError):
+    """Bytes that the grammar does not allow.
+
+    Attributes:
+        code: one of `CODES`: "bad_head", "bad_target", "bad_framing", "bad_version" and so on.
+        reason: one sentence, ASCII, free of the offending bytes.
+    """
+
+    code: str
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The reason as a sentence, for whoever reads an answer."""
+        return f"{self.reason[:1].upper()}{self.reason[1:].removesuffix('.')}."
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"
+
+
+@define(eq=False)
+class Refused(EgressError):
+    """A request that gets no further, and why.
+
+    Attributes:
+        code: one of `CODES`.
+        reason: one sentence for a person, ASCII, free of client bytes. It may be shown to the client.
+        policy: the name of the policy that decided, or "".
+        rule: its rule, or "".
+        detail: for the journal only: it may name addresses.
+        retry_seconds: after how long a retry can help, where that is known.
+        verdicts: what the policies asked so far had said, for the record and for `explain`.
+    """
+
+    code: str
+    reason: str
+    policy: str = ""
+    rule: str = ""
+    detail: str = ""
+    retry_seconds: float | None = None
+    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return CODES[self.code].status
+
+    @property
+    def hint(self) -> str:
+        """What the reader can do."""
+        return CODES[self.code].hint
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"
+
+
+class ResolutionError(EgressError):
+    """A name could not be resolved.
+
+    Attributes:
+        code: the code of the refusal that answers it.
+        is_overload: it says nothing about the name, only that too much is asked of us.
+    """
+
+    code = "resolver_failed"
+    is_overload = False
+
+
+class NameNotFound(ResolutionError):
+    """The name does not exist, or has no address (RFC 1035 section 4.1.1, RCODE 3; RFC 2308)."""
+
+    code = "name_not_found"
+
+
+class ResolverFailed(ResolutionError):
+    """The resolver answered with a failure, or is overloaded."""
+
+    code = "resolver_failed"
+
+
+class ResolverBusy(ResolverFailed):
+    """There is no room for another look-up."""
+
+    is_overload = True
+
+
+class ResolverTimeout(ResolutionError):
+    """The resolver did not answer in time."""
+
+    code = "resolver_timeout"
+
+
+class ResolverTurnMissed(ResolverTimeout):
+    """The look-up did not get its turn in time."""
+
+    is_overload = True
+
+
+@define(eq=False)
+class DialFailed(EgressError):
+    """A route could not be taken to its end.
+
+    Attributes:
+        code: "connection_refused", "unreachable" or "dial_timeout"; where a proxy on the road failed, a `proxy_` code.
+        attempts: each address or target tried and what came of it.
+        reason: one sentence for the client, where there is more to say than the code does; it names no hop.
+        detail: for the journal only: it may name the upstream.
+    """
+
+    code: str
+    attempts: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        tried = ", ".join(f"{address} ({outcome})" if outcome else address for address, outcome in self.attempts)
+        return f"{self.code}: {tried or 'no address was tried'}{'; ' if self.detail else ''}{self.detail}"
+
+
+@define(eq=False)
+class JournalCorrupt(EgressError):
+    """A journal fails its check.
+
+    Attributes:
+        file: its name.
+        line: the number of the first line that is wrong, from 1.
+        problem: "altered" or "truncated".
+        detail: one sentence.
+    """
+
+    file: str
+    line: int
+    problem: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.problem}: {self.detail}"
