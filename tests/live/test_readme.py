@@ -108,7 +108,7 @@ class ReadmeTests(SynchronousTestCase):
         elif words[1] == "token":
             self.assertRegex(self.output(words), r"egr_[A-Za-z0-9_-]{43}")
         elif words[1] == "reload":
-            self.assertIn("generation", self.output(words))
+            self.assertIn("is in force", self.output(words))
         else:
             self.fail(f"nothing here knows how to run: {command}")
 

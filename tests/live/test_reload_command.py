@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +23,14 @@ class ReloadTests(SynchronousTestCase):
     """What the command says of the supervisor's answer. The supervisor is a thread that has one ready."""
 
     def setUp(self) -> None:
-        self.state = Path(self.mktemp()).resolve()
-        self.state.mkdir(parents=True)
+        self.state = self.directory()
         self.asked: list[object] = []
+
+    def directory(self) -> Path:
+        """Make a directory with a short name: the path of a unix socket has 108 octets at most."""
+        path = Path(tempfile.mkdtemp(prefix="egress-"))
+        self.addCleanup(shutil.rmtree, path)
+        return path
 
     def run_reload(self, answer: bytes | None = None, options: Sequence[str] | None = None) -> Result:
         """Run the command.
@@ -105,8 +112,7 @@ class ReloadTests(SynchronousTestCase):
         )
         answers = [b"", b"{\n", b"[]\n", b"\xff\n", b"[" * 99_999 + b"\n"]
         for answer in [*answers, *(b'{"result": ' + shape + b"}\n" for shape in shapes)]:
-            self.state = Path(self.mktemp()).resolve()
-            self.state.mkdir()
+            self.state = self.directory()
             done = self.run_reload(answer)
             self.assertEqual((1, SystemExit), (done.exit_code, type(done.exception)), done.output)
             self.assertIn("gave no answer", done.output)

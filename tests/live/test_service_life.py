@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.live.managed import Managed, ManagedCase
@@ -187,6 +188,16 @@ def can_read(pid: int, name: str) -> bool:
     return subprocess.run(read, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False).returncode == 0
 
 
+def can_read_soon(pid: int, name: str) -> bool:
+    """Whether that can be read of a process that has only just been started, and may not be itself yet."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not can_read(pid, name):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 class SecrecyTests(ManagedCase):
     """Environments hold the credentials of proxies, and /proc shows them to every process of the same user."""
 
@@ -199,7 +210,7 @@ class SecrecyTests(ManagedCase):
             plain.communicate(b"\n")
 
         self.addCleanup(end)
-        needs(lambda: can_read(plain.pid, "environ"), "no process can be looked into here anyway")
+        needs(lambda: can_read_soon(plain.pid, "environ"), "no process can be looked into here anyway")
         secret = {"HTTPS_PROXY": "http://joe:hunter2@127.0.0.1:9"}
         proxy = self.manage(*LOCAL, environment=secret, before=as_same_user())
         proxy.port()

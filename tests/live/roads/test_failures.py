@@ -131,7 +131,7 @@ via = "second"
             with self.subTest(front=front):
                 problem = self.problem("second", front, f"{ORIGIN_NAME}:{port}")
 
-                self.assertEqual((502, "proxy_refused"), (problem["status"], problem["code"]), problem)
+                self.assertEqual((502, "proxy_failed"), (problem["status"], problem["code"]), problem)
                 self.assertIn("status 503", problem["reason"])
         for line in self.lines(port, 2):
             self.assertIn("upstream 'good'", line["detail"])
