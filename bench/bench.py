@@ -27,9 +27,12 @@ MODES = {
     "up1": ("up", 3, ["-c", "1"], "GBps"),
     "ping1": ("ping", 1, ["-c", "1"], "p50_us"),
     "ping64": ("ping", 1, ["-c", "64"], "per_s"),
+    "mixed": ("ping", 1, ["-c", "1"], "p99_us"),
     "idle": ("idle", 1, ["-c", "4000", "-d", "1"], "kib_per_tunnel"),
     "verify": ("verify", 1, ["-c", "8", "-m", "8000000"], "verified"),
 }
+# What goes on beside a mode: one client's ping-pong while another moves all it can.
+BESIDE = {"mixed": ("down", 2, ["-c", "8"])}
 
 
 def descendants(pid):
@@ -50,10 +53,10 @@ def descendants(pid):
     return out
 
 
-def measure(name, where, mode, args):
-    kind, offset, options, _ = MODES[mode]
-    base = args.zbase if mode in ("down1", "down8") and args.zbase else args.base
-    cmd = [os.path.join(args.bin, "load"), kind, "-d", str(args.secs), "-n", name, "-w", "0.5"]
+def command(name, where, load, secs, args):
+    kind, offset, options = load
+    base = args.zbase if kind == "down" and args.zbase else args.base
+    cmd = [os.path.join(args.bin, "load"), kind, "-d", str(secs), "-n", name, "-w", "0.5"]
     target = f"127.0.0.1:{base + offset}"
     pids = []
     extra = []
@@ -81,9 +84,24 @@ def measure(name, where, mode, args):
         cmd += rotate
     if args.cpu is not None:
         cmd = ["taskset", "-c", args.cpu, *cmd]
+    return cmd
+
+
+def measure(name, where, mode, args):
+    kind, offset, options, _ = MODES[mode]
+    beside = None
+    if mode in BESIDE:
+        # Before and after it, too.
+        beside = subprocess.Popen(
+            command(name, where, BESIDE[mode], args.secs + 1.5, args), stdout=subprocess.PIPE, text=True
+        )
+        time.sleep(0.5)
     try:
+        cmd = command(name, where, (kind, offset, options), args.secs, args)
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=90)
         res = json.loads(done.stdout)
+        if beside is not None:
+            res["GBps"] = json.loads(beside.communicate(timeout=90)[0])["GBps"]
     except (subprocess.TimeoutExpired, ValueError) as e:
         return {"label": name, "mode": kind, "failed": repr(e)[:200]}
     if res["errors"] and done.stderr:

@@ -16,6 +16,7 @@ from egress.engine.connector import Connector
 from egress.engine.deadlines import Deadlines
 from egress.engine.events import ALL_EDGES
 from egress.engine.literals import SocketAddress, parse
+from egress.engine.pipe import Pipe
 from egress.engine.port import Port
 from egress.engine.relay import RELAY_BYTES, Relay
 from egress.engine.transport import Transport
@@ -60,6 +61,7 @@ class Engine:
     Args:
         reactor: provides IReactorFDSet and IReactorTime.
         budget_bytes: see `BUDGET_BYTES`.
+        pipe: by which relays splice; one of its own if not given. It is closed when the engine stops.
 
     Attributes:
         callLater: the reactor's.
@@ -71,10 +73,12 @@ class Engine:
         span: how much a read may read now.
         high: how much may wait for a reader before its producer is paused.
         kept: how much waits for slow readers.
-        is_scarce: relays may keep nothing more for theirs. Half of the budget is the protocols' own.
+        spare: how much more relays may keep for theirs. Half of the budget is the protocols' own.
+        is_scarce: that is less than what a relay could need.
+        pipe: by which relays splice.
     """
 
-    def __init__(self, reactor: Any, budget_bytes: int = BUDGET_BYTES) -> None:
+    def __init__(self, reactor: Any, budget_bytes: int = BUDGET_BYTES, pipe: Pipe | None = None) -> None:
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
         self.deadlines = Deadlines(reactor)
@@ -83,7 +87,9 @@ class Engine:
         self.view = memoryview(self.buffer)
         self.span = self.high = READ_BYTES
         self.kept = 0
-        self.is_scarce = budget_bytes // 2 < RELAY_BYTES
+        self.spare = budget_bytes // 2
+        self.is_scarce = self.spare < RELAY_BYTES
+        self.pipe = pipe or Pipe()
         self._reactor = reactor
         self._budget_bytes = budget_bytes
         self._poller: epoll | None = None
@@ -114,6 +120,7 @@ class Engine:
             self._wake = None
         self._poller.close()
         self._poller = None
+        self.pipe.close()
 
     @property
     def is_running(self) -> bool:
@@ -258,7 +265,8 @@ class Engine:
             self.span, self.high = _SCARCE_READ_BYTES, 0
         else:
             self.span = self.high = READ_BYTES
-        self.is_scarce = self.kept + RELAY_BYTES > self._budget_bytes // 2
+        self.spare = self._budget_bytes // 2 - self.kept
+        self.is_scarce = self.spare < RELAY_BYTES
 
     def break_off(self, entry: Entry) -> None:
         """End one entry for the exception that is being handled, and log it; the others go on."""

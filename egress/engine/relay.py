@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import socket
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.engine.pipe import PIPE_BYTES, Unfit
 from egress.engine.writing import DONE, OPEN
 
 if TYPE_CHECKING:
     from egress.engine.transport import Transport
 
 RELAY_BYTES = 512 * 1024
-"""One turn at most. Measured: 64 KiB cost three times the CPU a byte, 1 MiB no less than this."""
+"""One read at most. Measured: 64 KiB cost three times the CPU a byte, 1 MiB no less than this."""
 
-# Reads of a source before others have their turn, together of no more than the buffer holds.
+TURN_BYTES = PIPE_BYTES
+"""One turn at most. Measured: splicing 512 KiB at a time cost a quarter more CPU a byte."""
+
+BULK_BYTES = 64 * 1024
+"""What comes in at once from a source that is spliced from then on, for as long as as much comes."""
+
+# Reads and splices of a source before others have their turn.
 _READS = 4
 
 _PEEK, _DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
+
+# How a relay moves bytes: it reads and writes them, or lets the kernel splice them, or it cannot be spliced.
+_READ, _SPLICE, _UNFIT = range(3)
+
+# What a socket's buffers may hold and do hold, of which we want two (linux/sock_diag.h).
+_SO_MEMINFO = 55
+_MEMINFO = Struct("9I")
+_SENDING_MOST, _SENDING = 3, 5
 
 
 @implementer(IPushProducer)
@@ -34,6 +50,9 @@ class Relay:
     taken out of it once they are sent; all that waits does so in the kernel. The same is done with every sink while
     what is kept for all connections together leaves no room for what one more could need.
 
+    While much comes in at once it is spliced instead, as much as the sink has room for by the kernel's account. That is
+    an estimate: what the sink does not take after all is kept. Only a read says that a source is drained, or has ended.
+
     Args:
         source: is read.
         sink: is written to.
@@ -42,13 +61,14 @@ class Relay:
         moved: bytes that were read and are sent, or kept for the sink, since they were last collected.
     """
 
-    __slots__ = ("_is_slow", "_sink", "_source", "moved")
+    __slots__ = ("_is_slow", "_sink", "_source", "_way", "moved")
 
     def __init__(self, source: Transport, sink: Transport) -> None:
         self.moved = 0
         self._source = source
         self._sink = sink
         self._is_slow = False
+        self._way = _READ
 
     def begin(self) -> None:
         """Take the place of the source's protocol.
@@ -90,15 +110,26 @@ class Relay:
         source, sink = self._source, self._sink
         engine = source._engine
         receive, send = source._socket.recv_into, sink._socket.send
-        left = RELAY_BYTES
+        left = TURN_BYTES
         source._is_readable = True  # until it is known to be drained
         for _ in range(_READS):
             if sink._out is not None or not sink._can_write:
                 self._wait()
                 return
+            is_bulk = self._way == _SPLICE and not engine.is_scarce
+            if is_bulk:
+                number = self._splice(min(left, engine.spare))
+                if number < 0:
+                    return
+                if number:
+                    left -= number
+                    if not left:
+                        break
+                    continue
             is_peeking = self._is_slow or engine.is_scarce
+            size = min(left, BULK_BYTES if is_bulk else RELAY_BYTES)
             try:
-                number = receive(engine.buffer, left, _PEEK if is_peeking else 0)
+                number = receive(engine.buffer, size, _PEEK if is_peeking else 0)
             except BlockingIOError:
                 source._is_readable = False
                 return
@@ -117,7 +148,9 @@ class Relay:
                 source._is_paused = True
                 sink._fail()
                 return
-            is_drained = number < left and not last
+            is_drained = number < size and not last
+            if number >= BULK_BYTES and self._way == _READ:
+                self._way = _SPLICE
             if is_peeking:
                 if sent:
                     receive(engine.buffer, sent, _DISCARD)
@@ -185,6 +218,53 @@ class Relay:
             source.loseConnection()
         else:
             source.abortConnection()
+
+    def _splice(self, most: int) -> int:
+        """Have the kernel move bytes.
+
+        Returns:
+            How many; 0 if the source is to be read, which tells what is the matter with it; -1 if there is no more to
+            be done in this turn.
+        """
+        source, sink = self._source, self._sink
+        pipe = source._engine.pipe
+        try:
+            facts = _MEMINFO.unpack(sink._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        except OSError:
+            self._way = _UNFIT
+            return 0
+        room = facts[_SENDING_MOST] - facts[_SENDING]
+        if room < BULK_BYTES:
+            return 0  # it will refuse something soon, and only then say when it has room
+        try:
+            number = pipe.fill(source._fd, min(most, room))
+        except BlockingIOError:
+            return 0
+        except Unfit:
+            self._way = _UNFIT
+            return 0
+        except OSError:
+            source.end_of_reading(is_reset=True)
+            return -1
+        if number < BULK_BYTES:
+            self._way = _READ
+        try:
+            if number:
+                try:
+                    pipe.pour(sink._fd)
+                except Unfit:
+                    self._way = _UNFIT
+            rest = pipe.read()
+        except OSError:
+            pipe.close()
+            source._is_paused = True
+            sink._fail()
+            return -1
+        self.moved += number
+        if rest:
+            sink.write(rest)
+            self._is_slow = sink._out is not None
+        return number
 
     def _wait(self) -> None:
         """Have the sink call when it has room."""

@@ -22,7 +22,8 @@ if not is_supported():
     raise SkipTest("this system has no epoll")
 
 from egress.engine.engine import Engine
-from egress.engine.relay import RELAY_BYTES
+from egress.engine.pipe import Calls, Pipe
+from egress.engine.relay import RELAY_BYTES, TURN_BYTES
 from egress.engine.transport import Transport
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side, Source
@@ -52,7 +53,13 @@ def stall(bench: Bench, end: End) -> int:
 
 
 class RelayCase(SynchronousTestCase):
-    """Has a bench."""
+    """Has a bench.
+
+    Attributes:
+        calls: of the pipe, by which much is moved.
+    """
+
+    calls = Calls()
 
     def setUp(self) -> None:
         """Make it."""
@@ -60,7 +67,7 @@ class RelayCase(SynchronousTestCase):
 
     def make(self, budget_bytes: int = 64 * 1024 * 1024) -> Bench:
         """Make one, with a budget."""
-        made = Bench(lambda hand: Engine(hand, budget_bytes))
+        made = Bench(lambda hand: Engine(hand, budget_bytes, Pipe(self.calls)))
         self.addCleanup(made.stop)
         return made
 
@@ -147,6 +154,19 @@ class BytesTests(RelayCase):
 
         self.assertEqual(1, len(joined))
         self.assertEqual(2, len(one.side.story()))
+
+    def test_urgent(self) -> None:
+        """What comes before and after urgent data passes, though each read stops there; the urgent octet does not."""
+        one, other, _up, _down = self.bench.pair()
+        alone = self.bench.end()
+        for end in (one, alone):
+            end.send(b"before")
+            end.plain.send(b"!", socket.MSG_OOB)
+            end.send(b"after")
+        self.bench.until(lambda: len(other.got) == 11, other)
+        self.bench.until(lambda: len(alone.side.data) == 11)
+
+        self.assertEqual((b"beforeafter", b"beforeafter"), (bytes(other.got), bytes(alone.side.data)))
 
     def test_one_way(self) -> None:
         """One direction may be relayed while the protocol has the other."""
@@ -477,12 +497,12 @@ class ShareTests(RelayCase):
         other.read()
 
         self.assertEqual(b"ping", bytes(other.got))
-        self.assertLessEqual(max(up.moved for _, _, up, _ in bulk), 2 * RELAY_BYTES)
+        self.assertLessEqual(max(up.moved for _, _, up, _ in bulk), 2 * TURN_BYTES)
         for (near, far, up, _), load in zip(bulk, loads, strict=True):
             for _ in range(5):
                 moved = up.moved
                 bench.hand.turn()
-                self.assertLessEqual(up.moved - moved, 2 * RELAY_BYTES)
+                self.assertLessEqual(up.moved - moved, 2 * TURN_BYTES)
             near.finish()
             bench.until(lambda far=far: far.is_ended, far)  # type: ignore[misc]
             self.assertEqual(load, len(far.got))
@@ -490,6 +510,8 @@ class ShareTests(RelayCase):
 
 class Dialogue(RuleBasedStateMachine):
     """Whatever the two ends do, each gets a beginning of what the other sent, and all of it in the end."""
+
+    calls = Calls()
 
     def __init__(self) -> None:
         super().__init__()
@@ -499,7 +521,7 @@ class Dialogue(RuleBasedStateMachine):
     @initialize(budget_bytes=st.sampled_from((1, 2 * RELAY_BYTES + 1, 1 << 26)), small=st.booleans())
     def begin(self, budget_bytes: int, small: bool) -> None:
         """Join a pair."""
-        self.bench = Bench(lambda hand: Engine(hand, budget_bytes))
+        self.bench = Bench(lambda hand: Engine(hand, budget_bytes, Pipe(self.calls)))
         *self.ends, up, down = self.bench.pair(SMALL if small else 0)
         self.relays = up, down
 
@@ -551,9 +573,35 @@ class Dialogue(RuleBasedStateMachine):
             self.bench.stop()
 
 
+class DialogueWithoutSplice(Dialogue):
+    """The same where the system has no splice."""
+
+    calls = Calls(splice=None)
+
+
 class DialogueTests(SynchronousTestCase):
     """Any dialogue."""
 
     def test_any(self) -> None:
         """Whatever two ends do in whatever order, what one sent the other gets."""
-        run_state_machine_as_test(Dialogue, settings=settings(max_examples=40, stateful_step_count=40, deadline=None))
+        limits = settings(max_examples=30, stateful_step_count=40, deadline=None)
+        run_state_machine_as_test(Dialogue, settings=limits)
+        run_state_machine_as_test(DialogueWithoutSplice, settings=limits)
+
+
+class BytesWithoutSpliceTests(BytesTests):
+    """Every byte, where the system has no splice."""
+
+    calls = Calls(splice=None)
+
+
+class EndWithoutSpliceTests(EndTests):
+    """FINs and resets, where the system has no splice."""
+
+    calls = Calls(splice=None)
+
+
+class ShareWithoutSpliceTests(ShareTests):
+    """Shares, where the system has no splice."""
+
+    calls = Calls(splice=None)
