@@ -1,0 +1,121 @@
+"""What each part of the way from a head to its record costs: `python bench/micro/hot_path.py`.
+
+Says for each part how long one use took, at best of some runs, on a CPU that should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from time import perf_counter
+
+from attrs import define
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+
+from egress.audit.encode import LineEncoder
+from egress.model import Admission, AuditRecord, Connection, Phases
+from egress.policy.destinations import make_destinations
+from egress.policy.guard import Guard, GuardSettings
+from egress.proxy.deadlines import Wheel
+from egress.proxy.gate import Gate
+from egress.proxy.limits import Limits
+from egress.proxy.own import OwnAddresses
+from egress.proxy.world import World
+from egress.testing import FakeHost, FakeResolver, make_client, make_request
+from egress.upstream import DirectSelector, TunnelingAgent
+from egress.wire.head import RequestReader
+from egress.wire.hello import looks_like_tls
+from egress.wire.target import parse_target
+
+USES = 20_000
+RUNS = 7
+RULES = (10, 100, 1_000, 10_000)
+
+HEAD = (
+    b"GET http://origin.example/packages/index.html?x=1 HTTP/1.1\r\nHost: origin.example\r\nUser-Agent: bench/1\r\n"
+    b"Accept: */*\r\nAccept-Encoding: gzip\r\nCookie: a=b\r\n\r\n"
+)
+
+
+def best(use: Callable[[], object]) -> float:
+    """Give the microseconds of one use."""
+    shortest = float("inf")
+    for _ in range(RUNS):
+        begun = perf_counter()
+        for _ in range(USES):
+            use()
+        shortest = min(shortest, perf_counter() - begun)
+    return shortest / USES * 1e6
+
+
+def say(what: str, microseconds: float) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{microseconds:8.2f} us  {what}\n")
+
+
+def make_gate(rules: int) -> Gate:
+    """Make a Gate whose last rule is the one that matches."""
+    hosts = [{"hosts": [f"api{number}.example.com"]} for number in range(rules - 1)]
+    table = {"allow": [*hosts, {"hosts": ["origin.example"]}]}
+    resolver = FakeResolver({"origin.example": "93.184.216.34"})
+    policy = make_destinations("rules", table, FakeHost(resolver=resolver))
+    own = OwnAddresses((("127.0.0.1", 3128),), local=lambda address: address.is_loopback)
+    agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
+    world = World(1, (policy,), Guard(GuardSettings()), resolver, DirectSelector(), agent, own)
+    return Gate(world, Clock(), Limits())
+
+
+@define(eq=False)
+class Waiting:
+    """Something with a deadline."""
+
+    due: int = 0
+    visit: int = 0
+
+    def expired(self) -> None:
+        """Do nothing."""
+
+
+def measure_gate(rules: int) -> None:
+    """Measure a judgement that is remembered, and the policy's own."""
+    gate = make_gate(rules)
+    request = make_request("https://origin.example/")
+    say(f"Gate, {rules} rules, remembered", best(lambda: gate.admit(request)))
+    policy = gate.world.policies[0]
+    say(f"destinations, {rules} rules, not remembered", best(lambda: policy.decide(request, None)))
+
+
+def measure_record() -> None:
+    """Measure the journal's line of a request that was admitted."""
+    gate, request, client = make_gate(10), make_request("http://origin.example/a/b"), make_client()
+    admission = gate.admit(request)
+    assert isinstance(admission, Admission)
+    connection = Connection("agents", "127.0.0.1", 40_000)
+    encoder = LineEncoder("first")
+
+    def encode() -> None:
+        phases = Phases(0.03, -1.0, 0.4, 8.0)
+        record = AuditRecord("end", 1.5, request, client, connection, "c", "http", admission, phases=phases, status=200)
+        encoder.encode(record)
+
+    say("a record made and formatted", best(encode))
+
+
+def main() -> None:
+    """Measure and say."""
+    limits = Limits()
+    reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
+    say(f"a head of {len(HEAD)} octets", best(lambda: reader.feed(HEAD)))
+    say("a target, seen before", best(lambda: parse_target("GET", b"http://origin.example/packages/index.html?x=1")))
+    say("a first look at a tunnel's bytes", best(lambda: looks_like_tls(b"\x16\x03\x01")))
+    for rules in RULES:
+        measure_gate(rules)
+    measure_record()
+    wheel, entry = Wheel(Clock()), Waiting()
+    wheel.start()
+    say("a deadline set and cleared", best(lambda: (wheel.expect(entry, 30.0), wheel.clear(entry))))
+
+
+if __name__ == "__main__":
+    main()
