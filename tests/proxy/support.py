@@ -46,11 +46,15 @@ class DoorCase(SynchronousTestCase):
     segment_bytes = 1460
 
     def setUp(self) -> None:
-        self.network = Network(segment_bytes=self.segment_bytes)
+        self.network = self.make_network()
         self.resolver = FakeResolver({"origin.example": ADDRESS, "a.wide.example": OTHER, "denied.example": OTHER})
         self.journal = MemoryJournal()
         self.host = FakeHost(clock=self.network.clock, resolver=self.resolver)
         self.arrange()
+
+    def make_network(self) -> Network:
+        """Make what connections run on."""
+        return Network(segment_bytes=self.segment_bytes)
 
     def arrange(self, policies: Iterable[IPolicy] | None = None, rules: dict[str, Any] | None = None) -> None:
         """Make the door, anew if need be.
