@@ -7,7 +7,7 @@ ARGS ?=
 # A plugin cache of before an install hides what was installed.
 REFRESH = find $(VENV) egress twisted -name dropin.cache -delete && $(BIN)/egress plugins >/dev/null && $(BIN)/twistd --help >/dev/null
 
-.PHONY: run test lint types tests clean
+.PHONY: run test lint types tests bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd --nodaemon --pidfile= egress-proxy $(ARGS)
@@ -25,6 +25,10 @@ types: $(VENV)/test.stamp
 TESTS ?= tests
 tests: $(VENV)/test.stamp
 	$(BIN)/python -m tests.runner $(TESTS)
+
+# ARGS="--only peers --runs 5" and more: bench/README.md.
+bench: $(VENV)/run.stamp
+	$(BIN)/python bench/run.py $(ARGS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

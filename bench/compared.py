@@ -1,0 +1,112 @@
+"""egress beside the other proxies that are installed, and the goals that it has."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from configured import shipped
+from measured import Figures, rounds
+from started import Session
+
+PROGRAMS = {
+    "squid": "squid",
+    "haproxy": "haproxy",
+    "tinyproxy": "tinyproxy",
+    "mitmproxy": "mitmdump",
+    "proxypy": "proxy",
+    "smokescreen": "smokescreen",
+}
+_MODES = ["connect", "http", "down1", "down8", "ping64", "mixed", "verify"]
+
+
+class Figure(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        mode: how bench.py measures it.
+        key: which of the figures.
+        factor: what it is multiplied by for print.
+        goals: PEER to how many times its figure is wanted; of costs, at most that many times.
+    """
+
+    name: str
+    mode: str
+    key: str
+    factor: float
+    goals: dict[str, float]
+    is_cost: bool = False
+
+
+FIGURES = [
+    Figure("CONNECT/s", "connect", "per_s", 1, {"squid": 1.2, "smokescreen": 2.2, "mitmproxy": 20}),
+    Figure("CPU us a CONNECT", "connect", "cpu_us_per_op", 1, {}, is_cost=True),
+    Figure("plain HTTP requests/s", "http", "per_s", 1, {"squid": 1.2, "smokescreen": 3, "mitmproxy": 25}),
+    Figure("CPU us a plain request", "http", "cpu_us_per_op", 1, {}, is_cost=True),
+    Figure("1 tunnel, GB/s", "down1", "GBps", 1, {"haproxy": 1.0}),
+    Figure("1 tunnel, CPU s/GB", "down1", "cpu_s_per_GB", 1, {"haproxy": 1.25}, is_cost=True),
+    Figure("8 tunnels, GB/s", "down8", "GBps", 1, {"haproxy": 1.0}),
+    Figure("8 tunnels, CPU s/GB", "down8", "cpu_s_per_GB", 1, {"haproxy": 1.25}, is_cost=True),
+    Figure("64 ping-pongs, messages/s", "ping64", "per_s", 1, {"haproxy": 0.9}),
+    Figure("ping-pong beside 8 tunnels, p99 ms", "mixed", "p99_us", 1e-3, {}, is_cost=True),
+    Figure("half-close with every byte, of 8", "verify", "verified", 1, {}),
+]
+
+
+def measure(session: Session, peers: Sequence[str], runs: int, secs: float) -> dict[str, object]:
+    """Measure egress and the peers that are asked for and installed."""
+    places = {"egress": session.egress("egress", shipped(session.base))}
+    for name in peers:
+        if shutil.which(PROGRAMS[name]) and (place := session.peer(name)):
+            places[name] = place
+    result: dict[str, object] = {"peers": [name for name in places if name != "egress"]}
+    result["figures"] = rounds(places, _MODES, base=session.base, runs=runs, secs=secs)
+    # Of a fresh process, so that nothing is left from before.
+    more = "[limits]\nconnections_per_client = 8192\n"
+    fresh = {"egress": session.egress("idle", shipped(session.base, more=more))}
+    idle = rounds(fresh, ["idle"], base=session.base, runs=1, secs=1)["idle"]
+    result["idle"] = idle["egress"]["kib_per_tunnel"]
+    return result
+
+
+def table(result: dict[str, Any]) -> tuple[list[list[str]], list[tuple[str, float, str]]]:
+    """Make the rows of the table, and those of the plot: each goal, and how many times it is reached."""
+    peers: list[str] = result["peers"]
+    rows, shares = [["figure", "egress (range)", *(f"{name} (ratio)" for name in peers), "goal", "met"]], []
+    for figure in FIGURES:
+        got: dict[str, Figures] = result["figures"].get(figure.mode, {})
+        own = got.get("egress", {}).get(figure.key)
+        if own is None:
+            continue
+        cells, goals, met = [], [], []
+        for name in peers:
+            other = got.get(name, {}).get(figure.key)
+            if not other:
+                cells.append("-" if other is None else "0")
+                continue
+            ratio = own / other
+            cells.append(f"{_short(other * figure.factor)} ({ratio:.2f})")
+            if (goal := figure.goals.get(name)) is not None:
+                goals.append(f"{'<=' if figure.is_cost else '>='} {goal:g} x {name}")
+                share = goal / ratio if figure.is_cost else ratio / goal
+                met.append("yes" if share >= 1 else "no")
+                shares.append((f"{figure.name}, {name}", share, f"{ratio:.2f} of {name}, goal {goal:g}"))
+        if figure.mode == "verify":
+            goals, met = ["8"], ["yes" if own == 8 else "no"]
+        rows.append([figure.name, _ranged(got["egress"], figure), *cells, "; ".join(goals), "; ".join(met)])
+    idle = result["idle"]
+    rows.append(
+        ["KiB an idle tunnel, 4,000 open", _short(idle), *("" for _ in peers), "<= 3", "yes" if idle <= 3 else "no"]
+    )
+    shares.append(("KiB an idle tunnel", 3 / max(idle, 0.1), f"{idle:.1f}, goal 3"))
+    return rows, shares
+
+
+def _ranged(figures: Figures, figure: Figure) -> str:
+    low, middle, high = (_short(figures[figure.key + end] * figure.factor) for end in (" low", "", " high"))
+    return middle if low == high else f"{middle} ({low}..{high})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Measure egress as it ships, beside other proxies and against its goals.
+
+    make bench ARGS="--only peers --peers squid,haproxy --runs 5"
+
+Prints tables, and writes them and plots of them into docs/ (or elsewhere). Everything that is started is ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import compared
+import crowd
+import growth
+import plot
+import variants
+from started import HERE, Session
+
+_PARTS = ("peers", "variants", "growth", "crowd")
+
+
+def main() -> None:
+    """Measure what is asked for, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default=",".join(compared.PROGRAMS), help="which of them, with commas")
+    parser.add_argument("--runs", type=int, default=3, help="rounds")
+    parser.add_argument("--secs", type=float, default=1.5, help="seconds of each figure in each round")
+    parser.add_argument("--only", choices=_PARTS, action="append", help="may be given more than once")
+    parser.add_argument("--python", type=Path, default=HERE.parent / ".venv" / "bin" / "python")
+    parser.add_argument("--docs", type=Path, default=HERE.parent / "docs", help="where speed.md and the plots go")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    peers = [name for name in args.peers.split(",") if name]
+    if unknown := [name for name in peers if name not in compared.PROGRAMS]:
+        parser.error(f"unknown peers: {', '.join(unknown)}")
+    if len(os.sched_getaffinity(0)) < 2:
+        parser.error("two cores are needed: one for the proxy, one for load and origin")
+    for part in args.only or _PARTS:
+        with Session(args.python.parent / "twistd") as session:
+            if part == "peers":
+                result = compared.measure(session, peers, args.runs, args.secs)
+            elif part == "variants":
+                result = variants.measure(session, args.python, args.runs, args.secs)
+            elif part == "growth":
+                result = growth.measure(session, args.runs, args.secs)
+            else:
+                result = crowd.measure(session, 2 * args.secs)
+        told = _told(part, args)
+        kept = {"told": told, **result}
+        (HERE / "bin" / f"{part}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        _write(part, told, result, args.docs)
+
+
+def _told(part: str, args: argparse.Namespace) -> str:
+    """Say when, where and how it was measured."""
+    asks = "import sysconfig; print(sysconfig.get_python_version(), sysconfig.get_config_var('CONFIG_ARGS'))"
+    done = subprocess.run([str(args.python), "-c", asks], capture_output=True, text=True, check=True)
+    version = done.stdout.split()[0]
+    guided = "with" if "--enable-optimizations" in done.stdout else "without"
+    load = os.getloadavg()[0]
+    peers = f" --peers {args.peers}" if part == "peers" else ""
+    options = f"--only {part}{peers} --runs {args.runs} --secs {args.secs:g}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    return (
+        f'{datetime.date.today()}, `make bench ARGS="{options}"`, Linux {kernel}, {os.cpu_count()} cores, '
+        f"Python {version} built {guided} profile-guided optimisation; load average {load:.1f} at the end."
+    )
+
+
+def _write(part: str, told: str, result: dict[str, Any], docs: Path) -> None:
+    if part == "peers":
+        rows, shares = compared.table(result)
+        (docs / "speed.svg").write_text(plot.bars("How many times each goal is reached", shares))
+        body = markdown(rows)
+    elif part == "variants":
+        body = markdown(variants.table(result)) + "\n" + markdown(variants.names_table(result))
+    elif part == "growth":
+        (docs / "growth.svg").write_text(growth.drawing(result))
+        halves = (growth.table(result["rules"], "rules"), growth.table(result["tunnels"], "open tunnels"))
+        body = markdown(halves[0]) + "\n" + markdown(halves[1])
+    else:
+        body = markdown(crowd.table(result))
+    text = f"{told}\n\n{body}"
+    print(text, flush=True)
+    page = docs / "speed.md"
+    if page.exists():
+        page.write_text(between(page.read_text(), part, text))
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Make a table, its head first."""
+    lines = [" | ".join(row) for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def between(page: str, part: str, text: str) -> str:
+    """Put text between a page's two marks of that name."""
+    head, opening, rest = page.partition(f"<!-- {part} -->\n")
+    _, closing, tail = rest.partition(f"<!-- end of {part} -->")
+    if not closing:
+        raise SystemExit(f"the page has no marks for {part}")
+    return f"{head}{opening}{text}{closing}{tail}"
+
+
+if __name__ == "__main__":
+    main()

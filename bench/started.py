@@ -1,0 +1,136 @@
+"""Starts what is measured, each on its core, and ends it by its own process identifier."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+HERE = Path(__file__).resolve().parent
+PROXY_CORE, LOAD_CORE = "0", "1"
+_WAIT_SECONDS = 30
+# Each run begins elsewhere, and never gives a port twice.
+_next_port = 20000 + os.getpid() % 500 * 16
+
+
+class Session:
+    """The processes of one measurement, and the directory that they write to.
+
+    Attributes:
+        directory: what configurations, states and logs lie in; it goes with the session.
+        base: the first of the origin's four ports.
+    """
+
+    def __init__(self, twistd: Path) -> None:
+        self._twistd = twistd
+        self._processes: list[subprocess.Popen[str]] = []
+        self.directory = Path(tempfile.mkdtemp(prefix="egress-bench-"))
+        self.base = free_ports(8)
+
+    def __enter__(self) -> Session:
+        subprocess.run(["make", "-s", "-C", str(HERE)], check=True)
+        self.start([str(HERE / "bin" / "origin"), "-b", "0.0.0.0", "-p", str(self.base)], LOAD_CORE)
+        for port in range(self.base, self.base + 4):
+            _listening(port)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for process in reversed(self._processes):
+            self.end(process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self, command: list[str], core: str) -> subprocess.Popen[str]:
+        """Start a program on one core."""
+        with (self.directory / "errors.log").open("a") as errors:
+            process = subprocess.Popen(
+                ["taskset", "-c", core, *command], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=self.directory
+            )
+        self._processes.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """End a program, kindly at first."""
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(8)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def egress(self, name: str, text: str) -> str:
+        """Start egress with a configuration that has `{port}` for its port.
+
+        Returns:
+            HOST:PORT:PID, as bench.py wants it.
+        """
+        place = self.directory / name
+        place.mkdir()
+        port = free_ports(1)
+        path = place / "egress.toml"
+        path.write_text(text.replace("{port}", str(port)))
+        command = [str(self._twistd), "-n", "--pidfile=", "-l", str(place / "twistd.log"), "egress-proxy"]
+        process = self.start([*command, "--config", str(path)], PROXY_CORE)
+        try:
+            _listening(port, process)
+        except RuntimeError as error:
+            log = place / "twistd.log"
+            raise RuntimeError(f"{name}: {error}\n{log.read_text()[-800:] if log.exists() else ''}") from None
+        return f"127.0.0.1:{port}:{process.pid}"
+
+    def peer(self, name: str, core: str = PROXY_CORE) -> str | None:
+        """Start another proxy.
+
+        Returns:
+            Where it is, as bench.py wants it, or None where it does not start.
+        """
+        options = ["--dir", str(self.directory), "--base", str(self.base), "--cpu", core]
+        process = self.start([sys.executable, str(HERE / "peers.py"), name, str(free_ports(4)), *options], core)
+        assert process.stdout is not None
+        line = process.stdout.readline().strip()
+        if "=" not in line:
+            print(f"{name} does not start", file=sys.stderr)
+            return None
+        return line.partition("=")[2]
+
+
+def free_ports(count: int) -> int:
+    """Find that many consecutive ports that nobody listens on, below those that the kernel gives to clients."""
+    global _next_port
+    while _next_port < 32000:
+        first, taken = _next_port, None
+        for port in range(first, first + count):
+            taken = port if _is_taken(port) else taken
+        _next_port = first + count if taken is None else taken + 1
+        if taken is None:
+            return first
+    raise RuntimeError("no free ports below 32000")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return True
+    return False
+
+
+def _listening(port: int, process: subprocess.Popen[str] | None = None) -> None:
+    ends = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < ends:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"it ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"nothing listens on port {port}")
