@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from configured import shipped
+from measured import ticks
 from started import HERE, LOAD_CORE, Session, free_ports
 
 _CROWD, _STUCK = 10_000, 1_000
@@ -83,16 +84,11 @@ def _settled(pid: str) -> float:
     """
     began = time.monotonic()
     while (took := time.monotonic() - began) < 30:
-        before = _ticks(pid)
+        before = ticks(int(pid))
         time.sleep(0.5)
-        if _ticks(pid) - before <= 2:
+        if ticks(int(pid)) - before <= 2:
             break
     return took
-
-
-def _ticks(pid: str) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def _rss(pid: str) -> float:
