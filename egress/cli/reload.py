@@ -52,13 +52,15 @@ def _state_of(configuration: str) -> str:
 
 def _ask(state: str, question: dict[str, object]) -> dict[str, Any]:
     from egress.service.control import control_path
+    from egress.service.unixpath import short_name
 
     path = control_path(os.path.abspath(state))
     line = b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_SECONDS)
         try:
-            connection.connect(path)
+            with short_name(path) as name_in_reach:
+                connection.connect(name_in_reach)
         except (FileNotFoundError, ConnectionRefusedError):
             raise Problem(
                 f"no proxy listens on {escaped(path)}; if `state` was changed, name the old one with --state", 3

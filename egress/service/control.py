@@ -35,7 +35,6 @@ from egress.service.sockets import BoundSocket, bind
 SOCKET_NAME = "control.sock"
 LINE_BYTES = 65_536
 
-_PATH_BYTES = 107  # unix(7): sun_path has 108 octets, with the one that ends it
 _CONNECTIONS = 8
 _ASK_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
@@ -210,9 +209,6 @@ class Control:
     def start(self) -> None:
         """Listen."""
         path = control_path(self.state)
-        if len(os.fsencode(path)) > _PATH_BYTES:
-            _warn(f"{path} is longer than the {_PATH_BYTES} octets that a socket's path may have")
-            return
         try:
             os.makedirs(self.state, mode=0o700, exist_ok=True)
             self._socket = bind("control", UnixEndpoint(path, 0o600), "control socket")

@@ -14,8 +14,8 @@ from attrs import frozen
 
 from egress.errors import ConfigError
 from egress.model import Address
+from egress.service.unixpath import PATH_BYTES
 
-_UNIX_LIMIT = 107  # unix(7): sun_path has 108 octets, with the one that ends it
 _PERMISSIONS = frozenset("01234567")
 _KINDS = "must begin with tcp:, tcp6:, unix: or systemd:"
 
@@ -148,8 +148,8 @@ def _unix(rest: list[str], named: dict[str, str], place: Callable[[str], str]) -
     if not (len(mode) in (3, 4) and set(mode) <= _PERMISSIONS and int(mode, 8) <= 0o777):
         raise ValueError("its mode must be three octal digits, such as 600")
     path = place(rest[0])
-    if len(os.fsencode(path)) > _UNIX_LIMIT:
-        raise ValueError(f"its path must not be longer than {_UNIX_LIMIT} octets")
+    if len(os.fsencode(path)) > PATH_BYTES:
+        raise ValueError(f"its path must not be longer than {PATH_BYTES} octets")
     return UnixEndpoint(path, int(mode, 8))
 
 

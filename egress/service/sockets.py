@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from egress.errors import ConfigError
 from egress.service.endpoint import TcpEndpoint, UnixEndpoint
 from egress.service.patience import PatientSocket
+from egress.service.unixpath import short_name
 
 if TYPE_CHECKING:
     from egress.engine.engine import Engine
@@ -186,7 +187,8 @@ def _bind_unix(name: str, endpoint: UnixEndpoint, where: str) -> BoundSocket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.setblocking(False)
-        listening.bind(path)
+        with short_name(path) as name_in_reach:
+            listening.bind(name_in_reach)
         # Before it listens nobody can connect, so nobody can slip in before the mode is set.
         os.chmod(path, endpoint.mode)
         listening.listen(BACKLOG)
@@ -210,7 +212,8 @@ def _remove_stale(path: str, where: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(path)
+            with short_name(path) as name_in_reach:
+                probe.connect(name_in_reach)
         except ConnectionRefusedError:
             pass
         except OSError as error:

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from egress.cli import main
 from egress.service.control import control_path
+from egress.service.unixpath import short_name
 from tests.live.support import PATIENCE_SECONDS
 
 
@@ -27,7 +28,7 @@ class ReloadTests(SynchronousTestCase):
         self.asked: list[object] = []
 
     def directory(self) -> Path:
-        """Make a directory with a short name: the path of a unix socket has 108 octets at most."""
+        """Make a directory with a short name, so that the tests can bind a socket in it by its path."""
         path = Path(tempfile.mkdtemp(prefix="egress-"))
         self.addCleanup(shutil.rmtree, path)
         return path
@@ -43,7 +44,8 @@ class ReloadTests(SynchronousTestCase):
         if answer is None:
             return CliRunner().invoke(main, arguments)
         with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(control_path(str(self.state)))
+            with short_name(control_path(str(self.state))) as name:
+                listening.bind(name)
             listening.listen()
             listening.settimeout(PATIENCE_SECONDS)
             thread = threading.Thread(target=self.serve, args=(listening, answer))
@@ -91,6 +93,15 @@ class ReloadTests(SynchronousTestCase):
 
         said = "egress: nothing changed: egress.toml: guard: must be a table\\x1b\n"
         self.assertEqual((1, said), (done.exit_code, done.output))
+
+    def test_deep(self) -> None:
+        """A state directory whose path is longer than a socket's address is found too."""
+        self.state = self.directory() / ("d" * 120)
+        self.state.mkdir()
+
+        done = self.run_reload(b'{"result": {"generation": 2}}\n')
+
+        self.assertEqual(0, done.exit_code, done.output)
 
     def test_nobody(self) -> None:
         """Status 3 where no proxy listens, also where one was killed."""

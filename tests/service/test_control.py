@@ -170,6 +170,15 @@ class Places(SynchronousTestCase):
         control.stop()
         self.assertFalse(os.path.exists(path))
 
+    def test_deep(self) -> None:
+        """A path that is longer than a socket's address will do."""
+        deep = self.state / ("d" * 120)
+        control = self.start(str(deep))
+
+        self.assertTrue((deep / "control.sock").is_socket())
+        control.stop()
+        self.assertFalse((deep / "control.sock").exists())
+
     def test_stale(self) -> None:
         """What a killed process left behind is replaced."""
         self.state.mkdir()
@@ -191,9 +200,9 @@ class Places(SynchronousTestCase):
         self.assertEqual("mine", Path(control_path(str(other))).read_text())
 
     def test_places_that_will_not_do(self) -> None:
-        """A directory that cannot be made, or a path that is too long, means no socket, and nothing worse."""
+        """A directory that cannot be made means no socket, and nothing worse."""
         self.state.write_text("a file")
-        for state in (str(self.state), str(self.state / "below"), "/proc/none", "/tmp/" + "x" * 120):
+        for state in (str(self.state), str(self.state / "below"), "/proc/none", "/proc/" + "x" * 120):
             control = self.start(state)
             self.assertIsNone(control._port, state)
             self.successResultOf(control.stop())
