@@ -4,84 +4,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-
-from egress.errors import ProtocolError, Refused
 from egress.model import AuditRecord, Client, Request
 from egress.proxy import answers
 from egress.proxy.exchange import Exchange
-from egress.proxy.identifying import Identifying
+from egress.proxy.identifying import Identifying, ask
 from egress.proxy.tunnel import Tunnel
-from egress.wire.fields import has_more_than_host
-from egress.wire.forward import check_options, forwards_left
-from egress.wire.framing import Framing, Kind, request_framing
+from egress.proxy.understanding import SENSITIVE, Understood
+from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead
-from egress.wire.target import Target, parse_target
+from egress.wire.target import Target
 
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
 
-_log = Logger()
 
-# Never reflected by TRACE (RFC 9110 section 9.3.8).
-_SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
-
-
-def begin(client: ClientProtocol, head: RequestHead) -> None:
+def begin(client: ClientProtocol, understood: Understood) -> None:
     """Make the work for a head and set it going."""
-    door = client.door
-    credentials = None
-    try:
-        target = parse_target(head.method, head.target)
-        framing = request_framing(head)
-        if framing.length > door.limits.request_body_bytes:
-            raise ProtocolError("body_too_large", "The request body is longer than it may be.")
-        forwards = None
-        if has_more_than_host(head.fields):
-            _check_expectation(head)
-            check_options(head)
-            forwards = forwards_left(head)
-            credentials = _credentials(head)
-    except ProtocolError as error:
-        client.refuse_unread(Refused(error.code, error.sentence))
-        return
-    is_own = target.form == "asterisk" or forwards == 0
-    caller: Client | Deferred[Client] | Refused
-    try:
-        # Asked each time: whoever looks at nothing but facts has the answer at hand, and a reload may have changed it.
-        caller = door.identifier.identify(client.connection, credentials)
-    except Refused as refused:
-        caller = refused
-    except Exception:
-        _log.failure("identifying a client failed")
-        caller = Refused("internal_error", "The proxy failed.")
+    # Asked each time: whoever looks at nothing but facts has the answer at hand, and a reload may have changed it.
+    caller = ask(client, understood.credentials)
     # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
-    if type(caller) is Client and (caller is client.client or door.recount(client, caller) is None):
-        if is_own:
-            _answer(client, head, framing)
+    if type(caller) is Client and (caller is client.client or client.door.recount(client, caller) is None):
+        if understood.is_own:
+            _answer(client, understood.head, understood.framing)
         else:
-            _serve(client, head, target, framing, _request(client, head, target, caller))
+            _serve(client, understood, _request(client, understood, caller))
         return
-    request = None if is_own else _request(client, head, target, client.by_facts)
+    head = understood.head
+    request = None if understood.is_own else _request(client, understood, client.by_facts)
 
     def proceed() -> None:
         if request is None:
-            _answer(client, head, framing)
+            _answer(client, head, understood.framing)
         else:
-            _serve(client, head, target, framing, request)
+            _serve(client, understood, request)
 
-    Identifying(client, head, framing, request, _is_kept(head), proceed).begin(caller)
+    Identifying(client, head, understood.framing, request, _is_kept(head), proceed).begin(caller)
 
 
-def _request(client: ClientProtocol, head: RequestHead, target: Target, caller: Client) -> Request:
+def _request(client: ClientProtocol, understood: Understood, caller: Client) -> Request:
     """Make what is judged."""
+    target = understood.target
     assert target.authority is not None, "only the asterisk form has no authority"
     door = client.door
     return Request(
         door.request_id(),
         "connect" if target.form == "authority" else "http",
-        head.method,
+        understood.head.method,
         target.authority,
         target.path,
         caller,
@@ -91,23 +59,13 @@ def _request(client: ClientProtocol, head: RequestHead, target: Target, caller: 
     )
 
 
-def _serve(client: ClientProtocol, head: RequestHead, target: Target, framing: Framing, request: Request) -> None:
+def _serve(client: ClientProtocol, understood: Understood, request: Request) -> None:
     """Set the work going, now that it is known whose it is."""
     if request.front == "connect":
         Tunnel(client, request).begin()
     else:
+        head, target, framing = understood.head, understood.target, understood.framing
         Exchange(client, request, head, target, framing, _is_kept(head), _upgrade(head, target, framing)).begin()
-
-
-def _credentials(head: RequestHead) -> bytes | None:
-    """Take what the client shows of itself (RFC 9110 section 11.7.2). It goes no further than to the identifier."""
-    found = None
-    for lower, _, value in head.fields.special:
-        if lower == b"proxy-authorization":
-            if found is not None:
-                raise ProtocolError("bad_head", "There is more than one Proxy-Authorization field.")
-            found = value
-    return found
 
 
 def _is_kept(head: RequestHead) -> bool:
@@ -115,13 +73,6 @@ def _is_kept(head: RequestHead) -> bool:
     if b"close" in head.fields.options:
         return False
     return head.is_http11 or b"keep-alive" in head.fields.options
-
-
-def _check_expectation(head: RequestHead) -> None:
-    """Refuse expectations that nobody can meet (RFC 9110 section 10.1.1)."""
-    for value in head.fields.values(b"expect"):
-        if value.lower() != b"100-continue":
-            raise ProtocolError("expectation_failed", "The expectation is not known here.")
 
 
 def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | None:
@@ -149,7 +100,7 @@ def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None
     keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.door.is_stopping
     if head.method == "TRACE":
         lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
-        lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in _SENSITIVE]
+        lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]
         answer = answers.trace(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
         status = 200
     else:

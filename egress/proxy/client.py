@@ -11,16 +11,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.errors import ProtocolError, Refused
+from egress.errors import Refused
 from egress.interfaces import IStreamTransport
 from egress.model import Client, Connection
 from egress.proxy import answers
 from egress.proxy.facts import PeerOf, gather
 from egress.proxy.passage import Passage, is_failure
-from egress.proxy.promptly import send
+from egress.proxy.promptly import is_flushed, send
 from egress.proxy.refusing import refuse
+from egress.proxy.understanding import Understood, read_on
 from egress.proxy.work import Drain, Work, left_behind
-from egress.wire.head import RequestHead, RequestReader
+from egress.wire.head import RequestReader
 
 if TYPE_CHECKING:
     from egress.proxy.door import Door
@@ -48,7 +49,7 @@ class ClientProtocol:
         client: who it is counted for: whoever made the latest request.
         connection_id: what the journal calls it.
         transport: given when the connection stands.
-        reader: reads the next head.
+        reader: reads the next head, once there was one that was not known.
         work: serves the current request.
         passage: of the current request.
         held: bytes that wait for their turn.
@@ -56,11 +57,12 @@ class ClientProtocol:
         is_clogged: what was last written may not all be gone.
         is_leaving: a reload took its listener from it: the request that runs is the last.
         is_cut: that one is ended, too.
+        is_timed: a head has begun, and must end in time.
     """
 
     door: Door
     connection: Connection
-    begin: Callable[[ClientProtocol, RequestHead], None]
+    begin: Callable[[ClientProtocol, Understood], None]
     peer_of: PeerOf | None = None
     by_facts: Client = field(init=False)
     client: Client = field(init=False)
@@ -74,12 +76,12 @@ class ClientProtocol:
     is_clogged: bool = field(init=False, default=False)
     is_leaving: bool = field(init=False, default=False)
     is_cut: bool = field(init=False, default=False)
+    is_timed: bool = field(init=False, default=False)
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
     _state: int = field(init=False, default=READING)
     _is_paused: bool = field(init=False, default=False)
     _is_looping: bool = field(init=False, default=False)
-    _is_timed: bool = field(init=False, default=False)
 
     # What Twisted calls.
 
@@ -92,9 +94,7 @@ class ClientProtocol:
         if refused is not None:
             self.refuse_unread(refused)
             return
-        limits = door.limits
-        self.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
-        door.wheel.expect(self, limits.keepalive_seconds)
+        door.wheel.expect(self, door.limits.keepalive_seconds)
 
     def connectionMade(self) -> None:
         """Do nothing: `makeConnection` has done it (IProtocol)."""
@@ -142,28 +142,18 @@ class ClientProtocol:
         self._is_looping = True
         try:
             while self.held and self._state == READING:
-                assert self.reader is not None, "a connection that reads has a reader"
                 data, self.held = self.held, b""
-                try:
-                    head = self.reader.feed(data)
-                except ProtocolError as error:
-                    self.refuse_unread(Refused(error.code, error.sentence))
-                    return
-                if head is None:
-                    if self.is_ended:
-                        self.close()
+                # One that begins and ends with this read, on a connection that has had no other.
+                understood = self.door.known_heads.find(data) if self.reader is None else None
+                if understood is None:
+                    understood = read_on(self, data)
+                    if understood is None:
                         return
-                    if not self._is_timed and self.reader.is_begun:
-                        self._is_timed = True
-                        self.door.wheel.expect(self, self.door.limits.head_seconds)
-                    return
-                self.held = self.reader.rest
-                self._is_timed = False
                 self._state = WORKING
                 if self.is_leaving:
                     self.refuse_unread(left_behind())
                 else:
-                    self.begin(self, head)
+                    self.begin(self, understood)
         except Exception:
             _log.failure("serving a request failed")
             self.refuse_unread(Refused("internal_error", "The proxy failed."))
@@ -287,7 +277,8 @@ class ClientProtocol:
         self.work = self.passage = None
         self._stop_draining()
         self._state = CLOSING
-        self.door.wheel.expect(self, self.door.limits.idle_seconds)
+        if not is_flushed(self.transport):
+            self.door.wheel.expect(self, self.door.limits.idle_seconds)
         self.transport.loseConnection()
 
     def _stop_draining(self) -> None:
@@ -307,7 +298,7 @@ class ClientProtocol:
         """The deadline passed."""
         if self.work is not None:
             self.work.expired()
-        elif self._state == READING and self._is_timed:
+        elif self._state == READING and self.is_timed:
             self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
         elif self._state == READING:
             self.door.reached["keepalive_seconds"] += 1
@@ -325,5 +316,5 @@ class ClientProtocol:
 
     def drain(self) -> None:
         """Close as soon as nothing runs."""
-        if self._state == READING and not self._is_timed:
+        if self._state == READING and not self.is_timed:
             self.close()

@@ -66,13 +66,16 @@ class Wheel:
     def expect(self, entry: Entry, seconds: float) -> None:
         """Give an entry its deadline, in place of the one it had."""
         # One tick more: the current one has already begun, and a deadline may be late but never early.
-        due = entry.due = self._tick + ceil(seconds * _PER_SECOND) + 1
+        tick = self._tick
+        due = entry.due = tick + ceil(seconds * _PER_SECOND) + 1
         visit = entry.visit
-        if not visit:
-            self._put(entry, due)
-        elif due < visit:
+        if visit:
+            if due >= visit:
+                return
             self._slots[visit % _SLOTS].pop(entry, None)
-            self._put(entry, due)
+        # What is further off than one round is looked at on the way.
+        visit = entry.visit = due if due < tick + _SLOTS else tick + _SLOTS - 1
+        self._slots[visit % _SLOTS][entry] = None
 
     def clear(self, entry: Entry) -> None:
         """Take its deadline from an entry that may soon have another."""
@@ -84,11 +87,6 @@ class Wheel:
         if entry.visit:
             self._slots[entry.visit % _SLOTS].pop(entry, None)
             entry.visit = 0
-
-    def _put(self, entry: Entry, due: int) -> None:
-        # What is further off than one round is looked at on the way.
-        visit = entry.visit = min(due, self._tick + _SLOTS - 1)
-        self._slots[visit % _SLOTS][entry] = None
 
     def _turn(self) -> None:
         now = self.clock.seconds()
@@ -109,7 +107,8 @@ class Wheel:
             entry.visit = 0
             due = entry.due
             if due > tick:
-                self._put(entry, due)
+                visit = entry.visit = due if due < tick + _SLOTS else tick + _SLOTS - 1
+                self._slots[visit % _SLOTS][entry] = None
             elif due:
                 entry.due = 0
                 try:

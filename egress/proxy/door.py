@@ -22,6 +22,7 @@ from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin import OriginFactory
 from egress.proxy.pool import OriginPool
 from egress.proxy.rejudge import Rejudging
+from egress.proxy.understanding import KnownHeads
 from egress.proxy.world import World
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Door:
         live: every client connection.
         arriving: those that have not ended their handshake yet.
         shaking: those of them that have begun it, the oldest first.
+        known_heads: read before, under the limits that hold.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
         reached: how often a limit was reached that leaves no record; the pool counts its own.
@@ -90,6 +92,7 @@ class Door:
     live: set[ClientProtocol] = field(init=False, factory=set)
     arriving: set[Arriving] = field(init=False, factory=set)
     shaking: dict[Arriving, None] = field(init=False, factory=dict)
+    known_heads: KnownHeads = field(init=False, factory=KnownHeads)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
@@ -140,6 +143,7 @@ class Door:
         self._is_observed = self._is_observed or bool(gate.world.observers)
         gate.world, gate.limits = world, limits
         self.identifier, self.limits, self.tls = identifier, limits, tls
+        self.known_heads = KnownHeads()
         self.pool.renew(limits, world.generation)
         if self._rejudging is not None:
             self._rejudging.stop()

@@ -16,6 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.interfaces import IStreamTransport
+from egress.proxy.promptly import is_flushed
+from egress.upstream.arrival import Met
 
 if TYPE_CHECKING:
     from egress.proxy.answering import Answering
@@ -52,6 +54,7 @@ class OriginProtocol:
         pool: the pool that keeps it while it is idle.
         key: where the pool keeps it; the same for its whole life.
         answering: reads the answers on this connection.
+        met: whoever dialled, until it was told that the connection stands.
     """
 
     transport: IStreamTransport | None = None
@@ -66,14 +69,18 @@ class OriginProtocol:
     due: int = 0
     visit: int = 0
     answering: Answering | None = None
+    met: Met | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hear of the connection (IProtocol)."""
         self.transport = cast(IStreamTransport, transport)  # every transport that we dial is TCP
         self.transport.setTcpNoDelay(True)
+        met, self.met = self.met, None
+        if met is not None:
+            met(self, transport)
 
     def connectionMade(self) -> None:
-        """Do nothing: whoever dialled takes over when the endpoint's Deferred fires."""
+        """Do nothing: whoever dialled takes over."""
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes on; an idle connection that speaks is not one to use again."""
@@ -135,8 +142,9 @@ class OriginProtocol:
         self.user = None
         if self.transport is not None:
             self.is_closing = True
-            self.wheel = wheel
-            wheel.expect(self, seconds)
+            if not is_flushed(self.transport):
+                self.wheel = wheel
+                wheel.expect(self, seconds)
             self.transport.loseConnection()
 
 
@@ -150,6 +158,10 @@ class OriginFactory:
     def buildProtocol(self, _address: IAddress) -> OriginProtocol:
         """Build one."""
         return OriginProtocol()
+
+    def build(self, _address: IAddress | None, met: Met) -> OriginProtocol:
+        """Build one that tells whoever dialled that it stands. See `egress.upstream.direct.Build`."""
+        return OriginProtocol(met=met)
 
     def doStart(self) -> None:
         """Do nothing."""

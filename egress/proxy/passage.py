@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,10 +14,13 @@ from egress.interfaces import IPolicyObserver, ITunnelingAgent
 from egress.model import Admission, AuditRecord, Outcome, Phases, Request, Trace, Verdict
 from egress.proxy.confirming import Confirming
 from egress.proxy.origin import OriginProtocol
+from egress.upstream.dial import Dial
+from egress.upstream.direct import DirectEndpoint
 
 if TYPE_CHECKING:
     from egress.engine.relay import Relay
     from egress.proxy.client import ClientProtocol
+    from egress.proxy.work import Traveller
 
 _log = Logger()
 
@@ -26,19 +29,6 @@ _REASONS = {
     "unreachable": "The destination cannot be reached from here.",
     "dial_timeout": "The destination did not answer in time.",
 }
-
-
-class Traveller(Protocol):
-    """An exchange or a tunnel: what becomes of its passage."""
-
-    def admitted(self, admission: Admission) -> None:
-        """The request may pass."""
-
-    def connected(self, origin: OriginProtocol) -> None:
-        """The connection to the origin stands."""
-
-    def refused(self, refused: Refused) -> None:
-        """It was refused, or the road failed."""
 
 
 @define(eq=False)
@@ -77,7 +67,7 @@ class Passage:
     status: int = 0
     server_name: str | None = None
     agent: ITunnelingAgent = field(init=False)
-    pending: Deferred[Any] | None = None
+    pending: Deferred[Any] | Dial | None = None
     is_started: bool = field(init=False, default=False)
     judgement: Deferred[Any] | None = field(init=False, default=None)
     _dialled_at: float = 0.0
@@ -104,7 +94,7 @@ class Passage:
             return
         # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
         if type(admission) is Admission:
-            self._admitted(admission)
+            self._let_in(admission)
         else:
             waiting = cast("Deferred[Admission]", admission)
             self.pending = waiting
@@ -129,8 +119,13 @@ class Passage:
                 endpoint = self.agent.endpoint_to_proxy(admission.route, trace)
             else:
                 endpoint = self.agent.endpoint_for(self.request.authority, admission.route, trace)
+            if type(endpoint) is DirectEndpoint:
+                dial = self.pending = Dial(endpoint, door.origins.build, self._connected, self.failed)
+                dial.begin()
+                return
             dialling = endpoint.connect(door.origins)
         except Exception:
+            self.pending = None
             self._broke("building a road failed")
             return
         self.pending = dialling
@@ -170,23 +165,37 @@ class Passage:
         self.admission = admission
         if self.is_stale:
             self._admit_again()
-            return
-        phases = self.request.phases
-        spent = (self.client.door.clock.seconds() - self.request.begun) * 1000.0
+        else:
+            self._let_in(admission)
+
+    def _let_in(self, admission: Admission) -> None:
+        self.admission = admission
+        request = self.request
+        phases = request.phases
+        spent = (self.client.door.clock.seconds() - request.begun) * 1000.0
         phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
         self.traveller.admitted(admission)
 
     def _connected(self, origin: OriginProtocol) -> None:
         self.pending = None
-        self.request.phases.dial = (self.client.door.clock.seconds() - self._dialled_at) * 1000.0
-        assert self.trace is not None
-        assert self.admission is not None, "only what was admitted is dialled"
-        self.dialled = origin.address = self.trace.dialled
-        origin.generation = self.admission.generation
-        if self.is_stale:
-            Confirming(self, origin).begin()
-        else:
-            self.traveller.connected(origin)
+        door, admission, trace = self.client.door, self.admission, self.trace
+        assert trace is not None
+        assert admission is not None, "only what was admitted is dialled"
+        self.request.phases.dial = (door.clock.seconds() - self._dialled_at) * 1000.0
+        self.dialled = origin.address = trace.dialled
+        origin.generation = admission.generation
+        try:
+            if admission.generation != door.gate.world.generation:
+                Confirming(self, origin).begin()
+            else:
+                self.traveller.connected(origin)
+        except Exception:
+            if self.is_started:
+                _log.failure("joining a connection failed")
+                self.client.end("failed")
+            else:
+                origin.abort()
+                self._broke("using a connection failed")
 
     def failed(self, failure: Failure) -> None:
         """Hear that what was waited for failed."""

@@ -47,3 +47,12 @@ def send(transport: ITransport, data: bytes) -> bool:
             data = data[sent:]
     transport.write(data)
     return False
+
+
+def is_flushed(transport: ITransport) -> bool:
+    """Tell whether the kernel has taken all that was written, so that a close needs no deadline of its own.
+
+    Returns:
+        False where that cannot be told.
+    """
+    return type(transport) is Transport and transport.is_flushed

@@ -11,6 +11,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
+from egress.model import Admission
+from egress.proxy.origin import OriginProtocol
 
 
 def left_behind() -> Refused:
@@ -35,6 +37,19 @@ class Work(Protocol):
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop now, without an answer."""
+
+
+class Traveller(Protocol):
+    """An exchange or a tunnel: what becomes of its passage."""
+
+    def admitted(self, admission: Admission) -> None:
+        """The request may pass."""
+
+    def connected(self, origin: OriginProtocol) -> None:
+        """The connection to the origin stands."""
+
+    def refused(self, refused: Refused) -> None:
+        """It was refused, or the road failed."""
 
 
 @implementer(IPullProducer)

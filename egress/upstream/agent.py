@@ -13,7 +13,8 @@ from zope.interface import implementer
 from egress.errors import DialFailed
 from egress.interfaces import IResolver, ITunnelingAgent
 from egress.model import Address, Authority, Hop, Route, Trace
-from egress.upstream.direct import Dialler, DirectEndpoint
+from egress.upstream.dial import Dialler
+from egress.upstream.direct import DirectEndpoint
 from egress.upstream.first_hop import FirstHopEndpoint
 from egress.upstream.hop import ConnectEndpoint
 from egress.upstream.hop_failures import hop_failed, hop_unauthorized
@@ -57,7 +58,13 @@ class TunnelingAgent:
         """
         if not route.hops:
             return DirectEndpoint(
-                self.reactor, route.addresses, target.port, self.per_address_seconds, self.total_seconds, trace
+                self.reactor,
+                route.addresses,
+                target.port,
+                self.per_address_seconds,
+                self.total_seconds,
+                trace,
+                route.texts,
             )
         proxy, last = self.endpoint_to_proxy(route, trace), route.hops[-1]
         if route.by_name:

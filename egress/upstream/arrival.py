@@ -1,18 +1,23 @@
 """What a dialled transport meets first.
 
 A transport takes its protocol before the protocol has the transport, and an endpoint's Deferred may only fire once it
-does. So the transport gets a relay, which is there to hear of `makeConnection`.
+does. So the transport gets a relay, which is there to hear of `makeConnection`. A protocol that calls `Met` by itself
+needs none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from attrs import define
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+Met: TypeAlias = Callable[[IProtocol, ITransport], None]
+"""Called once a protocol has its transport."""
 
 
 class Unwanted(Protocol):
@@ -40,7 +45,7 @@ class Arrival:
     """
 
     protocol: IProtocol
-    met: Callable[[IProtocol, ITransport], None] | None
+    met: Met | None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hand the transport on, and then say so."""
@@ -82,7 +87,7 @@ class HalfCloseableArrival(Arrival):
         self.half.writeConnectionLost()
 
 
-def announce(protocol: IProtocol, met: Callable[[IProtocol, ITransport], None]) -> Arrival:
+def announce(protocol: IProtocol, met: Met) -> Arrival:
     """Wrap a protocol so that its meeting with the transport is known."""
     if IHalfCloseableProtocol.providedBy(protocol):
         return HalfCloseableArrival(protocol, met, protocol)

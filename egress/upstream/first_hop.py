@@ -13,7 +13,8 @@ from zope.interface import implementer
 from egress.errors import DialFailed, ResolutionError
 from egress.interfaces import IResolver
 from egress.model import Address, Authority, Resolution, Trace
-from egress.upstream.direct import Dialler, DirectEndpoint
+from egress.upstream.dial import Dialler
+from egress.upstream.direct import DirectEndpoint
 from egress.upstream.hop_failures import hop_failed
 
 _CODE = "proxy_unreachable"

@@ -25,7 +25,7 @@ from egress.errors import DialFailed
 from egress.model import Address, Trace
 from egress.testing.network import Network
 from egress.upstream import DirectEndpoint
-from egress.upstream.direct import interleave
+from egress.upstream.dial import interleave
 
 FOUR, FOUR_TOO, SIX, SIX_TOO = "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"
 
