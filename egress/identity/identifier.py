@@ -76,6 +76,11 @@ class Identifier:
         Raises:
             Refused: certificate_required, or listener_gone.
         """
+        client = self._plain.get(
+            (connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate)
+        )
+        if client is not None:
+            return client
         if self._asking(connection).require == "certificate" and not connection.certificate:
             raise Refused("certificate_required", "This listener takes only clients that show a certificate.")
         return self._facts.identify(connection, None)

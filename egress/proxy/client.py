@@ -281,6 +281,11 @@ class ClientProtocol:
             self.door.wheel.expect(self, self.door.limits.idle_seconds)
         self.transport.loseConnection()
 
+    def let_go(self) -> None:
+        """Hear that the connection is being closed, and that nothing of it is left to do."""
+        self.work = self.passage = None
+        self._state = CLOSING
+
     def _stop_draining(self) -> None:
         """A registered producer would keep the connection from closing."""
         if self._state == DRAINING:

@@ -49,7 +49,7 @@ def send(transport: ITransport, data: bytes) -> bool:
     return False
 
 
-def is_flushed(transport: ITransport) -> bool:
+def is_flushed(transport: ITransport | None) -> bool:
     """Tell whether the kernel has taken all that was written, so that a close needs no deadline of its own.
 
     Returns:

@@ -16,7 +16,7 @@ from egress.engine.transport import Transport
 from egress.errors import Refused
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
-from egress.proxy.promptly import send
+from egress.proxy.promptly import is_flushed, send
 
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
@@ -99,12 +99,12 @@ class Splice:
         if self._is_client_done or self._is_over:
             return
         self._is_client_done = True
-        transport = self.origin.transport
-        assert transport is not None
-        transport.unregisterProducer()
         if self._is_origin_done:
             self._complete()
-        else:
+        elif self.passage.upward is None:  # a relay has passed it on already
+            transport = self.origin.transport
+            assert transport is not None
+            transport.unregisterProducer()
             transport.loseWriteConnection()
 
     def origin_ended(self) -> None:
@@ -112,10 +112,10 @@ class Splice:
         if self._is_origin_done or self._is_over:
             return
         self._is_origin_done = True
-        self.client.transport.unregisterProducer()
         if self._is_client_done:
             self._complete()
-        else:
+        elif self.passage.downward is None:
+            self.client.transport.unregisterProducer()
             self.client.transport.loseWriteConnection()
 
     def client_lost(self, reason: Failure) -> None:
@@ -174,9 +174,17 @@ class Splice:
         return (self._is_client_done and self._is_origin_done) or reason.check(ConnectionDone) is not None
 
     def _complete(self) -> None:
+        client, origin, passage = self.client, self.origin, self.passage
+        is_relayed = passage.upward is not None and passage.downward is not None
         self._over("complete")
+        if is_relayed and is_flushed(client.transport) and is_flushed(origin.transport):
+            # Nothing is left to send, and the engine closes what it has relayed to both ends.
+            origin.user = None
+            client.let_go()
+            return
+        client.transport.unregisterProducer()
         self._close_origin()
-        self.client.close()
+        client.close()
 
     def _close_origin(self) -> None:
         if self.origin.transport is not None:
