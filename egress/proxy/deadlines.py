@@ -78,7 +78,7 @@ class Wheel:
         self._slots[visit % _SLOTS][entry] = None
 
     def clear(self, entry: Entry) -> None:
-        """Take its deadline from an entry that may soon have another."""
+        """Take its deadline from an entry that may soon have another. A hot path sets `due` itself."""
         entry.due = 0
 
     def forget(self, entry: Entry) -> None:

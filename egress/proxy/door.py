@@ -212,16 +212,25 @@ class Door:
             None, or why it must not be served. It is counted all the same until it has `left`.
         """
         self.live.add(client)
-        return self._count(client.client.key)
+        key = client.client.key
+        number = self.per_client[key] = self.per_client.get(key, 0) + 1
+        if (
+            number > self.limits.connections_per_client
+            or len(self.live) + len(self.arriving) > self.limits.connections
+            or self.is_stopping
+        ):
+            return self._overfull(number)
+        return None
 
     def arrived(self, arriving: Arriving) -> Refused | None:
         """Count a connection in whose handshake begins. It counts until it has `gone`, be it to enter."""
         self.arriving.add(arriving)
-        return self._count(arriving.client.key)
+        key = arriving.client.key
+        number = self.per_client[key] = self.per_client.get(key, 0) + 1
+        return self._overfull(number)
 
-    def _count(self, key: str) -> Refused | None:
-        number = self.per_client.get(key, 0) + 1
-        self.per_client[key] = number
+    def _overfull(self, number: int) -> Refused | None:
+        """Say whether there is no room for a connection that is counted already."""
         if self.is_stopping:
             return Refused("stopping", "The proxy is stopping.")
         if len(self.live) + len(self.arriving) > self.limits.connections:

@@ -71,12 +71,15 @@ class Splice:
         Args:
             data: what the client has said so far.
         """
-        if data:
-            self.client_data(data)
-        self.passage.travelled()
-        near, far = self.client.transport, self.origin.transport
+        passage, near, far = self.passage, self.client.transport, self.origin.transport
+        passage.travelled()
         if type(near) is type(far) is Transport:
-            self.passage.upward = near.engine.relay(near, far)
+            if data:
+                passage.up += len(data)
+                far.write(data)
+            passage.upward = near.engine.relay(near, far)
+        elif data:
+            self.client_data(data)
 
     def expect(self) -> None:
         """Set the first deadline."""

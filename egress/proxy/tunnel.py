@@ -37,9 +37,9 @@ class Tunnel:
     def begin(self) -> None:
         """Ask the Gate."""
         self.passage = Passage(self.client, self.request, self)
-        self.client.work, self.client.passage = self, self.passage
-        # Policies, the resolver and the dial have deadlines of their own.
-        self.client.door.wheel.clear(self.client)
+        client = self.client
+        client.work, client.passage = self, self.passage
+        client.due = 0  # policies, the resolver and the dial have deadlines of their own
         self.passage.admit()
 
     def admitted(self, _admission: Admission) -> None:
@@ -54,9 +54,8 @@ class Tunnel:
         self.passage.started()
         self.splice = Splice(client, origin, self.passage)
         self.splice.begin()
-        early = client.take_held()
-        if early:
-            self.client_data(early)
+        if client.held:
+            self.client_data(client.take_held())
         client.resume()
         if client.is_ended and client.work is not None:
             client.work.client_ended()
