@@ -28,7 +28,7 @@ MODES = {
     "ping1": ("ping", 1, ["-c", "1"], "p50_us"),
     "ping64": ("ping", 1, ["-c", "64"], "per_s"),
     "mixed": ("ping", 1, ["-c", "1"], "p99_us"),
-    "idle": ("idle", 1, ["-c", "4000", "-d", "1"], "kib_per_tunnel"),
+    "idle": ("idle", 1, ["-c", "5000", "-d", "1"], "kib_per_tunnel"),
     "verify": ("verify", 1, ["-c", "8", "-m", "8000000"], "verified"),
 }
 # What goes on beside a mode: one client's ping-pong while another moves all it can.
@@ -104,6 +104,10 @@ def measure(name, where, mode, args):
             res["GBps"] = json.loads(beside.communicate(timeout=90)[0])["GBps"]
     except (subprocess.TimeoutExpired, ValueError) as e:
         return {"label": name, "mode": kind, "failed": repr(e)[:200]}
+    finally:
+        if beside is not None:
+            beside.kill()
+            beside.wait()
     if res["errors"] and done.stderr:
         res["stderr"] = done.stderr[:200]
     return res

@@ -8,16 +8,24 @@ from typing import Any, NamedTuple
 
 from configured import shipped
 from measured import Figures, rounds
+from plot import Measured, bars
+from plot import table as plots_in_rows
 from started import Session
+
+import bench
 
 PROGRAMS = {
     "squid": "squid",
     "haproxy": "haproxy",
     "tinyproxy": "tinyproxy",
+    "privoxy": "privoxy",
     "mitmproxy": "mitmdump",
     "proxypy": "proxy",
     "smokescreen": "smokescreen",
 }
+# It is asked for no tunnel, and judges nothing.
+_DRAWN = {"haproxy": "haproxy, relay"}
+_IDLE_TUNNELS = int(bench.MODES["idle"][2][1])
 _MODES = ["connect", "http", "down1", "down8", "ping64", "mixed", "verify"]
 
 
@@ -66,7 +74,7 @@ def measure(session: Session, peers: Sequence[str], runs: int, secs: float) -> d
     more = "[limits]\nconnections_per_client = 8192\n"
     fresh = {"egress": session.egress("idle", shipped(session.base, more=more))}
     idle = rounds(fresh, ["idle"], base=session.base, runs=1, secs=1)["idle"]
-    result["idle"] = idle["egress"]["kib_per_tunnel"]
+    result["idle"] = {"tunnels": _IDLE_TUNNELS, "kib": idle["egress"]["kib_per_tunnel"]}
     return result
 
 
@@ -80,27 +88,44 @@ def table(result: dict[str, Any]) -> tuple[list[list[str]], list[tuple[str, floa
         if own is None:
             continue
         cells, goals, met = [], [], []
-        for name in peers:
-            other = got.get(name, {}).get(figure.key)
-            if not other:
-                cells.append("-" if other is None else "0")
+        others = {name: got.get(name, {}).get(figure.key) for name in peers}
+        for other in others.values():
+            ratio = f" ({own / other:.2f})" if other else ""
+            cells.append("-" if other is None else _short(other * figure.factor) + ratio)
+        for name, goal in figure.goals.items():
+            goals.append(f"{'<=' if figure.is_cost else '>='} {goal:g} x {name}")
+            if not (other := others.get(name)):
+                met.append("not measured")
                 continue
-            ratio = own / other
-            cells.append(f"{_short(other * figure.factor)} ({ratio:.2f})")
-            if (goal := figure.goals.get(name)) is not None:
-                goals.append(f"{'<=' if figure.is_cost else '>='} {goal:g} x {name}")
-                share = goal / ratio if figure.is_cost else ratio / goal
-                met.append("yes" if share >= 1 else "no")
-                shares.append((f"{figure.name}, {name}", share, f"{ratio:.2f} of {name}, goal {goal:g}"))
+            share = goal * other / max(own, 1e-9) if figure.is_cost else own / other / goal
+            met.append("yes" if share >= 1 else "no")
+            sign = "at most" if figure.is_cost else "at least"
+            shares.append((f"{figure.name}, {name}", share, f"{own / other:.2f} x {name}; {sign} {goal:g}"))
         if figure.mode == "verify":
             goals, met = ["8"], ["yes" if own == 8 else "no"]
         rows.append([figure.name, _ranged(got["egress"], figure), *cells, "; ".join(goals), "; ".join(met)])
-    idle = result["idle"]
-    rows.append(
-        ["KiB an idle tunnel, 4,000 open", _short(idle), *("" for _ in peers), "<= 3", "yes" if idle <= 3 else "no"]
-    )
-    shares.append(("KiB an idle tunnel", 3 / max(idle, 0.1), f"{idle:.1f}, goal 3"))
+    idle, of = result["idle"]["kib"], f"KiB an idle tunnel, {result['idle']['tunnels']:,} open"
+    rows.append([of, _short(idle), *("" for _ in peers), "<= 3", "yes" if idle <= 3 else "no"])
+    shares.append(("KiB an idle tunnel", 3 / max(idle, 0.1), f"{idle:.2f} KiB; at most 3"))
     return rows, shares
+
+
+def drawing(result: dict[str, Any]) -> str:
+    """Draw what counts per second, of all who were measured, each with the hardest of its goals."""
+    drawn = []
+    for figure in FIGURES:
+        got: dict[str, Figures] = result["figures"].get(figure.mode, {})
+        values = {
+            name: Measured(*(figures[figure.key + end] for end in ("", " low", " high")))
+            for name, figures in got.items()
+            if figure.key in figures
+        }
+        if figure.is_cost or figure.mode == "verify" or "egress" not in values:
+            continue
+        goals = [times * values[name].median for name, times in figure.goals.items() if name in values]
+        values = {_DRAWN.get(name, name): value for name, value in values.items()}
+        drawn.append(bars(figure.name, "egress", values, max(goals, default=None)))
+    return plots_in_rows(drawn, 2)
 
 
 def _ranged(figures: Figures, figure: Figure) -> str:

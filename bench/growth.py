@@ -10,7 +10,7 @@ from typing import Any
 
 import plot
 from configured import of_rules, shipped
-from measured import rounds
+from measured import Figures, rounds
 from started import HERE, LOAD_CORE, Session
 
 _RULES = (10, 100, 1_000, 10_000)
@@ -23,7 +23,7 @@ def measure(session: Session, runs: int, secs: float) -> dict[str, object]:
     """Measure both, each size in a process of its own and all in turn."""
     by_rules = {str(count): session.egress(f"rules-{count}", of_rules(session.base, count)) for count in _RULES}
     got = rounds(by_rules, ["connect", "http"], base=session.base, runs=runs, secs=secs)
-    rules = {mode: {name: figures["cpu_us_per_op"] for name, figures in got[mode].items()} for mode in got}
+    rules = _costs(got)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     by_tunnels: dict[str, str] = {}
     holders = []
@@ -42,8 +42,13 @@ def measure(session: Session, runs: int, secs: float) -> dict[str, object]:
     got = rounds(by_tunnels, list(_MODES), base=session.base, runs=runs, secs=secs)
     for holder in holders:
         session.end(holder)
-    tunnels = {mode: {name: figures["cpu_us_per_op"] for name, figures in got[mode].items()} for mode in got}
-    return {"rules": rules, "tunnels": tunnels}
+    return {"rules": rules, "tunnels": _costs(got)}
+
+
+def _costs(got: dict[str, dict[str, Figures]]) -> dict[str, dict[str, list[float]]]:
+    """Keep the CPU time of an operation: its median, its least and its most."""
+    keys = [f"cpu_us_per_op{end}" for end in ("", " low", " high")]
+    return {mode: {name: [figures[key] for key in keys] for name, figures in got[mode].items()} for mode in got}
 
 
 def _opened(pid: int, descriptors: int) -> None:
@@ -55,30 +60,35 @@ def _opened(pid: int, descriptors: int) -> None:
     raise RuntimeError("the tunnels were not opened within a minute")
 
 
-def table(figures: dict[str, dict[str, float]], what: str) -> list[list[str]]:
+def table(figures: dict[str, dict[str, list[float]]], what: str) -> list[list[str]]:
     """Make the rows: one for each size, in CPU us and beside the first size."""
     rows = [[what, *(head for mode in figures for head in (f"CPU us {_MODES[mode]}", "ratio"))]]
     sizes = list(next(iter(figures.values())))
     for size in sizes:
         cells = [f"{int(size):,}"]
         for costs in figures.values():
-            cells += [f"{costs[size]:.0f}", f"{costs[size] / costs[sizes[0]]:.2f}"]
+            cost, first = costs[size][0], costs[sizes[0]][0]
+            cells += [f"{cost:.0f}", f"{cost / first:.2f}"]
         rows.append(cells)
     return rows
 
 
 def drawing(result: dict[str, Any]) -> str:
-    """Draw both."""
+    """Draw both, on one scale."""
+    top = 1.15 * max(
+        high for what in ("rules", "tunnels") for costs in result[what].values() for _, _, high in costs.values()
+    )
     drawn = [
         plot.lines(
             f"Growth with {what}",
             label,
             "CPU us",
             {
-                _MODES[mode]: [(float(size), cost) for size, cost in costs.items()]
+                _MODES[mode]: [(float(size), plot.Measured(*cost)) for size, cost in costs.items()]
                 for mode, costs in result[what].items()
             },
+            top=top,
         )
         for what, label in (("rules", "rules"), ("tunnels", "open tunnels"))
     ]
-    return plot.beside(*drawn)
+    return plot.table(drawn, 2)

@@ -59,6 +59,8 @@ def rounds(
                     if "failed" in figures:
                         print(f"{mode} of {name}: {figures['failed']}", file=sys.stderr)
                     else:
+                        if figures["errors"]:
+                            print(f"{mode} of {name}: {figures['errors']} errors", file=sys.stderr)
                         got[mode].setdefault(name, []).append(figures)
             print(f"round {run + 1} of {runs}", file=sys.stderr, flush=True)
     finally:
@@ -103,7 +105,12 @@ def ticks(pid: int) -> int:
 
 
 def _medians(each: Sequence[Figures]) -> Figures:
-    keys = [key for key, value in each[0].items() if isinstance(value, int | float)]
+    # Nobody waited where nothing came to its end.
+    each = [
+        {key: value for key, value in one.items() if one.get("per_s") != 0 or key not in ("p50_us", "p99_us")}
+        for one in each
+    ]
+    keys = dict.fromkeys(key for one in each for key, value in one.items() if isinstance(value, int | float))
     figures: Figures = {}
     for key in keys:
         values = [one[key] for one in each if key in one]

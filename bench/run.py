@@ -4,6 +4,7 @@
     make bench ARGS="--only peers --peers squid,haproxy --runs 5"
 
 Prints tables, and writes them and plots of them into docs/ (or elsewhere). Everything that is started is ended.
+`--only profile` tells where the time goes; it is printed, and no part of the rest.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ import compared
 import crowd
 import growth
 import plot
+import profiled
 import variants
 from started import HERE, Session
 
 _PARTS = ("peers", "variants", "growth", "crowd")
+_PROFILE = "profile"
 
 
 def main() -> None:
@@ -36,9 +39,10 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(compared.PROGRAMS), help="which of them, with commas")
     parser.add_argument("--runs", type=int, default=3, help="rounds")
     parser.add_argument("--secs", type=float, default=1.5, help="seconds of each figure in each round")
-    parser.add_argument("--only", choices=_PARTS, action="append", help="may be given more than once")
+    parser.add_argument("--only", choices=(*_PARTS, _PROFILE), action="append", help="may be given more than once")
     parser.add_argument("--python", type=Path, default=HERE.parent / ".venv" / "bin" / "python")
     parser.add_argument("--docs", type=Path, default=HERE.parent / "docs", help="where speed.md and the plots go")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, write what bin/PART.json has once more")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     peers = [name for name in args.peers.split(",") if name]
@@ -47,6 +51,10 @@ def main() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         parser.error("two cores are needed: one for the proxy, one for load and origin")
     for part in args.only or _PARTS:
+        if args.kept:
+            kept = json.loads((HERE / "bin" / f"{part}.json").read_text())
+            _show(part, kept.pop("told"), kept, args.docs)
+            continue
         with Session(args.python.parent / "twistd") as session:
             if part == "peers":
                 result = compared.measure(session, peers, args.runs, args.secs)
@@ -54,12 +62,14 @@ def main() -> None:
                 result = variants.measure(session, args.python, args.runs, args.secs)
             elif part == "growth":
                 result = growth.measure(session, args.runs, args.secs)
+            elif part == _PROFILE:
+                result = profiled.measure(session, list(profiled.MODES), args.secs)
             else:
                 result = crowd.measure(session, 2 * args.secs)
         told = _told(part, args)
         kept = {"told": told, **result}
         (HERE / "bin" / f"{part}.json").write_text(json.dumps(kept, indent=1) + "\n")
-        _write(part, told, result, args.docs)
+        _show(part, told, result, args.docs)
 
 
 def _told(part: str, args: argparse.Namespace) -> str:
@@ -70,7 +80,8 @@ def _told(part: str, args: argparse.Namespace) -> str:
     guided = "with" if "--enable-optimizations" in done.stdout else "without"
     load = os.getloadavg()[0]
     peers = f" --peers {args.peers}" if part == "peers" else ""
-    options = f"--only {part}{peers} --runs {args.runs} --secs {args.secs:g}"
+    runs = f" --runs {args.runs}" if part != _PROFILE else ""
+    options = f"--only {part}{peers}{runs} --secs {args.secs:g}"
     kernel = ".".join(platform.release().split(".")[:2])
     return (
         f'{datetime.date.today()}, `make bench ARGS="{options}"`, Linux {kernel}, {os.cpu_count()} cores, '
@@ -78,10 +89,15 @@ def _told(part: str, args: argparse.Namespace) -> str:
     )
 
 
-def _write(part: str, told: str, result: dict[str, Any], docs: Path) -> None:
+def _show(part: str, told: str, result: dict[str, Any], docs: Path) -> None:
+    if part == _PROFILE:
+        print(f"{told}\n\n{profiled.text(result, markdown)}", flush=True)
+        return
+    docs.mkdir(parents=True, exist_ok=True)
     if part == "peers":
         rows, shares = compared.table(result)
-        (docs / "speed.svg").write_text(plot.bars("How many times each goal is reached", shares))
+        (docs / "speed.svg").write_text(plot.shares("How many times each goal is reached", shares))
+        (docs / "peers.svg").write_text(compared.drawing(result))
         body = markdown(rows)
     elif part == "variants":
         body = markdown(variants.table(result)) + "\n" + markdown(variants.names_table(result))
@@ -114,4 +130,7 @@ def between(page: str, part: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -34,38 +37,67 @@ class Session:
         self.base = free_ports(8)
 
     def __enter__(self) -> Session:
-        subprocess.run(["make", "-s", "-C", str(HERE)], check=True)
-        self.start([str(HERE / "bin" / "origin"), "-b", "0.0.0.0", "-p", str(self.base)], LOAD_CORE)
-        for port in range(self.base, self.base + 4):
-            _listening(port)
+        try:
+            subprocess.run(["make", "-s", "-C", str(HERE)], check=True)
+            self.start([str(HERE / "bin" / "origin"), "-b", "0.0.0.0", "-p", str(self.base)], LOAD_CORE)
+            for port in range(self.base, self.base + 4):
+                _listening(port)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        for process in reversed(self._processes):
+        # A second Ctrl-C would leave the rest of them running.
+        kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        for process in self._processes[::-1]:
             self.end(process)
         shutil.rmtree(self.directory, ignore_errors=True)
+        for number, before in kept.items():
+            signal.signal(number, before)
 
     def start(self, command: list[str], core: str) -> subprocess.Popen[str]:
-        """Start a program on one core."""
+        """Start a program on one core, in a process group of its own: Ctrl-C is for this program alone."""
         with (self.directory / "errors.log").open("a") as errors:
             process = subprocess.Popen(
-                ["taskset", "-c", core, *command], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=self.directory
+                ["taskset", "-c", core, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=self.directory,
+                start_new_session=True,
             )
         self._processes.append(process)
         return process
 
     def end(self, process: subprocess.Popen[str]) -> None:
-        """End a program, kindly at first."""
+        """End a program kindly at first, and then whatever it has started."""
+        self._processes.remove(process)
+        with contextlib.suppress(ProcessLookupError):
+            # Who stands still hears no SIGTERM.
+            os.killpg(process.pid, signal.SIGCONT)
         if process.poll() is None:
             process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(8)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        # The group lives as long as anyone in it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
-    def egress(self, name: str, text: str) -> str:
+    def stop(self, place: str) -> None:
+        """End the program that `egress` has started there."""
+        pid = int(place.rsplit(":", 1)[1])
+        self.end(next(process for process in self._processes if process.pid == pid))
+
+    def egress(self, name: str, text: str, *, options: Sequence[str] = ()) -> str:
         """Start egress with a configuration that has `{port}` for its port.
+
+        Args:
+            name: of the directory that it works in.
+            text: the configuration.
+            options: more of twistd's.
 
         Returns:
             HOST:PORT:PID, as bench.py wants it.
@@ -75,8 +107,8 @@ class Session:
         port = free_ports(1)
         path = place / "egress.toml"
         path.write_text(text.replace("{port}", str(port)))
-        command = [str(self._twistd), "-n", "--pidfile=", "-l", str(place / "twistd.log"), "egress-proxy"]
-        process = self.start([*command, "--config", str(path)], PROXY_CORE)
+        command = [str(self._twistd), "-n", "--pidfile=", "-l", str(place / "twistd.log"), *options]
+        process = self.start([*command, "egress-proxy", "--config", str(path)], PROXY_CORE)
         try:
             _listening(port, process)
         except RuntimeError as error:
