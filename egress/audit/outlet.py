@@ -179,9 +179,10 @@ class Outlet:
     def _remove(self, count: int) -> None:
         with self._lock:
             # give_up may have emptied the queue meanwhile: then they were counted as lost, which errs to the safe side.
-            for _ in range(min(count, len(self._queue))):
-                self._queued_bytes -= len(self._queue.popleft())
-                self.settled += 1
+            count = min(count, len(self._queue))
+            popleft = self._queue.popleft
+            self._queued_bytes -= sum([len(popleft()) for _ in range(count)])
+            self.settled += count
 
     def _lose(self, count: int) -> None:
         if not count:

@@ -102,6 +102,8 @@ class StreamSink:
         self.rest = b""
 
     def _fitting(self, lines: Sequence[bytes]) -> int:
+        if sum(map(len, lines)) + len(lines) <= self._unit_bytes:
+            return len(lines)
         size = 0
         for count, line in enumerate(lines):
             size += len(line) + 1
@@ -152,7 +154,8 @@ class FileSink(StreamSink):
     """
 
     def __init__(self, path: str, is_exclusive: bool = False) -> None:
-        super().__init__("file", self._append, batch_lines=256, unit_bytes=1024 * 1024)
+        # The reactor waits for the interpreter while lines are sealed, 3 us each, until the next write lets go of it.
+        super().__init__("file", self._append, batch_lines=64, unit_bytes=1024 * 1024)
         self._path = path
         self._is_exclusive = is_exclusive
         self._next: int | None = None

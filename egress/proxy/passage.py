@@ -273,8 +273,12 @@ class Passage:
             return
         self.count()
         client, request = self.client, self.request
-        door = client.door
-        phases = request.phases
+        door, phases, dialled = client.door, request.phases, self.dialled
+        if kind == "open":
+            # As they are now; the end has its own record.
+            phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
+        if not dialled and self.trace is not None:
+            dialled = self.trace.dialled
         record = AuditRecord(
             kind,
             door.now(),
@@ -286,28 +290,33 @@ class Passage:
             self.admission,
             refused,
             self.status,
-            self.dialled or (self.trace.dialled if self.trace is not None else ""),
+            dialled,
             self.server_name,
             self.up,
             self.down,
-            # An open tunnel's phases are as they are now; the end has its own record.
-            phases if kind != "open" else Phases(phases.judge, phases.resolve, phases.dial, phases.wait),
+            phases,
             (door.clock.seconds() - request.begun) * 1000.0,
             cause,
         )
         if kind != "open":
             self._is_recorded = True
             self.upward = self.downward = None
-            self.leave_judgement()
-            self.observe()
-            for observer in self._observers:
-                try:
-                    observer.ended(record)
-                except Exception:
-                    _log.failure("a policy's ended() failed")
-            self._observers = ()
-            self.travelled()
+            if self.judgement is not None:
+                self.leave_judgement()
+            if self._observers:
+                self._tell_of_end(record)
+            if not self._is_travelled:
+                self.travelled()
         door.journal.record(record)
+
+    def _tell_of_end(self, record: AuditRecord) -> None:
+        self.observe()
+        for observer in self._observers:
+            try:
+                observer.ended(record)
+            except Exception:
+                _log.failure("a policy's ended() failed")
+        self._observers = ()
 
 
 def dial_refused(error: DialFailed) -> Refused:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import egress
 from egress.audit import AuditSettings
-from egress.audit.encode import FIELDS, TYPES
+from egress.audit.fields import FIELDS, TYPES
 from egress.audit.settings import ON_LOSS, PATHS, SINKS
 from egress.cli import audit
 from egress.cli.tail import tail

@@ -11,10 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encode import FIELDS, LineEncoder, Stamp, encode_note
-from egress.errors import Refused
-from egress.model import AuditRecord, Client, Outcome, Resolution, Verdict
+from egress.audit.encode import LineEncoder, Stamp, encode_note
+from egress.audit.fields import FIELDS
+from egress.errors import CODES, Refused
+from egress.model import (
+    Admission,
+    AuditRecord,
+    Authority,
+    Client,
+    Connection,
+    Hop,
+    Outcome,
+    Phases,
+    Plan,
+    Request,
+    Resolution,
+    Verdict,
+)
 from tests.audit.fakes import ADMISSION, CLIENT, CONNECTION, EPOCH, make_record, make_request
+from tests.audit.plain import plain_line
 
 
 def read(record: AuditRecord, paths: str = "first") -> dict[str, Any]:
@@ -167,6 +182,114 @@ class LineTests(SynchronousTestCase):
         record = make_record(request=make_request("GET", f"/api/SECRET{below}"))
 
         self.assertNotIn(b"SECRET", LineEncoder("first").encode(record))
+
+
+TEXTS = st.text(max_size=12) | st.sampled_from(["", '"', "\\", "\U0001f600", "x" * 600])
+FEW = st.sampled_from(["", "a", "b"])
+VERDICTS = st.builds(
+    Verdict, st.sampled_from(Outcome), FEW, TEXTS, TEXTS | st.sampled_from(["would have denied: no", "would have"])
+)
+RESOLUTIONS = st.builds(Resolution, FEW, st.lists(st.ip_addresses(), max_size=70).map(tuple), st.booleans())
+HOPS = st.builds(Hop, TEXTS, st.just("http"), st.just(Authority("192.0.2.9", 3128)))
+PLANS = st.builds(Plan, TEXTS, st.integers(0, 6), st.just("auto"), st.lists(HOPS, max_size=2).map(tuple), TEXTS)
+DURATIONS = st.floats() | st.floats(0, 1e6) | st.sampled_from([-1.0, 0.0, 0.0005, 12.5])
+
+
+@st.composite
+def admissions(draw: st.DrawFn) -> Admission:
+    """Admissions whose route has the addresses that were resolved, or others."""
+    resolution, plan = draw(RESOLUTIONS), draw(PLANS)
+    route = plan.settle(resolution if draw(st.booleans()) else draw(RESOLUTIONS))
+    verdicts = draw(st.lists(VERDICTS, max_size=2).map(tuple))
+    return Admission(draw(VERDICTS), verdicts, plan, route, resolution, draw(st.integers(1, 9)))
+
+
+@st.composite
+def records(draw: st.DrawFn) -> list[AuditRecord]:
+    """Records that have few values of each kind, so that what is remembered of one is at hand for others."""
+    clients = [Client(draw(TEXTS), draw(st.frozensets(TEXTS, max_size=2))) for _ in range(2)]
+    admitted: list[Admission | None] = [draw(admissions()), draw(admissions()), None]
+    refusals = [
+        Refused(draw(st.sampled_from(sorted(CODES))), draw(TEXTS), draw(FEW), draw(FEW), draw(TEXTS)),
+        None,
+        None,
+        None,
+    ]
+    connections = [Connection(draw(TEXTS), draw(FEW), draw(st.integers(0, 65_535))) for _ in range(2)]
+    paths = [None, "/", "/a/b", "/a?b", f"/{draw(TEXTS)}"]
+    made = []
+    for _ in range(draw(st.integers(1, 12))):
+        request = Request(
+            draw(TEXTS),
+            draw(FEW),
+            draw(st.sampled_from(["CONNECT", "GET", "M" * 40, '"'])),
+            Authority(draw(st.sampled_from(["a.example", "2001:db8::1"])), draw(st.sampled_from([80, 443]))),
+            draw(st.sampled_from(paths)),
+            draw(st.sampled_from(clients)),
+            "agents",
+            0.0,
+        )
+        made.append(
+            AuditRecord(
+                draw(st.sampled_from(["end", "open", "refused"])),
+                EPOCH + draw(st.floats(-3, 3)),
+                draw(st.sampled_from([request, request, request, None])),
+                draw(st.sampled_from(clients)),
+                draw(st.sampled_from(connections)),
+                draw(TEXTS),
+                draw(st.sampled_from(["http", "connect", ""])),
+                draw(st.sampled_from(admitted)),
+                draw(st.sampled_from(refusals)),
+                draw(st.sampled_from([0, 200, 404])),
+                draw(st.sampled_from(["", "192.0.2.1", '"'])),
+                draw(st.sampled_from([None, "", "a.example", "\u2028"])),
+                draw(st.integers(0, 1 << 40)),
+                draw(st.integers(0, 1 << 40)),
+                Phases(*(draw(DURATIONS) for _ in range(4))),
+                draw(DURATIONS),
+                draw(st.sampled_from(["", "complete", "client_closed"])),
+                draw(FEW),
+            )
+        )
+    return made
+
+
+class PlainTests(SynchronousTestCase):
+    @given(records(), st.sampled_from(["none", "first", "full"]))
+    @settings(max_examples=150, deadline=None)
+    def test_any_records(self, made: list[AuditRecord], paths: str) -> None:
+        """What is remembered of earlier lines changes no octet of a later one."""
+        encoder = LineEncoder(paths)
+
+        for record in made:
+            self.assertEqual(plain_line(record, paths), encoder.encode(record))
+
+    def test_one_thing_changes(self) -> None:
+        """A line with the admission of the one before it says whatever else differs from it, and then what was."""
+        encoder, first = LineEncoder("first"), make_record()
+        others = [
+            {"client": Client("other")},
+            {"connection": Connection("other", CONNECTION.peer, 1)},
+            {"connection": Connection(CONNECTION.listener, "192.0.2.7", 1)},
+            {"connection": Connection(CONNECTION.listener, CONNECTION.peer, 7)},
+            {"front": "http"},
+            {"request": make_request("GET")},
+            {"request": make_request(host="other.example")},
+            {"request": make_request(path="/a/b")},
+            {"request": make_request(request_id="r2")},
+            {"dialled": ""},
+            {"server_name": ""},
+            {"status": 0},
+            {"connection_id": "c2"},
+            {"kind": "open", "cause": ""},
+            {"bytes_up": 1, "bytes_down": 2},
+            {"phases": Phases(1.0, 2.0, 3.0, 4.0), "total_ms": 5.0},
+            {"time": EPOCH + 61.0},
+        ]
+        for other in others:
+            with self.subTest(other=str(other)):
+                for record in (first, evolve(first, **other), first):  # type: ignore[arg-type]
+                    self.assertEqual(plain_line(record, "first"), encoder.encode(record))
 
 
 class StampTests(SynchronousTestCase):

@@ -1,0 +1,117 @@
+"""The line of a record as its documentation has it, put together without haste."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from egress.audit.fields import FIELDS
+from egress.errors import CODES
+from egress.model import AuditRecord, Outcome, Verdict
+
+
+def plain_line(record: AuditRecord, paths: str) -> bytes:
+    """Give the line of a record.
+
+    Args:
+        record: what happened.
+        paths: how much of a path is kept.
+    """
+    values = plain(record, paths)
+    spelled = [f"{json.dumps(key)}:{_spelled(key, values[key])}" for key in FIELDS]
+    return ("{" + ",".join(spelled) + "}").encode("ascii")
+
+
+def plain(record: AuditRecord, paths: str) -> dict[str, object]:
+    """Give the keys and values of a record's line, in any order."""
+    request, admission, refused = record.request, record.admission, record.refused
+    plan, resolution = (admission.plan, admission.resolution) if admission else (None, None)
+    verdicts = admission.verdicts if admission else refused.verdicts if refused else ()
+    return {
+        "time": _time(record.time),
+        "type": record.kind,
+        "request_id": request.id if request else record.request_id or None,
+        "connection_id": record.connection_id,
+        "listener": record.connection.listener,
+        "client": cut(record.client.key),
+        "labels": [cut(label) for label in sorted(record.client.labels)],
+        "peer": record.connection.peer,
+        "peer_port": record.connection.peer_port,
+        "front": record.front,
+        "method": cut(request.method, 32) if request else None,
+        "host": cut(request.authority.host) if request else None,
+        "port": request.authority.port if request else None,
+        "path": _path(request.path, paths) if request else None,
+        **_judged(record),
+        "road": cut(plan.label) if plan else None,
+        "level": plan.level if plan else None,
+        "decided": cut(plan.decided) if plan else None,
+        "hops": [cut(hop.upstream) for hop in plan.hops] if plan else [],
+        "addresses": [str(address) for address in resolution.addresses[:64]] if resolution else [],
+        "address_check": ("none" if resolution.is_delegated else "passed") if resolution else None,
+        "audit": [_rehearsed(verdict) for verdict in verdicts if _is_rehearsed(verdict)],
+        "generation": admission.generation if admission else None,
+        "dialled": record.dialled or None,
+        "server_name": None if record.server_name is None else cut(record.server_name, 256),
+        "status": record.status or None,
+        "bytes_up": record.bytes_up,
+        "bytes_down": record.bytes_down,
+        "judge_ms": record.phases.judge,
+        "resolve_ms": record.phases.resolve,
+        "dial_ms": record.phases.dial,
+        "wait_ms": record.phases.wait,
+        "total_ms": record.total_ms,
+        "cause": record.cause or None,
+    }
+
+
+def cut(text: str, limit: int = 512) -> str:
+    """Cut a text that is too long, and say so."""
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def _spelled(key: str, value: object) -> str:
+    if key.endswith("_ms"):
+        assert isinstance(value, float)
+        return f"{value:.3f}" if 0.0 <= value < 1e15 else "null"
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _time(time: float) -> str:
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(time * 1e6))
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _path(path: str | None, paths: str) -> str | None:
+    if path is None or paths == "none":
+        return None
+    path = path.split("?")[0].split("#")[0]
+    first, slash, _ = path[1:].partition("/")
+    segment, semicolon, _ = first.partition(";")
+    if paths == "first" and (slash or semicolon):
+        return f"{path[:1]}{segment[:256]}/..."
+    return cut(path, 256)
+
+
+def _judged(record: AuditRecord) -> dict[str, object]:
+    admission, refused = record.admission, record.refused
+    if refused is None:
+        told = {"reason": cut(admission.verdict.reason) if admission else "", "code": None, "detail": None}
+    else:
+        told = {"reason": cut(refused.reason), "code": refused.code, "detail": cut(refused.detail) or None}
+    said = admission.verdict if admission and (refused is None or not refused.policy) else refused
+    is_denied = refused is not None and refused.code in CODES and CODES[refused.code].status in (403, 407, 429)
+    return {
+        "verdict": "deny" if is_denied else "allow" if admission else "none",
+        "policy": said.policy if said else "",
+        "rule": said.rule if said else "",
+        **told,
+    }
+
+
+def _is_rehearsed(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.ABSTAIN and verdict.reason.startswith("would have")
+
+
+def _rehearsed(verdict: Verdict) -> dict[str, str]:
+    return {"policy": verdict.policy, "rule": verdict.rule, "reason": cut(verdict.reason)}
