@@ -9,10 +9,12 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
+from egress.proxy.promptly import send
+from egress.wire.body import BodyReader, LengthBody, body_reader, chunk, last_chunk, passable
 from egress.wire.forward import response_onward
-from egress.wire.framing import NO_BODY, Framing, Kind, response_framing
+from egress.wire.framing import NO_BODY, Kind, response_framing
 from egress.wire.head import ResponseHead, ResponseReader
+from egress.wire.usual import read_usual
 
 if TYPE_CHECKING:
     from egress.proxy.exchange import Exchange
@@ -33,21 +35,21 @@ class Answering:
         exchange: what is answered now.
         has_begun: the client has been given the head of the answer.
         has_heard: the origin has said anything to this exchange.
+        sent_at: when the request, or the last of its body, was sent.
     """
 
     reader: ResponseReader
     exchange: Exchange = field(init=False)
     has_begun: bool = field(init=False, default=False)
     has_heard: bool = field(init=False, default=False)
+    sent_at: float = field(init=False, default=0.0)
     _body: BodyReader | None = field(init=False, default=None)
-    _framing: Framing = field(init=False, default=NO_BODY)
     _is_chunked: bool = field(init=False, default=False)
     _is_reusable: bool = field(init=False, default=False)
     _options: frozenset[bytes] = field(init=False, default=frozenset())
     _is_producing: bool = field(init=False, default=False)
     _interim: int = field(init=False, default=0)
     _interim_bytes: int = field(init=False, default=0)
-    _sent_at: float = field(init=False, default=0.0)
 
     def begin(self, exchange: Exchange) -> None:
         """Be about another exchange."""
@@ -56,14 +58,18 @@ class Answering:
         self.has_begun = self.has_heard = self._is_producing = False
         self._interim = self._interim_bytes = 0
 
-    def sent(self) -> None:
-        """The request, or the last of its body, has just been sent."""
-        self._sent_at = self.exchange.client.door.clock.seconds()
-
     def origin_data(self, data: bytes) -> None:
         """Read heads until the final one, then pass the body on."""
-        self.has_heard = True
+        exchange = self.exchange
         try:
+            if not self.has_heard:
+                self.has_heard = True
+                asked = exchange.head
+                if asked.is_http11 and asked.method != "HEAD" and not exchange.through.is_absolute:
+                    usual = read_usual(data, self.reader.limit_bytes, self.reader.field_limit)
+                    if usual is not None:
+                        self._answer_as_usual(data, *usual)
+                        return
             while self._body is None:
                 head = self.reader.feed(data)
                 if head is None:
@@ -72,9 +78,9 @@ class Answering:
                 if head.status == 101:
                     self._change(head, data)
                     return
-                if head.status == 407 and self.exchange.through.is_absolute:
+                if head.status == 407 and exchange.through.is_absolute:
                     # It is about our credentials, not the client's.
-                    self.exchange.fail(self.exchange.through.challenged(head), "failed")
+                    exchange.fail(exchange.through.challenged(head), "failed")
                     return
                 if head.status < 200:
                     self._pass_interim(head)
@@ -83,7 +89,38 @@ class Answering:
                     return
             self._pass_on(data)
         except ProtocolError as error:
-            self.exchange.fail(Refused("origin_malformed", error.sentence), "origin_malformed")
+            exchange.fail(Refused("origin_malformed", error.sentence), "origin_malformed")
+
+    def _answer_as_usual(self, data: bytes, status: int, onward: bytes, length: int, at: int) -> None:
+        """Pass an answer on that `read_usual` took."""
+        exchange = self.exchange
+        client, passage = exchange.client, exchange.passage
+        door = client.door
+        if (
+            exchange.is_kept
+            and exchange.body.is_complete
+            and not client.is_leaving
+            and not door.is_stopping
+            and (not client.is_ended or client.held)
+        ):
+            onward += b"\r\n"
+        else:
+            exchange.is_kept = False
+            onward += b"Connection: close\r\n\r\n"
+        exchange.request.phases.wait = (door.clock.seconds() - self.sent_at) * 1000.0
+        passage.status = status
+        surplus = len(data) - at - length
+        if surplus < 0:
+            self._is_chunked, self._is_reusable = False, True
+            self._body = LengthBody(length, "origin_malformed")
+            self._pass_on(data[at:], onward)
+            return
+        # All of it is here, as it is more often than not: no reader and no producer are needed.
+        self.has_begun = True
+        passage.down += length
+        client.is_clogged = not send(client.transport, onward + data[at : at + length])
+        # Surplus bytes never reach the client, and a connection that has them is out of step.
+        exchange.done(is_reusable=not surplus)
 
     def _pass_interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on to a client that knows them (RFC 9110 section 15.2)."""
@@ -131,15 +168,15 @@ class Answering:
         )
         self._body = body_reader(framing, "origin_malformed")
         onward = response_onward(head, framing, is_http11=exchange.head.is_http11, keep_alive=exchange.is_kept)
-        self._options = head.fields.options
-        self._framing, self._is_reusable = framing, head.is_http11 and b"close" not in head.fields.options
+        options = self._options = head.fields.options
+        self._is_reusable = head.is_http11 and kind is not Kind.CLOSE and b"close" not in options
         self._measure()
         exchange.passage.status = head.status
         return onward
 
     def _measure(self) -> None:
         exchange = self.exchange
-        exchange.request.phases.wait = (exchange.client.door.clock.seconds() - self._sent_at) * 1000.0
+        exchange.request.phases.wait = (exchange.client.door.clock.seconds() - self.sent_at) * 1000.0
 
     def _pass_on(self, data: bytes, onward: bytes = b"") -> None:
         """Pass a piece of the answer's body on, the first one behind its head."""
@@ -190,9 +227,7 @@ class Answering:
         body = self._body
         assert body is not None
         self.stop_producing()
-        # Surplus bytes never reach the client, and a connection that has them is out of step.
-        is_reusable = self._is_reusable and self._framing.kind is not Kind.CLOSE and not body.rest
-        self.exchange.done(is_reusable=is_reusable)
+        self.exchange.done(is_reusable=self._is_reusable and not body.rest)
 
     def stop_producing(self) -> None:
         """The origin is no longer paused on the client's account."""

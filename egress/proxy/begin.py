@@ -65,7 +65,8 @@ def _serve(client: ClientProtocol, understood: Understood, request: Request) -> 
         Tunnel(client, request).begin()
     else:
         head, target, framing = understood.head, understood.target, understood.framing
-        Exchange(client, request, head, target, framing, _is_kept(head), _upgrade(head, target, framing)).begin()
+        upgrade = None if head.fields.is_plain else _upgrade(head, target, framing)
+        Exchange(client, request, head, target, framing, _is_kept(head), upgrade).begin()
 
 
 def _is_kept(head: RequestHead) -> bool:

@@ -232,8 +232,10 @@ class ClientProtocol:
             return
         self._state = READING
         self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
-        self.resume()
-        self._read()
+        if self._is_paused:
+            self.resume()
+        if self.held:
+            self._read()
         if self.is_ended and self._state == READING and not self.held:
             self.close()
 

@@ -14,9 +14,11 @@ from egress.proxy.answering import Answering
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
 from egress.proxy.promptly import send
+from egress.proxy.sending import Sending, take_whole
 from egress.proxy.splice import Splice
 from egress.proxy.through import STRAIGHT, Through
-from egress.wire.body import BodyReader, NoBody, body_reader, chunk, last_chunk, passable
+from egress.wire.body import BodyReader, NoBody, body_reader
+from egress.wire.forward import request_onward
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead, ResponseReader
 from egress.wire.target import Target
@@ -68,7 +70,7 @@ class Exchange:
     _mark: int = field(init=False, default=0)
     _quiet_since: float = field(init=False, default=0.0)
     _is_over: bool = field(init=False, default=False)
-    _is_producing: bool = field(init=False, default=False)
+    _sending: Sending | None = field(init=False, default=None)
 
     def begin(self) -> None:
         """Ask the Gate."""
@@ -76,8 +78,8 @@ class Exchange:
         self.passage = Passage(client, self.request, self)
         self.body = _NO_BODY if self.framing.kind is Kind.NONE else body_reader(self.framing, "bad_framing")
         client.work, client.passage = self, self.passage
-        # Policies, the resolver and the dial have deadlines of their own.
-        client.door.wheel.clear(client)
+        # Policies, the resolver and the dial have deadlines of their own. As `Wheel.clear` does it.
+        client.due = 0
         self.passage.admit()
 
     @property
@@ -107,33 +109,51 @@ class Exchange:
             origin.abort()
             return
         client = self.client
+        door = client.door
         self.origin = origin
         answering = origin.answering
         if answering is None:
-            limits = client.door.limits
+            limits = door.limits
             answering = origin.answering = Answering(ResponseReader(limits.head_bytes, limits.head_fields))
         self.answering = origin.user = answering
         answering.begin(self)
-        assert origin.transport is not None, "an origin that is used stands"
+        transport, framing = origin.transport, self.framing
+        assert transport is not None, "an origin that is used stands"
         try:
-            onward = self.through.head(self.head, self.target, self.framing, self.upgrade)
+            if self.through is STRAIGHT:
+                onward = request_onward(self.head, self.target, framing, upgrade=self.upgrade)
+            else:
+                onward = self.through.head(self.head, self.target, framing, self.upgrade)
         except ProtocolError as error:
             self._give_origin_up()
             self.refused(Refused(error.code, error.sentence))
             return
+        if framing.kind is not Kind.NONE:
+            payload = take_whole(self)
+            if payload is None:
+                self._send_in_pieces(onward, origin)
+                return
+            onward += payload
+        send(transport, onward)
+        self.passage.started()
+        self.sent()
+
+    def sent(self) -> None:
+        """Wait for the answer: the request, or the last of its body, has just been sent."""
+        assert self.answering is not None
+        self._sending = None
+        door = self.client.door
+        self.answering.sent_at = door.clock.seconds()
+        door.wheel.expect(self.client, door.limits.response_seconds)
+
+    def _send_in_pieces(self, onward: bytes, origin: OriginProtocol) -> None:
+        assert self.answering is not None and origin.transport is not None
         send(origin.transport, onward)
         self.passage.started()
-        answering.sent()
-        if self.framing.kind is Kind.NONE:
-            client.door.wheel.expect(client, client.door.limits.response_seconds)
-            return
-        self.watch(client.door.limits.body_stall_seconds)
-        origin.transport.registerProducer(client.transport, True)
-        self._is_producing = True
-        early = client.take_held()
-        client.resume()
-        self._pass_on(early)
-        if client.is_ended and not self._is_over:
+        self.answering.sent_at = self.client.door.clock.seconds()
+        self._sending = Sending(self, origin)
+        self._sending.begin()
+        if self.client.is_ended and not self._is_over:
             self.client_ended()
 
     def refused(self, refused: Refused) -> None:
@@ -153,39 +173,10 @@ class Exchange:
 
     def client_data(self, data: bytes) -> None:
         """Pass the body on; what comes before its time is held."""
-        if self.origin is None or self.body.is_complete:
+        if self._sending is None:
             self.client.hold(data)
         else:
-            self._pass_on(data)
-
-    def _pass_on(self, data: bytes) -> None:
-        """Send a piece of the request's body."""
-        passage, body, client = self.passage, self.body, self.client
-        try:
-            payload = body.feed(data)
-        except ProtocolError as error:
-            self.fail(Refused(error.code, error.sentence), "body_malformed")
-            return
-        passage.up += len(payload)
-        if passage.up > client.door.limits.request_body_bytes:
-            self.fail(Refused("body_too_large", "The request body is longer than it may be."), "body_too_large")
-            return
-        assert self.origin is not None and self.origin.transport is not None
-        transport = self.origin.transport
-        is_chunked = self.framing.kind is Kind.CHUNKED
-        if payload:
-            send(transport, chunk(payload) if is_chunked else payload)
-        if body.is_complete:
-            if is_chunked:
-                send(transport, last_chunk(passable(body.trailers, self.head.fields.options)))
-            transport.unregisterProducer()
-            self._is_producing = False
-            client.transport.resumeProducing()
-            if body.rest:
-                client.hold(body.rest)
-            assert self.answering is not None
-            self.answering.sent()
-            client.door.wheel.expect(client, client.door.limits.response_seconds)
+            self._sending.pass_on(data)
 
     def client_ended(self) -> None:
         """A FIN within the body is the end of it; one after it only means that no further request will come."""
@@ -295,35 +286,36 @@ class Exchange:
             is_reusable: the origin's connection is in a state for another request.
         """
         self._is_over = True
-        origin, client = self.origin, self.client
-        assert origin is not None and self.passage.admission is not None
+        origin, client, passage = self.origin, self.client, self.passage
+        door, admission, is_read = client.door, passage.admission, self.body.is_complete
+        assert origin is not None and admission is not None
         self.origin = self.answering = None
         origin.user = None
-        if not self.body.is_complete:
-            self._stop_producing(origin)
+        if not is_read:
+            self._stop_sending()
             origin.abort()
-        elif not is_reusable or client.door.is_stopping or self.passage.is_stale:
-            origin.close(client.door.wheel, client.door.limits.linger_seconds)
-        elif client.door.pool.keep(origin, self.request, self.passage.admission, self.through.place):
+        elif (
+            is_reusable
+            and not door.is_stopping
+            and admission.generation == door.gate.world.generation
+            and door.pool.keep(origin, self.request, admission, self.through.place)
+        ):
             origin.is_used = True
         else:
-            origin.close(client.door.wheel, client.door.limits.linger_seconds)
-        self.passage.record("end", "complete")
-        client.finished(keep_alive=self.is_kept, is_read=self.body.is_complete)
+            origin.close(door.wheel, door.limits.linger_seconds)
+        passage.record("end", "complete")
+        client.finished(keep_alive=self.is_kept, is_read=is_read)
 
     def _give_origin_up(self) -> None:
         origin, self.origin = self.origin, None
         if origin is not None:
-            self._stop_producing(origin)
+            self._stop_sending()
             if self.answering is not None:
                 self.answering.stop_producing()
                 self.answering = None
             origin.abort()
 
-    def _stop_producing(self, origin: OriginProtocol) -> None:
-        """The client is no longer paused on the origin's account."""
-        if self._is_producing:
-            self._is_producing = False
-            if origin.transport is not None:
-                origin.transport.unregisterProducer()
-            self.client.transport.resumeProducing()
+    def _stop_sending(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.stop()

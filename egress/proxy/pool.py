@@ -53,18 +53,20 @@ class OriginPool:
             admission: what was judged.
             place: through proxies, what tells connections apart; "" on a direct road.
         """
-        key = _key(request, admission, place)
+        route, client = admission.route, request.client
+        # As `_key` has it.
+        key = route.upstream, place or request.authority.text, client.key, client.labels
         kept = self._idle.get(key)
         if kept is None:
             return None
-        texts = admission.route.texts
+        texts = route.texts
         for at in range(len(kept) - 1, -1, -1):
-            if place or kept[at].address in texts:
+            if kept[at].address in texts or place:
                 origin = kept.pop(at)
                 if not kept:
                     del self._idle[key]
                 self._count -= 1
-                self.wheel.clear(origin)
+                origin.due = 0  # as `Wheel.clear` does it
                 origin.pool = None
                 return origin
         return None
@@ -86,22 +88,22 @@ class OriginPool:
         key = origin.key
         if key is None:
             key = origin.key = _key(request, admission, place)
-        kept = self._idle.get(key)
-        if self._count >= self.limits.pool_connections:
+        kept, limits = self._idle.get(key), self.limits
+        if self._count >= limits.pool_connections:
             self.reached["pool_connections"] += 1
             return False
         if kept is None:
-            if not self.limits.pool_connections_per_origin:
+            if not limits.pool_connections_per_origin:
                 self.reached["pool_connections_per_origin"] += 1
                 return False
             kept = self._idle[key] = []
-        elif len(kept) >= self.limits.pool_connections_per_origin:
+        elif len(kept) >= limits.pool_connections_per_origin:
             self.reached["pool_connections_per_origin"] += 1
             return False
         kept.append(origin)
         self._count += 1
         origin.pool, origin.wheel = self, self.wheel
-        self.wheel.expect(origin, self.limits.pool_seconds)
+        self.wheel.expect(origin, limits.pool_seconds)
         return True
 
     def forget(self, origin: OriginProtocol) -> None:

@@ -61,7 +61,7 @@ def understand(head: RequestHead, body_limit_bytes: int) -> Understood:
         raise ProtocolError("body_too_large", "The request body is longer than it may be.")
     _check_expectation(head)
     check_options(head)
-    is_own = target.form == "asterisk" or forwards_left(head) == 0
+    is_own = forwards_left(head) == 0 or target.form == "asterisk"
     credentials = _credentials(head)
     return Understood(head, target, framing, is_own, credentials)
 
@@ -118,11 +118,12 @@ def read_on(client: ClientProtocol, data: bytes) -> Understood | None:
         reader = client.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
     try:
         head = reader.feed(data)
-        understood = None if head is None else understand(head, door.limits.request_body_bytes)
+        if head is not None:
+            understood = understand(head, door.limits.request_body_bytes)
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.sentence))
         return None
-    if understood is None:
+    if head is None:
         if client.is_ended:
             client.close()
         elif not client.is_timed and reader.is_begun:
@@ -130,7 +131,7 @@ def read_on(client: ClientProtocol, data: bytes) -> Understood | None:
             door.wheel.expect(client, door.limits.head_seconds)
         return None
     client.held = reader.rest
-    if not client.is_timed and not client.held:
+    if head.method == "CONNECT" and not client.is_timed and not client.held:
         door.known_heads.keep(data, understood)
     client.is_timed = False
     return understood

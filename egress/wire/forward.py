@@ -7,7 +7,6 @@ was read, so that the next reader cannot read it differently.
 from __future__ import annotations
 
 from egress.errors import ProtocolError
-from egress.wire.fields import has_more_than_host
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead, ResponseHead
 from egress.wire.target import Target
@@ -66,26 +65,26 @@ def request_onward(
             zero is to be answered by the proxy: see `forwards_left`).
         ValueError: the target is in asterisk form.
     """
-    authority = target.authority
-    if authority is None:
+    if target.authority is None:
         raise ValueError("a request for the proxy itself is not sent on")
-    host = authority.text[:-3] if authority.port == 80 else authority.text
     fields = head.fields
+    kind = framing.kind
+    onward, host, method = target.onward, target.host, head.method.encode("ascii")
+    end = _VIA_11_END if head.is_http11 else _VIA_10_END
+    if is_absolute:
+        # `OPTIONS *` of the origin is the absolute form without a path (RFC 9112 section 3.2.4).
+        onward = b"http://" + host + (onward if onward != b"*" else b"")
+    elif fields.is_plain and kind is Kind.NONE and upgrade is None and authorization is None:
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b" % (method, onward, host, fields.ordinary, end)
     ordinary, named = fields.ordinary, _NOTHING
     if fields.options and not fields.options <= _HARMLESS_OPTIONS:
         named = _named_by_request(fields.options)
         ordinary = fields.ordinary_without(named)
-    line = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b"
-    place = host.encode("ascii")
-    onward = target.onward
-    if is_absolute:
-        # `OPTIONS *` of the origin is the absolute form without a path (RFC 9112 section 3.2.4).
-        onward = b"http://" + place + (onward if onward != b"*" else b"")
-    out = [line % (head.method.encode("ascii"), onward, place, ordinary)]
+    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, onward, host, ordinary)]
     if authorization is not None:
         out.append(b"Proxy-Authorization: %b\r\n" % authorization)
     has_trailers = False
-    if has_more_than_host(fields):
+    if not fields.is_plain:
         left = forwards_left(head)
         if left == 0:
             raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")
@@ -100,9 +99,9 @@ def request_onward(
                     out.append(b"Expect: 100-continue\r\n")
             elif lower == b"max-forwards":
                 out.append(b"%b: %b\r\n" % (name, value if left is None else b"%d" % (left - 1)))
-    if framing.kind is Kind.LENGTH:
+    if kind is Kind.LENGTH:
         out.append(b"Content-Length: %d\r\n" % framing.length)
-    elif framing.kind is Kind.CHUNKED:
+    elif kind is Kind.CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
     if upgrade is not None:
         out.append(b"Connection: %bUpgrade\r\nUpgrade: %b\r\n" % (b"TE, " if has_trailers else b"", upgrade))
@@ -110,7 +109,7 @@ def request_onward(
         out.append(b"Connection: TE\r\n")
     if has_trailers:
         out.append(b"TE: trailers\r\n")
-    out.append(_VIA_11_END if head.is_http11 else _VIA_10_END)
+    out.append(end)
     return b"".join(out)
 
 
@@ -168,30 +167,29 @@ def response_onward(
         # RFC 9110 section 7.6.1: what Connection names goes. Framing and Via are written below, whatever it names.
         named = fields.options
         ordinary = fields.ordinary_without(named)
-    out = [b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, ordinary)]
+    passed = framed = connection = b""
     for lower, name, value in fields.special:
         if lower not in _HOP_BY_HOP and lower[:6] != b"proxy-" and lower not in named:
-            out.append(b"%b: %b\r\n" % (name, value))
+            passed += b"%b: %b\r\n" % (name, value)
     if kind is Kind.LENGTH:
-        out.append(b"Content-Length: %d\r\n" % framing.length)
+        framed = b"Content-Length: %d\r\n" % framing.length
     elif kind is Kind.CHUNKED:
         if is_http11:
-            out.append(b"Transfer-Encoding: chunked\r\n")
+            framed = b"Transfer-Encoding: chunked\r\n"
     elif kind is Kind.NONE and status >= 200 and status != 204:
         # RFC 9110 section 8.6: in answers to HEAD and in 304 it is the length that a GET would have had.
-        lengths = head.fields.values(b"content-length")
+        lengths = fields.values(b"content-length")
         if len(lengths) == 1 and _is_count(lengths[0]):
-            out.append(b"Content-Length: %b\r\n" % lengths[0])
-    out.append(_VIA_11 if head.is_http11 else _VIA_10)
+            framed = b"Content-Length: %b\r\n" % lengths[0]
     if upgrade is not None:
-        out.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade)
+        connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
     elif status >= 200:
         if not keep_alive or kind is Kind.CLOSE or (kind is Kind.CHUNKED and not is_http11):
-            out.append(b"Connection: close\r\n")
+            connection = b"Connection: close\r\n"
         elif not is_http11:
-            out.append(b"Connection: keep-alive\r\n")
-    out.append(b"\r\n")
-    return b"".join(out)
+            connection = b"Connection: keep-alive\r\n"
+    via = _VIA_11 if head.is_http11 else _VIA_10
+    return b"HTTP/1.1 %d %b\r\n%b%b%b%b%b\r\n" % (status, head.reason, ordinary, passed, framed, via, connection)
 
 
 def _named_by_request(options: frozenset[bytes]) -> frozenset[bytes]:

@@ -95,8 +95,14 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
         ProtocolError: origin_malformed. The same ambiguities that make a request's framing bad.
     """
     status = head.status
-    if method == "HEAD" or status < 200 or status in (204, 304):
+    if method == "HEAD" or status < 200 or status == 204 or status == 304:
         return NO_BODY
+    special = head.fields.special
+    if len(special) == 1:
+        # What most answers have: a length, and nothing else that means anything here.
+        lower, _, value = special[0]
+        if lower == b"content-length" and value.isdigit() and len(value) <= _LENGTH_DIGITS:
+            return Framing(Kind.LENGTH, int(value))
     lengths, codings = _find(head.fields)
     if not lengths and not codings:
         return UNTIL_CLOSE

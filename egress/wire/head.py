@@ -1,14 +1,13 @@
 """Request and response heads (RFC 9112 sections 2 to 5), read exactly as the grammar has them and never repaired.
 
 What two readers can take in two ways is how a request is smuggled past a policy: bare LF, folded lines, blanks before a
-colon, a second Host. All of it is refused. A head that came in one piece is taken by one regular expression. One that
-came in pieces, or is at fault, is judged line by line, so that its first fault is told, however it was cut.
+colon, a second Host. All of it is refused. A head that came in one piece is taken by regular expressions. One that came
+in pieces, or is at fault, is judged line by line, so that its first fault is told, however it was cut.
 """
 
 from __future__ import annotations
 
 import re
-from sys import intern
 
 from attrs import define, field
 
@@ -19,6 +18,8 @@ from egress.wire.gathering import FIELD_LINES, Gathering, Start
 _REQUEST_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"
 _match_request = re.compile(_REQUEST_LINE + FIELD_LINES + rb"\r\n").match
+_match_request_line = re.compile(_REQUEST_LINE).match
+_match_field_lines = re.compile(FIELD_LINES + rb"\r\n").match
 _match_response = re.compile(_STATUS_LINE + FIELD_LINES + rb"\r\n").match
 _is_request_line = re.compile(_REQUEST_LINE).fullmatch
 _is_status_line = re.compile(_STATUS_LINE).fullmatch
@@ -31,6 +32,24 @@ _HOST = b"-._~!$&'()*+,;=:[]%0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 _TLS_HANDSHAKE = 0x16
 # What a request line holds besides its target: a method, two spaces, the version and CRLF.
 _LINE_BESIDES_TARGET = 64
+_LONGEST_METHOD = _LINE_BESIDES_TARGET - 12
+
+# A client's fields hardly differ from one request to the next; only what it asks for does. So fields that were read are
+# remembered whole, where they are plain and all of their names are on this list, as clients spell them. None of these
+# holds a secret, and none has another value each time.
+_REMEMBERED = 1024
+_REMEMBERED_OCTETS = 1024
+_HARMLESS = (
+    b"Accept Accept-Charset Accept-Encoding Accept-Language Cache-Control Connection DNT Host Keep-Alive Pragma "
+    b"Priority Proxy-Connection Sec-CH-UA Sec-CH-UA-Mobile Sec-CH-UA-Platform Sec-Fetch-Dest Sec-Fetch-Mode "
+    b"Sec-Fetch-Site Sec-Fetch-User Sec-GPC Upgrade-Insecure-Requests User-Agent"
+)
+_is_harmless = re.compile(
+    rb"(?:(?:%b):[^\r]*+\r\n)*+" % b"|".join([*_HARMLESS.split(), *_HARMLESS.lower().split()])
+).fullmatch
+_remembered: dict[bytes, Fields] = {}
+
+_METHODS = {b"CONNECT": "CONNECT", b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT"}
 
 
 @define(eq=False)
@@ -110,18 +129,9 @@ class RequestReader:
         """
         gathering = self._gathering
         if gathering is None or gathering.is_idle:
-            match = _match_request(data)
-            if (
-                match is not None
-                and match.end() <= self._limit_bytes
-                and len(match[1]) <= _LINE_BESIDES_TARGET - 12
-                and len(match[2]) <= self._target_limit_bytes
-                and match[4].count(b"\n") <= self._field_limit
-            ):
-                head = _request(match)
-                if isinstance(head, RequestHead):
-                    self.rest = data[match.end() :]
-                    return head
+            head = self._whole(data)
+            if head is not None:
+                return head
         if gathering is None:
             # Only for a head in pieces, or at fault: most come whole.
             start = Start(
@@ -135,11 +145,43 @@ class RequestReader:
         if gathered is None:
             return None
         match = _match_request(gathered)
-        head = "the head is malformed" if match is None else _request(match)
-        if not isinstance(head, RequestHead):
-            raise ProtocolError("bad_head", head)
+        if match is None:
+            raise ProtocolError("bad_head", "the head is malformed")
+        method, target, minor, block = match.groups()
+        fields = sift(block)
+        if fault := _host_fault(fields, minor):
+            raise ProtocolError("bad_head", fault)
         self.rest = gathering.take_rest()
-        return head
+        return RequestHead(_METHODS.get(method) or method.decode("ascii"), target, minor == b"1", fields)
+
+    def _whole(self, data: bytes) -> RequestHead | None:
+        """Take a head that is here whole and without fault."""
+        end = data.find(b"\r\n\r\n") + 4
+        line = _match_request_line(data)
+        if line is None or not 4 <= end <= self._limit_bytes:
+            return None
+        method, target, minor = line.groups()
+        if len(method) > _LONGEST_METHOD or len(target) > self._target_limit_bytes:
+            return None
+        at = line.end()
+        block = data[at : end - 2]
+        fields = _remembered.get(block)
+        if fields is None:
+            match = _match_field_lines(data, at)
+            if match is None:
+                return None
+            fields = sift(block)
+            if _host_fault(fields, minor):
+                return None
+            # With a Host: so they are good for either version.
+            if minor == b"1" and fields.is_plain and at + _REMEMBERED_OCTETS > end and _is_harmless(block):
+                if len(_remembered) >= _REMEMBERED:
+                    _remembered.clear()
+                _remembered[block] = fields
+        if fields.lines > self._field_limit:
+            return None
+        self.rest = data[end:]
+        return RequestHead(_METHODS.get(method) or method.decode("ascii"), target, minor == b"1", fields)
 
     def _judge_line(self, line: bytes) -> None:
         """Judge a request line, its CRLF included, against RFC 9112 section 3."""
@@ -171,10 +213,12 @@ class ResponseReader:
     """Reads response heads, one after the other.
 
     Attributes:
+        limit_bytes: of a whole head, its blank line counted.
+        field_limit: field lines in a head.
         rest: the octets that followed the last head.
     """
 
-    __slots__ = ("_field_limit", "_gathering", "_limit_bytes", "rest")
+    __slots__ = ("_gathering", "field_limit", "limit_bytes", "rest")
 
     def __init__(self, limit_bytes: int, field_limit: int) -> None:
         """Make a reader.
@@ -183,8 +227,8 @@ class ResponseReader:
             limit_bytes: of a whole head, its blank line counted.
             field_limit: field lines in a head.
         """
-        self._limit_bytes = limit_bytes
-        self._field_limit = field_limit
+        self.limit_bytes = limit_bytes
+        self.field_limit = field_limit
         self._gathering: Gathering | None = None
         self.rest = b""
 
@@ -208,9 +252,12 @@ class ResponseReader:
         gathering = self._gathering
         if gathering is None or gathering.is_idle:
             match = _match_response(data)
-            if match is not None and match.end() <= self._limit_bytes and match[4].count(b"\n") <= self._field_limit:
-                self.rest = data[match.end() :]
-                return _response(match)
+            if match is not None and (end := match.end()) <= self.limit_bytes:
+                minor, status, reason, block = match.groups()
+                fields = sift(block)
+                if fields.lines <= self.field_limit:
+                    self.rest = data[end:]
+                    return ResponseHead(int(status), reason or b"", minor == b"1", fields)
         if gathering is None:
             start = Start(
                 judge_octet=_judge_first_status_octet,
@@ -218,7 +265,7 @@ class ResponseReader:
                 limit_bytes=None,
                 can_follow_empty_line=False,
             )
-            gathering = self._gathering = Gathering(start, self._limit_bytes, self._field_limit)
+            gathering = self._gathering = Gathering(start, self.limit_bytes, self.field_limit)
         try:
             gathered = gathering.add(data)
         except ProtocolError as error:
@@ -228,32 +275,22 @@ class ResponseReader:
         match = _match_response(gathered)
         if match is None:
             raise ProtocolError("origin_malformed", "the head is malformed")
+        minor, status, reason, block = match.groups()
         self.rest = gathering.take_rest()
-        return _response(match)
+        return ResponseHead(int(status), reason or b"", minor == b"1", sift(block))
 
 
-def _request(match: re.Match[bytes]) -> RequestHead | str:
-    """Build a head from a match of its whole; where its Host fields are at fault, give the reason instead."""
-    method, target, minor, block = match.groups()
-    fields = sift(block)
+def _host_fault(fields: Fields, minor: bytes) -> str:
+    """Say what is wrong with the Host fields of a request; "" if nothing is (RFC 9112 section 3.2)."""
     host: bytes | None = None
     for lower, _, value in fields.special:
         if lower == b"host":
             if host is not None:
                 return "there is more than one Host field"
             host = value
-    # RFC 9112 section 3.2: 400 for any HTTP/1.1 request without one, and for any request with two or an invalid one.
     if host is None:
-        if minor == b"1":
-            return "an HTTP/1.1 request has a Host field"
-    elif host.translate(None, _HOST):
-        return "the Host field is not a host and port"
-    return RequestHead(intern(method.decode("ascii")), target, minor == b"1", fields)
-
-
-def _response(match: re.Match[bytes]) -> ResponseHead:
-    minor, status, reason, block = match.groups()
-    return ResponseHead(int(status), reason or b"", minor == b"1", sift(block))
+        return "an HTTP/1.1 request has a Host field" if minor == b"1" else ""
+    return "the Host field is not a host and port" if host.translate(None, _HOST) else ""
 
 
 def _judge_first_octet(octet: int) -> None:

@@ -43,6 +43,7 @@ class Target:
         onward: what stands in the request line sent to the origin: the canonical path and the query as it came, or `*`.
         is_path_ambiguous: the path holds an encoded slash, or a backslash, encoded or not; servers read them in more
             ways than one.
+        host: what stands in the Host field sent to the origin: the authority, without the port where that is 80.
     """
 
     form: str
@@ -51,6 +52,7 @@ class Target:
     path: str | None
     onward: bytes
     is_path_ambiguous: bool = False
+    host: bytes = b""
 
 
 _ASTERISK = Target("asterisk", "", None, None, b"*")
@@ -73,7 +75,7 @@ def parse_target(method: str, target: bytes) -> Target:
     """
     if method == "CONNECT":
         authority = parse_authority(target)
-        return Target("authority", "", authority, None, authority.text.encode("ascii"))
+        return Target("authority", "", authority, None, authority.text.encode("ascii"), False, _host(authority))
     if target == b"*" and method == "OPTIONS":
         return _ASTERISK
     # Only what comes before the query is remembered: queries hold secrets, and hardly come twice.
@@ -94,7 +96,7 @@ def parse_target(method: str, target: bytes) -> Target:
         onward = b"*"
     else:
         return found
-    return Target(found.form, found.scheme, found.authority, found.path, onward, found.is_path_ambiguous)
+    return Target(found.form, found.scheme, found.authority, found.path, onward, found.is_path_ambiguous, found.host)
 
 
 def _absolute(target: bytes) -> Target:
@@ -122,7 +124,12 @@ def _absolute(target: bytes) -> Target:
         raise ProtocolError("bad_target", "the target has no host")
     authority = parse_authority(raw_authority, _DEFAULT_PORT)
     path, is_ambiguous = _canonical_path(raw_path)
-    return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous)
+    return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous, _host(authority))
+
+
+def _host(authority: Authority) -> bytes:
+    text = authority.text[:-3] if authority.port == _DEFAULT_PORT else authority.text
+    return text.encode("ascii")
 
 
 def _canonical_path(raw: bytes) -> tuple[bytes, bool]:
