@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from socket import SocketType
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error
@@ -13,8 +14,8 @@ from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.engine.events import GONE, WRITE
-from egress.engine.literals import SocketAddress, describe
+from egress.engine.events import GONE, READABLE, WRITE
+from egress.engine.literals import SocketAddress, describe, describe_dialled
 from egress.engine.transport import Transport
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Connector:
         self._timeout = timeout
         self._bind_address = bind_address
         self._is_started = False
-        self._socket: socket.socket | None = None
+        self._socket: SocketType | None = None
         self._fd = -1
         self._tick = 0
         self._error: error.ConnectError | None = None
@@ -127,12 +128,12 @@ class Connector:
 
     def event(self, events: int) -> None:
         """Hear from the socket."""
-        assert self._socket is not None, "an attempt in the set has a socket"
+        connection = self._socket
+        assert connection is not None, "an attempt in the set has a socket"
         if events & GONE:
-            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            self._fail(_describe(number))
+            self._fail(_describe(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
         elif events & WRITE:
-            self._meet(events)
+            self._meet(connection, events)
 
     def run(self) -> None:
         """Tell of an attempt that failed before it began."""
@@ -155,13 +156,12 @@ class Connector:
 
     def release(self) -> None:
         """Let go of a connection that stands, and of the factory, which hears nothing more."""
-        self.state = _IDLE
+        self.state = _RELEASED
         self._transport = None
         try:
-            self._finish()
+            self._factory.doStop()
         except Exception:
-            self._engine.say_failure("a factory failed to stop")
-        self.state = _RELEASED
+            self._engine.log.failure("a factory failed to stop")
         del self._factory  # which may hold this
 
     def lost(self, reason: Failure) -> None:
@@ -172,12 +172,12 @@ class Connector:
             self._factory.clientConnectionLost(self, reason)
             self._finish()
         except Exception:
-            self._engine.say_failure("a factory failed to hear of a lost connection")
+            self._engine.log.failure("a factory failed to hear of a lost connection")
 
     def _dial(self) -> error.ConnectError | None:
         connection = None
         try:
-            connection = socket.socket(self._family, _KIND)
+            connection = SocketType(self._family, _KIND)
             if self._bind_address is not None:
                 connection.bind(self._bind_address)
         except OSError as problem:
@@ -198,21 +198,21 @@ class Connector:
             return _describe(problem.errno)
         return None
 
-    def _meet(self, events: int) -> None:
-        connection, descriptor = self._socket, self._fd
-        assert connection is not None
-        self._forget_deadline()
+    def _meet(self, connection: SocketType, events: int) -> None:
+        engine, descriptor = self._engine, self._fd
+        if self._tick:
+            engine.deadlines.remove(self, self._tick)
+            self._tick = 0
         self._socket, self._fd = None, -1
         self.state = _CONNECTED
-        engine = self._engine
         transport = Transport(engine, connection, descriptor, self._address, self)
         self._transport = transport
-        engine.replace(descriptor, transport)
+        engine.table[descriptor] = transport
         try:
-            protocol: IProtocol | None = self._factory.buildProtocol(describe(self._address))
+            protocol: IProtocol | None = self._factory.buildProtocol(describe_dialled(self._address))
         except Exception:
             # Nobody has met the transport; only the attempt has failed.
-            engine.say_failure("a factory failed to build a protocol")
+            engine.log.failure("a factory failed to build a protocol")
             self._transport = None
             engine.forget(descriptor, connection)
             self._tell_failed(Failure())
@@ -223,7 +223,8 @@ class Connector:
             return
         try:
             transport.begin(protocol)
-            transport.event(events)
+            if events & READABLE:
+                transport.event(events)
         except Exception:
             engine.break_off(transport)
 
@@ -232,7 +233,9 @@ class Connector:
         self._tell_failed(Failure(problem))
 
     def _drop(self) -> None:
-        self._forget_deadline()
+        if self._tick:
+            self._engine.deadlines.remove(self, self._tick)
+            self._tick = 0
         connection, self._socket = self._socket, None
         if connection is not None:
             self._engine.forget(self._fd, connection)
@@ -245,18 +248,13 @@ class Connector:
             self._factory.clientConnectionFailed(self, reason)
             self._finish()
         except Exception:
-            self._engine.say_failure("a factory failed to hear of a failed attempt")
+            self._engine.log.failure("a factory failed to hear of a failed attempt")
 
     def _finish(self) -> None:
         # The factory may have begun another attempt when it was told.
         if self.state == _IDLE and self._is_started:
             self._is_started = False
             self._factory.doStop()
-
-    def _forget_deadline(self) -> None:
-        if self._tick:
-            self._engine.deadlines.remove(self, self._tick)
-            self._tick = 0
 
 
 def _describe(number: int | None) -> error.ConnectError:

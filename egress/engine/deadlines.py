@@ -26,6 +26,7 @@ class Deadlines:
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
+        self._seconds = clock.seconds
         self._ticks: dict[int, set[Waiting]] = {}
         self._visited = 0
         self._call: Any = None
@@ -36,11 +37,13 @@ class Deadlines:
         Returns:
             The tick, for `remove`.
         """
-        now = self._clock.seconds()
+        now = self._seconds()
         if self._call is None:
             self._visited = int(now / TICK_SECONDS)
             self._call = self._clock.callLater(TICK_SECONDS, self._visit)
-        tick = max(int((now + seconds) / TICK_SECONDS) + 1, self._visited + 1)
+        tick = int((now + seconds) / TICK_SECONDS) + 1
+        if tick <= self._visited:
+            tick = self._visited + 1
         entries = self._ticks.get(tick)
         if entries is None:
             self._ticks[tick] = {waiting}
@@ -65,7 +68,7 @@ class Deadlines:
 
     def _visit(self) -> None:
         self._call = None
-        now = int(self._clock.seconds() / TICK_SECONDS)
+        now = int(self._seconds() / TICK_SECONDS)
         due = [tick for tick in self._ticks if tick <= now]
         self._visited = max(now, self._visited)
         late: list[Waiting] = []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
 # What connect(2) is given: host and port, for IPv6 also the flow and the scope.
 SocketAddress = tuple[Any, ...]
+
+# Addresses that are remembered. A proxy dials the same few again and again.
+_REMEMBERED = 1024
 
 
 def parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
@@ -20,6 +24,11 @@ def parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
     Raises:
         ValueError: not a literal of either family, or no port.
     """
+    # What an interface's name means can change, and is not remembered.
+    return _parse(host, port) if "%" in host else _parse_remembered(host, port)
+
+
+def _parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
     if not 0 < port < 65_536:
         raise ValueError(f"{port} is not a port")
     try:
@@ -36,8 +45,15 @@ def parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
         raise ValueError("only IP address literals can be dialled")
 
 
+_parse_remembered = lru_cache(_REMEMBERED)(_parse)
+
+
 def describe(address: SocketAddress) -> IPv4Address | IPv6Address:
     """Give a socket's address as Twisted's protocols know it."""
     if len(address) == 2:
         return IPv4Address("TCP", address[0], address[1])
     return IPv6Address("TCP", *address)
+
+
+describe_dialled = lru_cache(_REMEMBERED)(describe)
+"""The same for an address that is dialled, and probably not for the first time."""

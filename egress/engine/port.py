@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
+from socket import SocketType
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.engine.events import READ
-from egress.engine.literals import describe
+from egress.engine.literals import SocketAddress, describe
 from egress.engine.transport import Transport
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ class Port:
     Args:
         engine: whose set.
         listening: a socket that listens; it is the port's from now on.
-        factory: builds the protocols.
+        factory: builds the protocols. Where it has a method `accepted`, that is asked for them instead, with the
+            address as the socket module has it. Twisted's description of one costs more than all else here.
 
     Attributes:
         pauses: how often it has rested for want of descriptors or memory.
@@ -50,6 +53,10 @@ class Port:
         self._engine = engine
         self._socket = listening
         self._factory = factory
+        # As the socket module's own `accept` does it, which makes the socket's family and type objects each time.
+        self._accept: Callable[[], tuple[int, SocketAddress]] = cast(Any, listening)._accept
+        self._family = int(listening.family)
+        self._accepted: Callable[[SocketAddress], IProtocol | None] = getattr(factory, "accepted", self._build)
         self._fd = -1
         self._rest: Any = None
         self._said = 0.0
@@ -90,7 +97,7 @@ class Port:
             if self._fd < 0:
                 return  # a protocol has closed the port
             try:
-                connection, peer = self._socket.accept()
+                descriptor, peer = self._accept()
             except BlockingIOError:
                 return
             except OSError as problem:
@@ -99,8 +106,7 @@ class Port:
                     return
                 # Anything else is about the one connection that was to be accepted (accept(2)).
                 continue
-            # accept makes the text anew each time, while few hosts have nearly all connections.
-            self._open(connection, (intern(peer[0]), *peer[1:]))
+            self._open(descriptor, peer)
 
     def run(self) -> None:
         """Do nothing: a port puts nothing off."""
@@ -116,16 +122,21 @@ class Port:
         self._rest = None
         self._engine.modify(self._fd, READ)
 
-    def _open(self, connection: socket.socket, peer: tuple[Any, ...]) -> None:
+    def _build(self, peer: SocketAddress) -> IProtocol | None:
+        return self._factory.buildProtocol(describe(peer))
+
+    def _open(self, descriptor: int, peer: SocketAddress) -> None:
         engine = self._engine
+        connection = SocketType(self._family, socket.SOCK_STREAM, 0, descriptor)
         transport: Transport | None = None
         try:
-            protocol = self._factory.buildProtocol(describe(peer))
+            # The text is made anew each time, while few hosts have nearly all connections.
+            peer = (intern(peer[0]), *peer[1:])
+            protocol = self._accepted(peer)
             if protocol is None:
                 connection.close()
                 return
             connection.setblocking(False)
-            descriptor = connection.fileno()
             transport = Transport(engine, connection, descriptor, peer)
             engine.add(descriptor, transport)
             transport.begin(protocol)
@@ -133,7 +144,7 @@ class Port:
             if transport is not None:
                 engine.break_off(transport)
             else:
-                engine.say_failure("a factory failed to build a protocol")
+                engine.log.failure("a factory failed to build a protocol")
                 connection.close()
 
     def _rest_a_while(self, problem: OSError) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 RELAY_BYTES = 512 * 1024
 """One read at most. Measured: 64 KiB cost three times the CPU a byte, 1 MiB no less than this."""
 
-TURN_BYTES = PIPE_BYTES
-"""One turn at most. Measured: splicing 512 KiB at a time cost a quarter more CPU a byte."""
+SHARE_BYTES = PIPE_BYTES
+"""One share of a turn at most. Measured: splicing 512 KiB at a time cost a quarter more CPU a byte."""
 
 BULK_BYTES = 64 * 1024
 """What comes in at once from a source that is spliced from then on, for as long as as much comes."""
@@ -58,15 +58,16 @@ class Relay:
         sink: is written to.
 
     Attributes:
+        sink: is written to.
         moved: bytes that were read and are sent, or kept for the sink, since they were last collected.
     """
 
-    __slots__ = ("_is_slow", "_sink", "_source", "_way", "moved")
+    __slots__ = ("_is_slow", "_source", "_way", "moved", "sink")
 
     def __init__(self, source: Transport, sink: Transport) -> None:
         self.moved = 0
+        self.sink = sink
         self._source = source
-        self._sink = sink
         self._is_slow = False
         self._way = _READ
 
@@ -76,23 +77,29 @@ class Relay:
         Raises:
             RuntimeError: the source has a sink already, or the sink a producer.
         """
-        source, sink = self._source, self._sink
+        source, sink = self._source, self.sink
         if source._relay is not None:
             raise RuntimeError("the source is relayed already")
-        sink.registerProducer(self, True)
-        if not sink.connected:
-            return  # it has stopped us
-        if not source.connected:
+        if sink._producer is not None:
+            raise RuntimeError("another producer was never unregistered")
+        if sink._fd < 0:
+            self.stopProducing()
+        elif source._fd < 0:
             self.source_lost(DONE)
-            return
-        source._relay = self
-        if source._is_ended:
-            self.source_ended()
-            self.settle()
-            return
-        source.resumeProducing()
-        if sink._out is not None:
-            self._wait()
+        elif source._is_ended:
+            sink.loseWriteConnection()
+            for each in (source, sink):
+                if each._is_ended and each._end != OPEN:
+                    each.loseConnection()
+        else:
+            source._relay = sink._producer = self
+            source._is_paused = source._is_bulky = False
+            sink._is_streaming = True
+            sink._is_producer_paused = False
+            if sink._out is not None:
+                self._wait()
+            elif source._is_readable:
+                source.resumeProducing()
 
     def collect(self) -> int:
         """Give what was moved since this was last asked."""
@@ -107,31 +114,34 @@ class Relay:
         Args:
             last: not 0 if the end of input may be near, so that a short read does not mean that nothing is left.
         """
-        source, sink = self._source, self._sink
-        engine = source._engine
-        receive, send = source._socket.recv_into, sink._socket.send
-        left = TURN_BYTES
+        source, sink = self._source, self.sink
+        engine = source.engine
+        left, was_bulky = SHARE_BYTES, source._is_bulky
         source._is_readable = True  # until it is known to be drained
         for _ in range(_READS):
             if sink._out is not None or not sink._can_write:
                 self._wait()
                 return
-            is_bulk = self._way == _SPLICE and not engine.is_scarce
-            if is_bulk:
-                number = self._splice(min(left, engine.spare))
+            size = RELAY_BYTES if engine.left > 0 else BULK_BYTES
+            if self._way == _SPLICE and not engine.is_scarce:
+                number = self._splice(left)
                 if number < 0:
                     return
                 if number:
                     left -= number
-                    if not left:
+                    engine.left -= number
+                    if left <= 0:
                         break
                     continue
+                size = BULK_BYTES
+            if left < size:
+                size = left
             is_peeking = self._is_slow or engine.is_scarce
-            size = min(left, BULK_BYTES if is_bulk else RELAY_BYTES)
             try:
-                number = receive(engine.buffer, size, _PEEK if is_peeking else 0)
+                number = source._socket.recv_into(engine.buffer, size, _PEEK if is_peeking else 0)
             except BlockingIOError:
                 source._is_readable = False
+                source._is_bulky = self._way == _SPLICE
                 return
             except OSError:
                 source.end_of_reading(is_reset=True)
@@ -140,7 +150,7 @@ class Relay:
                 source.end_of_reading(is_reset=False)
                 return
             try:
-                sent = send(engine.view[:number])
+                sent = sink._socket.send(engine.view[:number])
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -149,11 +159,16 @@ class Relay:
                 sink._fail()
                 return
             is_drained = number < size and not last
-            if number >= BULK_BYTES and self._way == _READ:
-                self._way = _SPLICE
+            if number >= BULK_BYTES:
+                engine.left -= number
+                source._is_bulky = True
+                if self._way == _READ:
+                    self._way = _SPLICE
+            else:
+                source._is_bulky = self._way == _SPLICE
             if is_peeking:
                 if sent:
-                    receive(engine.buffer, sent, _DISCARD)
+                    source._socket.recv_into(engine.buffer, sent, _DISCARD)
                     self.moved += sent
                 if sent < number:
                     sink._out = bytearray()  # nothing waits here, but the kernel has no room
@@ -174,26 +189,13 @@ class Relay:
                 source._is_readable = False
                 return
             left -= number
-            if not left:
+            if left <= 0 or engine.left <= 0 or (source._is_bulky and not was_bulky):
                 break
         source.go_on_later()
 
-    def source_ended(self) -> None:
-        """The source's FIN was read: it is passed on after what came before it, and this is over."""
-        sink = self._sink
-        self._source._relay = None
-        sink.unregisterProducer()
-        sink.loseWriteConnection()
-
-    def settle(self) -> None:
-        """Close whichever of the two has nothing more to say or to hear."""
-        for each in (self._source, self._sink):
-            if each._is_ended and each._end != OPEN:
-                each.loseConnection()
-
     def source_lost(self, reason: Failure) -> None:
         """End the sink as the source ended: in order, or by a reset."""
-        sink = self._sink
+        sink = self.sink
         sink.unregisterProducer()
         if reason is DONE:
             sink.loseConnection()
@@ -214,7 +216,7 @@ class Relay:
         """End the source as the sink ended."""
         source = self._source
         source._relay = None
-        if self._sink._reason is DONE:
+        if self.sink._reason is DONE:
             source.loseConnection()
         else:
             source.abortConnection()
@@ -226,8 +228,8 @@ class Relay:
             How many; 0 if the source is to be read, which tells what is the matter with it; -1 if there is no more to
             be done in this turn.
         """
-        source, sink = self._source, self._sink
-        pipe = source._engine.pipe
+        source, sink = self._source, self.sink
+        pipe = source.engine.pipe
         try:
             facts = _MEMINFO.unpack(sink._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
         except OSError:
@@ -237,7 +239,7 @@ class Relay:
         if room < BULK_BYTES:
             return 0  # it will refuse something soon, and only then say when it has room
         try:
-            number = pipe.fill(source._fd, min(most, room))
+            number = pipe.fill(source._fd, min(most, room, source.engine.spare))
         except BlockingIOError:
             return 0
         except Unfit:
@@ -269,4 +271,4 @@ class Relay:
     def _wait(self) -> None:
         """Have the sink call when it has room."""
         self._source._is_paused = True
-        self._sink._is_producer_paused = True
+        self.sink._is_producer_paused = True

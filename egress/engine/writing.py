@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -13,7 +15,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.engine.connected import Connected
-from egress.engine.literals import SocketAddress
 
 if TYPE_CHECKING:
     from egress.engine.engine import Engine
@@ -25,6 +26,26 @@ ABORTED = Failure(ConnectionAborted())
 # What has become of our own FIN.
 OPEN, ENDING, ENDED = range(3)
 
+_LINGER_NOT = pack("ii", 1, 0)
+
+
+@lru_cache(256)
+def _is_half_closeable(kind: Any) -> bool:
+    return bool(IHalfCloseableProtocol.implementedBy(kind))
+
+
+def half_closeable(protocol: IProtocol | None) -> IHalfCloseableProtocol | None:
+    """Find out who wants to hear of half-closes.
+
+    To adapt costs as much as a system call, so it is only done where the class does not say that it is one.
+    """
+    found: Any = protocol
+    kind: Any = type(protocol)
+    if not _is_half_closeable(kind):
+        found = IHalfCloseableProtocol(protocol, None)
+    wants: IHalfCloseableProtocol | None = found
+    return wants
+
 
 @implementer(IConsumer)
 class Writing(Connected):
@@ -32,12 +53,12 @@ class Writing(Connected):
 
     Attributes:
         disconnecting: loseConnection was called.
+        engine: whose set it is in.
     """
 
     __slots__ = (
         "_can_write",
         "_end",
-        "_engine",
         "_fd",
         "_is_due",
         "_is_producer_paused",
@@ -48,24 +69,23 @@ class Writing(Connected):
         "_protocol",
         "_reason",
         "disconnecting",
+        "engine",
     )
 
-    def __init__(self, engine: Engine, connection: socket.socket, descriptor: int, peer: SocketAddress) -> None:
-        super().__init__(connection, peer)
-        self.disconnecting = False
-        self._engine = engine
-        self._fd = descriptor
-        self._protocol: IProtocol | None = None
-        self._producer: Any = None  # of either kind, as `_is_streaming` says
-        # What the kernel did not take yet. It is empty where a relay waits for room and has kept nothing.
-        self._out: bytearray | None = None
-        self._reason: Failure | None = None  # why the connection will be lost, at the end of this turn
-        self._end = OPEN
-        self._can_write = True
-        self._is_queued = False
-        self._is_due = False  # something was written or asked for since the buffer was last seen to be empty
-        self._is_streaming = False
-        self._is_producer_paused = False
+    engine: Engine
+    disconnecting: bool
+    _fd: int
+    _protocol: IProtocol | None
+    _producer: Any  # of either kind, as `_is_streaming` says
+    # What the kernel did not take yet. It is empty where a relay waits for room and has kept nothing.
+    _out: bytearray | None
+    _reason: Failure | None  # why the connection will be lost, at the end of this turn
+    _end: int
+    _can_write: bool
+    _is_queued: bool  # to be run at the end of this turn
+    _is_due: bool  # something was written or asked for since the buffer was last seen to be empty
+    _is_streaming: bool
+    _is_producer_paused: bool
 
     def run(self) -> None:
         """Do what was put off until the end of the turn."""
@@ -78,7 +98,7 @@ class Writing(Connected):
     def _queue(self) -> None:
         if not self._is_queued:
             self._is_queued = True
-            self._engine.later(self)
+            self.engine.later(self)
 
     def write(self, data: bytes) -> None:
         """Send, at once as far as the kernel takes it (ITransport)."""
@@ -99,15 +119,15 @@ class Writing(Connected):
                     self._queue()
                 return
             out = self._out = bytearray(memoryview(data)[sent:])
-            self._engine.keep(len(out))
+            self.engine.keep(len(out))
         else:
             out += data
-            self._engine.keep(len(data))
+            self.engine.keep(len(data))
         if (
             self._is_streaming
             and not self._is_producer_paused
             and self._producer is not None
-            and len(out) > self._engine.high
+            and len(out) > self.engine.high
         ):
             self._is_producer_paused = True
             self._producer.pauseProducing()
@@ -126,7 +146,7 @@ class Writing(Connected):
         except OSError:
             self._fail()
             return
-        self._engine.keep(-sent)
+        self.engine.keep(-sent)
         if sent < len(out):
             del out[:sent]
             return
@@ -145,19 +165,25 @@ class Writing(Connected):
         elif self.disconnecting:
             self.lost(DONE)
         elif self._end == ENDING:
-            self._end = ENDED
-            self._can_write = False
-            with suppress(OSError):
-                # Where the other side is gone already, its own events tell; the other direction may have bytes left.
-                self._socket.shutdown(socket.SHUT_WR)
-            half = IHalfCloseableProtocol(self._protocol, None)
-            if half is not None:
-                half.writeConnectionLost()
+            self._send_end()
+
+    def _send_end(self) -> None:
+        self._end = ENDED
+        self._can_write = False
+        try:  # noqa: SIM105  # `suppress` would be three calls for each connection
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            # Where the other side is gone already, its own events tell; the other direction may have bytes left.
+            pass
+        half = half_closeable(self._protocol)
+        if half is not None:
+            half.writeConnectionLost()
 
     def _be_due(self) -> None:
         self._is_due = True
-        if self._out is None:
-            self._queue()
+        if self._out is None and not self._is_queued:
+            self._is_queued = True
+            self.engine.later(self)
 
     def _fail(self) -> None:
         self._can_write = False
@@ -170,6 +196,32 @@ class Writing(Connected):
         if self._fd >= 0 and self._end == OPEN:
             self._end = ENDING
             self._be_due()
+
+    # The ways to end.
+
+    def loseConnection(self) -> None:
+        """Close after what was written, and after a paused or a pull producer (ITransport)."""
+        if self._fd < 0 or self.disconnecting or self._reason is ABORTED:
+            return
+        if self._end == ENDED:
+            self.lost(DONE)
+            return
+        self.disconnecting = True
+        self._be_due()
+
+    def abortConnection(self) -> None:
+        """Reset, and drop what was not sent (ITCPTransport)."""
+        if self._fd < 0 or self._reason is ABORTED:
+            return
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self._reason = ABORTED
+        self._can_write = False
+        self._queue()
+
+    def stopProducing(self) -> None:
+        """Close (IProducer)."""
+        self.loseConnection()
 
     # Producers.
 
@@ -199,11 +251,6 @@ class Writing(Connected):
         self._is_streaming = self._is_producer_paused = False
         if self._fd >= 0 and (self.disconnecting or self._end == ENDING):
             self._be_due()
-
-    @property
-    def engine(self) -> Engine:
-        """Whose set it is in."""
-        return self._engine
 
     @property
     def is_flushed(self) -> bool:

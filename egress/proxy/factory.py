@@ -7,6 +7,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
+from egress.engine.literals import SocketAddress
 from egress.model import Connection
 from egress.proxy.begin import begin
 from egress.proxy.client import ClientProtocol
@@ -37,6 +38,10 @@ class ProxyFactory:
         connection = Connection(self.listener, peer or "", getattr(address, "port", 0))
         peer_of = self.peer_of if isinstance(address, UNIXAddress) else None
         return ClientProtocol(self.door, connection, begin, peer_of)
+
+    def accepted(self, peer: SocketAddress) -> ClientProtocol:
+        """Build the protocol of one TCP connection that the engine has accepted."""
+        return ClientProtocol(self.door, Connection(self.listener, peer[0], peer[1]), begin, None)
 
     def doStart(self) -> None:
         """Do nothing: listening is said by the service."""

@@ -11,7 +11,9 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IPr
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from egress.engine.literals import SocketAddress, describe
 from egress.errors import ConfigError
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.leaving import Displaced
 from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from egress.service.settings import Source
@@ -39,6 +41,13 @@ class Entrance:
     def buildProtocol(self, address: IAddress) -> IProtocol | None:
         """Have one built."""
         return self.factory.buildProtocol(address)
+
+    def accepted(self, peer: SocketAddress) -> IProtocol | None:
+        """Have one built for a TCP connection that the engine has accepted."""
+        factory = self.factory
+        if type(factory) is ProxyFactory:
+            return factory.accepted(peer)
+        return factory.buildProtocol(describe(peer))
 
     def doStart(self) -> None:
         """Do nothing: what stands behind needs none."""

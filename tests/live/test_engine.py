@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import (
     IConnector,
     IConsumer,
+    IHalfCloseableProtocol,
     IListeningPort,
     IPushProducer,
     IReactorTCP,
@@ -31,7 +32,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 from egress.engine import is_supported
@@ -247,6 +248,29 @@ class FaultTests(EngineCase):
         self.assertEqual(5_000_000, (yield self.drain(plain, 6_000_000)))
         yield self.rest()
         self.assertEqual(["made", "eof", "own end sent"], side.story())
+
+    @inlineCallbacks
+    def test_half_close_of_one_object(self) -> Generator[Deferred[Any], Any, None]:
+        """Not only a class can want to hear of half-closes, but also one of its objects."""
+
+        class Plain(Side):
+            def readConnectionLost(self) -> None:
+                self.note("eof")
+
+            def writeConnectionLost(self) -> None:
+                self.note("own end sent")
+
+        plain, side = yield self.meet(Plain)
+        other, half = yield self.meet(Plain)
+        directlyProvides(half, IHalfCloseableProtocol)
+        for each in (plain, other):
+            each.shutdown(socket.SHUT_WR)
+        yield self.until(lambda: len(side.told) > 1 and len(half.told) > 1)
+        half.tcp.loseWriteConnection()
+        yield self.rest()
+
+        self.assertEqual(["made", "lost ConnectionDone"], side.story())
+        self.assertEqual(["made", "eof", "own end sent"], half.story())
 
     @inlineCallbacks
     def test_failed_shutdown(self) -> Generator[Deferred[Any], Any, None]:
@@ -474,6 +498,32 @@ class PortTests(EngineCase):
 
         self.assertEqual(1, len(said))
         self.assertIn("no more connections can be accepted", said[0])
+
+    @inlineCallbacks
+    def test_accepted(self) -> Generator[Deferred[Any], Any, None]:
+        """A factory that can do without Twisted's description of an address is given the kernel's."""
+        peers: list[Any] = []
+
+        class Curt(Taker):
+            def accepted(self, peer: Any) -> Side | None:
+                peers.append(peer)
+                return self.buildProtocol(None) if len(peers) > 1 else None
+
+        for host, rest in (("127.0.0.1", ()), ("::1", (0, 0))):
+            taker = Curt(Side)
+            bound = listening_socket(host)
+            address = bound.getsockname()
+            self.engine.listen(bound, taker)
+            refused = self.raw(address)
+            yield self.until(lambda: peers)
+            plain = self.raw(address)
+            yield self.until(lambda taker=taker: taker.side)  # type: ignore[misc]
+
+            self.assertEqual([each.getsockname()[:2] + rest for each in (refused, plain)], peers)
+            self.assertEqual(b"", refused.recv(1))
+            assert taker.side is not None
+            self.assertEqual((host, plain.getsockname()[1]), (taker.side.tcp.getPeer().host, peers[1][1]))
+            peers.clear()
 
     @inlineCallbacks
     def test_stop_listening(self) -> Generator[Deferred[Any], Any, None]:

@@ -23,7 +23,7 @@ if not is_supported():
 
 from egress.engine.engine import Engine
 from egress.engine.pipe import Calls, Pipe
-from egress.engine.relay import RELAY_BYTES, TURN_BYTES
+from egress.engine.relay import RELAY_BYTES, SHARE_BYTES
 from egress.engine.transport import Transport
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side, Source
@@ -497,12 +497,12 @@ class ShareTests(RelayCase):
         other.read()
 
         self.assertEqual(b"ping", bytes(other.got))
-        self.assertLessEqual(max(up.moved for _, _, up, _ in bulk), 2 * TURN_BYTES)
+        self.assertLessEqual(max(up.moved for _, _, up, _ in bulk), 2 * SHARE_BYTES)
         for (near, far, up, _), load in zip(bulk, loads, strict=True):
             for _ in range(5):
                 moved = up.moved
                 bench.hand.turn()
-                self.assertLessEqual(up.moved - moved, 2 * TURN_BYTES)
+                self.assertLessEqual(up.moved - moved, 2 * SHARE_BYTES)
             near.finish()
             bench.until(lambda far=far: far.is_ended, far)  # type: ignore[misc]
             self.assertEqual(load, len(far.got))

@@ -22,7 +22,7 @@ if not hasattr(os, "splice"):
 
 from egress.engine.engine import Engine, Relay
 from egress.engine.pipe import PIPE_BYTES, Calls, Pipe, Unfit
-from egress.engine.relay import BULK_BYTES, RELAY_BYTES, TURN_BYTES
+from egress.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
 from tests.live.joined import Bench, End
 
 SMALL = 200_000
@@ -394,7 +394,7 @@ class SplicingTests(SplicingCase):
             self.fill(one, bytes(1 << 22))
             moved = up.moved
             self.bench.engine.doRead()
-            self.assertLessEqual(up.moved - moved, TURN_BYTES)
+            self.assertLessEqual(up.moved - moved, SHARE_BYTES)
             other.read(BULK_BYTES)
 
     def test_stop(self) -> None:
