@@ -127,6 +127,12 @@ class IIdentifier(Interface):
             Refused: the facts do not make a client, whatever a request may add to them.
         """
 
+    def is_settled(connection: Connection) -> bool:
+        """Tell whether `recognise` has said it all: `identify` would give the same client for every request.
+
+        Asked once a connection; requests are not identified then for as long as this identifier is in use.
+        """
+
     def identify(connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
         """Name the client of a connection, or of one request on it.
 

@@ -40,7 +40,7 @@ class Reading(Writing):
 
     def event(self, events: int) -> None:
         """Take an edge."""
-        if self._out is not None and events & WRITE:
+        if self.unsent is not None and events & WRITE:
             self._flush()
         if events & READABLE and self._fd >= 0:
             if self._is_ended or self._is_paused or self.disconnecting or self._reason is not None:
@@ -63,7 +63,7 @@ class Reading(Writing):
         if self._reason is not None:
             self._tell_reason()
             return
-        if self._is_due and self._out is None:
+        if self._is_due and self.unsent is None:
             self._is_due = False
             self._flushed()
         if self._is_readable and self._may_read():
@@ -233,7 +233,7 @@ class Reading(Writing):
             self._end = ENDING
             if self._is_ended:
                 return  # it is over, and a close sends the FIN as well
-            if self._out is None and self._reason is None and not self.disconnecting:
+            if self.unsent is None and self._reason is None and not self.disconnecting:
                 try:
                     self._send_end()
                 except Exception:
@@ -244,7 +244,7 @@ class Reading(Writing):
 
     def settle(self) -> None:
         """Close after what was written, as soon as may be. It is called as `finish` is."""
-        if self._out is None and self._producer is None and self._reason is None:
+        if self.unsent is None and self._producer is None and self._reason is None:
             self.lost(DONE)
         else:
             self.loseConnection()

@@ -96,7 +96,7 @@ class Relay:
             source._is_paused = source._is_bulky = False
             sink._is_streaming = True
             sink._is_producer_paused = False
-            if sink._out is not None:
+            if sink.unsent is not None:
                 self._wait()
             elif source._is_readable:
                 source.resumeProducing()
@@ -119,7 +119,7 @@ class Relay:
         left, was_bulky = SHARE_BYTES, source._is_bulky
         source._is_readable = True  # until it is known to be drained
         for _ in range(_READS):
-            if sink._out is not None or not sink._can_write:
+            if sink.unsent is not None or not sink._can_write:
                 self._wait()
                 return
             size = RELAY_BYTES if engine.left > 0 else BULK_BYTES
@@ -171,7 +171,7 @@ class Relay:
                     source._socket.recv_into(engine.buffer, sent, _DISCARD)
                     self.moved += sent
                 if sent < number:
-                    sink._out = bytearray()  # nothing waits here, but the kernel has no room
+                    sink.unsent = bytearray()  # nothing waits here, but the kernel has no room
                     self._wait()
                     return
                 if is_drained:
@@ -180,7 +180,7 @@ class Relay:
                 self.moved += number
                 if sent < number:
                     source._is_readable = not is_drained
-                    sink._out = bytearray(engine.view[sent:number])
+                    sink.unsent = bytearray(engine.view[sent:number])
                     engine.keep(number - sent)
                     self._is_slow = True
                     self._wait()
@@ -265,7 +265,7 @@ class Relay:
         self.moved += number
         if rest:
             sink.write(rest)
-            self._is_slow = sink._out is not None
+            self._is_slow = sink.unsent is not None
         return number
 
     def _wait(self) -> None:

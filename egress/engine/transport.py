@@ -48,7 +48,7 @@ class Transport(Reading):
         self._fd = descriptor
         self._peer = peer
         self._connector = connector
-        self._protocol = self._producer = self._relay = self._out = self._reason = None
+        self._protocol = self._producer = self._relay = self.unsent = self._reason = None
         self._end = OPEN
         self._can_write = self._is_no_delay = True
         self._is_readable = self._is_ended = self._is_paused = self._is_bulky = False
@@ -80,9 +80,9 @@ class Transport(Reading):
         self._can_write = self._is_readable = False
         self._reason = reason
         engine = self.engine
-        if self._out is not None:
-            engine.keep(-len(self._out))
-            self._out = None
+        if self.unsent is not None:
+            engine.keep(-len(self.unsent))
+            self.unsent = None
         if not self._is_ended and reason is not ABORTED and reason is not LOST:
             # A close with bytes unread is a reset. The FIN goes first, so that what we sent before it counts.
             with suppress(OSError):

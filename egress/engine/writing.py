@@ -52,6 +52,8 @@ class Writing(Connected):
     """What was written, who produces it, and our own FIN.
 
     Attributes:
+        unsent: what the kernel did not take yet, None if it took all. It is empty where a relay waits for room and has
+            kept nothing.
         disconnecting: loseConnection was called.
         engine: whose set it is in.
     """
@@ -64,12 +66,12 @@ class Writing(Connected):
         "_is_producer_paused",
         "_is_queued",
         "_is_streaming",
-        "_out",
         "_producer",
         "_protocol",
         "_reason",
         "disconnecting",
         "engine",
+        "unsent",
     )
 
     engine: Engine
@@ -77,8 +79,7 @@ class Writing(Connected):
     _fd: int
     _protocol: IProtocol | None
     _producer: Any  # of either kind, as `_is_streaming` says
-    # What the kernel did not take yet. It is empty where a relay waits for room and has kept nothing.
-    _out: bytearray | None
+    unsent: bytearray | None
     _reason: Failure | None  # why the connection will be lost, at the end of this turn
     _end: int
     _can_write: bool
@@ -104,7 +105,7 @@ class Writing(Connected):
         """Send, at once as far as the kernel takes it (ITransport)."""
         if not self._can_write or not data:
             return
-        out = self._out
+        out = self.unsent
         if out is None:
             try:
                 sent = self._socket.send(data)
@@ -118,7 +119,7 @@ class Writing(Connected):
                 if self._producer is not None and not self._is_streaming:
                     self._queue()
                 return
-            out = self._out = bytearray(memoryview(data)[sent:])
+            out = self.unsent = bytearray(memoryview(data)[sent:])
             self.engine.keep(len(out))
         else:
             out += data
@@ -137,7 +138,7 @@ class Writing(Connected):
         self.write(b"".join(iovec))
 
     def _flush(self) -> None:
-        out = self._out
+        out = self.unsent
         assert out is not None
         try:
             sent = self._socket.send(out) if out else 0
@@ -150,7 +151,7 @@ class Writing(Connected):
         if sent < len(out):
             del out[:sent]
             return
-        self._out = None
+        self.unsent = None
         self._is_due = False
         self._flushed()
 
@@ -181,7 +182,7 @@ class Writing(Connected):
 
     def _be_due(self) -> None:
         self._is_due = True
-        if self._out is None and not self._is_queued:
+        if self.unsent is None and not self._is_queued:
             self._is_queued = True
             self.engine.later(self)
 
@@ -251,8 +252,3 @@ class Writing(Connected):
         self._is_streaming = self._is_producer_paused = False
         if self._fd >= 0 and (self.disconnecting or self._end == ENDING):
             self._be_due()
-
-    @property
-    def is_flushed(self) -> bool:
-        """The kernel has taken all that was written."""
-        return self._out is None

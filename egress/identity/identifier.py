@@ -43,6 +43,11 @@ class Asking:
         """Whether the connection alone makes the client, whatever comes with it."""
         return self.require == "none" and self.tokens is None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of a request is looked at, once its connection was let in."""
+        return self.require != "basic" and self.tokens is None
+
 
 @implementer(IIdentifier)
 @define(eq=False)
@@ -84,6 +89,11 @@ class Identifier:
         if self._asking(connection).require == "certificate" and not connection.certificate:
             raise Refused("certificate_required", "This listener takes only clients that show a certificate.")
         return self._facts.identify(connection, None)
+
+    def is_settled(self, connection: Connection) -> bool:
+        """Tell whether its listener looks at nothing that comes with a request. See `IIdentifier.is_settled`."""
+        asking = self.asking.get(connection.listener)
+        return asking is not None and asking.is_settled
 
     def identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
         """Name the client of a request. See `IIdentifier.identify`.

@@ -34,6 +34,10 @@ class ListenerIdentifier:
         """Name the client of a connection: the one that all its requests are of."""
         return self.identify(connection, None)
 
+    def is_settled(self, connection: Connection) -> bool:
+        """Say that the facts are all that counts."""
+        return True
+
     def identify(self, connection: Connection, credentials: bytes | None) -> Client:
         """Name the client of a connection.
 

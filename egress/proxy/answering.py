@@ -8,6 +8,7 @@ from attrs import define, field
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from egress.engine.transport import Transport
 from egress.errors import ProtocolError, Refused
 from egress.proxy.promptly import send
 from egress.wire.body import BodyReader, LengthBody, body_reader, chunk, last_chunk, passable
@@ -118,7 +119,12 @@ class Answering:
         # All of it is here, as it is more often than not: no reader and no producer are needed.
         self.has_begun = True
         passage.down += length
-        client.is_clogged = not send(client.transport, onward + data[at : at + length])
+        transport = client.transport
+        if type(transport) is Transport:
+            transport.write(onward + data[at : at + length])
+            client.is_clogged = transport.unsent is not None
+        else:
+            client.is_clogged = not send(transport, onward + data[at : at + length])
         # Surplus bytes never reach the client, and a connection that has them is out of step.
         exchange.done(is_reusable=not surplus)
 

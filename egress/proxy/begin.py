@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+
+from egress.errors import Refused
 from egress.model import AuditRecord, Client, Request
 from egress.proxy import answers
 from egress.proxy.exchange import Exchange
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
 
 def begin(client: ClientProtocol, understood: Understood) -> None:
     """Make the work for a head and set it going."""
-    # Asked each time: whoever looks at nothing but facts has the answer at hand, and a reload may have changed it.
-    caller = ask(client, understood.credentials)
+    caller: Client | Deferred[Client] | Refused
+    if client.settled_by is client.door.identifier:
+        caller = client.by_facts
+    else:
+        caller = ask(client, understood.credentials)
     # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
     if type(caller) is Client and (caller is client.client or client.door.recount(client, caller) is None):
         if understood.is_own:

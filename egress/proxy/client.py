@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
-from egress.interfaces import IStreamTransport
+from egress.interfaces import IIdentifier, IStreamTransport
 from egress.model import Client, Connection
 from egress.proxy import answers
 from egress.proxy.facts import PeerOf, gather
@@ -46,6 +46,7 @@ class ClientProtocol:
         begin: makes the work that serves a request.
         peer_of: reads uid and gid from a unix socket; None on any other.
         by_facts: who it is by the facts of the connection alone.
+        settled_by: the identifier that will say the same of every request; None where each has to be asked about.
         client: who it is counted for: whoever made the latest request.
         connection_id: what the journal calls it.
         transport: given when the connection stands.
@@ -65,6 +66,7 @@ class ClientProtocol:
     begin: Callable[[ClientProtocol, Understood], None]
     peer_of: PeerOf | None = None
     by_facts: Client = field(init=False)
+    settled_by: IIdentifier | None = field(init=False, default=None)
     client: Client = field(init=False)
     connection_id: str = field(init=False, default="")
     transport: IStreamTransport = field(init=False)
@@ -205,7 +207,7 @@ class ClientProtocol:
         self.work = self.passage = None
         if self._state == OVER:
             return
-        if keep_alive and not self.is_last and (self.held or not self.is_ended):
+        if keep_alive and not (self.is_leaving or self.door.is_stopping) and (self.held or not self.is_ended):
             if self.is_clogged:
                 # Whoever sends requests and does not read the answers would have us keep them all.
                 self._state = DRAINING

@@ -8,6 +8,7 @@ from attrs import define, field
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from egress.engine.transport import Transport
 from egress.errors import ProtocolError, Refused
 from egress.model import Admission, Request
 from egress.proxy.answering import Answering
@@ -134,12 +135,16 @@ class Exchange:
                 self._send_in_pieces(onward, origin)
                 return
             onward += payload
-        send(transport, onward)
+        if type(transport) is Transport:
+            transport.write(onward)
+        else:
+            send(transport, onward)
         self.passage.started()
-        self.sent()
+        answering.sent_at = door.clock.seconds()
+        door.wheel.expect(client, door.limits.response_seconds)
 
     def sent(self) -> None:
-        """Wait for the answer: the request, or the last of its body, has just been sent."""
+        """Wait for the answer: the last of the request's body has just been sent."""
         assert self.answering is not None
         self._sending = None
         door = self.client.door

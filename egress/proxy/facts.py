@@ -58,8 +58,10 @@ def gather(client: ClientProtocol, transport: ITransport) -> Refused | None:
         uid, gid = client.peer_of(transport)
         client.connection = evolve(client.connection, uid=uid, gid=gid)
     refused = None
+    identifier = door.identifier
     try:
-        client.by_facts = door.identifier.recognise(client.connection)
+        client.by_facts = identifier.recognise(client.connection)
+        client.settled_by = identifier if identifier.is_settled(client.connection) else None
     except Refused as error:
         client.by_facts, refused = Client(client.connection.peer), error
     client.client = client.by_facts

@@ -71,10 +71,12 @@ class Gate:
     def admit(self, request: Request) -> Admission | Deferred[Admission]:
         """Judge a request. See `IGate.admit`."""
         world = self.world
-        question = _question(request)
-        known = world.admission(question)
+        client, authority = request.client, request.authority
+        # As `_question` has it.
+        question = client.key, client.labels, request.listener, request.method, authority.text, request.path
+        known = world.recall(question)
         if known is not None and not world.impure:
-            host = request.authority.host
+            host = authority.host
             if known.resolution.is_delegated:
                 if known.plan.dns == "remote" or self.naming.delegated.find(host, world.resolver) is known.resolution:
                     return known
@@ -87,9 +89,8 @@ class Gate:
                 return run(self._steps(world, request, question, None, None))
             if resolution is known.resolution:
                 # What a proxy's name leads to may have been learned since.
-                if world.own.has_hop_on(request.authority.port) and world.own.holds(
-                    request.authority, resolution.addresses
-                ):
+                own = world.own
+                if authority.port in own.hop_ports and own.holds(authority, resolution.addresses):
                     raise own_address()
                 return known
             return run(self._steps(world, request, question, None, resolution))

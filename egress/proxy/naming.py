@@ -95,7 +95,7 @@ class Naming:
             yield from self._learn(world, name, port)
         if own.holds(authority, resolution.addresses):
             raise own_address()
-        if resolution.is_delegated and own.has_hop_on(port) and not is_specific(allowed.pattern):
+        if resolution.is_delegated and port in own.hop_ports and not is_specific(allowed.pattern):
             # Nobody here knows what the name leads to, and the rule leaves room for any.
             raise Refused("own_address", "The name is not looked up here, and on this port it could be a proxy.")
 

@@ -56,6 +56,7 @@ class OwnAddresses:
         sockets: the address and port of each listener; an unspecified address stands for all local ones.
         hops: where each proxy of a road listens.
         local: tells whether an address is this machine's.
+        hop_ports: the ports of `hops`: no address on any other port can be a proxy of a road.
     """
 
     sockets: tuple[tuple[str, int], ...]
@@ -64,7 +65,7 @@ class OwnAddresses:
     _ports: frozenset[int] = field(init=False)
     _names: frozenset[tuple[str, int]] = field(init=False)
     _of_hops: set[tuple[Address, int]] = field(init=False)
-    _hop_ports: frozenset[int] = field(init=False)
+    hop_ports: frozenset[int] = field(init=False)
     _unlearned: set[tuple[str, int]] = field(init=False)
     _bound: frozenset[tuple[Address, int]] = field(init=False)
     _everywhere: frozenset[int] = field(init=False)
@@ -81,7 +82,7 @@ class OwnAddresses:
     def _find_hops(self) -> set[tuple[Address, int]]:
         return {(_plain(hop.address), hop.port) for hop in self.hops if hop.address is not None}
 
-    @_hop_ports.default
+    @hop_ports.default
     def _find_hop_ports(self) -> frozenset[int]:
         return frozenset(hop.port for hop in self.hops)
 
@@ -105,10 +106,6 @@ class OwnAddresses:
         """Give the names of the proxies that listen on a port; what they lead to has to be learned."""
         return [name for name, at in self._names if at == port] if self._names else []
 
-    def has_hop_on(self, port: int) -> bool:
-        """Tell whether a proxy of a road listens on this port, wherever that is."""
-        return port in self._hop_ports
-
     def is_known(self, name: str, port: int) -> bool:
         """Tell whether it has been learned what a proxy's name leads to."""
         return (name, port) not in self._unlearned
@@ -122,7 +119,7 @@ class OwnAddresses:
     def holds(self, authority: Authority, addresses: Iterable[Address]) -> bool:
         """Tell whether dialling these addresses at the authority's port would reach ourselves, or a proxy of a road."""
         port = authority.port
-        if port in self._hop_ports:
+        if port in self.hop_ports:
             addresses = tuple(addresses)
             if any((address, port) in self._of_hops for address in _meanings(addresses)):
                 return True
@@ -135,7 +132,7 @@ class OwnAddresses:
             That is a listener of ours.
         """
         addresses = tuple(addresses)
-        if authority.port in self._hop_ports:
+        if authority.port in self.hop_ports:
             self.learn(authority.host, authority.port, addresses)
         return self.serves(authority, addresses)
 
@@ -144,7 +141,7 @@ class OwnAddresses:
 
         Loopback and the unspecified address are the proxy's own machine there, so on its port they are the proxy.
         """
-        return port in self._hop_ports and any(
+        return port in self.hop_ports and any(
             address.is_loopback or address.is_unspecified for address in _meanings(addresses)
         )
 

@@ -28,11 +28,11 @@ def send(transport: ITransport, data: bytes) -> bool:
     # Asked by its exact type: TLS transports pass other questions on to the transport below them.
     if type(transport) is Transport:
         transport.write(data)
-        return transport.is_flushed
+        return transport.unsent is None
     if isinstance(transport, TLSMemoryBIOProtocol):
         transport.write(data)
         below = transport.transport
-        return type(below) is Transport and below.is_flushed
+        return type(below) is Transport and below.unsent is None
     if (
         isinstance(transport, Connection)
         and transport.connected
@@ -55,4 +55,4 @@ def is_flushed(transport: ITransport | None) -> bool:
     Returns:
         False where that cannot be told.
     """
-    return type(transport) is Transport and transport.is_flushed
+    return type(transport) is Transport and transport.unsent is None

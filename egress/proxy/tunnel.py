@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from twisted.python.failure import Failure
 
+from egress.engine.transport import Transport
 from egress.errors import ProtocolError, Refused
 from egress.model import Admission, Request
 from egress.proxy.answers import ESTABLISHED
@@ -49,7 +50,11 @@ class Tunnel:
     def connected(self, origin: OriginProtocol) -> None:
         """Answer, join the origin's side, and look at what the client sent early."""
         client = self.client
-        send(client.transport, ESTABLISHED)
+        transport = client.transport
+        if type(transport) is Transport:
+            transport.write(ESTABLISHED)
+        else:
+            send(transport, ESTABLISHED)
         self.passage.status = 200
         self.passage.started()
         self.splice = Splice(client, origin, self.passage)

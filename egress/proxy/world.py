@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from attrs import define, field
 
@@ -31,6 +32,7 @@ class World:
         agent: dials.
         own: what is ourselves.
         made_at: seconds on the system's monotonic clock.
+        recall: gives a whole judgement of before; good only while its Resolution is still the resolver's answer.
     """
 
     generation: int
@@ -44,8 +46,12 @@ class World:
     pure: tuple[IPolicy, ...] = field(init=False)
     impure: tuple[IPolicy, ...] = field(init=False)
     observers: tuple[IPolicyObserver, ...] = field(init=False)
+    recall: Callable[[Question], Admission | None] = field(init=False)
     _first: dict[Question, tuple[tuple[Verdict, ...], Plan]] = field(init=False, factory=dict)
     _whole: dict[Question, Admission] = field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.recall = self._whole.get
 
     @pure.default
     def _find_pure(self) -> tuple[IPolicy, ...]:
@@ -68,10 +74,6 @@ class World:
         if len(self._first) >= _REMEMBERED:
             self._first.clear()
         self._first[question] = verdicts, plan
-
-    def admission(self, question: Question) -> Admission | None:
-        """Recall a whole judgement; good only while its Resolution is still the resolver's answer."""
-        return self._whole.get(question)
 
     def remember_admission(self, question: Question, admission: Admission) -> None:
         """Keep a whole judgement."""

@@ -45,6 +45,10 @@ class Roster:
         """Look at the facts."""
         return facts(connection)
 
+    def is_settled(self, connection: Connection) -> bool:
+        """Want to see every request."""
+        return False
+
     def identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
         """Look at the credentials."""
         self.seen.append(credentials)
