@@ -333,6 +333,22 @@ class RequirementTests(IdentifierCase):
         self.assertEqual("agents/certificate:agent-1", identifier.recognise(shown).key)
         self.assertIs(identifier.recognise(shown), self.named(identifier, BEARER, shown))
 
+    def test_settled(self) -> None:
+        """Requests need not be asked about where nothing of theirs is looked at, and nowhere else."""
+        shown = Connection("agents", "192.0.2.7", 1, certificate="agent-1")
+        for asking, is_settled in (
+            (Asking(), True),
+            (Asking("certificate"), True),
+            (Asking("basic"), False),
+            (self.identifier(made_line("ci")).asking["agents"], False),
+            (self.identifier(made_line("ci"), require="certificate").asking["agents"], False),
+        ):
+            identifier = Identifier({"agents": asking}, self.checks)
+            self.assertEqual(is_settled, identifier.is_settled(shown), asking)
+            if is_settled:
+                self.assertIs(identifier.recognise(shown), self.named(identifier, BEARER, shown))
+        self.assertFalse(Identifier({}, self.checks).is_settled(shown))
+
     def test_contradictions(self) -> None:
         """A certificate of one name and credentials of another are nobody's, be they right or wrong."""
         identifier = self.identifier(made_line("ci"), f"bob:{QUICK}\n", require="certificate")

@@ -487,6 +487,23 @@ class Optional(CallersCase):
         self.assertEqual(["agents/127.0.0.1", "alice", "agents/127.0.0.1"], self.clients())
 
 
+class Reloaded(CallersCase):
+    """A connection that lives on while what its listener asks for changes."""
+
+    def test_nothing_was_asked_before(self) -> None:
+        """What is asked for from now on is asked for on connections that stand, too."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.door.identifier = ListenerIdentifier()
+        client = self.said(get())
+        client.heard(OK[:12])
+
+        self.door.identifier = self.roster
+
+        self.assertIn(b" 407 ", self.says(client, get()))
+        self.assertIn(b" 200 ", self.says(client, get(ALICE)))
+        self.assertEqual([None, ALICE], self.roster.seen)
+
+
 class Counts(CallersCase):
     """A connection counts for whoever it was last known to be of."""
 
