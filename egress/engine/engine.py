@@ -31,13 +31,12 @@ READ_BYTES = 65_536
 """One read at most, and what may wait for one slow reader before its producer is paused."""
 
 _SCARCE_READ_BYTES = 4096
-
 TURN_BYTES = 2 * 1024 * 1024
 """What those who have much to move may move in one turn, together. Measured with eight of them beside a ping-pong: with
 twice as much it took twice as long, and half as much cost 15 % more CPU a byte."""
 
-# Few enough that no turn takes long.
-_EVENTS = 128
+# Few enough that no turn takes long, and that no small write waits long for others.
+_EVENTS, _CORKED = 128, 32
 
 # Work put off to the end of a turn may put off more: a close that follows from a close. A pull producer could go on
 # like that for ever, so the reactor has its turn after some rounds.
@@ -51,8 +50,8 @@ class Engine:
     A descriptor is closed at the end of a turn: the number of one that was closed earlier could be that of a new
     connection, to which an event fetched before would then be told.
 
-    Who has much to move goes last in a turn, after all who have little. They take turns among themselves, each with a
-    share, for as long as the turn has something left for them; those whom it did not reach come first in the next one.
+    Who has much to move goes last in a turn, each with a share, while it has something left; whom it did not reach
+    comes first in the next one.
 
     Args:
         reactor: provides IReactorFDSet and IReactorTime.
@@ -72,6 +71,8 @@ class Engine:
         kept: how much waits for slow readers.
         spare: how much more relays may keep for theirs. Half of the budget is the protocols' own.
         is_scarce: that is less than what a relay could need.
+        is_corked: small writes wait until the events of this turn are done.
+        corked: the connections that have such.
         table: who owns which descriptor in the set.
         left: what may still be moved in this turn by those who have much to move.
         pipe: by which relays splice.
@@ -91,6 +92,8 @@ class Engine:
         self.buffer = bytearray(RELAY_BYTES)
         self.view = memoryview(self.buffer)
         self.kept = 0
+        self.is_corked = False
+        self.corked: list[Any] = []
         self.left = turn_bytes
         self.pipe = pipe or Pipe()
         self._reactor = reactor
@@ -115,6 +118,7 @@ class Engine:
         """Leave the reactor: what was put off is done, and what is left then is reset."""
         if self._poller is None:
             return
+        self.is_corked = False
         self._finish_turn()
         for entry in list(self.table.values()):
             entry.close()
@@ -159,18 +163,7 @@ class Engine:
         return connector
 
     def relay(self, source: Transport, sink: Transport) -> Relay:
-        """Move what `source` reads to `sink` from now on, and its FIN after that.
-
-        What was written to the sink before goes first. Both protocols stay, and hear of the end only: the source's of
-        its FIN, if it is half-closeable, and each of its connection's loss. When one connection is lost the other ends
-        too, by a reset if the first did. A connection is closed when both its directions have ended.
-
-        Args:
-            source: of this engine; it is read from now on, even if it was paused.
-            sink: of this engine, and without a producer.
-
-        Returns:
-            The direction, which counts its bytes.
+        """Move what `source` reads to `sink` from now on, and its FIN after that; the `Relay` says how.
 
         Raises:
             TypeError: a transport is not the engine's own, but one that stands on it, perhaps.
@@ -184,15 +177,7 @@ class Engine:
         return made
 
     def join(self, one: Transport, other: Transport) -> tuple[Relay, Relay]:
-        """Relay both ways.
-
-        Returns:
-            The direction from the one, and that from the other.
-
-        Raises:
-            TypeError: see `relay`.
-            RuntimeError: see `relay`.
-        """
+        """Relay both ways: see `relay`. Give the direction from the one, and that from the other."""
         return self.relay(one, other), self.relay(other, one)
 
     # What the reactor calls.
@@ -203,13 +188,18 @@ class Engine:
             self._is_busy = True
             self.left = self._turn_bytes
             get = self.table.get
-            for descriptor, events in self._poller.poll(0, _EVENTS):
+            batch = self._poller.poll(0, _EVENTS)
+            self.is_corked = True
+            for descriptor, events in batch:
                 entry = get(descriptor)
                 if entry is not None:
                     try:
                         entry.event(events)
                     except Exception:
                         self.break_off(entry)
+                    if len(self.corked) >= _CORKED:
+                        self._pour()
+            self.is_corked = False
         self._finish_turn()
 
     def fileno(self) -> int:
@@ -285,8 +275,18 @@ class Engine:
         self._wake = None
         self.doRead()
 
+    def _pour(self) -> None:
+        corked, self.corked = self.corked, []
+        for each in corked:
+            try:
+                each.pour()
+            except Exception:
+                self.break_off(each)
+
     def _finish_turn(self) -> None:
         self._is_busy = True
+        if self.corked:
+            self._pour()
         if self._due:
             self._run_due()
         if self._shares:

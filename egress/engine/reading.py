@@ -244,6 +244,8 @@ class Reading(Writing):
 
     def settle(self) -> None:
         """Close after what was written, as soon as may be. It is called as `finish` is."""
+        if self._corked is not None:
+            self.pour()
         if self.unsent is None and self._producer is None and self._reason is None:
             self.lost(DONE)
         else:

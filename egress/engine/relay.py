@@ -43,6 +43,10 @@ _SENDING_MOST, _SENDING = 3, 5
 class Relay:
     """One direction. It reads in the protocol's place, and is the sink's producer.
 
+    What was written to the sink before goes first. Both protocols stay, and hear of the end only: the source's of its
+    FIN, if it is half-closeable, and each of its connection's loss. When one connection is lost the other ends too,
+    by a reset if the first did. A connection is closed when both its directions have ended.
+
     It is a part of its two transports, as they are of the engine, and reads and sets what they hold.
 
     What a sink does not take at once is kept for it, and nothing more is read until the sink has it. From then on the
@@ -54,8 +58,8 @@ class Relay:
     an estimate: what the sink does not take after all is kept. Only a read says that a source is drained, or has ended.
 
     Args:
-        source: is read.
-        sink: is written to.
+        source: is read from now on, even if it was paused.
+        sink: is written to; it has no producer.
 
     Attributes:
         sink: is written to.
@@ -117,6 +121,8 @@ class Relay:
         source, sink = self._source, self.sink
         engine = source.engine
         left, was_bulky = SHARE_BYTES, source._is_bulky
+        if sink._corked is not None:
+            sink.pour()
         source._is_readable = True  # until it is known to be drained
         for _ in range(_READS):
             if sink.unsent is not None or not sink._can_write:

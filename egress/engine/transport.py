@@ -48,7 +48,8 @@ class Transport(Reading):
         self._fd = descriptor
         self._peer = peer
         self._connector = connector
-        self._protocol = self._producer = self._relay = self.unsent = self._reason = None
+        self._protocol = self._producer = self._relay = self.unsent = self._corked = None
+        self._reason = None
         self._end = OPEN
         self._can_write = self._is_no_delay = True
         self._is_readable = self._is_ended = self._is_paused = self._is_bulky = False
@@ -76,6 +77,8 @@ class Transport(Reading):
         descriptor = self._fd
         if descriptor < 0:
             return
+        if self._corked is not None:
+            self.pour()
         self._fd = -1
         self._can_write = self._is_readable = False
         self._reason = reason

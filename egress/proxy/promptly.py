@@ -15,7 +15,8 @@ def send(transport: ITransport, data: bytes) -> bool:
     Twisted's TCP transports keep what is written until the reactor next says that the socket takes it. That costs two
     calls of epoll_ctl and an event for each write, a fifth of a small request's time. Where nothing waits before it,
     the kernel is asked first, and only what it did not take is handed to the transport. An error is left for the
-    transport to meet: it will be told as ever. The engine's transports do so by themselves.
+    transport to meet: it will be told as ever. The engine's transports do so by themselves, or keep a little until the
+    end of the engine's turn; that counts as gone, and if it is not, the next call says so.
 
     Args:
         transport: any; those that are neither the engine's nor Twisted's TCP transports are written to as usual; TLS on
@@ -55,4 +56,4 @@ def is_flushed(transport: ITransport | None) -> bool:
     Returns:
         False where that cannot be told.
     """
-    return type(transport) is Transport and transport.unsent is None
+    return type(transport) is Transport and transport.is_flushed
