@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,10 +17,11 @@ from egress.model import Client, Connection
 from egress.proxy import answers
 from egress.proxy.facts import PeerOf, gather
 from egress.proxy.passage import Passage, is_failure
+from egress.proxy.pipelining import read_heads
 from egress.proxy.promptly import is_flushed, send
 from egress.proxy.refusing import refuse
-from egress.proxy.understanding import Understood, read_on
-from egress.proxy.work import Drain, Work, left_behind
+from egress.proxy.understanding import Understood
+from egress.proxy.work import CLOSING, DRAINING, LINGERING, OVER, READING, Drain, Work
 from egress.wire.head import RequestReader
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _log = Logger()
 # What may wait in memory for its turn: pipelined requests, or bytes sent before a tunnel stands. More waits in the
 # kernel, because reading is paused; one read of the transport (64 KiB) can come on top.
 HELD_BYTES = 65_536
-
-READING, WORKING, DRAINING, LINGERING, CLOSING, OVER = range(6)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
@@ -59,6 +58,9 @@ class ClientProtocol:
         is_leaving: a reload took its listener from it: the request that runs is the last.
         is_cut: that one is ended, too.
         is_timed: a head has begun, and must end in time.
+        state: what it does: READING to OVER.
+        is_looping: heads are being read.
+        later: they will be, after others had their turn.
     """
 
     door: Door
@@ -81,9 +83,10 @@ class ClientProtocol:
     is_timed: bool = field(init=False, default=False)
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
-    _state: int = field(init=False, default=READING)
+    state: int = field(init=False, default=READING)
     _is_paused: bool = field(init=False, default=False)
-    _is_looping: bool = field(init=False, default=False)
+    is_looping: bool = field(init=False, default=False)
+    later: IDelayedCall | None = field(init=False, default=None)
 
     # What Twisted calls.
 
@@ -106,10 +109,10 @@ class ClientProtocol:
         work = self.work
         if work is not None:
             work.client_data(data)
-        elif self._state == READING:
+        elif self.state == READING:
             self.held = self.held + data if self.held else data
-            self._read()
-        elif self._state == DRAINING:
+            read_heads(self)
+        elif self.state == DRAINING:
             self.hold(data)
 
     def readConnectionLost(self) -> None:
@@ -117,7 +120,7 @@ class ClientProtocol:
         self.is_ended = True
         if self.work is not None:
             self.work.client_ended()
-        elif self._state in (READING, LINGERING) or (self._state == DRAINING and not self.held):
+        elif self.state in (READING, LINGERING, DRAINING) and (self.state == LINGERING or not self.held):
             self.close()
 
     def writeConnectionLost(self) -> None:
@@ -126,7 +129,10 @@ class ClientProtocol:
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
         door = self.door
-        self._state = OVER
+        self.state = OVER
+        later, self.later = self.later, None
+        if later is not None:
+            later.cancel()
         door.wheel.forget(self)
         work, self.work = self.work, None
         if work is not None:
@@ -134,33 +140,6 @@ class ClientProtocol:
         self.passage = self.reader = None
         self.held = b""
         door.left(self)
-
-    # Reading heads.
-
-    def _read(self) -> None:
-        """Begin the requests that are held, one at a time and in order, until one has to be waited for."""
-        if self._is_looping:
-            return
-        self._is_looping = True
-        try:
-            while self.held and self._state == READING:
-                data, self.held = self.held, b""
-                # One that begins and ends with this read, on a connection that has had no other.
-                understood = self.door.known_heads.find(data) if self.reader is None else None
-                if understood is None:
-                    understood = read_on(self, data)
-                    if understood is None:
-                        return
-                self._state = WORKING
-                if self.is_leaving:
-                    self.refuse_unread(left_behind())
-                else:
-                    self.begin(self, understood)
-        except Exception:
-            _log.failure("serving a request failed")
-            self.refuse_unread(Refused("internal_error", "The proxy failed."))
-        finally:
-            self._is_looping = False
 
     # What an exchange or a tunnel asks of its connection.
 
@@ -205,12 +184,12 @@ class ClientProtocol:
                 answer that with a reset, which can destroy the answer on its way (RFC 9112 section 9.6).
         """
         self.work = self.passage = None
-        if self._state == OVER:
+        if self.state == OVER:
             return
         if keep_alive and not (self.is_leaving or self.door.is_stopping) and (self.held or not self.is_ended):
             if self.is_clogged:
                 # Whoever sends requests and does not read the answers would have us keep them all.
-                self._state = DRAINING
+                self.state = DRAINING
                 self.door.wheel.expect(self, self.door.limits.idle_seconds)
                 self.transport.registerProducer(Drain(self._drained), False)
             else:
@@ -224,7 +203,7 @@ class ClientProtocol:
         """The client has taken what was written."""
         self.transport.unregisterProducer()
         self.is_clogged = False
-        if self._state == DRAINING:
+        if self.state == DRAINING:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -232,13 +211,13 @@ class ClientProtocol:
         if self.is_leaving:
             self.linger()
             return
-        self._state = READING
+        self.state = READING
         self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
         if self._is_paused:
             self.resume()
         if self.held:
-            self._read()
-        if self.is_ended and self._state == READING and not self.held:
+            read_heads(self)
+        if self.is_ended and self.state == READING and not self.held:
             self.close()
 
     def answer_refusal(self, passage: Passage, refused: Refused, *, keep_alive: bool, has_body: bool = True) -> None:
@@ -261,12 +240,12 @@ class ClientProtocol:
 
     def linger(self) -> None:
         """Send what is written and a FIN, and read on for a while so that the client is not met by a reset."""
-        if self._state == OVER:
+        if self.state == OVER:
             return
         self.work = self.passage = None
         self.held = b""
         self._stop_draining()
-        self._state = LINGERING
+        self.state = LINGERING
         if self.is_ended:
             self.close()
             return
@@ -276,11 +255,11 @@ class ClientProtocol:
 
     def close(self) -> None:
         """Send what is written, and close."""
-        if self._state == OVER:
+        if self.state == OVER:
             return
         self.work = self.passage = None
         self._stop_draining()
-        self._state = CLOSING
+        self.state = CLOSING
         if not is_flushed(self.transport):
             self.door.wheel.expect(self, self.door.limits.idle_seconds)
         self.transport.loseConnection()
@@ -288,32 +267,32 @@ class ClientProtocol:
     def let_go(self) -> None:
         """Hear that the connection is being closed, and that nothing of it is left to do."""
         self.work = self.passage = None
-        self._state = CLOSING
+        self.state = CLOSING
 
     def _stop_draining(self) -> None:
         """A registered producer would keep the connection from closing."""
-        if self._state == DRAINING:
+        if self.state == DRAINING:
             self.transport.unregisterProducer()
 
     def abort(self) -> None:
         """Reset the connection."""
-        if self._state == OVER:
+        if self.state == OVER:
             return
         self.work = self.passage = None
-        self._state = CLOSING
+        self.state = CLOSING
         self.transport.abortConnection()
 
     def expired(self) -> None:
         """The deadline passed."""
         if self.work is not None:
             self.work.expired()
-        elif self._state == READING and self.is_timed:
+        elif self.state == READING and self.is_timed:
             self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
-        elif self._state == READING:
+        elif self.state == READING:
             self.door.reached["keepalive_seconds"] += 1
             self.close()
         else:
-            self.door.reached["linger_seconds" if self._state == LINGERING else "idle_seconds"] += 1
+            self.door.reached["linger_seconds" if self.state == LINGERING else "idle_seconds"] += 1
             self.abort()
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
@@ -325,5 +304,5 @@ class ClientProtocol:
 
     def drain(self) -> None:
         """Close as soon as nothing runs."""
-        if self._state == READING and not self.is_timed:
+        if self.state == READING and not self.is_timed:
             self.close()

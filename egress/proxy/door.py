@@ -144,6 +144,10 @@ class Door:
         gate.world, gate.limits = world, limits
         self.identifier, self.limits, self.tls = identifier, limits, tls
         self.known_heads = KnownHeads()
+        for client in self.live:
+            # A head that has begun is read under the limits under which it began.
+            if client.reader is not None and not client.reader.is_begun:
+                client.reader = None
         self.pool.renew(limits, world.generation)
         if self._rejudging is not None:
             self._rejudging.stop()

@@ -14,7 +14,7 @@ from egress.model import Admission, Request
 from egress.proxy.answering import Answering
 from egress.proxy.origin import OriginProtocol
 from egress.proxy.passage import Passage
-from egress.proxy.promptly import send
+from egress.proxy.promptly import has_unsent, send
 from egress.proxy.sending import Sending, take_whole
 from egress.proxy.splice import Splice
 from egress.proxy.through import STRAIGHT, Through
@@ -302,6 +302,8 @@ class Exchange:
         elif (
             is_reusable
             and not door.is_stopping
+            and origin.transport is not None
+            and not has_unsent(origin.transport)
             and admission.generation == door.gate.world.generation
             and door.pool.keep(origin, self.request, admission, self.through.place)
         ):

@@ -121,8 +121,12 @@ class OriginProtocol:
 
     def retire(self) -> None:
         """Close an idle connection."""
-        if self.pool is not None:
-            self.pool.forget(self)
+        pool, wheel = self.pool, self.wheel
+        if pool is not None:
+            pool.forget(self)
+            if wheel is not None:
+                self.close(wheel, pool.limits.linger_seconds)
+                return
         if self.transport is not None:
             self.transport.loseConnection()
 

@@ -50,6 +50,16 @@ def send(transport: ITransport, data: bytes) -> bool:
     return False
 
 
+def has_unsent(transport: ITransport) -> bool:
+    """Tell whether some of what was written is known to wait, because the other side does not read."""
+    if type(transport) is Transport:
+        return transport.unsent is not None
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        below = transport.transport
+        return below is not None and has_unsent(below)
+    return isinstance(transport, Connection) and bool(transport.dataBuffer or transport._tempDataLen)
+
+
 def is_flushed(transport: ITransport | None) -> bool:
     """Tell whether the kernel has taken all that was written, so that a close needs no deadline of its own.
 

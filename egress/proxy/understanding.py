@@ -9,14 +9,14 @@ from attrs import define, field
 from egress.errors import ProtocolError, Refused
 from egress.wire.forward import check_options, forwards_left
 from egress.wire.framing import NO_BODY, Framing, Kind, request_framing
-from egress.wire.head import RequestHead, RequestReader
+from egress.wire.head import RequestHead, RequestReader, is_harmless
 from egress.wire.target import Target, parse_target
 
 if TYPE_CHECKING:
     from egress.proxy.client import ClientProtocol
 
 SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
-"""Fields, in lower case, that are never reflected by TRACE (RFC 9110 section 9.3.8), nor kept in memory."""
+"""Fields, in lower case, that are never reflected by TRACE (RFC 9110 section 9.3.8)."""
 
 # A few thousand of them are a few megabytes. Whoever sends others all the time can have all be forgotten, which costs
 # everybody the reading of a head.
@@ -69,8 +69,8 @@ def understand(head: RequestHead, body_limit_bytes: int) -> Understood:
 class KnownHeads:
     """The CONNECT heads that were understood, by their octets: a client's differ by their destination only.
 
-    Measured: reading and understanding one costs a tenth of a tunnel's set-up. What holds anything secret is not kept.
-    Nor is a request of another method: its path differs each time.
+    Measured: reading and understanding one costs a tenth of a tunnel's set-up. Only heads of a few usual fields are
+    kept, none of which holds a secret, and no request of another method: its path differs each time.
     """
 
     __slots__ = ("_known", "find")
@@ -91,7 +91,7 @@ class KnownHeads:
             or understood.credentials is not None
             or understood.framing.kind is not Kind.NONE
             or len(octets) > _HEAD_BYTES
-            or any(lower in SENSITIVE for lower, _, _ in understood.head.fields.all())
+            or not is_harmless(understood.head.fields)
         ):
             return
         if len(self._known) >= _HEADS:

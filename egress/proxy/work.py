@@ -14,6 +14,9 @@ from egress.errors import Refused
 from egress.model import Admission
 from egress.proxy.origin import OriginProtocol
 
+READING, WORKING, DRAINING, LINGERING, CLOSING, OVER = range(6)
+"""What a client's connection does."""
+
 
 def left_behind() -> Refused:
     """Make the refusal of whatever comes by a listener that a reload took away."""

@@ -98,7 +98,7 @@ def sift(block: bytes) -> Fields:
     if len(parts) == 1:
         return Fields(block, (), block, _NO_OPTIONS, True, block.count(b"\n"))
     special = []
-    options = _NO_OPTIONS
+    connections = []
     is_plain = True
     for at in range(1, len(parts), 3):
         name = parts[at]
@@ -106,11 +106,11 @@ def sift(block: bytes) -> Fields:
         value = parts[at + 1].strip(b" \t")
         special.append((lower, name, value))
         if lower == b"connection":
-            usual = _USUAL_OPTIONS.get(value) if options is _NO_OPTIONS else None
-            options = usual or _options(special)
+            connections.append(value)
         elif lower not in _PLAIN:
             is_plain = False
     ordinary = b"".join(parts[::3])[1:]
+    options = _options(connections) if connections else _NO_OPTIONS
     is_plain = is_plain and options <= _PLAIN_OPTIONS
     return Fields(block, tuple(special), ordinary, options, is_plain, block.count(b"\n"))
 
@@ -135,8 +135,9 @@ def split(block: bytes) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def _options(special: list[Field]) -> frozenset[bytes]:
+def _options(values: list[bytes]) -> frozenset[bytes]:
     """Collect the connection options; one that is no token names no field and does no harm."""
-    values = [value for lower, _, value in special if lower == b"connection"]
+    if len(values) == 1 and (usual := _USUAL_OPTIONS.get(values[0])) is not None:
+        return usual
     tokens = (token.strip(b" \t").lower() for token in b",".join(values).split(b","))
     return frozenset(token for token in tokens if token)

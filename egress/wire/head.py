@@ -39,12 +39,13 @@ _LONGEST_METHOD = _LINE_BESIDES_TARGET - 12
 # holds a secret, and none has another value each time.
 _REMEMBERED = 1024
 _REMEMBERED_OCTETS = 1024
+_REMEMBERED_LINES = 24
 _HARMLESS = (
     b"Accept Accept-Charset Accept-Encoding Accept-Language Cache-Control Connection DNT Host Keep-Alive Pragma "
     b"Priority Proxy-Connection Sec-CH-UA Sec-CH-UA-Mobile Sec-CH-UA-Platform Sec-Fetch-Dest Sec-Fetch-Mode "
     b"Sec-Fetch-Site Sec-Fetch-User Sec-GPC Upgrade-Insecure-Requests User-Agent"
 )
-_is_harmless = re.compile(
+_are_harmless = re.compile(
     rb"(?:(?:%b):[^\r]*+\r\n)*+" % b"|".join([*_HARMLESS.split(), *_HARMLESS.lower().split()])
 ).fullmatch
 _remembered: dict[bytes, Fields] = {}
@@ -167,6 +168,9 @@ class RequestReader:
         block = data[at : end - 2]
         fields = _remembered.get(block)
         if fields is None:
+            # Counted first: what is longer than it may be is not worth being taken apart.
+            if block.count(b"\n") > self._field_limit:
+                return None
             match = _match_field_lines(data, at)
             if match is None:
                 return None
@@ -174,7 +178,7 @@ class RequestReader:
             if _host_fault(fields, minor):
                 return None
             # With a Host: so they are good for either version.
-            if minor == b"1" and fields.is_plain and at + _REMEMBERED_OCTETS > end and _is_harmless(block):
+            if minor == b"1" and at + _REMEMBERED_OCTETS > end and is_harmless(fields):
                 if len(_remembered) >= _REMEMBERED:
                     _remembered.clear()
                 _remembered[block] = fields
@@ -254,10 +258,9 @@ class ResponseReader:
             match = _match_response(data)
             if match is not None and (end := match.end()) <= self.limit_bytes:
                 minor, status, reason, block = match.groups()
-                fields = sift(block)
-                if fields.lines <= self.field_limit:
+                if block.count(b"\n") <= self.field_limit:
                     self.rest = data[end:]
-                    return ResponseHead(int(status), reason or b"", minor == b"1", fields)
+                    return ResponseHead(int(status), reason or b"", minor == b"1", sift(block))
         if gathering is None:
             start = Start(
                 judge_octet=_judge_first_status_octet,
@@ -278,6 +281,11 @@ class ResponseReader:
         minor, status, reason, block = match.groups()
         self.rest = gathering.take_rest()
         return ResponseHead(int(status), reason or b"", minor == b"1", sift(block))
+
+
+def is_harmless(fields: Fields) -> bool:
+    """Tell whether fields may be remembered: few, plain, and none of them could hold a secret."""
+    return fields.is_plain and fields.lines <= _REMEMBERED_LINES and _are_harmless(fields.block) is not None
 
 
 def _host_fault(fields: Fields, minor: bytes) -> str:

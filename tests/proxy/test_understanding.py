@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
+from egress.proxy.limits import Limits
 from egress.proxy.understanding import KnownHeads, Understood, understand
 from egress.wire.head import RequestReader
 from tests.proxy.test_rejudge import RejudgeCase
@@ -77,7 +78,10 @@ class KnownHeadsTests(SynchronousTestCase):
             b"authorization: Bearer x",
             b"Cookie: a=b",
             b"cookie2: a=b",
-            b"X-Long: " + b"x" * 1000,
+            b"X-Api-Key: hunter2",
+            b"Proxy-Authentication: Bearer x",
+            b"User-Agent: " + b"x" * 1000,
+            b"\r\n".join([b"Connection: close"] * 24),
         ):
             self.assertEqual(0, len(self.keep(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + line + b"\r\n\r\n")), line)
         self.assertEqual(0, len(self.keep(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n")))
@@ -147,3 +151,17 @@ class ReloadTests(RejudgeCase):
         self.renew()
 
         self.assertEqual(0, len(self.door.known_heads))
+
+    def test_connections_that_stand(self) -> None:
+        """New limits hold for the next head of a connection that stands, too."""
+        self.origin(answer=lambda talker, _: talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+        get = b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 20 + b"\r\n"
+        client = self.said(get)
+        client.heard(b"HTTP/1.1 200 ")
+        client.take()
+        gate = self.gate
+        self.door.renew(gate.world, self.door.identifier, Limits(head_fields=8), self.door.tls)
+        client.says(get)
+        self.network.settle()
+
+        client.heard(b"HTTP/1.1 431 ")

@@ -1,0 +1,107 @@
+"""Many requests in one piece."""
+
+from __future__ import annotations
+
+from egress.proxy.limits import Limits
+from tests.proxy.support import DoorCase
+
+OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
+NO_RULE = b"GET http://other.example/%d HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class PipeliningTests(DoorCase):
+    """They are answered in order, and others have their turn between."""
+
+    limits = Limits(connections_per_client=50)
+
+    def test_all_are_answered(self) -> None:
+        """However many come in one piece, each has its answer, in order, and the connection lives on."""
+        client = self.said(b"".join(NO_RULE % number for number in range(500)))
+
+        self.assertEqual(500, client.received.count(b"HTTP/1.1 403 "))
+        paths = [record.request.path for record in self.journal.records if record.request is not None]
+        self.assertEqual([f"/{number}" for number in range(500)], paths)
+        client.take()
+        client.says(OPTIONS)
+        self.network.settle()
+        client.heard(b"HTTP/1.1 204 ")
+
+    def test_others_have_their_turn(self) -> None:
+        """Whoever asks for little is served long before all of another one's requests."""
+        flood = self.client()
+        other = self.client()
+        self.network.settle()
+        flood.says(NO_RULE % 1 * 1000)
+        other.says(NO_RULE % 2)
+        self.network.settle()
+
+        paths = [record.request.path for record in self.journal.records if record.request is not None]
+        self.assertEqual(1001, len(paths))
+        self.assertLess(paths.index("/2"), 100)
+
+    def test_half_close(self) -> None:
+        """A client that says all it has to say and ends has every answer, and then the end."""
+        client = self.client()
+        client.says(OPTIONS * 100)
+        client.ends()
+        self.network.settle()
+
+        self.assertEqual(100, client.received.count(b"HTTP/1.1 204 "))
+        self.assertTrue(client.is_closed)
+
+    def test_client_that_leaves(self) -> None:
+        """Nothing is left of a client that resets its connection with requests unread."""
+        client = self.client()
+        client.says(OPTIONS * 3000)
+        client.aborts()
+        self.network.settle()
+
+        self.assertEqual(set(), self.door.live)
+
+
+class UnreadOriginTests(DoorCase):
+    """An origin that answers and does not read."""
+
+    limits = Limits(linger_seconds=5.0)
+
+    def test_not_kept(self) -> None:
+        """Its connection serves no further request, and is reset if it does not take what it was sent."""
+        ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        head = b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
+        origin = self.origin(answer=lambda talker, _: talker.stops_reading())
+        client = self.client()
+        kept = []
+        for _ in range(2):
+            client.take()
+            client.says(head + bytes(60_000))
+            self.network.settle()
+            origin.talker.says(ok)
+            self.network.settle()
+            client.heard(b"HTTP/1.1 200 ")
+            kept.append(len(self.door.pool))
+        # The first fits into the window of an origin that does not read, the second does not.
+        self.assertEqual([1, 0], kept)
+        self.assertEqual(1, len(origin.talkers))
+        client.closes()
+        self.network.settle()
+        self.assertEqual(1, self.network.open_links())
+        self.network.advance(6)
+
+        self.assertEqual(0, self.network.open_links())
+
+    def test_idle_connection(self) -> None:
+        """One that is closed because it was idle for long, or for a reload, is reset in the end as well."""
+        head = b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
+        origin = self.origin(answer=lambda talker, _: talker.stops_reading())
+        client = self.said(head + bytes(60_000))
+        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self.network.settle()
+        client.closes()
+        self.network.settle()
+        self.assertEqual(1, len(self.door.pool))
+        self.door.pool.close()
+        self.network.settle()
+        self.network.advance(6)
+
+        self.assertEqual(0, len(self.door.pool))
+        self.assertEqual(0, self.network.open_links())

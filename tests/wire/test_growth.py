@@ -1,0 +1,56 @@
+"""What reading a head costs grows no faster than the head."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.errors import ProtocolError
+from egress.wire.fields import sift
+from egress.wire.head import RequestReader, ResponseReader
+
+
+def calls(do: Callable[[], object]) -> int:
+    """Count the calls of functions, built-in ones and generators' steps included."""
+    count = 0
+
+    def see(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        do()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+class GrowthTests(SynchronousTestCase):
+    """A head is never worth more than a few steps for each of its lines and words."""
+
+    def test_connection_lines(self) -> None:
+        """Many Connection lines, and many words in them, are gone through once."""
+        for line in (b"Connection:a\r\n", b"Connection: " + b"a," * 50 + b"\r\n", b"Host:a\r\n", b"X:a\r\n"):
+            few, many = (calls(lambda n=n, line=line: sift(line * n)) for n in (50, 500))  # type: ignore[misc]
+            self.assertLess(many, few * 11, line)
+        self.assertEqual(frozenset([b"a", b"b"]), sift(b"Connection: a\r\nX: y\r\nconnection: B, a\r\n").options)
+
+    def test_too_many_lines(self) -> None:
+        """A head with more lines than it may have is refused before its fields are taken apart."""
+        lines = b"Connection:a\r\n" * 4000
+        for feed, head in (
+            (RequestReader(65_536, 8192, 128).feed, b"GET http://a/ HTTP/1.1\r\n"),
+            (ResponseReader(65_536, 128).feed, b"HTTP/1.1 200 OK\r\n"),
+        ):
+            whole = head + lines + b"\r\n"
+
+            def refused(feed: Callable[[bytes], object] = feed, whole: bytes = whole) -> None:
+                self.assertRaises(ProtocolError, feed, whole)
+
+            self.assertLess(calls(refused), 4000)
