@@ -25,9 +25,6 @@ SHARE_BYTES = PIPE_BYTES
 BULK_BYTES = 64 * 1024
 """What comes in at once from a source that is spliced from then on, for as long as as much comes."""
 
-# What is written as protocols write, so that it is sent with other small writes of the turn.
-_SMALL_BYTES = 2048
-
 # Reads and splices of a source before others have their turn.
 _READS = 4
 
@@ -124,11 +121,10 @@ class Relay:
         source, sink = self._source, self.sink
         engine = source.engine
         left, was_bulky = SHARE_BYTES, source._is_bulky
+        if sink._corked is not None:
+            sink.pour()
         source._is_readable = True  # until it is known to be drained
         for _ in range(_READS):
-            is_peeking = self._is_slow or engine.is_scarce
-            if sink._corked is not None and (is_peeking or self._way == _SPLICE):
-                sink.pour()
             if sink.unsent is not None or not sink._can_write:
                 self._wait()
                 return
@@ -146,6 +142,7 @@ class Relay:
                 size = BULK_BYTES
             if left < size:
                 size = left
+            is_peeking = self._is_slow or engine.is_scarce
             try:
                 number = source._socket.recv_into(engine.buffer, size, _PEEK if is_peeking else 0)
             except BlockingIOError:
@@ -158,19 +155,15 @@ class Relay:
             if not number:
                 source.end_of_reading(is_reset=False)
                 return
-            if not is_peeking and (sink._corked is not None or (number < _SMALL_BYTES and engine.is_corked)):
-                sink.write(bytes(engine.view[:number]))
-                sent = number  # or kept, which is seen before the next read
-            else:
-                try:
-                    sent = sink._socket.send(engine.view[:number])
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    # Whether the source has more to say does not matter any longer.
-                    source._is_paused = True
-                    sink._fail()
-                    return
+            try:
+                sent = sink._socket.send(engine.view[:number])
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                # Whether the source has more to say does not matter any longer.
+                source._is_paused = True
+                sink._fail()
+                return
             is_drained = number < size and not last
             if number >= BULK_BYTES:
                 engine.left -= number
