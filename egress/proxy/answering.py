@@ -66,9 +66,10 @@ class Answering:
             if not self.has_heard:
                 self.has_heard = True
                 asked = exchange.head
-                if asked.is_http11 and asked.method != "HEAD" and not exchange.through.is_absolute:
+                if asked.is_http11 and asked.method != "HEAD":
                     usual = read_usual(data, self.reader.limit_bytes, self.reader.field_limit)
-                    if usual is not None:
+                    # A 407 of a proxy is about our credentials, not the client's.
+                    if usual is not None and not (usual[0] == 407 and exchange.through.is_absolute):
                         self._answer_as_usual(data, *usual)
                         return
             while self._body is None:

@@ -22,6 +22,7 @@ from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin import OriginFactory
 from egress.proxy.pool import OriginPool
 from egress.proxy.rejudge import Rejudging
+from egress.proxy.through import Ways
 from egress.proxy.understanding import KnownHeads
 from egress.proxy.world import World
 
@@ -73,6 +74,7 @@ class Door:
         arriving: those that have not ended their handshake yet.
         shaking: those of them that have begun it, the oldest first.
         known_heads: read before, under the limits that hold.
+        ways: by roads with proxies, as this World has them.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
         reached: how often a limit was reached that leaves no record; the pool counts its own.
@@ -93,6 +95,7 @@ class Door:
     arriving: set[Arriving] = field(init=False, factory=set)
     shaking: dict[Arriving, None] = field(init=False, factory=dict)
     known_heads: KnownHeads = field(init=False, factory=KnownHeads)
+    ways: Ways = field(init=False, factory=Ways)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
@@ -143,7 +146,7 @@ class Door:
         self._is_observed = self._is_observed or bool(gate.world.observers)
         gate.world, gate.limits = world, limits
         self.identifier, self.limits, self.tls = identifier, limits, tls
-        self.known_heads = KnownHeads()
+        self.known_heads, self.ways = KnownHeads(), Ways()
         for client in self.live:
             # A head that has begun is read under the limits under which it began.
             if client.reader is not None and not client.reader.is_begun:

@@ -96,7 +96,8 @@ class Exchange:
             return
         self.through = STRAIGHT
         if admission.route.hops:
-            self.through = Through.make(self.passage.agent, self.request, admission.route, self.upgrade)
+            ways = self.client.door.ways
+            self.through = ways.find(self.passage.agent, self.request, admission.route, self.upgrade)
         origin = self.client.door.pool.take(self.request, admission, self.through.place)
         if origin is None:
             self.passage.dial(to_proxy=self.through.is_absolute)

@@ -96,5 +96,31 @@ class Through:
         return Refused(code, words, detail=detail) if code else refused
 
 
+# More destinations than any node's agents talk to at a time; when it is full it starts anew.
+_WAYS = 1024
+
+
+@define(eq=False)
+class Ways:
+    """Remembers how plain requests go by a route, for as long as its proxies' credentials stay what they are."""
+
+    _known: dict[int, tuple[Route, str, ITunnelingAgent, int, Through]] = field(init=False, factory=dict, repr=False)
+
+    def find(self, agent: ITunnelingAgent, request: Request, route: Route, upgrade: bytes | None) -> Through:
+        """Find out how. See `Through.make`."""
+        if upgrade is not None:
+            return Through.make(agent, request, route, upgrade)
+        mark, text = agent.credentials_mark(route), request.authority.text
+        known = self._known.get(id(route))
+        # The route is kept, so that nothing else has its identity meanwhile.
+        if known is not None and known[0] is route and known[1] == text and known[2] is agent and known[3] == mark:
+            return known[4]
+        if len(self._known) >= _WAYS:
+            self._known.clear()
+        made = Through.make(agent, request, route, None)
+        self._known[id(route)] = route, text, agent, mark, made
+        return made
+
+
 # What every request on a direct road has.
 STRAIGHT = Through(None, None, False, None, "")
