@@ -133,7 +133,7 @@ class Bench:
             source, roads, listeners, factories, door, host, reactor, environ={}, own=(("127.0.0.1", 3181),)
         )
         look_up = make_look_up(source.settings.dns, reactor)
-        control = Control(reactor, "/nowhere/" + "x" * 120)
+        control = Control(reactor, "/proc/nowhere")
         return Supervisor(reactor, configuration, journal, look_up, None, Manager(reactor), control=control)
 
 
