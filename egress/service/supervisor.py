@@ -123,8 +123,7 @@ class Supervisor(Service):
         if self._control is not None:
             self._control.start()
         if self._operators is not None:
-            engine = "twisted" if self._engine is None else "egress"
-            self._operators.watch(self.door, self._journal, lambda: self.sockets, engine)
+            self._operators.watch(self.door, self._journal, lambda: self.sockets, self._transports())
             self._operators.metrics.read_from("egress_reload_failed", lambda: bool(self.configuration.problem))
             self._operators.start(self._reactor, self.faults)
         self.notifier.start()
@@ -223,12 +222,16 @@ class Supervisor(Service):
             # It has been said, and the one in force stays.
             self.reload()
 
+    def _transports(self) -> str:
+        return "twisted" if self._engine is None else "egress"
+
     def _say(self, descriptors: int) -> None:
         settings, roads = self.configuration.source.settings, self.configuration.roads
         for each in self.sockets:
             _log.info("listener {name}: {address}", name=each.name, address=each.address)
             if each.own is not None and not ip_address(each.own[0]).is_loopback:
                 _log.warn("listener {name} can be reached by other machines", name=each.name)
+        _log.info("TCP connections are served by: {engine}", engine=self._transports())
         _log.info("journal: {places}", places=", ".join(journal_places(settings)))
         _log.info("{summary}", summary=summary(settings))
         _log.info("roads: {roads}", roads=roads.summary())

@@ -49,9 +49,9 @@ class Origin(HTTPServer):
 class Proxy:
     """A running `twistd egress-proxy` and what it said so far."""
 
-    def __init__(self, *arguments: str, state: str) -> None:
+    def __init__(self, *arguments: str, state: str, reactor: str = "epoll") -> None:
         self.process = subprocess.Popen(
-            [TWISTD, "--nodaemon", "--pidfile=", "egress-proxy", *arguments],
+            [TWISTD, "--nodaemon", "--pidfile=", "--reactor", reactor, "egress-proxy", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
@@ -104,9 +104,9 @@ class ProcessCase(SynchronousTestCase):
         """Make a state directory."""
         self.state = Path(self.mktemp()).resolve()
 
-    def start(self, *arguments: str) -> Proxy:
+    def start(self, *arguments: str, reactor: str = "epoll") -> Proxy:
         """Start a proxy, which is killed at the test's end if it still runs."""
-        proxy = Proxy(*arguments, state=str(self.state))
+        proxy = Proxy(*arguments, state=str(self.state), reactor=reactor)
 
         def kill() -> None:
             if proxy.process.poll() is None:
@@ -183,6 +183,29 @@ class StartTests(ProcessCase):
         self.assertEqual(0, status, proxy.said)
         self.assertNotIn("Traceback", proxy.said)
         self.assertEqual(["start", "end", "refused", "stop"], [line["type"] for line in self.journal()])
+
+    def test_reactors_and_transports(self) -> None:
+        """Plain requests and tunnels pass on either reactor and either kind of transport; the log names the latter."""
+        port = self.origin()
+        for reactor in ("epoll", "asyncio"):
+            for engine, name in (("auto", "egress"), ("twisted", "twisted")):
+                text = (
+                    f'engine = "{engine}"\n[[listener]]\nname = "a"\nendpoint = "tcp:0:interface=127.0.0.1"\n'
+                    f'[[policy]]\nname = "p"\nkind = "destinations"\n[[policy.allow]]\nname = "o"\n'
+                    f'hosts = ["127.0.0.1"]\nports = [{port}]\n'
+                )
+                proxy = self.start("--config", self.write(text), reactor=reactor)
+                entry = proxy.port()
+                proxy.hear(f"TCP connections are served by: {name}")
+
+                self.assertEqual(200, self.get(entry, f"http://127.0.0.1:{port}/"))
+                tunnel = http.client.HTTPConnection("127.0.0.1", entry, timeout=PATIENCE_SECONDS)
+                tunnel.set_tunnel("127.0.0.1", port)
+                tunnel.request("GET", "/")
+                self.assertEqual(b"hello", tunnel.getresponse().read())
+                tunnel.close()
+                self.assertEqual(0, proxy.end(), proxy.said)
+                self.assertNotIn("Traceback", proxy.said)
 
     def test_silence_explains_itself(self) -> None:
         """Without anything allowed it says what to do next."""
