@@ -216,6 +216,8 @@ class LiveCase(SynchronousTestCase):
         if "supervisor" not in vars(kind):
             self.start_shared()
             kind._left = set(TestLoader().getTestCaseNames(kind))
+        # Before this stand lines of other tests of the class, whose origins may have had the same ports.
+        self._before = len(self.supervisor.journal())
         self.addCleanup(self._leave)
 
     def start_shared(self) -> None:
@@ -293,12 +295,13 @@ class LiveCase(SynchronousTestCase):
         """Wait for the journal's lines about requests to a port that are over.
 
         Args:
-            port: every test's origins have their own.
+            port: every origin of a test has its own.
             count: how many there will be; None for one or more.
         """
 
         def found() -> list[dict[str, Any]]:
-            return [line for line in self.supervisor.journal() if line.get("port") == port and line["type"] != "open"]
+            lines = self.supervisor.journal()[self._before :]
+            return [line for line in lines if line.get("port") == port and line["type"] != "open"]
 
         await_that(lambda: len(found()) >= (count or 1), lambda: f"{found()} {self.supervisor.said()}")
         lines = found()
