@@ -13,19 +13,19 @@ from attrs import define, evolve
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
-from egress.audit.encode import LineEncoder
+from egress.audit.encoder import LineEncoder
+from egress.gate.gate import Gate
+from egress.gate.own_addresses import OwnAddresses
+from egress.gate.snapshot import World
 from egress.model import Admission, AuditRecord, Connection, Phases, Request
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
-from egress.proxy.deadlines import Wheel
-from egress.proxy.gate import Gate
 from egress.proxy.limits import Limits
-from egress.proxy.own import OwnAddresses
-from egress.proxy.world import World
 from egress.testing import FakeHost, FakeResolver, make_request
+from egress.timing.timer_wheel import Wheel
 from egress.upstream import DirectSelector, TunnelingAgent
+from egress.wire.client_hello import looks_like_tls
 from egress.wire.head import RequestReader
-from egress.wire.hello import looks_like_tls
 from egress.wire.target import parse_target
 
 USES = 20_000
@@ -66,7 +66,7 @@ def make_gate(rules: int) -> Gate:
     own = OwnAddresses((("127.0.0.1", 3128),), local=lambda address: address.is_loopback)
     agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
     world = World(1, (policy,), Guard(GuardSettings()), resolver, DirectSelector(), agent, own)
-    return Gate(world, Clock(), Limits())
+    return Gate(world, Clock(), 5.0)
 
 
 @define(eq=False)

@@ -17,7 +17,7 @@ from time import process_time
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Protocol
 
-from egress.engine.engine import Engine, Relay, Transport
+from egress.transports.engine.engine import Engine, Relay, Transport
 
 SECONDS = 2.0
 BLOCK = bytes(256 * 1024)

@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
-from egress.api.catalogue import BYTES, ENDS, PHASE, READINGS, REQUESTS, TOTAL, Metric
-from egress.api.tally import Spread, Tally
+from egress.api.event_counters import Spread, Tally
+from egress.api.metric_catalogue import BYTES, ENDS, PHASE, READINGS, REQUESTS, TOTAL, Metric
 from egress.model import AuditRecord
 
 BATCH_RECORDS = 256

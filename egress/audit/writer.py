@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Protocol, TypeAlias
 
-from egress.audit.outlet import Outlet
+from egress.audit.sink_queue import Outlet
 
 
 class Writer(Protocol):

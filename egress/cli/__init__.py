@@ -13,7 +13,7 @@ _COMMANDS = {
     "check": "egress.cli.check:check",
     "explain": "egress.cli.explain:explain",
     "plugins": "egress.cli.plugins:plugins",
-    "proxy": "egress.cli.proxy:proxy",
+    "proxy": "egress.cli.serve:proxy",
     "reload": "egress.cli.reload:reload",
     "tail": "egress.cli.tail:tail",
     "token": "egress.cli.token:token",

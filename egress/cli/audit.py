@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import click
 
-from egress.audit.select import escaped
-from egress.audit.verify import Summary
-from egress.audit.verify import verify as check
+from egress.audit.selection import escaped
+from egress.audit.verification import Summary
+from egress.audit.verification import verify as check
 from egress.errors import JournalCorrupt
 
 EXIT_WHOLE = 0

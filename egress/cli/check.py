@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from egress.cli.problem import Problem
+from egress.cli.error import Problem
 from egress.errors import ConfigError
 
 if TYPE_CHECKING:
-    from egress.service.settings import Source
+    from egress.service.settings.settings import Source
 
 
 @click.command(short_help="Say whether the proxy would accept a file.")
@@ -20,9 +20,9 @@ def check(file: str) -> None:
 
     Ends with status 0 if nothing is wrong, else with one line that says what is wrong and where, and status 1.
     """
-    from egress.service.rehearsal import make_rehearsal
-    from egress.service.settings import is_mute, load
-    from egress.service.summary import count, summary
+    from egress.service.dry_run import make_rehearsal
+    from egress.service.settings.settings import is_mute, load
+    from egress.service.settings.summary import count, summary
 
     try:
         source = load(file)
@@ -41,8 +41,8 @@ def check(file: str) -> None:
 
 def _check_places(source: Source) -> None:
     """Find two listeners with one socket, which only the second one's binding would show."""
-    from egress.service.compose import parse_endpoints, parse_status
-    from egress.service.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
+    from egress.service.build import parse_endpoints, parse_status
+    from egress.service.listen.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 
     taken: dict[Endpoint | str, int] = {}
     listeners = parse_endpoints(source)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from egress.cli.problem import Problem
+from egress.cli.error import Problem
 from egress.errors import CODES, ConfigError, ProtocolError
 from egress.match import LABEL_KINDS
 from egress.model import Request, Verdict
 
 if TYPE_CHECKING:
-    from egress.proxy.gate import Explanation
-    from egress.service.settings import ListenerSettings
+    from egress.gate.gate import Explanation
+    from egress.service.settings.settings import ListenerSettings
 
 _REFUSED = 1
 _USAGE = 2
@@ -52,8 +52,8 @@ def explain(
     An https:// URL, or HOST:PORT, is a CONNECT; an http:// URL is a plain request. Ends with status 0 if it would be
     allowed, 1 if refused, 2 if the question or the file is wrong.
     """
-    from egress.service.rehearsal import make_rehearsal, make_request
-    from egress.service.settings import load
+    from egress.service.dry_run import make_rehearsal, make_request
+    from egress.service.settings.settings import load
 
     _check_labels(labels)
     try:

@@ -6,7 +6,7 @@ import inspect
 
 import click
 
-from egress.cli.problem import Problem
+from egress.cli.error import Problem
 from egress.errors import ConfigError
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from egress.audit.select import escaped
+from egress.audit.selection import escaped
 from egress.audit.settings import state_directory
-from egress.cli.problem import Problem
+from egress.cli.error import Problem
 from egress.errors import ConfigError
 
 _SECONDS = 120.0
@@ -41,8 +41,8 @@ def reload(configuration: str | None, state: str | None) -> None:
 
 
 def _state_of(configuration: str) -> str:
-    from egress.service.settings import load
-    from egress.service.summary import state_of
+    from egress.service.settings.settings import load
+    from egress.service.settings.summary import state_of
 
     try:
         return state_of(load(configuration).settings)
@@ -51,8 +51,8 @@ def _state_of(configuration: str) -> str:
 
 
 def _ask(state: str, question: dict[str, object]) -> dict[str, Any]:
-    from egress.service.control import control_path
-    from egress.service.unixpath import short_name
+    from egress.service.listen.unix_path import short_name
+    from egress.service.process.control_socket import control_path
 
     path = control_path(os.path.abspath(state))
     line = b""

@@ -12,10 +12,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from egress.audit.follow import Follower
-from egress.audit.select import Selection, escaped, escaped_line, moment, parse_line
+from egress.audit.follower import Follower
+from egress.audit.selection import Selection, escaped, escaped_line, moment, parse_line
 from egress.audit.settings import DEFAULT_FILE, state_directory
-from egress.cli.problem import Problem
+from egress.cli.error import Problem
 from egress.errors import CODES, ConfigError
 
 _POLL_SECONDS = 0.2
@@ -89,8 +89,8 @@ def tail(
 
 def _journal_of(configuration: str) -> str:
     """Give the path of the journal's file that a configuration names."""
-    from egress.service.settings import load
-    from egress.service.summary import state_of
+    from egress.service.settings.settings import load
+    from egress.service.settings.summary import state_of
 
     try:
         settings = load(configuration).settings

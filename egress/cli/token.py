@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from egress.cli.problem import Problem
+from egress.cli.error import Problem
 from egress.errors import ConfigError
 
 _USAGE = 2
@@ -26,7 +26,7 @@ def new(name: str, path: str | None) -> None:
     A client sends it as a password, http://NAME:TOKEN@PROXY, or as a Bearer token. With --file the token alone is
     printed, without it the line for the file as well.
     """
-    from egress.identity.made import digest_of, make_token, spell_digest
+    from egress.identity.generated_tokens import digest_of, make_token, spell_digest
 
     _check_name(name)
     made = make_token()
@@ -51,7 +51,7 @@ def hash_secret(name: str, path: str | None) -> None:
     Prints the line for the tokens file, or adds it with --file. The hash is scrypt: checking it costs the proxy some
     tenths of a second and 32 MiB. Prefer `egress token new` where nobody has to remember the secret.
     """
-    from egress.identity.chosen import ChosenHash, check_secret
+    from egress.identity.chosen_secrets import ChosenHash, check_secret
 
     _check_name(name)
     try:
@@ -86,7 +86,7 @@ def _read_secret() -> str:
 
 
 def _add(path: str, name: str, line: str) -> None:
-    from egress.identity.addition import add_line
+    from egress.identity.tokens_file_edit import add_line
 
     try:
         count = add_line(path, name, line)

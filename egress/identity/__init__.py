@@ -1,9 +1,9 @@
 """Who is calling: facts of the connection and the credentials of a request become one client."""
 
-from egress.identity.checks import Checks
-from egress.identity.failures import Failures
+from egress.identity.failure_limit import Failures
 from egress.identity.identifier import Asking, Identifier, Requirement
 from egress.identity.listener import ListenerIdentifier
+from egress.identity.secret_checks import Checks
 from egress.identity.settings import check_asking
 from egress.identity.threads import Threads
 from egress.identity.tokens import Tokens, open_tokens

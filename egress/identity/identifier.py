@@ -12,12 +12,12 @@ from attrs.validators import ge
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from egress.config.watched import WatchedFile
+from egress.config.watched_file import WatchedFile
 from egress.errors import Refused
-from egress.identity.checks import Checks
+from egress.identity.credentials import Presented, read_presented
+from egress.identity.generated_tokens import digest_of, is_made
 from egress.identity.listener import ListenerIdentifier
-from egress.identity.made import digest_of, is_made
-from egress.identity.presented import Presented, read_presented
+from egress.identity.secret_checks import Checks
 from egress.identity.tokens import Tokens, is_name
 from egress.interfaces import IIdentifier
 from egress.model import Client, Connection

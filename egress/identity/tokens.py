@@ -9,10 +9,10 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from egress.config.files import Unusable, read_content
-from egress.config.watched import Seconds, WatchedFile
+from egress.config.watched_file import Seconds, WatchedFile
 from egress.errors import ConfigError
-from egress.identity.chosen import ChosenHash
-from egress.identity.made import parse_digest
+from egress.identity.chosen_secrets import ChosenHash
+from egress.identity.generated_tokens import parse_digest
 
 FILE_LIMIT_BYTES = 1_048_576
 CHOSEN_PER_NAME = 4

@@ -4,10 +4,10 @@ What is kept or shared is frozen; what is made once per request (`Request`, `Pha
 because freezing one costs three times as much and nobody keeps it.
 """
 
-from egress.model.callers import Client, Connection, Secret
-from egress.model.record import AuditRecord
+from egress.model.audit_event import AuditRecord
+from egress.model.clients import Client, Connection, Secret
 from egress.model.requests import Address, Authority, Network, Obligation, Outcome, Phases, Request, Verdict
-from egress.model.roads import Admission, Hop, Plan, Resolution, Route, Trace
+from egress.model.routes import Admission, Hop, Plan, Resolution, Route, Trace
 
 __all__ = [
     "Address",

@@ -19,8 +19,8 @@ from twisted.plugin import getPlugins
 
 from egress.errors import ConfigError
 from egress.interfaces import IPolicyMaker
-from egress.policy.contract import breaches
-from egress.policy.naming import NAME_LIMIT, is_good_name
+from egress.policy.interface_check import breaches
+from egress.policy.names import NAME_LIMIT, is_good_name
 
 _log = Logger()
 

@@ -9,9 +9,9 @@ from egress.config import prefix
 from egress.errors import ConfigError
 from egress.interfaces import IHostServices, IPolicy, IPolicyMaker, IPolicyObserver
 from egress.policy.audit_only import AuditOnly
-from egress.policy.contract import breaches
 from egress.policy.discovery import find_makers
-from egress.policy.naming import NAME_LIMIT, is_good_name
+from egress.policy.interface_check import breaches
+from egress.policy.names import NAME_LIMIT, is_good_name
 
 __all__ = ["MODES", "build_policies", "find_makers"]
 

@@ -21,7 +21,7 @@ from egress.match import (
     parse_port,
 )
 from egress.model import Network
-from egress.policy.naming import NAME_LIMIT, is_good_name
+from egress.policy.names import NAME_LIMIT, is_good_name
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -16,11 +16,9 @@ from twisted.logger import Logger
 from egress.audit import Journal, open_journal
 from egress.audit.tee import Tee
 from egress.errors import ConfigError
-from egress.proxy.door import Door
-from egress.proxy.gate import Gate
-from egress.service.activation import Offers
-from egress.service.callers import bound_locally, make_identifier
-from egress.service.compose import (
+from egress.gate.gate import Gate
+from egress.proxy.server import Door
+from egress.service.build import (
     Host,
     bind_listener,
     bind_listeners,
@@ -31,23 +29,25 @@ from egress.service.compose import (
     open_status,
     parse_endpoints,
 )
-from egress.service.control import Control, ControlRefused
-from egress.service.descriptors import needed_descriptors, raise_descriptor_limit
-from egress.service.listener_tls import load_tls, make_factories
-from egress.service.listeners import Listener, Listeners
-from egress.service.notify import Notifier
-from egress.service.reload import Configuration, Reloaded
-from egress.service.roads import make_roads
-from egress.service.settings import Source, is_mute
-from egress.service.signals import Signals
-from egress.service.sockets import Listening
-from egress.service.summary import count, journal_places, state_of, summary
-from egress.service.together import check_together
+from egress.service.identification import bound_locally, make_identifier
+from egress.service.listen.listeners import Listener, Listeners
+from egress.service.listen.socket_activation import Offers
+from egress.service.listen.sockets import Listening
+from egress.service.listen.tls import load_tls, make_factories
+from egress.service.process.control_socket import Control, ControlRefused
+from egress.service.process.descriptors import needed_descriptors, raise_descriptor_limit
+from egress.service.process.notify import Notifier
+from egress.service.process.signals import Signals
+from egress.service.reload.configuration import Configuration, Reloaded
+from egress.service.routing import make_roads
+from egress.service.settings.consistency import check_together
+from egress.service.settings.settings import Source, is_mute
+from egress.service.settings.summary import count, journal_places, state_of, summary
 from egress.upstream import CachingResolver, ThreadedLookUp
 
 if TYPE_CHECKING:
-    from egress.engine.engine import Engine
-    from egress.service.status import Status
+    from egress.service.listen.status import Status
+    from egress.transports.engine.engine import Engine
 
 _log = Logger()
 
@@ -300,7 +300,7 @@ def make_supervisor(
         raise source.place(error)
     limits = settings.limits
     door = Door(
-        Gate(world, reactor, limits, delegated_seconds=settings.dns.delegated_seconds),
+        Gate(world, reactor, limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds),
         identifier,
         journal if status is None else Tee(journal, status.metrics.record),
         reactor,

@@ -11,11 +11,11 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from egress.errors import ConfigError
-from egress.service.activation import read_offers
-from egress.service.notify import read_notifier
-from egress.service.settings import load
+from egress.service.listen.socket_activation import read_offers
+from egress.service.process.notify import read_notifier
+from egress.service.process.undumpable import make_undumpable
+from egress.service.settings.settings import load
 from egress.service.supervisor import make_supervisor
-from egress.service.undumpable import make_undumpable
 
 
 class Options(usage.Options):

@@ -14,9 +14,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from egress.testing.kernel import Kernel
+from egress.testing.peers import Origin, Talker
 from egress.testing.reactor import NetworkReactor
 from egress.testing.sockets import family_of, literal
-from egress.testing.talker import Origin, Talker
 
 
 @define(eq=False, init=False)

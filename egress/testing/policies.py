@@ -11,10 +11,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
+from egress.gate.policy_round import Round, ask
 from egress.interfaces import IPolicy, IPolicyMaker
 from egress.model import Outcome, Request, Resolution, Verdict
-from egress.policy.combine import Round, ask
-from egress.policy.contract import breaches
+from egress.policy.interface_check import breaches
 from egress.policy.registry import build_policies
 from egress.testing.host import FakeHost
 from egress.testing.requests import make_request, resolve_to

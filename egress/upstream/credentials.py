@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.config.files import Unusable, read_small
-from egress.config.watched import Seconds, WatchedFile
+from egress.config.watched_file import Seconds, WatchedFile
 from egress.errors import ConfigError
 from egress.interfaces import ICredentialSource
 from egress.model import Secret

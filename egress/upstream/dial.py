@@ -26,10 +26,10 @@ from twisted.python.failure import Failure
 
 from egress.errors import DialFailed
 from egress.model import Address
-from egress.upstream.arrival import Met, Unwanted, abort
+from egress.transports.connection_notice import Met, Unwanted, abort
 
 if TYPE_CHECKING:
-    from egress.upstream.direct import DirectEndpoint
+    from egress.upstream.direct_endpoint import DirectEndpoint
 
 ATTEMPT_DELAY_SECONDS = 0.25
 """RFC 8305 section 5: the recommended wait before the next address is tried beside the one under way."""

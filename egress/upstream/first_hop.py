@@ -14,8 +14,8 @@ from egress.errors import DialFailed, ResolutionError
 from egress.interfaces import IResolver
 from egress.model import Address, Authority, Resolution, Trace
 from egress.upstream.dial import Dialler
-from egress.upstream.direct import DirectEndpoint
-from egress.upstream.hop_failures import hop_failed
+from egress.upstream.direct_endpoint import DirectEndpoint
+from egress.upstream.hop_errors import hop_failed
 
 _CODE = "proxy_unreachable"
 _REASONS = {

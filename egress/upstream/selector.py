@@ -13,8 +13,8 @@ from egress.match import ClientPatterns, HostIndex, PortSet, embedded_ipv4
 from egress.model import Hop, Plan, Request
 from egress.upstream.environment import EnvironmentProxy, EnvironmentRoads
 from egress.upstream.no_proxy import NoProxy
-from egress.upstream.plan import DIRECT_REFUSED, NoRoad, RoadPlan
-from egress.upstream.roads import (
+from egress.upstream.route_plan import DIRECT_REFUSED, NoRoad, RoadPlan
+from egress.upstream.routing_settings import (
     VIA_DIRECT,
     VIA_ENVIRONMENT,
     VIA_REFUSE,

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from egress.errors import ProtocolError
 from egress.wire.fields import Fields, sift
-from egress.wire.gathering import FIELD_LINES, Gathering, Start
+from egress.wire.head_buffer import FIELD_LINES, Gathering, Start
 
 _REQUEST_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"

@@ -8,15 +8,15 @@ import tomllib
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.api.catalogue import METRICS, PHASES, RECORDED
+from egress.api.event_counters import KEYS_LIMIT, OTHER
+from egress.api.metric_catalogue import METRICS, PHASES, RECORDED
 from egress.api.metrics import Metrics
 from egress.api.settings import StatusSettings
 from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS
-from egress.api.tally import KEYS_LIMIT, OTHER
 from egress.config import structure
 from egress.errors import CAUSES, CODES
 from egress.proxy.limits import Limits
-from tests.api.records import make_admission, make_record
+from tests.api.events import make_admission, make_record
 from tests.documents import DOCS, blocks_of
 
 _row = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", re.M)

@@ -6,13 +6,13 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.api.catalogue import READINGS
+from egress.api.event_counters import KEYS_LIMIT, OTHER
+from egress.api.metric_catalogue import READINGS
 from egress.api.metrics import BATCH_RECORDS, Metrics
-from egress.api.tally import KEYS_LIMIT, OTHER
-from egress.audit.encode import LineEncoder
+from egress.audit.encoder import LineEncoder
 from egress.errors import CODES, Refused
 from egress.model import Phases
-from tests.api.records import make_admission, make_record
+from tests.api.events import make_admission, make_record
 
 
 class MetricsCase(SynchronousTestCase):

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.api.metrics import Metrics
 from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS, StatusFactory, StatusPage
 from egress.testing.network import Network
-from egress.testing.talker import Talker
-from tests.api.records import make_admission, make_record
+from egress.testing.peers import Talker
+from tests.api.events import make_admission, make_record
 
 
 class StatusCase(SynchronousTestCase):

@@ -9,9 +9,9 @@ from ipaddress import ip_address
 
 from twisted.internet.task import Clock
 
-from egress.audit.encode import LineEncoder
-from egress.audit.journal import Journal
-from egress.audit.outlet import Outlet
+from egress.audit.audit_log import Journal
+from egress.audit.encoder import LineEncoder
+from egress.audit.sink_queue import Outlet
 from egress.audit.sinks import StreamSink
 from egress.errors import Refused
 from egress.model import (

@@ -13,11 +13,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.audit import AuditSettings, open_journal
-from egress.audit.chain import digest
+from egress.audit.hash_chain import digest
 from egress.audit.journald import JournaldSink, entry
-from egress.audit.outlet import Outlet
+from egress.audit.sink_queue import Outlet
 from egress.audit.sinks import FileSink, StreamSink, last_line
-from egress.audit.verify import verify
+from egress.audit.verification import verify
 from egress.errors import ConfigError, JournalCorrupt
 from tests.audit.fakes import EPOCH, make_record
 
@@ -171,7 +171,7 @@ class OpenTests(SynchronousTestCase):
 class JournaldTests(SynchronousTestCase):
     def test_entry(self) -> None:
         """An entry has the line, its priority and its request's id."""
-        from egress.audit.encode import LineEncoder
+        from egress.audit.encoder import LineEncoder
 
         line = LineEncoder("first").encode(make_record())
         expected = b"MESSAGE=" + line + b"\nSYSLOG_IDENTIFIER=egress\nPRIORITY=6\nEGRESS_REQUEST_ID=r1\n"

@@ -8,8 +8,8 @@ from zope.interface.verify import verifyObject
 from egress.audit.tee import Tee
 from egress.interfaces import IAuditSink
 from egress.model import AuditRecord
-from egress.testing.journal import MemoryJournal
-from tests.api.records import make_record
+from egress.testing.audit_log import MemoryJournal
+from tests.api.events import make_record
 
 
 class TeeTests(SynchronousTestCase):

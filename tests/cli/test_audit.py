@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.audit.sinks import FileSink
 from egress.cli.audit import audit
-from tests.audit.test_verify import keep, segment
+from tests.audit.test_verification import keep, segment
 
 
 class VerifyCommandTests(SynchronousTestCase):

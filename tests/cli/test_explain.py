@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.cli import main
 from egress.errors import ProtocolError
-from egress.service.rehearsal import make_request
+from egress.service.dry_run import make_request
 
 CONFIGURATION = """
 [[listener]]

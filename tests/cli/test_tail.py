@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encode import LineEncoder, encode_note
-from egress.audit.follow import Follower
-from egress.audit.select import Selection
+from egress.audit.encoder import LineEncoder, encode_note
+from egress.audit.follower import Follower
+from egress.audit.selection import Selection
 from egress.cli.tail import View, describe, tail
 from egress.errors import Refused
 from tests.audit.fakes import EPOCH, make_record, make_request

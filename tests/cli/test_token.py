@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.cli import main
-from egress.identity.made import digest_of
+from egress.identity.generated_tokens import digest_of
 from egress.identity.tokens import read_tokens
 
 SECRET = "correct horse battery"

@@ -13,8 +13,8 @@ from zope.interface import implementer
 
 from egress.config.files import Unusable
 from egress.errors import ConfigError
-from egress.identity.chosen import ChosenHash
-from egress.identity.made import digest_of
+from egress.identity.chosen_secrets import ChosenHash
+from egress.identity.generated_tokens import digest_of
 from egress.identity.tokens import FILE_LIMIT_BYTES, is_name, open_tokens, parse_tokens, read_tokens
 from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, made_line
 

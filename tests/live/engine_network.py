@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFac
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from egress.engine.engine import Engine
-from egress.engine.transport import Transport
+from egress.transports.engine.engine import Engine
+from egress.transports.engine.transport import Transport
 from tests.live.joined import Hand
 
 # A round in which nothing happened waits so long for the next; after so many of them all is quiet.
@@ -37,7 +37,7 @@ def _open(host: str) -> socket.socket:
 
 @define(eq=False)
 class RealTalker:
-    """One end of a real connection, under the control of a test; see `egress.testing.talker.Talker`."""
+    """One end of a real connection, under the control of a test; see `egress.testing.peers.Talker`."""
 
     _socket: socket.socket
     _network: EngineNetwork
@@ -184,7 +184,7 @@ class RealTalker:
 
 @define(eq=False)
 class RealOrigin:
-    """A place that listens, and the connections that it got; see `egress.testing.talker.Origin`."""
+    """A place that listens, and the connections that it got; see `egress.testing.peers.Origin`."""
 
     _listener: socket.socket
     _network: EngineNetwork

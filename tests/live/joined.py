@@ -13,8 +13,8 @@ from attrs import define, field
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 
-from egress.engine.engine import Engine, Relay
-from egress.engine.transport import Transport
+from egress.transports.engine.engine import Engine, Relay
+from egress.transports.engine.transport import Transport
 from tests.live.test_network_truth import HalfSide, Side, Taker
 
 # Far more turns than anything here takes; a turn in which nothing is to be done waits as long as this.

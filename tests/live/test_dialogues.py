@@ -10,9 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.testing.network import Network
 from tests.live.engine_network import EngineNetwork
-from tests.live.roads.namespaces import Namespace, needs_networks
-from tests.proxy import test_callers, test_exchange, test_heads, test_observers, test_roads, test_tunnel
+from tests.live.routes.namespaces import Namespace, needs_networks
+from tests.proxy import test_observers
+from tests.proxy import test_routes as test_roads
+from tests.proxy.client import test_identification as test_callers
+from tests.proxy.http1 import test_exchange, test_heads
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, DoorCase
+from tests.proxy.tunnel import test_tunnel
 
 # What the in-memory network can do and a real one cannot: cut segments, lose packets, delay handshakes, count buffers.
 _MEMORY_ONLY = ("segment_bytes", "window_bytes", "blackhole", "unreachable", "delay", "buffered_bytes", "open_links")

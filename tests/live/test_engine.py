@@ -35,13 +35,13 @@ from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
-from egress.engine import is_supported
+from egress.transports.engine import is_supported
 
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
-from egress.engine.engine import Engine
-from egress.engine.transport import Transport
+from egress.transports.engine.engine import Engine
+from egress.transports.engine.transport import Transport
 from tests.live import test_network_truth as truth
 from tests.live.certificates import CertificateAuthority
 from tests.live.test_network_truth import Dialler, HalfSide, Pair, Side, Source, Step, Story, Taker
@@ -470,7 +470,7 @@ class PortTests(EngineCase):
 
         @implementer(ILogObserver)
         def observe(event: dict[str, Any]) -> None:
-            if event.get("log_namespace") == "egress.engine.engine":
+            if event.get("log_namespace") == "egress.transports.engine.engine":
                 said.append(str(event["log_format"]))
 
         globalLogPublisher.addObserver(observe)

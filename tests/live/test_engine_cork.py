@@ -9,12 +9,12 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface import implementer
 
-from egress.engine import is_supported
+from egress.transports.engine import is_supported
 
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
-from egress.engine.transport import Transport
+from egress.transports.engine.transport import Transport
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side
 

@@ -7,14 +7,14 @@ import socket
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from egress.engine import is_supported
+from egress.transports.engine import is_supported
 
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
-from egress.engine.engine import READ_BYTES, Engine, Relay
-from egress.engine.pipe import Calls, Pipe
-from egress.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
+from egress.transports.engine.engine import READ_BYTES, Engine, Relay
+from egress.transports.engine.pipe import Calls, Pipe
+from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side, Taker
 

@@ -6,29 +6,29 @@ import socket
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from egress.engine import is_supported
+from egress.transports.engine import is_supported
 
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
-from egress.engine.engine import Engine
 from egress.errors import Refused
+from egress.gate.gate import Gate
+from egress.gate.own_addresses import OwnAddresses
+from egress.gate.snapshot import World
 from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy
 from egress.model import AuditRecord, Outcome, Verdict
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
-from egress.proxy.census import count_tunnels
-from egress.proxy.client import ClientProtocol
-from egress.proxy.door import Door
-from egress.proxy.factory import ProxyFactory
-from egress.proxy.gate import Gate
+from egress.proxy.client.connection import ClientProtocol
+from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.limits import Limits
-from egress.proxy.own import OwnAddresses
-from egress.proxy.splice import Splice
-from egress.proxy.world import World
+from egress.proxy.server import Door
+from egress.proxy.statistics import count_tunnels
+from egress.proxy.tunnel.tunnel import Splice
 from egress.testing import FakeHost, FakeResolver
-from egress.testing.journal import MemoryJournal
+from egress.testing.audit_log import MemoryJournal
+from egress.transports.engine.engine import Engine
 from egress.upstream import DirectSelector, TunnelingAgent
 from tests.live.joined import Bench, End
 from tests.proxy.test_observers import Listener
@@ -67,7 +67,9 @@ class JoinedTunnelTests(SynchronousTestCase):
         agent = TunnelingAgent(engine, LIMITS.dial_seconds_per_address, LIMITS.dial_seconds, is_own=own.serves)
         world = World(1, policies, Guard(GuardSettings()), FakeResolver({}), DirectSelector(), agent, own)
         self.journal = MemoryJournal()
-        self.door = Door(Gate(world, hand, LIMITS), ListenerIdentifier(), self.journal, hand, LIMITS, now=hand.seconds)
+        self.door = Door(
+            Gate(world, hand, LIMITS.policy_seconds), ListenerIdentifier(), self.journal, hand, LIMITS, now=hand.seconds
+        )
         self.door.start()
         self.addCleanup(self.door.stop)
         self.address = bound.getsockname()

@@ -16,15 +16,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from egress.engine import is_supported
+from egress.transports.engine import is_supported
 
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
-from egress.engine.engine import Engine
-from egress.engine.pipe import Calls, Pipe
-from egress.engine.relay import RELAY_BYTES, SHARE_BYTES
-from egress.engine.transport import Transport
+from egress.transports.engine.engine import Engine
+from egress.transports.engine.pipe import Calls, Pipe
+from egress.transports.engine.relay import RELAY_BYTES, SHARE_BYTES
+from egress.transports.engine.transport import Transport
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side, Source
 

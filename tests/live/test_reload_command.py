@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from egress.cli import main
-from egress.service.control import control_path
-from egress.service.unixpath import short_name
+from egress.service.listen.unix_path import short_name
+from egress.service.process.control_socket import control_path
 from tests.live.support import PATIENCE_SECONDS
 
 

@@ -13,16 +13,16 @@ from typing import Any
 from attrs import define, field
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from egress.engine import is_supported
+from egress.transports.engine import is_supported
 
 if not is_supported():
     raise SkipTest("this system has no epoll")
 if not hasattr(os, "splice"):
     raise SkipTest("this Python has no os.splice")
 
-from egress.engine.engine import Engine, Relay
-from egress.engine.pipe import PIPE_BYTES, Calls, Pipe, Unfit
-from egress.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
+from egress.transports.engine.engine import Engine, Relay
+from egress.transports.engine.pipe import PIPE_BYTES, Calls, Pipe, Unfit
+from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
 from tests.live.joined import Bench, End
 
 SMALL = 200_000

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from egress.identity import Threads
-from egress.identity.chosen import ChosenHash
+from egress.identity.chosen_secrets import ChosenHash
 from tests.identity.support import QUICK, SECRET
 
 

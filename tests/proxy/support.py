@@ -8,21 +8,21 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from egress.gate.gate import Gate
+from egress.gate.own_addresses import OwnAddresses
+from egress.gate.snapshot import World
 from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy, ITunnelingAgent, IUpstreamSelector
 from egress.model import AuditRecord
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
-from egress.proxy.door import Door
-from egress.proxy.factory import ProxyFactory
-from egress.proxy.gate import Gate
+from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.limits import Limits, TlsSettings
-from egress.proxy.own import OwnAddresses
-from egress.proxy.world import World
+from egress.proxy.server import Door
 from egress.testing import FakeHost, FakeResolver
-from egress.testing.journal import MemoryJournal
+from egress.testing.audit_log import MemoryJournal
 from egress.testing.network import Network
-from egress.testing.talker import Origin, Talker
+from egress.testing.peers import Origin, Talker
 from egress.upstream import DirectSelector, TunnelingAgent
 
 # Addresses of the public network, so that the guard has nothing against them.
@@ -76,7 +76,7 @@ class DoorCase(SynchronousTestCase):
             self.agent(own),
             own,
         )
-        self.gate = Gate(world, reactor, self.limits)
+        self.gate = Gate(world, reactor, self.limits.policy_seconds)
         self.door = Door(
             self.gate, ListenerIdentifier(), self.journal, reactor, self.limits, self.tls, now=reactor.seconds
         )

@@ -19,10 +19,10 @@ from zope.interface import implementer
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import Admission, AuditRecord, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import make_destinations
-from egress.testing.talker import Talker
+from egress.testing.peers import Talker
 from tests.proxy.support import ADDRESS, RULES, DoorCase
+from tests.wire.test_client_hello import ALPN, ECH, SUPPORTED_VERSIONS, message, records, server_name
 from tests.wire.test_fuzz import cut, mutated
-from tests.wire.test_hello import ALPN, ECH, SUPPORTED_VERSIONS, message, records, server_name
 
 _ROUNDS = 1500
 _URL = b"http://origin.example"

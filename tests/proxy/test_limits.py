@@ -17,17 +17,17 @@ from egress.api.metrics import Metrics
 from egress.audit.tee import Tee
 from egress.identity import Asking, Checks, Failures, Identifier, open_tokens
 from egress.model import Verdict
-from egress.proxy.factory import ProxyFactory
+from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.client.tls import SecureFactory
 from egress.proxy.limits import Limits
-from egress.proxy.secure import SecureFactory
-from egress.service.readings import read_door
+from egress.service.metric_readings import read_door
 from egress.testing import FixedPolicy
-from egress.testing.talker import Talker
+from egress.testing.peers import Talker
 from egress.tls import ServerTls, make_context
 from tests.documents import DOCS
 from tests.proxy.support import ADDRESS, OTHER, DoorCase
-from tests.proxy.test_roads import RoadCase
-from tests.proxy.test_tunnel import hello
+from tests.proxy.test_routes import RoadCase
+from tests.proxy.tunnel.test_tunnel import hello
 from tests.upstream.certificates import Root
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -10,7 +10,7 @@ from egress.model import Admission, AuditRecord, Outcome, Request, Resolution, V
 from egress.policy.rate import make_rate
 from egress.proxy.limits import Limits
 from tests.proxy.support import RULES, DoorCase
-from tests.proxy.test_tunnel import CONNECT, hello
+from tests.proxy.tunnel.test_tunnel import CONNECT, hello
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

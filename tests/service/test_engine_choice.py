@@ -7,10 +7,10 @@ from pathlib import Path
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.engine import is_supported
 from egress.errors import ConfigError
-from egress.service.compose import make_engine
-from egress.service.settings import load
+from egress.service.build import make_engine
+from egress.service.settings.settings import load
+from egress.transports.engine import is_supported
 
 
 class ChoiceTests(SynchronousTestCase):

@@ -10,8 +10,8 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.service.rehearsal import make_rehearsal
-from egress.service.settings import load
+from egress.service.dry_run import make_rehearsal
+from egress.service.settings.settings import load
 from tests.service.walk import Key, all_keys
 
 ROOT = Path(__file__).resolve().parent.parent.parent

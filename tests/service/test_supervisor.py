@@ -16,20 +16,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from egress.audit import Journal
-from egress.audit.encode import LineEncoder
+from egress.audit.encoder import LineEncoder
+from egress.gate.gate import Gate
 from egress.identity import ListenerIdentifier
-from egress.proxy.door import Door
-from egress.proxy.factory import ProxyFactory
-from egress.proxy.gate import Gate
-from egress.service.compose import Host, make_look_up, make_policies, make_world, parse_endpoints
-from egress.service.descriptors import raise_descriptor_limit
-from egress.service.endpoint import Endpoint
-from egress.service.listeners import Listener, Listeners
-from egress.service.reload import Configuration
-from egress.service.roads import make_roads
-from egress.service.settings import load
-from egress.service.signals import Signals
-from egress.service.summary import journal_places, summary
+from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.server import Door
+from egress.service.build import Host, make_look_up, make_policies, make_world, parse_endpoints
+from egress.service.listen.endpoint import Endpoint
+from egress.service.listen.listeners import Listener, Listeners
+from egress.service.process.descriptors import raise_descriptor_limit
+from egress.service.process.signals import Signals
+from egress.service.reload.configuration import Configuration
+from egress.service.routing import make_roads
+from egress.service.settings.settings import load
+from egress.service.settings.summary import journal_places, summary
 from egress.service.supervisor import Supervisor
 from egress.testing.host import FakeResolver
 
@@ -91,7 +91,7 @@ class SupervisorTests(SynchronousTestCase):
         world = make_world(self.source, host, policies, roads, [("127.0.0.1", 3128)], self.reactor)
         self.journal = Journal(self.reactor, [], LineEncoder("none"), 64)
         door = Door(
-            Gate(world, self.reactor, limits),
+            Gate(world, self.reactor, limits.policy_seconds),
             ListenerIdentifier(),
             self.journal,
             self.reactor,

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.cli import main
 from egress.proxy.limits import Limits
-from egress.service.endpoint import SystemdEndpoint, parse_endpoint
-from egress.service.sockets import BACKLOG
+from egress.service.listen.endpoint import SystemdEndpoint, parse_endpoint
+from egress.service.listen.sockets import BACKLOG
 from egress.service.tap import Options
 
 UNITS = Path(__file__).resolve().parent.parent.parent / "systemd"

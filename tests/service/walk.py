@@ -11,7 +11,7 @@ import attrs
 from egress.config import input_type
 from egress.policy.rate import RateSettings
 from egress.policy.rules import DestinationsSettings
-from egress.service.settings import Settings
+from egress.service.settings.settings import Settings
 
 # A class, although its stub calls it a function.
 Factory: Any = attrs.Factory

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from egress.testing.network import Network
-from egress.testing.talker import Talker
+from egress.testing.peers import Talker
 
 ORIGIN = "192.0.2.1"
 

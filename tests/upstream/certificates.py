@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 
-from egress.upstream.trust import ClientCertificate, Trust
+from egress.tls.pem import ClientCertificate, Trust
 
 _DAY = datetime.timedelta(days=1)
 

@@ -19,8 +19,8 @@ from egress.match import ClientPatterns, PortSet, parse_host, parse_port
 from egress.model import Request, Resolution
 from egress.testing.requests import make_request
 from egress.upstream.environment import read_environment
-from egress.upstream.plan import RoadPlan
-from egress.upstream.roads import RoadsSettings, RouteSettings, UpstreamSettings
+from egress.upstream.route_plan import RoadPlan
+from egress.upstream.routing_settings import RoadsSettings, RouteSettings, UpstreamSettings
 from egress.upstream.selector import DIRECT, DirectSelector, RoadSelector
 from tests.documents import DOCS, blocks_of
 

@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
 from egress.wire.body import ChunkedBody
-from egress.wire.hello import HelloReader
+from egress.wire.client_hello import HelloReader
 from tests.wire.test_body import BROKEN_BODIES, CHUNKED_BODIES, h11_reads
-from tests.wire.test_hello import (
+from tests.wire.test_client_hello import (
     ALPN,
     BROKEN_RECORDS,
     ECH,

@@ -1,0 +1,133 @@
+"""Counts records, many at a time and in plain numbers: the counters of prometheus_client cost a request too much."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from attrs import define, field
+
+from egress.api.metric_catalogue import PHASE_BOUNDS, PHASES, TOTAL_BOUNDS
+from egress.audit.encoder import verdict_of
+from egress.errors import CODES, Refused
+from egress.model import Admission, AuditRecord
+
+KEYS_LIMIT = 4096
+"""How many combinations of labels are counted apart. Reloads may bring ever new names of policies and roads."""
+
+OTHER = "(other)"
+
+RequestKey = tuple[str, str, str, str, str]
+
+
+class Spread:
+    """How a duration is spread: one histogram.
+
+    Args:
+        bounds: upper ends of the buckets in seconds, ascending, without infinity.
+
+    Attributes:
+        counts: of each bucket alone, that of infinity last.
+        sum_ms: of all durations.
+    """
+
+    __slots__ = ("_bounds_ms", "bounds", "counts", "sum_ms")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum_ms = 0.0
+        self._bounds_ms = [bound * 1000.0 for bound in bounds]
+
+    def add(self, milliseconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(self._bounds_ms, milliseconds)] += 1
+        self.sum_ms += milliseconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Give each bucket as Prometheus wants it: with all that are below it."""
+        total = 0
+        given: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            total += count
+            given.append((bound, float(total)))
+        return given
+
+
+@define(eq=False)
+class Tally:
+    """What was counted so far.
+
+    Attributes:
+        requests: by verdict, policy, road, code and front.
+        ends: by cause and front.
+        traffic: octets up and down, by road.
+        phases: by phase.
+        totals: by front.
+    """
+
+    requests: dict[RequestKey, int] = field(factory=dict)
+    ends: dict[tuple[str, str], int] = field(factory=dict)
+    traffic: dict[str, list[int]] = field(factory=dict)
+    phases: dict[str, Spread] = field(factory=lambda: {phase: Spread(PHASE_BOUNDS) for phase in PHASES})
+    totals: dict[str, Spread] = field(factory=dict)
+
+    def count(self, records: Iterable[AuditRecord]) -> None:
+        """Count what is over."""
+        requests, ends = self.requests, self.ends
+        judge, resolve, dial, wait = (self.phases[phase] for phase in PHASES)
+        for record in records:
+            if record.kind == "open":
+                continue
+            admission, front = record.admission, record.front
+            key = _key(admission, record.refused, front)
+            if key in requests:
+                requests[key] += 1
+            else:
+                self._count_new(key)
+            end = record.cause, front
+            ends[end] = ends.get(end, 0) + 1
+            if record.bytes_up or record.bytes_down:
+                self._count_bytes(key[2], record)
+            if record.request is None:
+                continue
+            phases = record.phases
+            if phases.judge >= 0.0:
+                judge.add(phases.judge)
+            if phases.resolve >= 0.0:
+                resolve.add(phases.resolve)
+            if phases.dial >= 0.0:
+                dial.add(phases.dial)
+            if phases.wait >= 0.0:
+                wait.add(phases.wait)
+            total = self.totals.get(front)
+            if total is None:
+                total = self.totals[front] = Spread(TOTAL_BOUNDS)
+            total.add(record.total_ms)
+
+    def _count_new(self, key: RequestKey) -> None:
+        if len(self.requests) >= KEYS_LIMIT:
+            verdict, _, _, code, front = key
+            key = verdict, OTHER, OTHER, code, front
+        self.requests[key] = self.requests.get(key, 0) + 1
+
+    def _count_bytes(self, road: str, record: AuditRecord) -> None:
+        if road not in self.traffic and len(self.traffic) >= KEYS_LIMIT:
+            road = OTHER
+        moved = self.traffic.setdefault(road, [0, 0])
+        moved[0] += record.bytes_up
+        moved[1] += record.bytes_down
+
+
+def _key(admission: Admission | None, refused: Refused | None, front: str) -> RequestKey:
+    """Say what became of a request, in the words of the journal."""
+    if refused is None:
+        if admission is None:
+            return "none", "", "", "", front
+        return "allow", admission.verdict.policy, admission.plan.label, "", front
+    verdict = verdict_of(admission, refused)
+    # A plugin may have made up a code of its own.
+    code = refused.code if refused.code in CODES else OTHER
+    if admission is None:
+        return verdict, refused.policy, "", code, front
+    return verdict, refused.policy or admission.verdict.policy, admission.plan.label, code, front

@@ -1,0 +1,68 @@
+"""Seals lines to each other, so that a changed journal shows it.
+
+A run of one writer on one file is a segment. Each of its lines ends with `seq`, counted from 0, and `prev`, the SHA-256
+of the line before. The first line also has the writer's id, and its `prev` is that of the last line of the file before,
+or of what the file already held. The last line, written when the segment ends in order, has `sum`: the SHA-256 of the
+same line without its `sum`, because no later line vouches for it.
+
+There is no key in it: who may write the file can make a new chain. It shows that to whoever keeps a hash elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+# `{"time":"2026-01-01T00:00:00.000000Z",` stands before it.
+_TYPE_OFFSET = 38
+_STOP = b'"type":"stop"'
+
+
+def digest(line: bytes) -> bytes:
+    """Give the hash of a line, in hex; its line end is not part of it."""
+    return sha256(line).hexdigest().encode("ascii")
+
+
+class Chain:
+    """Seals the lines of one segment.
+
+    Sealing is a proposal until `commit`: a sink may take fewer lines than it was offered.
+
+    Args:
+        writer: the segment's id: 32 hex digits.
+        previous: the hash of the line before the segment, where there was one.
+    """
+
+    def __init__(self, writer: str, previous: bytes | None) -> None:
+        self.head = previous
+        self._writer = writer.encode("ascii")
+        self._count = 0
+        self._proposed: list[bytes] = []
+
+    def seal(self, lines: Sequence[bytes], is_last: bool = False) -> list[bytes]:
+        """Seal lines that follow those committed.
+
+        Args:
+            lines: JSON objects in ASCII that `egress.audit.encoder` made.
+            is_last: nothing follows them in this segment. A line of type "stop" is always the last.
+        """
+        sealed: list[bytes] = []
+        self._proposed = proposed = []
+        head, count = self.head, self._count
+        for line in lines:
+            who = b',"writer":"%s"' % self._writer if count == 0 else b""
+            prev = b"null" if head is None else b'"%s"' % head
+            whole = b'%s%s,"seq":%d,"prev":%s}' % (line[:-1], who, count, prev)
+            if is_last or line.startswith(_STOP, _TYPE_OFFSET):
+                whole = b'%s,"sum":"%s"}' % (whole[:-1], digest(whole))
+            head = digest(whole)
+            count += 1
+            proposed.append(head)
+            sealed.append(whole)
+        return sealed
+
+    def commit(self, taken: int) -> None:
+        """Hear that the first `taken` lines of the last `seal` are written or will be."""
+        if taken:
+            self.head = self._proposed[taken - 1]
+            self._count += taken

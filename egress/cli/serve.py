@@ -1,0 +1,29 @@
+"""`egress proxy`: the proxy, for those who have no `twistd` on their PATH."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command(
+    short_help="Run the proxy.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def proxy(arguments: tuple[str, ...]) -> None:
+    """Run the proxy: the same as `twistd --nodaemon --pidfile= egress-proxy`, with the same options.
+
+    `egress proxy --help` lists them.
+    """
+    from egress.service.process.undumpable import make_undumpable
+
+    # Before anything is read that others of this user should not see.
+    make_undumpable()
+    from twisted.scripts.twistd import run
+
+    # twistd reads its options from here only.
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "egress-proxy", *arguments]
+    run()

@@ -1,0 +1,1 @@
+"""The choke point: every request is judged here, and nowhere else."""

@@ -1,0 +1,1 @@
+"""The proxy server: client connections, requests, tunnels and origin connections."""

@@ -1,0 +1,1 @@
+"""Client connections: accept, identification, TLS handshake, refusal."""

@@ -1,0 +1,68 @@
+"""What is known of a client's connection before it has said anything."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from attrs import evolve
+from twisted.internet.interfaces import ITransport
+
+from egress.errors import Refused
+from egress.model import Client
+
+if TYPE_CHECKING:
+    from egress.proxy.client.connection import ClientProtocol
+
+PeerOf: TypeAlias = Callable[[ITransport], tuple[int, int]]
+"""Gives the uid and the gid of whoever connected; -1 for what is not known."""
+
+_UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
+
+
+def read_peer(transport: ITransport) -> tuple[int, int]:
+    """Ask the kernel who connected to a unix socket (SO_PEERCRED, unix(7)).
+
+    Args:
+        transport: of a unix socket, or TLS on one.
+
+    Returns:
+        The uid and the gid that the process had when it connected; -1 where the kernel does not tell.
+    """
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return -1, -1
+    try:
+        packed = cast(Any, transport).socket.getsockopt(socket.SOL_SOCKET, option, _UCRED.size)
+        _, uid, gid = _UCRED.unpack(packed)
+    except (OSError, struct.error):
+        return -1, -1
+    return uid, gid
+
+
+def gather(client: ClientProtocol, transport: ITransport) -> Refused | None:
+    """Gather the facts of a connection, and see whose it is by them.
+
+    Args:
+        client: the connection's protocol, which keeps them.
+        transport: of the connection.
+
+    Returns:
+        None, or why nobody can be served on it.
+    """
+    door = client.door
+    client.connection_id = client.connection_id or door.connection_id()
+    if client.peer_of is not None:
+        uid, gid = client.peer_of(transport)
+        client.connection = evolve(client.connection, uid=uid, gid=gid)
+    refused = None
+    identifier = door.identifier
+    try:
+        client.by_facts = identifier.recognise(client.connection)
+        client.settled_by = identifier if identifier.is_settled(client.connection) else None
+    except Refused as error:
+        client.by_facts, refused = Client(client.connection.peer), error
+    client.client = client.by_facts
+    return refused

@@ -1,0 +1,306 @@
+"""TLS between a client and a listener: its transport, and the handshake before anything is read."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from attrs import define, evolve, field
+from OpenSSL import SSL
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProducer,
+    IProtocol,
+    IProtocolFactory,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.errors import Refused
+from egress.model import Client
+from egress.proxy.client.connection import ClientProtocol
+from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.client.facts import gather
+from egress.proxy.client.refusal import record
+from egress.tls import ServerTls, name_of
+from egress.transports.tls import TlsTransport
+
+# What OpenSSL calls them (openssl/sslerr.h), and what it means here. The first that is found counts.
+_FAULTS = (
+    ("https proxy request", "tls_failed", "CONNECT was sent in the clear to a TLS listener."),
+    ("http request", "tls_failed", "Plain HTTP was spoken to a TLS listener."),
+    ("peer did not return a certificate", "certificate_required", "The client showed no certificate."),
+    ("certificate verify failed", "tls_failed", "The client's certificate is not accepted here."),
+    ("alert unknown ca", "tls_failed", "The client does not accept the listener's certificate."),
+    ("alert bad certificate", "tls_failed", "The client does not accept the listener's certificate."),
+    ("alert certificate", "tls_failed", "The client does not accept the listener's certificate."),
+    ("unsupported protocol", "tls_failed", "The client does not speak TLS 1.2 or later."),
+    ("no shared cipher", "tls_failed", "The client has no cipher that is taken here."),
+    ("wrong version number", "tls_failed", "Something else than TLS was spoken to a TLS listener."),
+)
+
+
+class SecureTransport(TlsTransport):
+    """The transport inside TLS with a client.
+
+    What Twisted leaves to the global reactor is done here, and:
+
+    - Beginning. It is when the client's first byte is here: TLS takes tens of KiB, and whoever only connects is not
+      worth them.
+    - Half-close. The client's is heard, in TLS 1.3. Before, its direction is drained until a deadline.
+    - Close. It does not wait for the client's own close_notify, as both RFCs allow.
+    - Producers. A pull producer is asked by the transport below, which knows when what was written is gone.
+    """
+
+    factory: SecureFactory
+    _has_begun = False
+    _has_ended = False
+    _is_end_told = False
+    _is_pulled = False
+    _closing: IDelayedCall | None = None
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Wait for the first byte (IProtocol)."""
+        Protocol.makeConnection(self, transport)
+        self.factory.registerProtocol(self)
+        cast(Handshake, self.wrappedProtocol).arrive(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes; the first of all begin TLS (IProtocol)."""
+        if not self._has_begun:
+            if self._aborted:
+                return
+            self._has_begun = True
+            super().makeConnection(cast(ITransport, self.transport))
+        super().dataReceived(data)
+
+    def _wait_for_the_other_direction(self) -> None:
+        door = self.factory.door
+        self._closing = door.clock.callLater(door.limits.linger_seconds, self._close_late)
+
+    def _close_late(self) -> None:
+        self._closing = None
+        self.loseConnection()
+
+    def _flushReceiveBIO(self) -> None:
+        if self._has_ended:
+            self._flushSendBIO()
+            return
+        super()._flushReceiveBIO()
+        if self._has_ended and not self._is_end_told:
+            self._is_end_told = True
+            self._lostTLSConnection = False
+            cast(IHalfCloseableProtocol, self.wrappedProtocol).readConnectionLost()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None or not self._has_ended or self._is_end_told:
+            super()._tlsShutdownFinished(reason)
+
+    def _shutdownTLS(self) -> None:
+        has_heard = self._tlsConnection.get_shutdown() & SSL.RECEIVED_SHUTDOWN
+        if has_heard and self._has_directions and not (self._has_ended or self._is_half_closed or self.disconnecting):
+            # Twisted's answer to the client's close_notify would be ours, and the end of all. It reads until it has
+            # lost TLS, so for as long as it takes to get out of there, it has.
+            self._has_ended = self._lostTLSConnection = True
+            return
+        super()._shutdownTLS()
+        if self.disconnecting:
+            cast(Any, self.transport).loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Hand the end on (IProtocol)."""
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            closing.cancel()
+        if self.disconnecting or not self._has_begun:
+            # We have ended it: that the client did not say the same is no fault of its. Or there was nothing to end.
+            self._lostTLSConnection = True
+        super().connectionLost(reason)
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """Be written to by a producer (IConsumer)."""
+        if streaming or self._lostTLSConnection:
+            super().registerProducer(producer, streaming)
+        else:
+            self._is_pulled = True
+            cast(Any, self.transport).registerProducer(producer, False)
+
+    def unregisterProducer(self) -> None:
+        """Be written to without a producer (IConsumer)."""
+        if self._is_pulled:
+            self._is_pulled = False
+            cast(Any, self.transport).unregisterProducer()
+        else:
+            super().unregisterProducer()
+
+
+@implementer(IProtocol, IHandshakeListener)
+@define(eq=False)
+class Handshake:
+    """TLS's protocol until the handshake is over. Then the real one, which knows the certificate, takes its place.
+
+    It is among the door's connections from the start: whoever connects and shakes no hands is counted too.
+
+    Attributes:
+        inner: the real one.
+        client: who it is counted for.
+        due: see `egress.timing.timer_wheel.Entry`.
+        visit: the same.
+    """
+
+    inner: ClientProtocol
+    client: Client = field(init=False)
+    due: int = field(init=False, default=0)
+    visit: int = field(init=False, default=0)
+    _transport: SecureTransport = field(init=False)
+    _is_counted: bool = field(init=False, default=False)
+    _is_over: bool = field(init=False, default=False)
+
+    def arrive(self, transport: SecureTransport) -> None:
+        """Count the connection in, and wait.
+
+        Args:
+            transport: in which TLS has not begun.
+        """
+        inner, door = self.inner, self.inner.door
+        self._transport = transport
+        gather(inner, cast(ITransport, transport))  # a refusal is for later: the facts are not all here
+        self.client = inner.client
+        self._is_counted = True
+        refused = door.arrived(self)
+        if refused is not None:
+            # No handshake for the sake of an answer: it is what costs most.
+            self._fail(refused)
+            return
+        door.wheel.expect(self, door.limits.handshake_seconds)
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Hear that the first byte is here, and that TLS begins (IProtocol).
+
+        With as many handshakes as there may be, the oldest has to go: one takes milliseconds, if it is meant.
+        """
+        door = self.inner.door
+        if len(door.shaking) >= door.limits.handshakes:
+            oldest = cast(Handshake, next(iter(door.shaking)))
+            oldest.displaced()
+        door.shaking[self] = None
+
+    def handshakeCompleted(self) -> None:
+        """Take the certificate, and hand the connection over (IHandshakeListener)."""
+        if self._is_over:
+            return
+        transport, inner = self._transport, self.inner
+        try:
+            certificate = transport.getHandle().get_peer_certificate(as_cryptography=True)
+            name = "" if certificate is None else name_of(certificate)
+        except Exception as error:
+            # OpenSSL has taken what our other reader of certificates cannot read.
+            refused = Refused("tls_failed", "The client's certificate cannot be read.", detail=type(error).__name__)
+            self._fail(refused)
+            return
+        self._leave()
+        if name:
+            inner.connection = evolve(inner.connection, certificate=name)
+        transport.wrappedProtocol = inner
+        inner.makeConnection(transport)
+
+    def connectionMade(self) -> None:
+        """Do nothing: `arrive` has done it (IProtocol)."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Do nothing: what comes before the end of a handshake belongs to nobody, and nothing comes (IProtocol)."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The handshake failed, or the client went away (IProtocol)."""
+        is_told = self._is_over
+        self._leave()
+        if not is_told and isinstance(reason.value, SSL.Error):
+            self._record(_fault(reason.value))
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener that it came by."""
+        return self.inner.connection.listener
+
+    def expired(self) -> None:
+        """The handshake took too long."""
+        self._fail(Refused("tls_failed", "The TLS handshake did not end in time."))
+
+    def displaced(self) -> None:
+        """A younger handshake takes the place of this one."""
+        self._fail(Refused("busy", "The proxy has as many TLS handshakes under way as it may."))
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Stop now."""
+        self._is_over = True
+        self.inner.door.shaking.pop(self, None)
+        self._transport.abortConnection()
+
+    def _fail(self, refused: Refused) -> None:
+        self._record(refused)
+        self.end("refused", refused)
+
+    def _record(self, refused: Refused) -> None:
+        record(self.inner, "refused", "refused", None, refused, request_id=self.inner.door.request_id())
+
+    def _leave(self) -> None:
+        door = self.inner.door
+        self._is_over = True
+        door.wheel.forget(self)
+        door.shaking.pop(self, None)
+        if self._is_counted:
+            self._is_counted = False
+            door.gone(self)
+
+
+def _fault(error: SSL.Error) -> Refused:
+    """Say why a handshake failed. OpenSSL's words are its own; none of the client's bytes are in them."""
+    found = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    detail = "; ".join(str(each[-1]) for each in found if isinstance(each, tuple) and each)
+    for word, code, reason in _FAULTS:
+        if word in detail:
+            return Refused(code, reason, detail=detail)
+    return Refused("tls_failed", "The TLS handshake with the client failed.", detail=detail)
+
+
+@implementer(IProtocolFactory)
+@define(eq=False)
+class _Handshakes:
+    """The factory that TLS asks for its inner protocol."""
+
+    inner: ProxyFactory
+    noisy: bool = False
+    numPorts: int = 0
+
+    def buildProtocol(self, address: IAddress | None) -> Handshake:
+        """Build one."""
+        return Handshake(self.inner.buildProtocol(address))
+
+    def doStart(self) -> None:
+        """Do nothing."""
+
+    def doStop(self) -> None:
+        """Do nothing."""
+
+
+class SecureFactory(TLSMemoryBIOFactory):
+    """The factory of one listener that speaks TLS.
+
+    Args:
+        tls: what the listener shows and takes.
+        inner: builds what is spoken inside.
+
+    Attributes:
+        door: what all listeners share.
+    """
+
+    protocol = SecureTransport
+
+    def __init__(self, tls: ServerTls, inner: ProxyFactory) -> None:
+        self.door = inner.door
+        super().__init__(tls, False, _Handshakes(inner), self.door.clock)

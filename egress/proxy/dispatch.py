@@ -1,0 +1,132 @@
+"""Decides what kind of work a request head is: an exchange, a tunnel, or an answer of our own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from egress.errors import Refused
+from egress.model import AuditRecord, Client, Request
+from egress.proxy import error_responses as answers
+from egress.proxy.client.identification import Identifying, ask
+from egress.proxy.http1.exchange import Exchange
+from egress.proxy.http1.request_parsing import SENSITIVE, Understood
+from egress.proxy.tunnel.setup import Tunnel
+from egress.wire.framing import Framing, Kind
+from egress.wire.head import RequestHead
+from egress.wire.target import Target
+
+if TYPE_CHECKING:
+    from egress.proxy.client.connection import ClientProtocol
+
+
+def begin(client: ClientProtocol, understood: Understood) -> None:
+    """Make the work for a head and set it going."""
+    caller: Client | Deferred[Client] | Refused
+    if client.settled_by is client.door.identifier:
+        caller = client.by_facts
+    else:
+        caller = ask(client, understood.credentials)
+    # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
+    if type(caller) is Client and (caller is client.client or client.door.recount(client, caller) is None):
+        if understood.is_own:
+            _answer(client, understood.head, understood.framing)
+        else:
+            _serve(client, understood, _request(client, understood, caller))
+        return
+    head = understood.head
+    request = None if understood.is_own else _request(client, understood, client.by_facts)
+
+    def proceed() -> None:
+        if request is None:
+            _answer(client, head, understood.framing)
+        else:
+            _serve(client, understood, request)
+
+    Identifying(client, head, understood.framing, request, _is_kept(head), proceed).begin(caller)
+
+
+def _request(client: ClientProtocol, understood: Understood, caller: Client) -> Request:
+    """Make what is judged."""
+    target = understood.target
+    assert target.authority is not None, "only the asterisk form has no authority"
+    door = client.door
+    return Request(
+        door.request_id(),
+        "connect" if target.form == "authority" else "http",
+        understood.head.method,
+        target.authority,
+        target.path,
+        caller,
+        client.connection.listener,
+        door.clock.seconds(),
+        target.is_path_ambiguous,
+    )
+
+
+def _serve(client: ClientProtocol, understood: Understood, request: Request) -> None:
+    """Set the work going, now that it is known whose it is."""
+    if request.front == "connect":
+        Tunnel(client, request).begin()
+    else:
+        head, target, framing = understood.head, understood.target, understood.framing
+        upgrade = None if head.fields.is_plain else _upgrade(head, target, framing)
+        Exchange(client, request, head, target, framing, _is_kept(head), upgrade).begin()
+
+
+def _is_kept(head: RequestHead) -> bool:
+    """Tell whether the client wants its connection to live on (RFC 9112 section 9.3)."""
+    if b"close" in head.fields.options:
+        return False
+    return head.is_http11 or b"keep-alive" in head.fields.options
+
+
+def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | None:
+    """Tell which protocol the client may change to.
+
+    Only WebSocket is passed on. Any other, h2c above all, would be a connection on which further requests travel
+    unjudged; the field is dropped and the request goes on without it, as RFC 9110 section 7.8 lets a recipient do.
+    """
+    if (
+        b"upgrade" not in head.fields.options
+        or head.method != "GET"
+        or not head.is_http11
+        or framing.kind is not Kind.NONE
+    ):
+        return None
+    for value in head.fields.values(b"upgrade"):
+        for token in value.split(b","):
+            if token.strip(b" \t").lower() == b"websocket":
+                return b"websocket"
+    return None
+
+
+def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None:
+    """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
+    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.door.is_stopping
+    if head.method == "TRACE":
+        lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
+        lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]
+        answer = answers.trace(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
+        status = 200
+    else:
+        answer = answers.options(keep_alive=keep_alive)
+        status = 204
+    client.send(answer)
+    door = client.door
+    door.journal.record(
+        AuditRecord(
+            "end",
+            door.now(),
+            None,
+            client.client,
+            client.connection,
+            client.connection_id,
+            "http",
+            status=status,
+            cause="complete",
+            request_id=door.request_id(),
+        )
+    )
+    client.finished(keep_alive=keep_alive, is_read=framing.kind is Kind.NONE)

@@ -1,0 +1,1 @@
+"""HTTP/1.1: requests read from clients, exchanged with origins, and answered."""

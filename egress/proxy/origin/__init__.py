@@ -1,0 +1,1 @@
+"""Origin connections, and the pool of idle ones."""

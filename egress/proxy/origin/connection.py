@@ -1,0 +1,174 @@
+"""The protocol on the far side: hands what it hears to whoever uses the connection now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from attrs import define
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IProtocolFactory,
+    ITransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.interfaces import IStreamTransport
+from egress.transports.connection_notice import Met
+from egress.transports.immediate_write import is_flushed
+
+if TYPE_CHECKING:
+    from egress.proxy.http1.response_stream import Answering
+    from egress.proxy.origin.pool import Key, OriginPool
+    from egress.timing.timer_wheel import Wheel
+
+
+class OriginUser(Protocol):
+    """What an exchange or a tunnel hears of its origin."""
+
+    def origin_data(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def origin_ended(self) -> None:
+        """The origin sent its FIN; it may still be written to."""
+
+    def origin_lost(self, reason: Failure) -> None:
+        """The connection is gone."""
+
+
+@implementer(IProtocol, IHalfCloseableProtocol)
+@define(eq=False, weakref_slot=False)
+class OriginProtocol:
+    """One connection to an origin.
+
+    Attributes:
+        transport: given when the connection stands.
+        user: who uses it now; None while it is idle.
+        address: the address that was dialled, for the pool.
+        generation: of the World that had it dialled, for the pool as well.
+        wheel: keeps its deadline, once it has had one.
+        is_closing: it has been closed, and its last bytes are on their way.
+        is_used: it has served a request before, so that its origin may be closing it at this very moment.
+        pool: the pool that keeps it while it is idle.
+        key: where the pool keeps it; the same for its whole life.
+        answering: reads the answers on this connection.
+        met: whoever dialled, until it was told that the connection stands.
+    """
+
+    transport: IStreamTransport | None = None
+    user: OriginUser | None = None
+    address: str = ""
+    generation: int = 0
+    is_used: bool = False
+    pool: OriginPool | None = None
+    key: Key | None = None
+    is_closing: bool = False
+    wheel: Wheel | None = None
+    due: int = 0
+    visit: int = 0
+    answering: Answering | None = None
+    met: Met | None = None
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Hear of the connection (IProtocol)."""
+        self.transport = cast(IStreamTransport, transport)  # every transport that we dial is TCP
+        self.transport.setTcpNoDelay(True)
+        met, self.met = self.met, None
+        if met is not None:
+            met(self, transport)
+
+    def connectionMade(self) -> None:
+        """Do nothing: whoever dialled takes over."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand bytes on; an idle connection that speaks is not one to use again."""
+        if self.user is not None:
+            self.user.origin_data(data)
+        elif not self.is_closing:
+            self.retire()
+
+    def readConnectionLost(self) -> None:
+        """Hand the FIN on."""
+        if self.user is not None:
+            self.user.origin_ended()
+        elif not self.is_closing:
+            self.retire()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: our own FIN is no news."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Hand the end on."""
+        if self.pool is not None:
+            self.pool.forget(self)
+        if self.wheel is not None:
+            self.wheel.forget(self)
+        user, self.user, self.transport = self.user, None, None
+        if user is not None:
+            user.origin_lost(reason)
+
+    def expired(self) -> None:
+        """Close an idle connection; reset one that does not get its last bytes out."""
+        if self.is_closing:
+            if self.transport is not None:
+                self.transport.abortConnection()
+            return
+        if self.pool is not None:
+            self.pool.reached["pool_seconds"] += 1
+        self.retire()
+
+    def retire(self) -> None:
+        """Close an idle connection."""
+        pool, wheel = self.pool, self.wheel
+        if pool is not None:
+            pool.forget(self)
+            if wheel is not None:
+                self.close(wheel, pool.limits.linger_seconds)
+                return
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Reset the connection, unheard by its user."""
+        self.user = None
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def close(self, wheel: Wheel, seconds: float) -> None:
+        """Close after what was written, unheard by its user.
+
+        Args:
+            wheel: for the deadline.
+            seconds: after which a reset ends it, if the origin does not read.
+        """
+        self.user = None
+        if self.transport is not None:
+            self.is_closing = True
+            if not is_flushed(self.transport):
+                self.wheel = wheel
+                wheel.expect(self, seconds)
+            self.transport.loseConnection()
+
+
+@implementer(IProtocolFactory)
+class OriginFactory:
+    """Builds the protocols; one serves all connections, and is quiet."""
+
+    noisy = False
+    numPorts = 0
+
+    def buildProtocol(self, _address: IAddress) -> OriginProtocol:
+        """Build one."""
+        return OriginProtocol()
+
+    def build(self, _address: IAddress | None, met: Met) -> OriginProtocol:
+        """Build one that tells whoever dialled that it stands. See `egress.upstream.direct_endpoint.Build`."""
+        return OriginProtocol(met=met)
+
+    def doStart(self) -> None:
+        """Do nothing."""
+
+    def doStop(self) -> None:
+        """Do nothing."""

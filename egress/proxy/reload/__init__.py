@@ -1,0 +1,1 @@
+"""Requests in progress when a new configuration takes effect."""

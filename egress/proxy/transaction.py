@@ -1,0 +1,329 @@
+"""One request's way through the Gate and out, and its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from egress.errors import CODES, DialFailed, Refused
+from egress.interfaces import IPolicyObserver, ITunnelingAgent
+from egress.model import Admission, AuditRecord, Outcome, Phases, Request, Trace, Verdict
+from egress.proxy.origin.connection import OriginProtocol
+from egress.proxy.reload.confirmation import Confirming
+from egress.upstream.dial import Dial
+from egress.upstream.direct_endpoint import DirectEndpoint
+
+if TYPE_CHECKING:
+    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.roles import Traveller
+    from egress.transports.engine.relay import Relay
+
+_log = Logger()
+
+_REASONS = {
+    "connection_refused": "The destination refused the connection.",
+    "unreachable": "The destination cannot be reached from here.",
+    "dial_timeout": "The destination did not answer in time.",
+}
+
+
+@define(eq=False)
+class Passage:
+    """Admits, dials and records one request for its traveller.
+
+    Attributes:
+        client: the protocol it came on.
+        request: what is wanted.
+        traveller: hears what becomes of it, until it is `travelled`.
+        admission: once it is admitted.
+        trace: what happened while dialling, if anything was dialled, until it is `travelled`.
+        dialled: the address, also that of a connection that stood already.
+        up: bytes of content or tunnel from the client, as of the last `count`.
+        down: bytes to the client, the same.
+        upward: moves bytes from the client, past us.
+        downward: moves bytes to the client, past us.
+        status: of the answer that the client got.
+        server_name: of the ClientHello, in a tunnel.
+        agent: dials; that of the World that judged.
+        pending: what is waited for before the request begins to move bytes.
+        is_started: it has begun to.
+        judgement: what is waited for where a request that has started is judged again.
+    """
+
+    client: ClientProtocol
+    request: Request
+    traveller: Traveller = field(repr=False)
+    admission: Admission | None = None
+    trace: Trace | None = None
+    dialled: str = ""
+    up: int = 0
+    down: int = 0
+    upward: Relay | None = None
+    downward: Relay | None = None
+    status: int = 0
+    server_name: str | None = None
+    agent: ITunnelingAgent = field(init=False)
+    pending: Deferred[Any] | Dial | None = None
+    is_started: bool = field(init=False, default=False)
+    judgement: Deferred[Any] | None = field(init=False, default=None)
+    _dialled_at: float = 0.0
+    _observers: tuple[IPolicyObserver, ...] = ()
+    _told: tuple[int, int] = (0, 0)
+    _is_travelled: bool = field(init=False, default=False)
+    _is_recorded: bool = field(init=False, default=False)
+
+    def admit(self) -> None:
+        """Ask the Gate. The traveller hears at once where everything is at hand."""
+        door = self.client.door
+        self.agent = door.gate.world.agent
+        try:
+            if door.is_stopping:
+                raise Refused("stopping", "The proxy is stopping.")
+            if not door.journal.is_accepting:
+                raise Refused("journal_unavailable", "The journal cannot take a record.")
+            admission = door.gate.admit(self.request)
+        except Refused as refused:
+            self.traveller.refused(refused)
+            return
+        except Exception:
+            self._broke("judging a request failed")
+            return
+        # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
+        if type(admission) is Admission:
+            self._let_in(admission)
+        else:
+            waiting = cast("Deferred[Admission]", admission)
+            self.pending = waiting
+            waiting.addCallbacks(self._admitted, self.failed)
+
+    def dial(self, *, to_proxy: bool = False) -> None:
+        """Connect to what was judged.
+
+        Args:
+            to_proxy: to the last proxy of the road itself, which is then asked in absolute form.
+        """
+        admission = self.admission
+        assert admission is not None, "only what was admitted is dialled"
+        if self.is_stale:
+            self._admit_again()
+            return
+        door = self.client.door
+        trace = self.trace = Trace()
+        self._dialled_at = door.clock.seconds()
+        try:
+            if to_proxy:
+                endpoint = self.agent.endpoint_to_proxy(admission.route, trace)
+            else:
+                endpoint = self.agent.endpoint_for(self.request.authority, admission.route, trace)
+            if type(endpoint) is DirectEndpoint:
+                dial = self.pending = Dial(endpoint, door.origins.build, self._connected, self.failed)
+                dial.begin()
+                return
+            dialling = endpoint.connect(door.origins)
+        except Exception:
+            self.pending = None
+            self._broke("building a road failed")
+            return
+        self.pending = dialling
+        dialling.addCallbacks(self._connected, self.failed)
+
+    @property
+    def is_stale(self) -> bool:
+        """Another World has taken over since it was admitted."""
+        admission = self.admission
+        return admission is not None and admission.generation != self.client.door.gate.world.generation
+
+    def _admit_again(self) -> None:
+        """Nothing stands yet, so the new World may choose another road, too."""
+        self.admission = None
+        self.request.is_judged_again = True
+        self.admit()
+
+    def turn_away(self, refused: Refused) -> None:
+        """Refuse a request that has not begun to move bytes, whatever is waited for."""
+        self.cancel()
+        self.traveller.refused(refused)
+
+    def leave_judgement(self) -> None:
+        """Wait no more for what becomes of a request that is judged again."""
+        judgement, self.judgement = self.judgement, None
+        if judgement is not None:
+            judgement.cancel()
+
+    def cancel(self) -> None:
+        """Wait for nothing more."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending.cancel()
+
+    def _admitted(self, admission: Admission) -> None:
+        self.pending = None
+        self.admission = admission
+        if self.is_stale:
+            self._admit_again()
+        else:
+            self._let_in(admission)
+
+    def _let_in(self, admission: Admission) -> None:
+        self.admission = admission
+        request = self.request
+        phases = request.phases
+        spent = (self.client.door.clock.seconds() - request.begun) * 1000.0
+        phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
+        self.traveller.admitted(admission)
+
+    def _connected(self, origin: OriginProtocol) -> None:
+        self.pending = None
+        door, admission, trace = self.client.door, self.admission, self.trace
+        assert trace is not None
+        assert admission is not None, "only what was admitted is dialled"
+        self.request.phases.dial = (door.clock.seconds() - self._dialled_at) * 1000.0
+        self.dialled = origin.address = trace.dialled
+        origin.generation = admission.generation
+        try:
+            if admission.generation != door.gate.world.generation:
+                Confirming(self, origin).begin()
+            else:
+                self.traveller.connected(origin)
+        except Exception:
+            if self.is_started:
+                _log.failure("joining a connection failed")
+                self.client.end("failed")
+            else:
+                origin.abort()
+                self._broke("using a connection failed")
+
+    def failed(self, failure: Failure) -> None:
+        """Hear that what was waited for failed."""
+        if self.pending is None and failure.check(CancelledError):
+            return
+        self.pending = None
+        error = failure.value
+        if isinstance(error, Refused):
+            self.traveller.refused(error)
+        elif isinstance(error, DialFailed):
+            self.traveller.refused(dial_refused(error))
+        else:
+            _log.failure("a request failed", failure)
+            self.traveller.refused(Refused("internal_error", "The proxy failed."))
+
+    def _broke(self, what: str) -> None:
+        _log.failure(what)
+        self.traveller.refused(Refused("internal_error", "The proxy failed."))
+
+    def started(self) -> None:
+        """Tell the observers that bytes begin to move; once, even if the origin has to be dialled again."""
+        self.is_started = True
+        observers = self.client.door.gate.world.observers
+        if observers and not self._observers:
+            assert self.admission is not None
+            self._observers = observers
+            for observer in observers:
+                try:
+                    observer.started(self.request, self.admission)
+                except Exception:
+                    _log.failure("a policy's started() failed")
+
+    def travelled(self) -> None:
+        """Let go of what was needed on the way: what stands may stand for days."""
+        if not self._is_travelled:
+            self._is_travelled = True
+            self.trace = None
+            self._dialled_at = 0.0
+            # It has this passage, and is freed at once, not by a search for cycles, if this does not have it as well.
+            del self.traveller
+
+    def count(self) -> None:
+        """Count what has moved past us."""
+        if self.upward is not None:
+            self.up += self.upward.collect()
+        if self.downward is not None:
+            self.down += self.downward.collect()
+
+    def observe(self) -> Verdict | None:
+        """Tell the observers what moved since the last time.
+
+        Returns:
+            The first DENY, if any. An observer that fails is a DENY: it cannot be said that it agrees.
+        """
+        if not self._observers:
+            return None
+        self.count()
+        told = self._told
+        if told == (self.up, self.down):
+            return None
+        self._told = self.up, self.down
+        for observer in self._observers:
+            try:
+                verdict = observer.moved(self.request, self.up - told[0], self.down - told[1])
+            except Exception:
+                _log.failure("a policy's moved() failed")
+                return Verdict(Outcome.DENY, getattr(observer, "name", ""), reason="The policy failed.")
+            if verdict is not None and verdict.outcome is Outcome.DENY:
+                return verdict
+        return None
+
+    def record(self, kind: str, cause: str, refused: Refused | None = None) -> None:
+        """Write the record: any number of times "open", once anything else."""
+        if self._is_recorded:
+            return
+        self.count()
+        client, request = self.client, self.request
+        door, phases, dialled = client.door, request.phases, self.dialled
+        if kind == "open":
+            # As they are now; the end has its own record.
+            phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
+        if not dialled and self.trace is not None:
+            dialled = self.trace.dialled
+        record = AuditRecord(
+            kind,
+            door.now(),
+            request,
+            request.client,
+            client.connection,
+            client.connection_id,
+            request.front,
+            self.admission,
+            refused,
+            self.status,
+            dialled,
+            self.server_name,
+            self.up,
+            self.down,
+            phases,
+            (door.clock.seconds() - request.begun) * 1000.0,
+            cause,
+        )
+        if kind != "open":
+            self._is_recorded = True
+            self.upward = self.downward = None
+            if self.judgement is not None:
+                self.leave_judgement()
+            if self._observers:
+                self._tell_of_end(record)
+            if not self._is_travelled:
+                self.travelled()
+        door.journal.record(record)
+
+    def _tell_of_end(self, record: AuditRecord) -> None:
+        self.observe()
+        for observer in self._observers:
+            try:
+                observer.ended(record)
+            except Exception:
+                _log.failure("a policy's ended() failed")
+        self._observers = ()
+
+
+def dial_refused(error: DialFailed) -> Refused:
+    """Make the refusal that answers a failure of the road."""
+    return Refused(error.code, error.reason or _REASONS[error.code], detail=str(error))
+
+
+def is_failure(refused: Refused) -> bool:
+    """Tell whether the road or the destination failed, rather than that somebody refused."""
+    return CODES[refused.code].status in (500, 502, 504)

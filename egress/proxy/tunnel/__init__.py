@@ -1,0 +1,1 @@
+"""CONNECT tunnels, from the request head to the end of the tunnel."""

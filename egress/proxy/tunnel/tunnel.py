@@ -1,0 +1,200 @@
+"""Two connections joined: bytes, back-pressure and half-closes go through, both ways.
+
+Where both stand on the engine, it moves the bytes, and only the ends come by here. They are still passed on here, too,
+which changes nothing where the engine has done it. TLS and other transports are each other's producers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from egress.errors import Refused
+from egress.proxy.origin.connection import OriginProtocol
+from egress.proxy.transaction import Passage
+from egress.transports.engine.transport import Transport
+from egress.transports.immediate_write import is_flushed, send
+
+if TYPE_CHECKING:
+    from egress.proxy.client.connection import ClientProtocol
+
+# A tunnel that lives longer than this leaves a line while it is open, so that a killed process leaves a trace of it.
+_OPEN_SECONDS = 2.0
+
+
+@define(eq=False, weakref_slot=False)
+class Splice:
+    """A tunnel that stands.
+
+    Attributes:
+        client: one side.
+        origin: the other.
+        passage: its bytes, its record.
+        begun: seconds on the clock.
+        mark: bytes moved at the last visit of the deadline.
+        quiet_since: when a visit first found `mark` unchanged.
+    """
+
+    client: ClientProtocol
+    origin: OriginProtocol
+    passage: Passage
+    begun: float = 0.0
+    mark: int = -1
+    quiet_since: float = 0.0
+    _is_told: bool = False
+    _is_client_done: bool = False
+    _is_origin_done: bool = False
+    _is_over: bool = False
+
+    def begin(self) -> None:
+        """Join the origin's side: what it says goes to the client from now on."""
+        client, origin = self.client, self.origin
+        assert origin.transport is not None, "an origin that is joined stands"
+        self.begun = self.quiet_since = client.door.clock.seconds()
+        origin.user = self
+        near, far = client.transport, origin.transport
+        # By their exact type: a TLS transport would pass any other question on to the transport below it.
+        if type(near) is type(far) is Transport:
+            self.passage.downward = far.engine.relay(far, near)
+            far.release()
+        else:
+            near.registerProducer(far, True)
+            far.registerProducer(near, True)
+        self.expect()
+
+    def join(self, data: bytes) -> None:
+        """Join the client's side.
+
+        Args:
+            data: what the client has said so far.
+        """
+        passage, near, far = self.passage, self.client.transport, self.origin.transport
+        passage.travelled()
+        if type(near) is type(far) is Transport:
+            if data:
+                passage.up += len(data)
+                far.write(data)
+            passage.upward = near.engine.relay(near, far)
+        elif data:
+            self.client_data(data)
+
+    def expect(self) -> None:
+        """Set the first deadline."""
+        self.client.door.wheel.expect(self.client, _OPEN_SECONDS)
+
+    def client_data(self, data: bytes) -> None:
+        """Pass on (Work)."""
+        self.passage.up += len(data)
+        transport = self.origin.transport
+        if transport is not None:
+            send(transport, data)
+
+    def origin_data(self, data: bytes) -> None:
+        """Pass on (OriginUser)."""
+        self.passage.down += len(data)
+        send(self.client.transport, data)
+
+    def client_ended(self) -> None:
+        """Pass the client's FIN on."""
+        if self._is_client_done or self._is_over:
+            return
+        self._is_client_done = True
+        if self._is_origin_done:
+            self._complete()
+        elif self.passage.upward is None:  # a relay has passed it on already
+            transport = self.origin.transport
+            assert transport is not None
+            transport.unregisterProducer()
+            transport.loseWriteConnection()
+
+    def origin_ended(self) -> None:
+        """Pass the origin's FIN on."""
+        if self._is_origin_done or self._is_over:
+            return
+        self._is_origin_done = True
+        if self._is_client_done:
+            self._complete()
+        elif self.passage.downward is None:
+            self.client.transport.unregisterProducer()
+            self.client.transport.loseWriteConnection()
+
+    def client_lost(self, reason: Failure) -> None:
+        """The client is gone, without a FIN that we could have passed on."""
+        if not self._is_over:
+            self._over("complete" if self._is_done(reason) else "client_reset")
+            if reason.check(ConnectionDone):
+                self._close_origin()
+            else:
+                self.origin.abort()
+
+    def origin_lost(self, reason: Failure) -> None:
+        """The origin is gone, without a FIN that we could have passed on."""
+        if not self._is_over:
+            self._over("complete" if self._is_done(reason) else "origin_reset")
+            self.client.transport.unregisterProducer()
+            if reason.check(ConnectionDone):
+                self.client.close()
+            else:
+                self.client.abort()
+
+    def expired(self) -> None:
+        """Look whether anything moved, and how long the tunnel has lived.
+
+        Nothing is done for this while bytes move: the counters are compared when the deadline is visited.
+        """
+        client, passage = self.client, self.passage
+        limits = client.door.limits
+        now = client.door.clock.seconds()
+        if not self._is_told:
+            self._is_told = True
+            passage.record("open", "")
+        passage.count()
+        moved = passage.up + passage.down
+        if moved != self.mark:
+            self.mark, self.quiet_since = moved, now
+        elif now - self.quiet_since >= limits.idle_seconds:
+            self.end("idle")
+            return
+        left = self.begun + limits.tunnel_seconds - now
+        if left <= 0:
+            self.end("lifetime")
+            return
+        client.door.wheel.expect(client, min(limits.idle_seconds / 4, left))
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Reset both sides."""
+        if not self._is_over:
+            self._over(cause, refused)
+            self.origin.abort()
+            self.client.transport.unregisterProducer()
+            self.client.abort()
+
+    def _is_done(self, reason: Failure) -> bool:
+        """Tell whether a side that is lost had nothing more to say or to hear."""
+        return (self._is_client_done and self._is_origin_done) or reason.check(ConnectionDone) is not None
+
+    def _complete(self) -> None:
+        client, origin, passage = self.client, self.origin, self.passage
+        is_relayed = passage.upward is not None and passage.downward is not None
+        self._over("complete")
+        if is_relayed and is_flushed(client.transport) and is_flushed(origin.transport):
+            # Nothing is left to send, and the engine closes what it has relayed to both ends.
+            origin.user = None
+            client.let_go()
+            return
+        client.transport.unregisterProducer()
+        self._close_origin()
+        client.close()
+
+    def _close_origin(self) -> None:
+        if self.origin.transport is not None:
+            self.origin.transport.unregisterProducer()
+        door = self.client.door
+        self.origin.close(door.wheel, door.limits.idle_seconds)
+
+    def _over(self, cause: str, refused: Refused | None = None) -> None:
+        self._is_over = True
+        self.passage.record("refused" if refused is not None else "end", cause, refused)

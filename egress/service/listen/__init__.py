@@ -1,0 +1,1 @@
+"""Listeners: endpoints, sockets, TLS, socket activation."""

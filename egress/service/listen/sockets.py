@@ -1,0 +1,228 @@
+"""Binds each listening socket once; the engine or the reactor then serves the descriptor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
+
+from egress.errors import ConfigError
+from egress.service.listen.accept_backoff import PatientSocket
+from egress.service.listen.endpoint import TcpEndpoint, UnixEndpoint
+from egress.service.listen.unix_path import short_name
+
+if TYPE_CHECKING:
+    from egress.transports.engine.engine import Engine
+    from egress.transports.engine.port import Port
+
+BACKLOG = 4096
+
+
+class Listening(Protocol):
+    """What the supervisor needs of a listener's socket.
+
+    Attributes:
+        name: the listener's name.
+        address: for people.
+        own: the IP address and port; None on a unix socket.
+        pauses: how often it has rested for want of descriptors or memory.
+    """
+
+    name: str
+    address: str
+    own: tuple[str, int] | None
+
+    @property
+    def pauses(self) -> int:
+        """Give the count as it is now."""
+
+    def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+        """Hand it to the reactor."""
+
+    def close(self) -> None:
+        """Close it, and remove what it left in the file system."""
+
+
+@define(eq=False)
+class BoundSocket:
+    """A socket that listens already: clients wait in its queue until it is served.
+
+    Attributes:
+        name: the listener's name.
+        socket: non-blocking.
+        address: for people: `127.0.0.1:3128` or `unix:/run/egress/door`.
+        own: the IP address and port as the kernel knows them; None on a unix socket.
+        mode: the permissions of a unix socket; None where they are systemd's affair.
+        inode: device and inode of a unix socket's file, so that no other file is removed in its place.
+        engine: serves it in the reactor's place, if it is a TCP socket.
+    """
+
+    name: str
+    socket: socket.socket
+    address: str
+    own: tuple[str, int] | None = None
+    mode: int | None = None
+    inode: tuple[int, int] | None = None
+    engine: Engine | None = None
+    _served: Port | PatientSocket | None = None
+
+    @property
+    def pauses(self) -> int:
+        """How often it has rested for want of descriptors or memory."""
+        return self._served.pauses if self._served is not None else 0
+
+    def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+        """Hand a duplicate to the engine or the reactor. Ours is closed, so that nothing else holds the socket.
+
+        Args:
+            reactor: IReactorSocket; for a unix socket also IReactorFDSet.
+            factory: serves the connections.
+        """
+        port: IListeningPort
+        if self.own is not None and self.engine is not None:
+            port = self._served = self.engine.listen(self.socket.dup(), factory)
+        else:
+            patient = self._served = PatientSocket(os.dup(self.socket.fileno()))
+            if self.own is None:
+                twisted_port: tcp.Port = _UnixPort(self.address.removeprefix("unix:"), self.mode, factory, reactor)
+            else:
+                twisted_port = tcp.Port(self.own[1], factory, BACKLOG, self.own[0], reactor)
+            patient.serve(reactor, twisted_port)
+            port = twisted_port
+        self.socket.close()
+        return port
+
+    def close(self) -> None:
+        """Close it, where it was not served, and remove a unix socket's file."""
+        self.socket.close()
+        if self.inode is not None:
+            path = self.address.removeprefix("unix:")
+            try:
+                facts = os.lstat(path)
+                if (facts.st_dev, facts.st_ino) == self.inode:
+                    os.unlink(path)
+            except OSError:
+                return  # gone already, or in a directory that was taken from us: nothing to free
+
+
+class _UnixPort(unix.Port):
+    """Serves a unix socket that listens already.
+
+    `adoptStreamPort` would give its file mode 666, for whoever connects in that moment.
+    """
+
+    def __init__(self, path: str, mode: int | None, factory: IProtocolFactory, reactor: Any) -> None:
+        # Twisted leaves alone what it takes for a name outside of the file system: systemd has set the mode.
+        name = b"\0" if mode is None else os.fsencode(path)
+        super().__init__(name, factory, BACKLOG, mode or 0, reactor)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close; `BoundSocket.close` removes the file, if it is still ours."""
+        tcp.Port.connectionLost(self, reason)
+
+
+def bind(name: str, endpoint: TcpEndpoint | UnixEndpoint, where: str, engine: Engine | None = None) -> BoundSocket:
+    """Bind and listen.
+
+    Args:
+        name: the listener's.
+        endpoint: where.
+        where: the key path of the endpoint.
+        engine: serves TCP sockets; None leaves them to the reactor.
+
+    Raises:
+        ConfigError: the address is in use, or is not ours to use.
+    """
+    if isinstance(endpoint, TcpEndpoint):
+        return _bind_tcp(name, endpoint, where, engine)
+    return _bind_unix(name, endpoint, where)
+
+
+def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str, engine: Engine | None) -> BoundSocket:
+    host, port = str(endpoint.address), endpoint.port
+    listening = socket.socket(socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it on Linux, which saves a system call for each.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if endpoint.address.version == 6:
+            # "::" means every address, IPv4 included, whatever net.ipv6.bindv6only says (RFC 3493 section 5.3).
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((host, port))
+        # Two sockets may be bound to one port with SO_REUSEADDR; only the second to listen is refused.
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(where, _explain(error, spell(host, port)))
+    real: int = listening.getsockname()[1]
+    return BoundSocket(name, listening, spell(host, real), (host, real), engine=engine)
+
+
+def spell(host: str, port: int) -> str:
+    """Write an address and a port as people do."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _explain(error: OSError, place: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is in use; stop what uses it, or listen elsewhere (--listen)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{place} is not an address of this machine"
+    if error.errno == errno.EACCES:
+        return f"{place} may not be bound by this user"
+    return f"{place} cannot be bound: {error.strerror}"
+
+
+def _bind_unix(name: str, endpoint: UnixEndpoint, where: str) -> BoundSocket:
+    path = endpoint.path
+    _remove_stale(path, where)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        with short_name(path) as name_in_reach:
+            listening.bind(name_in_reach)
+        # Before it listens nobody can connect, so nobody can slip in before the mode is set.
+        os.chmod(path, endpoint.mode)
+        listening.listen(BACKLOG)
+        facts = os.lstat(path)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(where, _explain(error, f"unix:{path}"))
+    return BoundSocket(name, listening, f"unix:{path}", None, endpoint.mode, (facts.st_dev, facts.st_ino))
+
+
+def _remove_stale(path: str, where: str) -> None:
+    """Remove the socket that a killed process left behind, and nothing else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(where, _explain(error, f"unix:{path}"))
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(where, f"{path} is there already and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            with short_name(path) as name_in_reach:
+                probe.connect(name_in_reach)
+        except ConnectionRefusedError:
+            pass
+        except OSError as error:
+            # EAGAIN is a full queue, so somebody listens; anything else is no proof that nobody does.
+            problem = "is in use" if error.errno == errno.EAGAIN else f"is there already: {error.strerror}"
+            raise ConfigError(where, f"unix:{path} {problem}")
+        else:
+            raise ConfigError(where, f"unix:{path} is in use")
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise ConfigError(where, f"unix:{path} is stale and cannot be removed: {error.strerror}")

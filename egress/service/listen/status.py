@@ -1,0 +1,66 @@
+"""The status listener, as a part of the supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from egress.api.metrics import Metrics
+from egress.api.status import StatusFactory, StatusPage
+from egress.audit import Journal
+from egress.proxy.server import Door
+from egress.service.listen.sockets import Listening
+from egress.service.metric_readings import read_everything
+
+_log = Logger()
+
+
+@define(eq=False)
+class Status:
+    """Tells operators how it is, from the start until everything else has ended.
+
+    Attributes:
+        socket: bound.
+        hosts: by which names it may be asked.
+        metrics: what it gives out; it takes the records, too.
+    """
+
+    socket: Listening
+    hosts: tuple[str, ...] = ()
+    metrics: Metrics = field(factory=Metrics)
+    _port: IListeningPort | None = field(init=False, default=None)
+
+    def watch(self, door: Door, journal: Journal, sockets: Callable[[], Sequence[Listening]], engine: str) -> None:
+        """Say whose state the metrics are about. See `read_everything`."""
+        read_everything(self.metrics, door, journal, sockets, engine)
+
+    def start(self, reactor: Any, faults: Callable[[], Sequence[str]]) -> None:
+        """Serve.
+
+        Args:
+            reactor: serves the socket; the engine does not, so that its faults can be told.
+            faults: gives the reasons why no requests can be served now.
+        """
+        page = StatusPage(self.metrics.registry, faults, self.hosts)
+        self._port = self.socket.serve(reactor, StatusFactory(page, reactor))
+        _log.info("status: {address}: /livez, /readyz, /metrics", address=self.socket.address)
+        if self.socket.own is not None and not ip_address(self.socket.own[0]).is_loopback:
+            _log.warn("the status listener can be reached by other machines, and asks for no password")
+
+    def stop(self) -> Deferred[Any]:
+        """Serve no more.
+
+        Returns:
+            Fires when the socket is closed. It does not fail: what is ending must not be kept from it by this.
+        """
+        port, self._port = self._port, None
+        stopped: Deferred[Any] = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
+        stopped.addErrback(lambda failure: _log.failure("the status listener did not close", failure))
+        stopped.addCallback(lambda _: self.socket.close())
+        return stopped

@@ -1,0 +1,1 @@
+"""The supervisor as a process: signals, descriptors, service manager, control socket."""

@@ -1,0 +1,53 @@
+"""Says in short what is different in a new configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import fields
+
+from egress.service.settings.settings import Settings
+
+_NAMED = ("listener", "upstream", "route", "policy")
+
+
+def changes(old: Settings, new: Settings) -> list[str]:
+    """Name every table that is new, gone or different.
+
+    Args:
+        old: the configuration in force.
+        new: the one that takes its place.
+    """
+    said: list[str] = []
+    for kind in _NAMED:
+        before, after = _by_name(getattr(old, kind)), _by_name(getattr(new, kind))
+        said += [f"{kind} {name} is gone" for name in before if name not in after]
+        for name, value in after.items():
+            if name not in before:
+                said.append(f"{kind} {name} is new")
+            elif before[name] != value:
+                said.append(f"{kind} {name} changed")
+        shared = [name for name in before if name in after]
+        if shared != [name for name in after if name in before]:
+            said.append(f"{kind}: their order changed")
+    return said + [f"[{key}] changed" if _is_table(new, key) else f"{key} changed" for key in different(old, new)]
+
+
+def different(old: Settings, new: Settings) -> list[str]:
+    """Name the keys of the file's top level whose values differ, but for tables that have names."""
+    keys = [each.name for each in fields(Settings) if each.name not in _NAMED]
+    return [key for key in keys if getattr(old, key) != getattr(new, key)]
+
+
+def _by_name(items: Iterable[object]) -> dict[str, object]:
+    return {_name(item): item for item in items}
+
+
+def _name(item: object) -> str:
+    if isinstance(item, Mapping):
+        return str(item.get("name", item.get("kind")))
+    return str(getattr(item, "name", ""))
+
+
+def _is_table(settings: Settings, key: str) -> bool:
+    return not isinstance(getattr(settings, key), str)

@@ -1,0 +1,134 @@
+"""Says how new roads protect less than old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from egress.service.reload.extent import Extent, listed
+from egress.service.settings.settings import Settings
+from egress.upstream.routing_settings import VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, RouteSettings, UpstreamSettings
+
+_DIRECT = ("refuse", "no_proxy", "allow")
+_DNS = ("pinned", "auto", "remote")
+_WORDS = ("", VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE)
+
+
+def weaker_roads(old: Settings, new: Settings) -> list[str]:
+    """Compare the `[roads]` and `[[route]]` tables: what is refused, and what goes past the proxies."""
+    return [*_weaker_default(old, new), *_weaker_routes(old, new), *_overtaking(old.route, new.route)]
+
+
+def _weaker_default(old: Settings, new: Settings) -> Iterator[str]:
+    before, after = old.roads, new.roads
+    if _DIRECT.index(after.direct) > _DIRECT.index(before.direct):
+        what = "whatever NO_PROXY lists" if after.direct == "no_proxy" else "anything"
+        yield f'roads.direct is "{after.direct}": {what} may go out without a proxy'
+    if after.default == VIA_DIRECT and before.default != VIA_DIRECT:
+        yield 'roads.default is "direct": what nothing else decides goes out without a proxy'
+    elif before.default not in _WORDS and after.default in _WORDS and after.direct != "refuse":
+        # Which proxies the environment names is not looked at.
+        what = f'"{after.default}"' if after.default else "left out"
+        yield f"roads.default is {what}: what nothing else decides goes by the environment, which may name no proxy"
+
+
+def _weaker_routes(old: Settings, new: Settings) -> Iterator[str]:
+    refusing = [_extent(route) for route in new.route if route.via == VIA_REFUSE]
+    through = refusing + [_extent(route) for route in new.route if route.via not in _WORDS]
+    can_be_direct = _can_be_direct(new)
+    for route in old.route:
+        if route.via == VIA_REFUSE and not _extent(route).is_covered(refusing):
+            yield f"route {route.name} no longer refuses {_hosts(route)}"
+        elif route.via not in _WORDS and can_be_direct and not _extent(route).is_covered(through):
+            yield f"route {route.name} no longer sends {_hosts(route)} through {route.via}; that may go out without it"
+    direct = [_extent(route) for route in old.route if route.via == VIA_DIRECT]
+    free = direct + [_extent(route) for route in old.route if route.via == VIA_ENVIRONMENT]
+    for route in new.route:
+        if route.via == VIA_DIRECT and not _extent(route).is_covered(direct):
+            yield f"route {route.name} lets {_hosts(route)} go out without a proxy"
+        elif route.via == VIA_ENVIRONMENT and _has_proxies(old) and not _extent(route).is_covered(free):
+            yield f"route {route.name} sends {_hosts(route)} by the environment, which may name no proxy"
+
+
+def _can_be_direct(settings: Settings) -> bool:
+    """Whether what no route decides may go out without a proxy."""
+    vias = [settings.roads.default, *(listener.via or settings.roads.default for listener in settings.listener)]
+    return settings.roads.direct == "allow" and any(via in _WORDS and via != VIA_REFUSE for via in vias)
+
+
+def _has_proxies(settings: Settings) -> bool:
+    """Whether the configuration, not the environment, sends anything through proxies."""
+    vias = [route.via for route in settings.route] + [listener.via for listener in settings.listener]
+    vias.append(settings.roads.default)
+    return any(via not in _WORDS for via in vias)
+
+
+def _overtaking(old: Sequence[RouteSettings], new: Sequence[RouteSettings]) -> Iterator[str]:
+    """Find routes past the proxies that come before routes through them, and did not: the first that matches counts."""
+    through = {_extent(route): route.name for route in new if route.via not in _WORDS}
+    before = {key: ahead for (_, key), ahead in _ahead(old)}
+    for (name, key), ahead in _ahead(new):
+        overtaken = [through[extent] for extent in before.get(key, ()) if extent in through and extent not in ahead]
+        if overtaken:
+            yield f"route {name} comes before {listed(overtaken)} now; what it matches may go out without a proxy"
+
+
+def _ahead(routes: Sequence[RouteSettings]) -> Iterator[tuple[tuple[str, tuple[Extent, str]], list[Extent]]]:
+    """Give each route past the proxies by its name and by what it says, with what those through them before it say."""
+    ahead: list[Extent] = []
+    for route in routes:
+        if route.via in (VIA_DIRECT, VIA_ENVIRONMENT):
+            yield (route.name, (_extent(route), route.via)), ahead.copy()
+        elif route.via != VIA_REFUSE:
+            ahead.append(_extent(route))
+
+
+def weaker_upstreams(old: Sequence[UpstreamSettings], new: Sequence[UpstreamSettings]) -> list[str]:
+    """Compare the `[[upstream]]` tables by their names; one with a new name is compared with the strictest."""
+    before = {upstream.name: upstream for upstream in old}
+    said: list[str] = []
+    for after in new:
+        known = before.get(after.name)
+        sentences = [*_bolder(old if known is None else [known], after), *(_changed(known, after) if known else ())]
+        said += [f"upstream {after.name}: {sentence}" for sentence in sentences]
+    return said
+
+
+def _bolder(old: Sequence[UpstreamSettings], new: UpstreamSettings) -> Iterator[str]:
+    """Say what one upstream does that not all of some others did. Without others, nothing went through a proxy."""
+    if old and new.url.scheme == "http" and all(each.url.scheme == "https" for each in old):
+        yield "it is reached without TLS"
+    if new.allow_plaintext_credentials and not (old and all(each.allow_plaintext_credentials for each in old)):
+        yield "its credentials are sent where the network can read them"
+    strictest = min((_DNS.index(each.dns) for each in old), default=_DNS.index("auto"))
+    if _DNS.index(new.dns) > strictest:
+        what = "the addresses behind names are not judged" if new.dns == "remote" else "it may look names up itself"
+        yield f'dns is "{new.dns}": {what}'
+    given = [[Extent(each.delegate)] for each in old]
+    added = [host for host in new.delegate if not (given and all(Extent((host,)).is_covered(each) for each in given))]
+    if added:
+        yield f"more names are left to it: {listed([host.text for host in added])}"
+    if new.no_proxy and old and any(each.no_proxy != new.no_proxy for each in old):
+        yield "no_proxy changed: other destinations may go out without it"
+
+
+def _changed(old: UpstreamSettings, new: UpstreamSettings) -> Iterator[str]:
+    """Say how one upstream is trusted with more."""
+    if new.url.scheme == "https" and (old.ca, old.ca_mode) != (new.ca, new.ca_mode):
+        if old.ca_mode == "replace" and new.ca_mode == "add":
+            yield "the system's authorities are trusted too"
+        elif new.ca:
+            yield "other authorities are trusted; whether they are better is not known here"
+    if old.through and new.through != old.through:
+        way = f"through {new.through}" if new.through else "directly"
+        yield f"it is reached {way}, no longer through {old.through}"
+    if old.url.authority != new.url.authority and (new.credentials or new.url.credentials is not None):
+        yield "its credentials are sent to another place"
+
+
+def _extent(route: RouteSettings) -> Extent:
+    return Extent(route.hosts, route.ports, route.clients)
+
+
+def _hosts(route: RouteSettings) -> str:
+    words = [host.text for host in route.hosts]
+    return "anything" if words == ["**"] else listed(words)

@@ -1,0 +1,96 @@
+"""Makes the roads out of the settings and the supervisor's own environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from egress.config.watched_file import Seconds
+from egress.errors import ConfigError
+from egress.service.settings.settings import Source
+from egress.upstream import (
+    SYSTEMD,
+    RoadSelector,
+    Upstream,
+    UpstreamSettings,
+    make_plain_upstream,
+    make_upstream,
+    read_environment,
+)
+
+_CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+
+
+@frozen(eq=False)
+class Roads:
+    """Every way out.
+
+    Attributes:
+        selector: picks one.
+        upstreams: the proxies, by the names that hops call them.
+        warnings: what an operator should hear, a sentence each.
+    """
+
+    selector: RoadSelector
+    upstreams: Mapping[str, Upstream]
+    warnings: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Say where requests go that nothing else sends elsewhere, and which proxies there are; no secret is in it."""
+        proxies = [f"{hop.upstream} at {hop.scheme}://{hop.authority.text}" for hop in self.selector.hops]
+        return f"{self.selector.default_words()}; {'; '.join(proxies) or 'no proxies'}"
+
+
+def make_roads(
+    source: Source, clock: Seconds, environ: Mapping[str, str] | None = None, *, is_rehearsal: bool = False
+) -> Roads:
+    """Read the environment, and make every proxy ready.
+
+    Args:
+        source: the settings.
+        clock: tells when to look at credential files again.
+        environ: the supervisor's own environment; None for the one of this process.
+        is_rehearsal: nothing will be dialled. Credentials of the service manager are not looked at where it has not
+            started this process.
+
+    Raises:
+        ConfigError: a variable, a table or a file that it names cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    settings = source.settings
+    environment = read_environment(environ)
+    listeners = {listener.name: listener.via for listener in settings.listener}
+    directory = environ.get(_CREDENTIALS_DIRECTORY)
+    warnings = list(environment.warnings)
+    try:
+        selector = RoadSelector(settings.upstream, settings.route, settings.roads, environment, listeners)
+        upstreams = {}
+        for index, each in enumerate(settings.upstream):
+            where = f"upstream[{index}]"
+            if is_rehearsal and not directory and each.credentials.startswith(SYSTEMD):
+                warnings.append(f"{where}.credentials: the service manager has them, so they were not looked at")
+                upstreams[each.name] = _make(source, each, where, clock, None, has_credentials=False)
+            else:
+                upstreams[each.name] = _make(source, each, where, clock, directory)
+    except ConfigError as error:
+        raise source.place(error)
+    for proxy in environment.proxies:
+        upstreams[proxy.variable] = make_plain_upstream(proxy.variable, proxy.address, proxy.variable)
+    return Roads(selector, upstreams, tuple(warnings))
+
+
+def _make(
+    source: Source,
+    settings: UpstreamSettings,
+    where: str,
+    clock: Seconds,
+    directory: str | None,
+    *,
+    has_credentials: bool = True,
+) -> Upstream:
+    try:
+        return make_upstream(settings, clock, directory, source.path, has_credentials=has_credentials)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error.where}" if error.where else where, error.problem, error.file)

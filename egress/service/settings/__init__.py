@@ -1,0 +1,1 @@
+"""The settings of the whole configuration file, and checks across its tables."""

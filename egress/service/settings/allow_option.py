@@ -1,0 +1,69 @@
+"""Makes a policy of what `--allow` names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from egress.errors import ConfigError
+from egress.hostname import canonical_host
+from egress.policy.names import NAME_LIMIT
+
+ALLOW_POLICY = "allow-option"
+
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(.*))?\Z")
+
+
+def allow_table(allowed: Sequence[str]) -> dict[str, object]:
+    """Make the table of a `destinations` policy with one rule for each host.
+
+    Args:
+        allowed: `HOST` or `HOST:PORT` each; a host is a name, a pattern, an address or a network, an IPv6 address
+            with a port in brackets.
+
+    Raises:
+        ConfigError: `where` is the option.
+    """
+    return {"kind": "destinations", "name": ALLOW_POLICY, "allow": [_rule(text) for text in allowed]}
+
+
+def _rule(text: str) -> dict[str, object]:
+    host, port = _split(text)
+    rule: dict[str, object] = {"hosts": [host]}
+    if len(text) <= NAME_LIMIT:
+        rule["name"] = text
+    if port is not None:
+        rule["ports"] = [_port(text, port)]
+    if _is_localhost(host):
+        # Whoever names it on the command line means this machine, which the guard would refuse.
+        rule["addresses"] = list(_LOOPBACK)
+    return rule
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigError("--allow", "must be HOST or HOST:PORT")
+    if "://" in text or "@" in text:
+        # It may hold credentials, so it is not repeated.
+        raise ConfigError("--allow", "must be HOST or HOST:PORT, not a URL")
+    if found := _BRACKETED.match(text):
+        return found[1], found[2]
+    host, colon, port = text.rpartition(":")
+    if colon and ":" not in host:
+        return host, port
+    return text, None
+
+
+def _port(text: str, port: str) -> int:
+    if not port.isdigit() or not 1 <= (number := int(port[:6])) <= 65_535:
+        raise ConfigError(f"--allow {text}", "its port must be a number from 1 to 65535")
+    return number
+
+
+def _is_localhost(host: str) -> bool:
+    try:
+        name, address = canonical_host(host)
+    except ValueError:
+        return False
+    return address is None and (name == "localhost" or name.endswith(".localhost"))

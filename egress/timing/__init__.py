@@ -1,0 +1,1 @@
+"""Deadlines on the injected clock."""

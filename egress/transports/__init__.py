@@ -1,0 +1,1 @@
+"""Stream transports: the epoll engine, and Twisted's TCP and TLS."""

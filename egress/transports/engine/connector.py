@@ -1,0 +1,262 @@
+"""One attempt to connect, or more if the factory asks for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from socket import SocketType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import error
+from twisted.internet.interfaces import IAddress, IConnector, IProtocol
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.transports.engine.events import GONE, READABLE, WRITE
+from egress.transports.engine.socket_addresses import SocketAddress, describe, describe_dialled
+from egress.transports.engine.transport import Transport
+
+if TYPE_CHECKING:
+    from egress.transports.engine.engine import Engine
+
+_KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+
+_IDLE, _CONNECTING, _CONNECTED, _RELEASED = "disconnected", "connecting", "connected", "released"
+
+
+@implementer(IConnector)
+class Connector:
+    """Dials one address for a client factory, and is in the engine's set until it is answered.
+
+    Args:
+        engine: whose set.
+        family: of the address.
+        address: a literal.
+        factory: builds the protocol, and hears what becomes of the attempt.
+        timeout: seconds; None is as long as the kernel tries.
+        bind_address: host and port of our own end.
+
+    Attributes:
+        state: "disconnected", "connecting", "connected", or "released", which is the last.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_bind_address",
+        "_engine",
+        "_error",
+        "_factory",
+        "_family",
+        "_fd",
+        "_is_started",
+        "_socket",
+        "_tick",
+        "_timeout",
+        "_transport",
+        "state",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        family: socket.AddressFamily,
+        address: SocketAddress,
+        factory: ClientFactory[Any],
+        timeout: float | None,
+        bind_address: SocketAddress | None,
+    ) -> None:
+        self._engine = engine
+        self._family = family
+        self._address = address
+        self._factory = factory
+        self._timeout = timeout
+        self._bind_address = bind_address
+        self._is_started = False
+        self._socket: SocketType | None = None
+        self._fd = -1
+        self._tick = 0
+        self._error: error.ConnectError | None = None
+        self._transport: Transport | None = None
+        self.state = _IDLE
+
+    # IConnector.
+
+    def connect(self) -> None:
+        """Begin an attempt. What becomes of it is told later, never from in here.
+
+        Raises:
+            RuntimeError: one is under way, or its connection stands.
+        """
+        if self.state != _IDLE:
+            raise RuntimeError("can't connect in this state")
+        self.state = _CONNECTING
+        if not self._is_started:
+            self._is_started = True
+            self._factory.doStart()
+        self._error = self._dial()
+        if self._error is not None:
+            self._engine.later(self)
+        elif self._timeout is not None:
+            self._tick = self._engine.deadlines.add(self, self._timeout)
+        self._factory.startedConnecting(self)
+
+    def stopConnecting(self) -> None:
+        """Give up.
+
+        Raises:
+            NotConnectingError: no attempt is under way.
+        """
+        if self.state != _CONNECTING:
+            raise error.NotConnectingError("we're not trying to connect")
+        self._fail(error.UserError())
+
+    def disconnect(self) -> None:
+        """Give up, or close the connection."""
+        if self.state == _CONNECTING:
+            self.stopConnecting()
+        elif self._transport is not None:
+            self._transport.loseConnection()
+
+    def getDestination(self) -> IAddress:
+        """Give the address."""
+        return describe(self._address)
+
+    # What the engine and its deadlines call.
+
+    def event(self, events: int) -> None:
+        """Hear from the socket."""
+        connection = self._socket
+        assert connection is not None, "an attempt in the set has a socket"
+        if events & GONE:
+            self._fail(_describe(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+        elif events & WRITE:
+            self._meet(connection, events)
+
+    def run(self) -> None:
+        """Tell of an attempt that failed before it began."""
+        if self._error is not None and self.state == _CONNECTING:
+            self._fail(self._error)
+
+    def expired(self) -> None:
+        """The deadline passed."""
+        if self.state == _CONNECTING:
+            self._fail(error.TimeoutError())
+
+    def fail(self, reason: Failure) -> None:
+        """The factory raised an exception instead of building a protocol."""
+        self._drop()
+        self._tell_failed(reason)
+
+    def close(self) -> None:
+        """Give up because the engine stops."""
+        self._fail(error.UserError())
+
+    def release(self) -> None:
+        """Let go of a connection that stands, and of the factory, which hears nothing more."""
+        self.state = _RELEASED
+        self._transport = None
+        try:
+            self._factory.doStop()
+        except Exception:
+            self._engine.log.failure("a factory failed to stop")
+        del self._factory  # which may hold this
+
+    def lost(self, reason: Failure) -> None:
+        """The connection that was made is gone, and its protocol knows."""
+        self.state = _IDLE
+        self._transport = None
+        try:
+            self._factory.clientConnectionLost(self, reason)
+            self._finish()
+        except Exception:
+            self._engine.log.failure("a factory failed to hear of a lost connection")
+
+    def _dial(self) -> error.ConnectError | None:
+        connection = None
+        try:
+            connection = SocketType(self._family, _KIND)
+            if self._bind_address is not None:
+                connection.bind(self._bind_address)
+        except OSError as problem:
+            if connection is not None:
+                connection.close()
+            return error.ConnectBindError(problem.errno, problem.strerror)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = connection.connect_ex(self._address)
+        if number and number != errno.EINPROGRESS:
+            connection.close()
+            return _describe(number)
+        self._socket = connection
+        self._fd = connection.fileno()
+        try:
+            self._engine.add(self._fd, self)
+        except OSError as problem:
+            self._drop()
+            return _describe(problem.errno)
+        return None
+
+    def _meet(self, connection: SocketType, events: int) -> None:
+        engine, descriptor = self._engine, self._fd
+        if self._tick:
+            engine.deadlines.remove(self, self._tick)
+            self._tick = 0
+        self._socket, self._fd = None, -1
+        self.state = _CONNECTED
+        transport = Transport(engine, connection, descriptor, self._address, self)
+        self._transport = transport
+        engine.table[descriptor] = transport
+        try:
+            protocol: IProtocol | None = self._factory.buildProtocol(describe_dialled(self._address))
+        except Exception:
+            # Nobody has met the transport; only the attempt has failed.
+            engine.log.failure("a factory failed to build a protocol")
+            self._transport = None
+            engine.forget(descriptor, connection)
+            self._tell_failed(Failure())
+            return
+        if protocol is None:
+            transport.begin(Protocol())
+            transport.loseConnection()
+            return
+        try:
+            transport.begin(protocol)
+            if events & READABLE:
+                transport.event(events)
+        except Exception:
+            engine.break_off(transport)
+
+    def _fail(self, problem: Exception) -> None:
+        self._drop()
+        self._tell_failed(Failure(problem))
+
+    def _drop(self) -> None:
+        if self._tick:
+            self._engine.deadlines.remove(self, self._tick)
+            self._tick = 0
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            self._engine.forget(self._fd, connection)
+            self._fd = -1
+
+    def _tell_failed(self, reason: Failure) -> None:
+        self.state = _IDLE
+        self._error = None
+        try:
+            self._factory.clientConnectionFailed(self, reason)
+            self._finish()
+        except Exception:
+            self._engine.log.failure("a factory failed to hear of a failed attempt")
+
+    def _finish(self) -> None:
+        # The factory may have begun another attempt when it was told.
+        if self.state == _IDLE and self._is_started:
+            self._is_started = False
+            self._factory.doStop()
+
+
+def _describe(number: int | None) -> error.ConnectError:
+    problem: error.ConnectError = error.getConnectError((number, os.strerror(number or 0)))
+    return problem

@@ -1,0 +1,153 @@
+"""Asks the system's resolver, in threads of its own, because `getaddrinfo` blocks."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+from typing import Protocol as Shape
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from egress.errors import NameNotFound, ResolverFailed
+from egress.model import Address
+from egress.upstream.hosts_file import HostsFile
+
+# EAI_NODATA and EAI_ADDRFAMILY: the name is there, without an address. Not on every system.
+_NOT_FOUND = frozenset(
+    getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
+)
+_FAILURES = {
+    getattr(socket, name): name
+    for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY", "EAI_SYSTEM")
+    if hasattr(socket, name)
+}
+
+
+class FromThreads(Shape):
+    """What is needed of a reactor: IReactorFromThreads."""
+
+    @property
+    def callFromThread(self) -> Callable[..., Any]:
+        """Run something in the reactor's thread."""
+
+
+@define(eq=False)
+class _Question:
+    host: str
+    answer: Deferred[tuple[Address, ...]]
+
+
+@define(eq=False)
+class ThreadedLookUp:
+    """Looks names up with `getaddrinfo`: absolute, without a search list, both families, in the order of RFC 6724.
+
+    The threads are made when they are needed and are daemons: a resolver that hangs does not hold up the end of the
+    process. They are not the reactor's, so that a hanging resolver starves nobody else.
+
+    Attributes:
+        reactor: takes the answers.
+        concurrent: the most threads there will be.
+        hosts: the hosts file that is asked first, or None.
+    """
+
+    reactor: FromThreads
+    concurrent: int
+    hosts: HostsFile | None = field(factory=HostsFile)
+    _questions: SimpleQueue[_Question | None] = field(factory=SimpleQueue, init=False)
+    _open: set[_Question] = field(factory=set, init=False)
+    _threads: int = field(default=0, init=False)
+    _is_running: bool = field(default=False, init=False)
+
+    def start(self) -> None:
+        """Take questions from now on. Call it after any fork: threads do not survive one."""
+        self._is_running = True
+
+    def stop(self) -> None:
+        """Take no more questions; those that are open fail. Does not wait for the threads."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        for _ in range(self._threads):
+            self._questions.put(None)
+        # Threads that are stuck in a look-up keep the queue they were given, and end when they come back to it.
+        self._questions, self._threads = SimpleQueue(), 0
+        open_questions, self._open = self._open, set()
+        for question in open_questions:
+            question.answer.errback(ResolverFailed("the resolver was stopped"))
+
+    def __call__(self, host: str) -> Deferred[tuple[Address, ...]]:
+        """Look a canonical name up.
+
+        Returns:
+            A Deferred of its addresses. It fails with NameNotFound or ResolverFailed. It has no deadline of its own;
+            cancelling it gives the answer up but leaves the thread at work.
+        """
+        if not self._is_running:
+            return fail(ResolverFailed("the resolver is not running"))
+        question = _Question(host, Deferred())
+        self._open.add(question)
+        # A question that was given up still has its thread, and stays open until that is back.
+        if self._threads < min(self.concurrent, len(self._open)):
+            self._threads += 1
+            Thread(target=self._work, args=(self._questions,), name="look-up", daemon=True).start()
+        self._questions.put(question)
+        return question.answer
+
+    def _work(self, questions: SimpleQueue[_Question | None]) -> None:
+        while (question := questions.get()) is not None:
+            result: tuple[Address, ...] | Failure
+            try:
+                result = look_up(question.host, self.hosts)
+            except Exception:
+                # The edge of the thread: whatever happened is told to the one who asked.
+                result = Failure()
+            if not self._is_running:
+                # The reactor may be gone already.
+                return
+            self.reactor.callFromThread(self._take, question, result)
+
+    def _take(self, question: _Question, result: tuple[Address, ...] | Failure) -> None:
+        if question in self._open:
+            self._open.remove(question)
+            question.answer.callback(result)
+
+
+def look_up(host: str, hosts: HostsFile | None) -> tuple[Address, ...]:
+    """Look a canonical name up, in the hosts file and then with `getaddrinfo`. Blocks.
+
+    Raises:
+        NameNotFound: it does not exist, has no address, or cannot be a name in DNS.
+        ResolverFailed: the hosts file or the resolver failed.
+    """
+    try:
+        found = hosts.find(host) if hosts is not None else ()
+    except OSError as error:
+        raise ResolverFailed(f"the hosts file cannot be used: {type(error).__name__}") from None
+    if found:
+        return found
+    try:
+        # As octets, because Python's own codec for text (IDNA 2003) is neither wanted nor strict in our way. The last
+        # dot makes the name absolute.
+        rows = socket.getaddrinfo(host.encode("ascii") + b".", None, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno in _NOT_FOUND:
+            raise NameNotFound("the name does not exist or has no address") from None
+        raise ResolverFailed(_FAILURES.get(error.errno, f"getaddrinfo error {error.errno}")) from None
+    except OSError as error:
+        raise ResolverFailed(f"getaddrinfo: {type(error).__name__}") from None
+    except ValueError:
+        raise NameNotFound("not a name of DNS") from None
+    return tuple(_read_row(str(row[4][0])) for row in rows)
+
+
+def _read_row(text: str) -> Address:
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return IPv6Address(int(address))
+    return address

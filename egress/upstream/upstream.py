@@ -1,0 +1,101 @@
+"""Upstreams, ready for use: what an agent knows of a proxy beyond where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import field, frozen
+
+from egress.config.watched_file import Seconds
+from egress.errors import ConfigError
+from egress.interfaces import ICredentialSource
+from egress.model import Authority
+from egress.tls.pem import Trust, load_client_certificate, load_trust
+from egress.upstream.credentials import BasicCredentials, FixedCredentials, find_credentials
+from egress.upstream.proxy_url import ProxyAddress
+from egress.upstream.routing_settings import SYSTEMD, UpstreamSettings
+from egress.upstream.tls_handshake import HopTls
+
+
+@frozen(eq=False)
+class Upstream:
+    """One proxy, and how it is spoken to.
+
+    Attributes:
+        name: in the configuration.
+        scheme: "http" or "https".
+        authority: where it listens.
+        credentials: what it is sent, if anything.
+        tls: for "https", and only there.
+    """
+
+    name: str
+    scheme: str
+    authority: Authority
+    credentials: ICredentialSource | None = field(default=None, repr=False)
+    tls: HopTls | None = field(default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.scheme == "https") is not (self.tls is not None):
+            raise ValueError(f"an upstream of the scheme {self.scheme!r} with or without TLS, the wrong way round")
+
+
+def make_upstream(
+    settings: UpstreamSettings,
+    clock: Seconds,
+    directory: str | None,
+    place: Callable[[str], str] = str,
+    *,
+    has_credentials: bool = True,
+) -> Upstream:
+    """Make a configured upstream ready: read its credentials, authorities and certificate.
+
+    Args:
+        settings: one `[[upstream]]`.
+        clock: tells when to look at files again.
+        directory: what the service manager put into CREDENTIALS_DIRECTORY, or None.
+        place: makes the settings' paths absolute; by default they are taken as they are.
+        has_credentials: look at `credentials`; without, the upstream is good for everything but dialling.
+
+    Raises:
+        ConfigError: something of it cannot be used; the key is relative to the upstream's table.
+    """
+    address = settings.url
+    credentials = _of_url(address, "url")
+    if settings.credentials and has_credentials:
+        is_file = not settings.credentials.startswith(SYSTEMD)
+        where = place(settings.credentials) if is_file else settings.credentials
+        credentials = find_credentials(where, clock, directory)
+    tls = None
+    if address.scheme == "https":
+        trust = load_trust(place(settings.ca), has_system=settings.ca_mode == "add") if settings.ca else Trust()
+        certificate = None
+        if settings.certificate:
+            key = place(settings.key) if settings.key else ""
+            certificate = load_client_certificate(place(settings.certificate), key)
+        tls = HopTls.make(address.authority, trust, certificate)
+    return Upstream(settings.name, address.scheme, address.authority, credentials, tls)
+
+
+def make_plain_upstream(name: str, address: ProxyAddress, where: str) -> Upstream:
+    """Make an upstream ready of which nothing but its URL is known: one of the environment's.
+
+    Args:
+        name: what roads call it.
+        address: its URL.
+        where: the variable, for errors.
+
+    Raises:
+        ConfigError: its credentials cannot be sent.
+    """
+    tls = HopTls.make(address.authority, Trust()) if address.scheme == "https" else None
+    return Upstream(name, address.scheme, address.authority, _of_url(address, where), tls)
+
+
+def _of_url(address: ProxyAddress, where: str) -> ICredentialSource | None:
+    if address.credentials is None:
+        return None
+    try:
+        return FixedCredentials(BasicCredentials.parse(address.credentials.reveal()))
+    except ValueError as problem:
+        raise ConfigError(where, f"has credentials that cannot be used: {problem}") from None

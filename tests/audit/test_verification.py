@@ -1,0 +1,180 @@
+"""Sealed journals: whole, cut off, altered."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.audit.encoder import encode_note
+from egress.audit.hash_chain import Chain, digest
+from egress.audit.verification import LINE_LIMIT_BYTES, Summary, verify
+from egress.errors import JournalCorrupt
+from tests.audit.fakes import Scene, make_record, make_request
+
+
+def keep(count: int = 5, is_stopped: bool = True) -> list[bytes]:
+    """Keep a sealed journal of `count` requests. Give its lines, start and stop among them, with their ends."""
+    scene = Scene(is_chained=True)
+    scene.journal.start()
+    for number in range(count):
+        scene.journal.record(make_record(request=make_request(request_id=f"r{number}")))
+    scene.settle()
+    if is_stopped:
+        scene.journal.stop()
+        scene.settle()
+    return scene.sink.files[-1].splitlines(keepends=True)
+
+
+def segment(previous: bytes | None, count: int = 3, is_ended: bool = True) -> list[bytes]:
+    """Seal a run of `count` lines by hand."""
+    chain = Chain("ab" * 16, previous)
+    kinds = ["start"] + ["loss"] * (count - 1)
+    stamp = "2026-01-01T00:00:00.000000Z"
+    lines = chain.seal([encode_note(kind, stamp, {"count": 1}) for kind in kinds])
+    chain.commit(len(lines))
+    if is_ended:
+        lines += chain.seal([encode_note("stop", stamp, {})])
+    return [line + b"\n" for line in lines]
+
+
+def check(lines: list[bytes]) -> Summary:
+    return verify(BytesIO(b"".join(lines)), "a.jsonl")
+
+
+class VerifyTests(SynchronousTestCase):
+    def assert_corrupt(self, problem: str, line: int, lines: list[bytes]) -> None:
+        error = self.assertRaises(JournalCorrupt, check, lines)
+        self.assertEqual((problem, line), (error.problem, error.line), str(error))
+
+    def test_whole(self) -> None:
+        """A journal that was ended in order is whole, each line is still JSON, and the last hash is given."""
+        lines = keep()
+
+        summary = check(lines)
+
+        self.assertEqual(Summary(7, 0, 1, "", digest(lines[-1][:-1]).decode()), summary)
+        self.assertEqual(list(range(7)), [json.loads(line)["seq"] for line in lines])
+
+    def test_each_line_edited(self) -> None:
+        """A changed octet is found whatever line it is in, the last one among them."""
+        lines = keep()
+        for place in range(len(lines)):
+            with self.subTest(place=place):
+                edited = [*lines]
+                edited[place] = edited[place].replace(b"2026", b"2027", 1)
+                self.assert_corrupt("altered", place + 1, edited)
+
+    def test_each_line_removed(self) -> None:
+        """A missing line is found, unless it is the last: then the journal has no end."""
+        lines = keep()
+        for place in range(len(lines) - 1):
+            with self.subTest(place=place):
+                self.assert_corrupt("altered", place + 1, lines[:place] + lines[place + 1 :])
+        self.assert_corrupt("truncated", len(lines) - 1, lines[:-1])
+
+    def test_swapped_doubled_inserted(self) -> None:
+        """Lines that changed places, came twice or came from elsewhere are found."""
+        lines = keep()
+        for place in range(len(lines) - 1):
+            with self.subTest(place=place):
+                swapped = [*lines]
+                swapped[place], swapped[place + 1] = swapped[place + 1], swapped[place]
+                self.assertEqual("altered", self.assertRaises(JournalCorrupt, check, swapped).problem)
+        for place in range(len(lines)):
+            with self.subTest(place=place):
+                doubled = lines[: place + 1] + lines[place:]
+                self.assertEqual("altered", self.assertRaises(JournalCorrupt, check, doubled).problem)
+                for stranger in (b'{"type":"end"}\n', b"\n", b"x" * (LINE_LIMIT_BYTES + 9) + b"\n", keep()[3]):
+                    inserted = [*lines[: place + 1], stranger, *lines[place + 1 :]]
+                    self.assertEqual("altered", self.assertRaises(JournalCorrupt, check, inserted).problem)
+        self.assert_corrupt("altered", 1, [b'{"type":"end"}\n', *lines])
+
+    def test_cut_anywhere(self) -> None:
+        """A journal that is cut off after any octet is never called whole, and never altered."""
+        data = b"".join(keep(2))
+        for size in range(data.index(b"\n") + 1, len(data)):
+            error = self.assertRaises(JournalCorrupt, verify, BytesIO(data[:size]), "a")
+            self.assertEqual("truncated", error.problem)
+
+    def test_still_open(self) -> None:
+        """A journal that is being written is a valid beginning, not a whole journal."""
+        lines = keep(is_stopped=False)
+
+        self.assert_corrupt("truncated", len(lines), lines)
+
+    def test_no_chain(self) -> None:
+        """A file without seals is not called anything else."""
+        self.assertEqual(Summary(2, 2, 0, "", ""), check([b'{"type":"end"}\n', b"nonsense\n"]))
+        self.assertEqual(Summary(0, 0, 0, "", ""), check([]))
+
+    def test_chain_turned_on_later(self) -> None:
+        """Lines from before the chain are counted as not checked, and the last of them is vouched for."""
+        plain = b'{"type":"end"}\n'
+        sealed = segment(digest(plain[:-1]))
+
+        self.assertEqual(1, check([plain, *sealed]).unsealed)
+        self.assert_corrupt("altered", 1, [plain.replace(b"end", b"out"), *sealed])
+
+    def test_runs_follow_each_other(self) -> None:
+        """A second run in the same file vouches for the last line of the first."""
+        first = segment(None)
+        second = segment(digest(first[-1][:-1]))
+
+        self.assertEqual((8, 2), (check(first + second).lines, check(first + second).segments))
+        self.assert_corrupt("altered", 4, first + segment(None))
+        self.assert_corrupt("altered", 4, first + segment(None, 2) + second)
+        self.assert_corrupt("altered", 3, first[:-1] + second)
+
+    def test_a_run_that_was_killed(self) -> None:
+        """A run without its last line stays on record as such, even when others follow."""
+        first = segment(None, is_ended=False)
+        second = segment(digest(first[-1][:-1]))
+
+        self.assert_corrupt("truncated", 3, first + second)
+
+    def test_a_run_that_was_killed_in_a_line(self) -> None:
+        """Half a line is accepted as the trace of a crash only if the next run vouches for it."""
+        first = segment(None, is_ended=False)
+        half = first.pop()[:50]
+        second = segment(digest(half))
+
+        self.assert_corrupt("truncated", 3, [*first, half + b"\n", *second])
+        self.assert_corrupt("altered", 3, [*first, half[:-1] + b"\n", *second])
+        self.assert_corrupt("truncated", 3, [*first, half])
+        self.assert_corrupt("altered", 3, [*first, half + b"\n"])
+
+    def test_rotation(self) -> None:
+        """Both files are whole, and the second names the last hash of the first."""
+        scene = Scene(is_chained=True)
+        scene.journal.start()
+        scene.settle()
+        scene.journal.reopen()
+        scene.settle()
+        scene.journal.stop()
+        scene.settle()
+
+        old, new = (verify(BytesIO(data), "a") for data in scene.sink.files)
+
+        self.assertEqual((2, 2), (old.lines, new.lines))
+        self.assertEqual(old.head, new.previous)
+
+    def test_full_disk(self) -> None:
+        """Short writes, a full disk and losses leave a chain that holds."""
+        scene = Scene(is_chained=True, backlog_records=8)
+        scene.journal.start()
+        for room in (700, 0, 1500, 3, 0, 5000, None):
+            scene.sink.room = room
+            for _ in range(6):
+                scene.journal.record(make_record())
+            scene.settle()
+        scene.journal.stop()
+        scene.settle()
+
+        summary = verify(BytesIO(scene.sink.files[0]), "a")
+
+        self.assertIn("loss", scene.types())
+        self.assertEqual((1, len(scene.types())), (summary.segments, summary.lines))
+        lost = sum(line["count"] for line in scene.sink.lines if isinstance(line.get("count"), int))  # type: ignore[misc]
+        self.assertEqual((scene.journal.lost, 42), (lost, lost + scene.types().count("end")))

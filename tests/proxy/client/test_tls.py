@@ -1,0 +1,679 @@
+"""Whole dialogues of clients that speak TLS with a listener."""
+
+from __future__ import annotations
+
+import datetime
+
+from attrs import define
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.client.tls import SecureFactory
+from egress.proxy.limits import Limits
+from egress.testing.peers import Talker
+from egress.tls import ServerTls, make_context
+from tests.proxy.accounts import ALICE, Roster, facts
+from tests.proxy.support import DoorCase
+from tests.proxy.tls_peer import SecureTalker, client_context
+from tests.upstream.certificates import Identity, Root
+
+ROOT = Root()
+SERVER = ROOT.issue("proxy.example")
+CLIENTS = Root("clients")
+CLIENT = CLIENTS.issue("agent-7.example", is_server=False)
+TLS12, TLS13 = (SSL.TLS1_2_VERSION,) * 2, (SSL.TLS1_3_VERSION,) * 2
+GET = b"GET http://origin.example/page HTTP/1.1\r\nHost: a\r\n\r\n"
+CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+AT = "127.0.0.3"
+
+
+def strange(names: bytes) -> Identity:
+    """Issue a client's certificate with alternative names that are given as DER."""
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "agent-7")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(CLIENTS.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, names), critical=False)
+    )
+    return Identity(builder.sign(CLIENTS.key, hashes.SHA256()), key)
+
+
+def of_version_4(own: Identity) -> crypto.X509:
+    """Give a certificate another version, and the clients' authority's signature for it. OpenSSL does not mind."""
+    told, version_3 = own.certificate.tbs_certificate_bytes, bytes.fromhex("a003020102")
+    assert told.count(version_3) == 1
+    told = told.replace(version_3, version_3[:-1] + b"\x03")
+    signature = CLIENTS.key.sign(told, ec.ECDSA(hashes.SHA256()))
+    by_ecdsa = bytes.fromhex("300a06082a8648ce3d040302")  # RFC 5758 section 3.2: ecdsa-with-SHA256
+    body = told + by_ecdsa + b"\x03" + bytes([len(signature) + 1]) + b"\0" + signature
+    return crypto.load_certificate(crypto.FILETYPE_ASN1, b"\x30\x82" + len(body).to_bytes(2, "big") + body)
+
+
+class SecureCase(DoorCase):
+    """A door that also has a listener with TLS."""
+
+    asks = False
+    requires = False
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.roster = Roster(is_required=False)
+        self.door.identifier = self.roster
+        authorities = [CLIENTS.certificate] if self.asks else []
+        context = make_context([SERVER.certificate], SERVER.key, authorities, is_required=self.requires)
+        self.network.listen(AT, 3129, SecureFactory(ServerTls(context), ProxyFactory("secure", self.door)))
+
+    def dial(self, own: Identity | None = None, versions: tuple[int, int] = (0, 0)) -> SecureTalker:
+        """Connect a client."""
+        return SecureTalker(self.network, self.network.dial(AT, 3129), client_context(own, versions))
+
+    def plain(self) -> Talker:
+        """Connect one that speaks no TLS."""
+        return self.network.dial(AT, 3129)
+
+    def assert_gone(self) -> None:
+        """Assert that nothing is left of any client."""
+        self.assertEqual((set(), set(), {}), (self.door.live, self.door.arriving, self.door.per_client))
+
+
+class Dialogues(SecureCase):
+    """What is the same as without TLS."""
+
+    def test_requests(self) -> None:
+        """Several requests are served on one connection, in both versions of TLS."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+
+            client.says(GET + GET)
+            client.says(GET)
+
+            self.assertEqual(3, client.received.count(b"HTTP/1.1 200 OK\r\n"))
+            self.assertFalse(client.saw_notify)
+
+    def test_byte_by_byte(self) -> None:
+        """However it is cut."""
+        self.network.segment_bytes = 1
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.dial()
+
+        client.says(GET)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+
+    def test_challenge_and_credentials(self) -> None:
+        """A 407 keeps the connection here as well."""
+        self.roster.is_required = True
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.dial()
+
+        client.says(GET)
+        client.says(GET.replace(b"\r\n\r\n", b"\r\nProxy-Authorization: " + ALICE + b"\r\n\r\n"))
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 407 "))
+        self.assertTrue(client.received.endswith(b"hello"))
+
+    def test_large_answer_to_a_slow_reader(self) -> None:
+        """Back-pressure reaches the origin, and nothing is lost."""
+        size = 2_000_000
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+        origin = self.origin(answer=lambda talker, _: talker.says(head + b"x" * size))
+        client = self.dial()
+        client.talker.stops_reading()
+
+        client.says(GET)
+        self.assertGreater(origin.talker.unsent, size // 2)
+        client.talker.reads_again()
+        client.settle()
+
+        self.assertTrue(client.received.endswith(b"x"))
+        self.assertEqual(size, client.received.count(b"x"))
+
+    def test_reader_that_stops_between_answers(self) -> None:
+        """Whoever does not read the answers is asked for no further requests; then all goes on."""
+        body = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+        origin = self.origin(answer=lambda talker, _: talker.says(body))
+        client = self.dial()
+        client.talker.stops_reading()
+
+        client.says(GET * 10)
+        heard = origin.talker.received.count(b"GET ")
+        client.talker.reads_again()
+        client.settle()
+
+        self.assertLess(heard, 10)
+        self.assertEqual(10, client.received.count(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_tunnel(self) -> None:
+        """Bytes go both ways, early ones too."""
+        origin = self.origin(port=443, answer=lambda talker, data: talker.says(data.upper()))
+        client = self.dial()
+
+        client.says(CONNECT + b"early ")
+        client.says(b"late")
+
+        self.assertTrue(client.received.endswith(b"\r\n\r\nEARLY LATE"))
+        self.assertEqual(b"early late", origin.talker.received)
+
+    def test_facts(self) -> None:
+        """The record says by which listener it came; without a certificate there is no name."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        self.dial().says(GET)
+
+        self.assertEqual("secure/127.0.0.1", self.ends()[0].client.key)
+        self.assertEqual("", self.ends()[0].connection.certificate)
+
+    def test_http11_is_chosen(self) -> None:
+        """A client that offers protocols gets HTTP/1.1, and one that offers only others is told by the answer."""
+        for offered, chosen in (([b"h2", b"http/1.1"], b"http/1.1"), ([b"h2"], b"")):
+            context = client_context()
+            context.set_alpn_protos(offered)
+
+            client = SecureTalker(self.network, self.plain(), context)
+
+            self.assertEqual(chosen, client.tls.get_alpn_proto_negotiated())
+
+
+class Ends(SecureCase):
+    """How connections and their directions end."""
+
+    def test_keep_alive_ends(self) -> None:
+        """An idle connection is closed by close_notify and a FIN, whatever the client does then."""
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+
+            client.advance(self.door.limits.keepalive_seconds + 1)
+
+            self.assertTrue(client.saw_notify)
+            self.assertTrue(client.talker.saw_eof)
+            self.assert_gone()
+
+    def test_client_half_closes(self) -> None:
+        """In TLS 1.3 a client's close_notify becomes a FIN, and it hears what its destination still says."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS13)
+        client.says(CONNECT + b"all I have")
+
+        client.notifies()
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertFalse(client.saw_notify)
+        origin.talker.says(b"but I have more")
+        client.settle()
+        origin.talker.ends()
+        client.settle()
+
+        self.assertTrue(client.received.endswith(b"but I have more"))
+        self.assertTrue(client.saw_notify)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_client_half_closes_after_a_request(self) -> None:
+        """So a client may ask, end, and hear the answer; the connection ends with it."""
+        origin = self.origin()
+        client = self.dial(versions=TLS13)
+        client.says(GET)
+        client.notifies()
+
+        origin.talker.says(OK)
+        client.settle()
+
+        self.assertTrue(client.received.endswith(b"hello"))
+        self.assertTrue(client.saw_notify)
+        self.assert_gone()
+
+    def test_client_ends_while_idle(self) -> None:
+        """A close_notify between requests is answered in kind."""
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+
+            client.notifies()
+
+            self.assertTrue(client.saw_notify)
+            self.assertTrue(client.talker.saw_eof)
+            self.assert_gone()
+
+    def test_client_ends_before_tls13(self) -> None:
+        """Before, a client that has ended hears nothing more."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS12)
+        client.says(CONNECT + b"all")
+
+        client.notifies()
+
+        self.assertTrue(client.saw_notify)
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+
+    def test_client_ends_well(self) -> None:
+        """A client's close_notify ends its connection, and a tunnel on it ends well on both sides."""
+        origin = self.origin(port=443)
+        client = self.dial()
+        client.says(CONNECT + b"all")
+
+        client.notifies()
+        client.talker.closes()
+        client.settle()
+
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertFalse(origin.talker.was_reset)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        origin.talker.closes()
+        self.network.settle()
+        self.assert_gone()
+
+    def test_client_is_cut_off(self) -> None:
+        """A FIN without close_notify may be anybody's: the origin gets a reset, lest it take a part for the whole."""
+        origin = self.origin(port=443)
+        client = self.dial()
+        client.says(CONNECT + b"a part")
+
+        client.talker.closes()
+        client.settle()
+
+        self.assertTrue(origin.talker.was_reset)
+        self.assertEqual(["client_reset"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_origin_half_closes(self) -> None:
+        """In TLS 1.3 a destination's FIN becomes close_notify at once, and the client may go on."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS13)
+        client.says(CONNECT)
+
+        origin.talker.says(b"all I have")
+        origin.talker.ends()
+        client.settle()
+        self.assertTrue(client.received.endswith(b"all I have"))
+        self.assertTrue(client.saw_notify)
+        client.says(b"but I have more")
+        client.advance(self.door.limits.linger_seconds * 10)
+        client.says(b", and more")
+        client.notifies()
+
+        self.assertEqual(b"but I have more, and more", origin.talker.received)
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_origin_half_closes_before_tls13(self) -> None:
+        """Before, what the client still sends is passed on until a deadline; then all is closed."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS12)
+        client.says(CONNECT)
+
+        origin.talker.says(b"all I have")
+        origin.talker.ends()
+        client.settle()
+        self.assertFalse(client.saw_notify)
+        client.says(b"but I have more")
+        client.advance(self.door.limits.linger_seconds)
+
+        self.assertTrue(client.saw_notify)
+        self.assertEqual(b"but I have more", origin.talker.received)
+        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+        self.assert_gone()
+
+    def test_client_leaves_before_the_deadline(self) -> None:
+        """A client that goes by itself leaves nothing to wait for."""
+        origin = self.origin(port=443)
+        client = self.dial(versions=TLS12)
+        client.says(CONNECT)
+        origin.talker.ends()
+        client.settle()
+
+        client.notifies()
+        client.talker.closes()
+        client.settle()
+
+        self.assert_gone()
+        self.assertEqual(["complete"], [each.cause for each in self.ends()])
+
+    def test_cut_off_answers_do_not_look_whole(self) -> None:
+        """An answer that its origin broke off ends in a reset without close_notify, in both versions."""
+        origin = self.origin()
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+            client.says(GET)
+            origin.talker.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na part")
+            client.settle()
+
+            origin.talker.aborts()
+            client.settle()
+
+            self.assertTrue(client.received.endswith(b"a part"))
+            self.assertFalse(client.saw_notify)
+            self.assertTrue(client.talker.was_reset)
+
+    def test_refusal_before_the_end_of_a_body(self) -> None:
+        """The answer arrives although the client is still sending, and the connection ends."""
+        client = self.dial()
+        head = b"POST http://denied.example:80/ HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n"
+
+        client.says(head + b"x" * 400_000)
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 403 "))
+        self.assertTrue(client.saw_notify)
+        client.advance(self.door.limits.linger_seconds + 1)
+        self.assert_gone()
+
+    def test_draining(self) -> None:
+        """A proxy that stops closes what is idle or in its handshake, and lets the rest end."""
+        self.origin(port=443)
+        idle, busy, shaking = self.dial(), self.dial(), self.plain()
+        busy.says(CONNECT)
+        self.network.settle()
+
+        drained = self.door.drain()
+        idle.settle()
+
+        self.assertTrue(idle.saw_notify)
+        self.assertTrue(shaking.was_reset)
+        self.assertNoResult(drained)
+        self.network.advance(self.door.limits.drain_seconds + 1)
+        self.successResultOf(drained)
+        self.assert_gone()
+
+
+class Handshakes(SecureCase):
+    """Connections on which no TLS comes about."""
+
+    def faults(self) -> list[tuple[str, int, str]]:
+        """Give what the records say."""
+        return [(each.refused.code, each.status, each.refused.reason) for each in self.ends() if each.refused]
+
+    def test_plain_http(self) -> None:
+        """Plain HTTP gets no answer, and the record says why."""
+        client = self.plain()
+
+        client.says(GET)
+        self.network.settle()
+
+        self.assertTrue(client.is_closed)
+        self.assertEqual([("tls_failed", 0, "Plain HTTP was spoken to a TLS listener.")], self.faults())
+        self.assert_gone()
+
+    def test_nonsense(self) -> None:
+        """Nor does anything else."""
+        client = self.plain()
+
+        client.says(b"\0" * 100)
+        self.network.settle()
+
+        self.assertTrue(client.is_closed)
+        self.assertEqual(["tls_failed"], [code for code, _, _ in self.faults()])
+        self.assert_gone()
+
+    def test_silence(self) -> None:
+        """A handshake that does not end is ended."""
+        client = self.plain()
+
+        self.network.advance(self.door.limits.handshake_seconds + 1)
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual([("tls_failed", 0, "The TLS handshake did not end in time.")], self.faults())
+        self.assert_gone()
+
+    def test_leaving(self) -> None:
+        """Whoever connects and goes has not been refused anything."""
+        for word in ("closes", "aborts"):
+            client = self.plain()
+            self.network.settle()
+
+            getattr(client, word)()
+            self.network.settle()
+
+            self.assertEqual([], self.ends())
+            self.assert_gone()
+
+    def test_old_versions(self) -> None:
+        """TLS 1.1 is not spoken."""
+        context = client_context(versions=(SSL.TLS1_VERSION, SSL.TLS1_1_VERSION))
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+
+        client = SecureTalker(self.network, self.plain(), context)
+
+        self.assertNotEqual("", client.fault)
+        self.assert_gone()
+
+    def test_clients_that_do_not_believe(self) -> None:
+        """A client that refuses our certificate says so, and so does the record."""
+        for versions in (TLS12, TLS13):
+            self.journal.records.clear()
+            context = client_context(versions=versions)
+            context.set_verify(SSL.VERIFY_PEER)
+
+            client = SecureTalker(self.network, self.plain(), context)
+
+            self.assertIn("certificate verify failed", client.fault)
+            self.assertEqual(
+                [("tls_failed", 0, "The client does not accept the listener's certificate.")], self.faults()
+            )
+            self.assert_gone()
+
+
+@define(eq=False)
+class CountingTls(ServerTls):
+    """Counts for how many connections TLS was prepared."""
+
+    made: int = 0
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Prepare TLS of one connection."""
+        self.made += 1
+        return super().serverConnectionForTLS(protocol)
+
+
+class FirstBytes(SecureCase):
+    """Whoever only connects takes no memory for TLS."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tls_made = CountingTls(make_context([SERVER.certificate], SERVER.key))
+        self.network.listen(AT, 3130, SecureFactory(self.tls_made, ProxyFactory("secure", self.door)))
+
+    def test_silence(self) -> None:
+        """TLS begins with the first byte; until then there is only a count and a deadline."""
+        client = self.network.dial(AT, 3130)
+        self.network.settle()
+        self.assertEqual((0, 1, 0), (self.tls_made.made, len(self.door.arriving), len(self.door.shaking)))
+
+        client.says(b"\x16")
+        self.network.settle()
+        self.assertEqual((1, 1, 1), (self.tls_made.made, len(self.door.arriving), len(self.door.shaking)))
+
+        self.network.advance(self.door.limits.handshake_seconds + 1)
+        self.assertTrue(client.was_reset)
+        self.assertEqual((1, {}), (self.tls_made.made, self.door.shaking))
+        self.assert_gone()
+
+    def test_silent_ends(self) -> None:
+        """However a connection ends on which nothing was said, nothing is left of it."""
+        for end in ("closes", "aborts", "ends"):
+            client = self.network.dial(AT, 3130)
+            self.network.settle()
+            getattr(client, end)()
+            self.network.settle()
+            self.assert_gone()
+        self.network.dial(AT, 3130)
+        self.network.settle()
+        self.door.stop()
+        self.network.settle()
+        self.assert_gone()
+        self.assertEqual(0, self.tls_made.made)
+
+    def test_done(self) -> None:
+        """A handshake that is over is none any more."""
+        client = SecureTalker(self.network, self.network.dial(AT, 3130), client_context())
+        client.says(GET)
+
+        self.assertEqual((1, {}), (self.tls_made.made, self.door.shaking))
+
+
+class HandshakeCeiling(SecureCase):
+    """There are so many handshakes under way, and no more."""
+
+    limits = Limits(handshakes=2)
+
+    def test_oldest_goes(self) -> None:
+        """The one that has taken longest is reset, so that nobody can fill all the places and keep them."""
+        silent = [self.plain() for _ in range(5)]
+        slow = [self.plain() for _ in range(2)]
+        for each in slow:
+            each.says(b"\x16\x03")
+        self.network.settle()
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        client = self.dial()
+        client.says(GET)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+        self.assertEqual([True, False], [each.was_reset for each in slow])
+        self.assertEqual([False] * 5, [each.was_reset for each in silent])
+        self.assertEqual("busy", getattr(self.ends()[0].refused, "code", ""))
+        self.assertEqual(1, len(self.door.shaking))
+
+    def test_at_once(self) -> None:
+        """Those that come in the same moment each take another one's place."""
+        clients = [self.plain() for _ in range(5)]
+        for each in clients:
+            each.says(b"\x16")
+        self.network.settle()
+
+        self.assertEqual([True, True, True, False, False], [each.was_reset for each in clients])
+        self.assertEqual(["busy"] * 3, [getattr(each.refused, "code", "") for each in self.ends()])
+        self.assertEqual(2, len(self.door.arriving))
+
+
+class HandshakeCounts(SecureCase):
+    """Connections in their handshake count."""
+
+    limits = Limits(connections_per_client=2)
+
+    def test_they_count(self) -> None:
+        """Whoever has too many is reset before the handshake, which is what costs."""
+        one, two = self.plain(), self.dial()
+
+        three = self.dial()
+        self.assertTrue(three.talker.was_reset)
+        self.assertEqual("too_many_connections", getattr(self.ends()[-1].refused, "code", ""))
+        one.closes()
+        self.network.settle()
+        four = self.dial()
+        four.says(GET)
+
+        self.assertTrue(four.received.startswith(b"HTTP/1.1 "))
+        two.says(GET)
+        self.assertTrue(two.received.startswith(b"HTTP/1.1 "))
+
+
+class Certificates(SecureCase):
+    """A listener that takes client certificates where they are shown."""
+
+    asks = True
+
+    def test_name(self) -> None:
+        """Its name is a fact of the connection, in both versions."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for versions in (TLS12, TLS13):
+            self.dial(CLIENT, versions).says(GET)
+
+            record = self.ends()[-1]
+            self.assertEqual("agent-7.example", record.connection.certificate)
+            self.assertEqual(facts(record.connection).key, record.client.key)
+
+    def test_none(self) -> None:
+        """Who has none is served without a name."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+
+        client = self.dial()
+        client.says(GET)
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
+        self.assertEqual("", self.ends()[-1].connection.certificate)
+
+    def test_of_another_authority(self) -> None:
+        """A certificate that cannot be verified ends the handshake, and the record says why."""
+        strange = (Root("others").issue("agent-7.example", is_server=False), CLIENTS.issue("a", ends=-1, begins=-2))
+        for own in (*strange, CLIENTS.issue("agent-7.example")):
+            client = self.dial(own)
+            client.says(GET)
+
+            self.assertEqual(b"", client.received)
+            refused = self.ends()[-1].refused
+            assert refused is not None
+            self.assertEqual("The client's certificate is not accepted here.", refused.reason)
+        self.assert_gone()
+
+    def test_name_that_cannot_be_read(self) -> None:
+        """One with names of a kind that nobody uses is served without a name."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        for raw in (b"\x30\x04\xa3\x02\x30\x00", b"\x30\x06\xa5\x04\xa1\x02\x0c\x00"):
+            client = self.dial(strange(raw))
+            client.says(GET)
+
+            self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
+            self.assertEqual("", self.ends()[-1].connection.certificate)
+            client.talker.closes()
+            self.network.settle()
+            self.assert_gone()
+
+    def test_certificate_that_cannot_be_read(self) -> None:
+        """One that only OpenSSL can read is a handshake that failed, and is counted out once."""
+        for versions in (TLS12, TLS13):
+            other = self.dial()
+            context = client_context(versions=versions)
+            context.use_certificate(of_version_4(CLIENT))
+            context.use_privatekey(CLIENT.key)
+
+            client = SecureTalker(self.network, self.plain(), context)
+            client.says(GET)
+
+            self.assertEqual(b"", client.received)
+            self.assertTrue(client.talker.was_reset)
+            refused = self.ends()[-1].refused
+            assert refused is not None
+            self.assertEqual(("tls_failed", "The client's certificate cannot be read."), (refused.code, refused.reason))
+            self.assertEqual([1], list(self.door.per_client.values()))
+            other.talker.closes()
+            self.network.settle()
+            self.assert_gone()
+        self.assertEqual(2, len(self.ends()))
+
+
+class RequiredCertificates(SecureCase):
+    """A listener that takes only clients with a certificate."""
+
+    asks = requires = True
+
+    def test_with(self) -> None:
+        """Who has one is served."""
+        self.origin(answer=lambda talker, _: talker.says(OK))
+        client = self.dial(CLIENT)
+
+        client.says(GET)
+
+        self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
+
+    def test_without(self) -> None:
+        """Who has none gets no connection, and the record says why."""
+        for versions in (TLS12, TLS13):
+            client = self.dial(versions=versions)
+            client.says(GET)
+
+            self.assertEqual(b"", client.received)
+            self.assertEqual("certificate_required", getattr(self.ends()[-1].refused, "code", ""))
+        self.assert_gone()

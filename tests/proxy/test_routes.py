@@ -1,0 +1,554 @@
+"""Whole dialogues by roads with proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+
+from egress.config import structure
+from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
+from egress.gate.own_addresses import OwnAddresses
+from egress.interfaces import ITunnelingAgent, IUpstreamSelector
+from egress.proxy.http1.forwarding import Through
+from egress.testing.peers import Origin, Talker
+from egress.upstream import (
+    RoadSelector,
+    RoadsSettings,
+    RouteSettings,
+    TunnelingAgent,
+    UpstreamSettings,
+    make_plain_upstream,
+    make_upstream,
+    read_environment,
+)
+from egress.upstream.credentials import BasicCredentials, FixedCredentials
+from tests.proxy.support import ADDRESS, OTHER, RULES, DoorCase
+from tests.upstream.forward_proxy import ForwardProxy
+
+PROXY = "198.18.0.9"
+SECOND = "198.18.0.10"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
+GET = b"GET http://origin.example/page?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
+
+
+class RoadCase(DoorCase):
+    """Arranges a proxy at `PROXY`, which everything goes through unless a test says otherwise."""
+
+    environ: dict[str, str] = {"HTTPS_PROXY": f"http://user:pass@{PROXY}:3128"}  # noqa: RUF012  # replaced, not changed
+    upstreams: list[dict[str, Any]] = []  # noqa: RUF012
+    routes: list[dict[str, Any]] = []  # noqa: RUF012
+    roads: dict[str, Any] = {}  # noqa: RUF012
+    via = ""
+
+    def selector(self) -> IUpstreamSelector:
+        self.road_selector = RoadSelector(
+            tuple(structure(UpstreamSettings, table) for table in self.upstreams),
+            tuple(structure(RouteSettings, table) for table in self.routes),
+            structure(RoadsSettings, self.roads),
+            read_environment(self.environ),
+            {"agents": self.via},
+        )
+        return self.road_selector
+
+    def agent(self, own: OwnAddresses) -> ITunnelingAgent:
+        environment = self.road_selector.environment
+        upstreams = self.proxies = {
+            each.name: make_upstream(each, self.network.clock, None) for each in self.road_selector.upstreams
+        }
+        for proxy in environment.proxies:
+            upstreams[proxy.variable] = make_plain_upstream(proxy.variable, proxy.address, proxy.variable)
+        limits = self.limits
+        return TunnelingAgent(
+            self.network.reactor,
+            limits.dial_seconds_per_address,
+            limits.dial_seconds,
+            limits.handshake_seconds,
+            limits.head_bytes,
+            upstreams,
+            self.resolver,
+            own.dialling,
+        )
+
+    def own(self) -> OwnAddresses:
+        hops = tuple(hop.authority for hop in self.road_selector.hops)
+        sockets = (("127.0.0.1", self.port()),)
+        return OwnAddresses(sockets, hops, local=lambda address: address.is_loopback)
+
+    def arrange(self, policies: Any = None, rules: dict[str, Any] | None = None) -> None:
+        if policies is not None or rules is not None:
+            self._port += 1
+        self.selector()
+        super().arrange(policies, rules)
+
+    def arrange_anew(self, rules: dict[str, Any] | None = None) -> None:
+        """Let the door be made with what the test has set."""
+        self.arrange(rules=rules or RULES)
+
+    def proxy(self, answer: Callable[[Talker, bytes], object] | None = None) -> Origin:
+        """Let there be a proxy that answers as the test says."""
+        return self.network.origin(PROXY, 3128, answer)
+
+    def forwarding(self, address: str = PROXY) -> ForwardProxy:
+        """Let there be a proxy that does what CONNECT asks."""
+        proxy = ForwardProxy(self.network, {"origin.example": ADDRESS, "a.wide.example": OTHER})
+        self.network.listen(address, 3128, proxy)
+        return proxy
+
+
+class TunnelTests(RoadCase):
+    """CONNECT through a proxy."""
+
+    def test_by_name(self) -> None:
+        """A host that a rule names is asked for by its name, with our credentials, and early bytes reach it."""
+        proxy = self.forwarding()
+        origin = self.origin(port=443)
+
+        client = self.said(CONNECT + b"early")
+        client.heard(b"HTTP/1.1 200 ")
+        origin.heard(b"early")
+
+        self.assertEqual(["origin.example:443"], proxy.targets)
+        self.assertIn(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n", proxy.asked[0])
+        client.closes()
+        self.network.settle()
+        record = self.ends()[-1]
+        assert record.admission is not None
+        plan = record.admission.plan
+        self.assertEqual(("HTTPS_PROXY", 5, "HTTPS_PROXY"), (plan.label, plan.level, plan.decided))
+        self.assertEqual(PROXY, record.dialled)
+
+    def test_wide_pattern_by_address(self) -> None:
+        """Where a pattern leaves room for names, the proxy is asked for the address that was judged."""
+        self.arrange(rules={"allow": [{"hosts": ["**"], "ports": [443]}]})
+        proxy = self.forwarding()
+        origin = self.origin(port=443)
+
+        client = self.said(CONNECT)
+        client.heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual([f"{ADDRESS}:443"], proxy.targets)
+        self.assertEqual(1, len(origin.talkers))
+
+    def test_rule_with_addresses_by_address(self) -> None:
+        """A rule that opens addresses is asked for by the judged address, however exact its host."""
+        self.resolver.answer("inner.example", "10.1.2.3")
+        self.arrange(rules={"allow": [{"hosts": ["inner.example"], "ports": [443], "addresses": ["10.0.0.0/8"]}]})
+        proxy = self.forwarding()
+        self.origin("10.1.2.3", 443)
+
+        self.said(b"CONNECT inner.example:443 HTTP/1.1\r\nHost: inner.example:443\r\n\r\n").heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual(["10.1.2.3:443"], proxy.targets)
+
+    def test_denied_host_never_reaches_the_proxy(self) -> None:
+        """What no rule allows is not even dialled for."""
+        proxy = self.forwarding()
+
+        client = self.said(b"CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n")
+
+        self.assert_refused(client, 403, "denied")
+        self.assertEqual([], proxy.asked)
+
+    def test_client_credentials_stay_here(self) -> None:
+        """The client's Proxy-Authorization is not what the proxy gets."""
+        proxy = self.forwarding()
+        self.origin(port=443)
+
+        self.said(CONNECT[:-2] + b"Proxy-Authorization: Basic Y2xpZW50OnNlY3JldA==\r\n\r\n")
+
+        self.assertNotIn(b"Y2xpZW50", proxy.asked[0])
+
+
+class PlainTests(RoadCase):
+    """Plain HTTP through a proxy."""
+
+    def test_credentials_are_not_spelled(self) -> None:
+        """What a proxy is sent does not show in a traceback."""
+        self.assertNotIn("hunter2", repr(Through(None, None, True, b"Basic hunter2", "")))
+
+    def test_absolute_form_on_a_kept_connection(self) -> None:
+        """Requests go in absolute form, one after the other on one connection, whichever origin they are for."""
+        proxy = self.proxy(lambda talker, _: talker.says(ANSWER))
+        client = self.said(GET)
+        client.heard(b"HTTP/1.1 200 ")
+
+        client.says(b"GET http://a.wide.example:80/ HTTP/1.1\r\nHost: a.wide.example\r\n\r\n")
+        self.network.settle()
+
+        client.heard(b"HTTP/1.1 200 ")
+        self.assertEqual(1, len(proxy.talkers))
+        heard = proxy.talkers[0].received
+        self.assertIn(b"GET http://origin.example/page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", heard)
+        self.assertIn(b"GET http://a.wide.example/ HTTP/1.1\r\nHost: a.wide.example\r\n", heard)
+        self.assertEqual(2, heard.count(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"))
+
+    def test_wide_pattern_by_connect(self) -> None:
+        """A proxy that must be told the address is asked by CONNECT, or it would put the address into Host."""
+        self.arrange(rules={"allow": [{"hosts": ["**"], "ports": [80]}]})
+        proxy = self.forwarding()
+        origin = self.origin(answer=lambda talker, _: talker.says(ANSWER))
+
+        client = self.said(GET)
+        client.heard(b"HTTP/1.1 200 ")
+        client.says(GET)
+        self.network.settle()
+
+        client.heard(b"HTTP/1.1 200 ")
+        self.assertEqual([f"{ADDRESS}:80"], proxy.targets)
+        self.assertEqual(1, len(origin.talkers))
+        self.assertIn(b"GET /page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", origin.talkers[0].received)
+        self.assertNotIn(b"Proxy-", origin.talkers[0].received)
+
+    def test_literal_in_absolute_form(self) -> None:
+        """An address is an address whoever is asked for it."""
+        proxy = self.proxy(lambda talker, _: talker.says(ANSWER))
+
+        self.said(b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % ((ADDRESS.encode(),) * 2)).heard(b"HTTP/1.1 200 ")
+
+        proxy.heard(b"GET http://" + ADDRESS.encode())
+
+    def test_websocket_by_connect(self) -> None:
+        """A protocol that changes goes by CONNECT: what follows is no longer HTTP."""
+        proxy = self.forwarding()
+        switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        self.origin(answer=lambda talker, _: talker.says(switched))
+
+        client = self.said(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+        client.heard(b"HTTP/1.1 101 ")
+        self.assertEqual(["origin.example:80"], proxy.targets)
+
+    def test_407_is_not_the_clients(self) -> None:
+        """A proxy that does not like our credentials is the operator's affair: 502, and no challenge to the client."""
+        challenge = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate, Basic realm=x\r\nContent-Length: 0\r\n\r\n"
+        self.proxy(lambda talker, _: talker.says(challenge))
+
+        client = self.said(GET)
+
+        problem = self.assert_refused(client, 502, "proxy_auth_required")
+        self.assertIn("it offers Negotiate, Basic, and we speak Basic", problem["reason"])
+        self.assertNotIn(b"Proxy-Authenticate", client.received)
+
+    def test_closed_without_an_answer(self) -> None:
+        """It is the proxy that closed, as far as anybody can tell."""
+        self.proxy(lambda talker, _: talker.closes())
+
+        self.assert_refused(self.said(GET), 502, "proxy_malformed")
+
+    def test_garbage(self) -> None:
+        """What is not HTTP is a proxy's fault too."""
+        self.proxy(lambda talker, _: talker.says(b"SSH-2.0-x\r\n\r\n"))
+
+        self.assert_refused(self.said(GET), 502, "proxy_malformed")
+
+    def test_silence(self) -> None:
+        """A proxy that never answers is answered for."""
+        self.proxy()
+        client = self.said(GET)
+
+        self.network.advance(self.limits.response_seconds + 1)
+
+        self.assert_refused(client, 504, "proxy_timeout")
+
+    def test_stale_connection_is_dialled_again(self) -> None:
+        """A kept connection that the proxy closes as we use it costs nobody anything."""
+        heard: list[bytes] = []
+
+        def hear(talker: Talker, data: bytes) -> None:
+            heard.append(data)
+            if len(heard) == 2:
+                talker.aborts()
+            else:
+                talker.says(ANSWER)
+
+        self.proxy(hear)
+        client = self.said(GET)
+        client.take()
+
+        client.says(GET)
+        self.network.settle()
+
+        client.heard(b"HTTP/1.1 200 ")
+        self.assertEqual(3, len(heard))
+
+    def test_other_credentials_take_another_connection(self) -> None:
+        """A connection on which other credentials were sent is not used again."""
+        proxy = self.proxy(lambda talker, _: talker.says(ANSWER))
+        self.said(GET).heard(b"HTTP/1.1 200 ")
+
+        known = self.proxies["HTTPS_PROXY"]
+        self.proxies["HTTPS_PROXY"] = evolve(known, credentials=FixedCredentials(BasicCredentials.parse("user:other")))
+        self.said(GET)
+
+        self.assertEqual(2, len(proxy.talkers))
+
+
+class NameTests(RoadCase):
+    """Names that cannot be resolved here."""
+
+    def test_named_host_is_left_to_the_proxy(self) -> None:
+        """A host that a rule names is reached without DNS, and the record says that no address was checked."""
+        self.resolver.answer("origin.example", NameNotFound("gone"))
+        proxy = self.forwarding()
+        self.origin(port=443)
+
+        client = self.said(CONNECT)
+        client.heard(b"HTTP/1.1 200 ")
+        client.closes()
+        self.network.settle()
+
+        self.assertEqual(["origin.example:443"], proxy.targets)
+        record = self.ends()[-1]
+        assert record.admission is not None
+        self.assertTrue(record.admission.resolution.is_delegated)
+
+    def test_later_tunnels_do_not_wait(self) -> None:
+        """Only the first tunnel waits for a resolver that does not answer, and later it is asked beside the tunnels."""
+        self.resolver.hold("origin.example")
+        proxy = self.forwarding()
+        self.origin(port=443)
+        first = self.said(CONNECT)
+        self.assertEqual(b"", first.received)
+        self.resolver.answer("origin.example", ResolverTimeout("late"))
+        self.network.settle()
+        first.heard(b"HTTP/1.1 200 ")
+
+        self.resolver.hold("origin.example")
+        for _ in range(3):
+            self.network.advance(200)
+            self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual(4, len(proxy.asked))
+
+    def test_pattern_is_not_left_to_the_proxy(self) -> None:
+        """A name that only a pattern matches is refused, and the reason says what would help."""
+        self.resolver.answer("a.wide.example", NameNotFound("gone"))
+        proxy = self.forwarding()
+
+        client = self.said(b"CONNECT a.wide.example:443 HTTP/1.1\r\nHost: a.wide.example:443\r\n\r\n")
+
+        problem = self.assert_refused(client, 502, "name_not_found")
+        self.assertIn("`delegate`", problem["reason"])
+        self.assertEqual([], proxy.asked)
+
+    def test_overload_is_no_reason(self) -> None:
+        """Whoever floods our resolver does not get a name to the proxy unjudged, nor one that resolved a moment ago."""
+        self.forwarding()
+        self.resolver.answer("origin.example", ResolverBusy("full"))
+        self.assert_refused(self.said(CONNECT), 502, "resolver_failed")
+        self.resolver.answer("origin.example", "10.0.0.1")
+        self.assert_refused(self.said(CONNECT), 403, "address_refused")
+        self.resolver.answer("origin.example", ResolverTimeout("late"))
+
+        self.assert_refused(self.said(CONNECT), 504, "resolver_timeout")
+
+    def test_name_that_resolves_again_is_judged(self) -> None:
+        """Once the resolver knows the name, its addresses count again."""
+        self.resolver.answer("origin.example", NameNotFound("gone"))
+        self.forwarding()
+        self.origin(port=443)
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.resolver.answer("origin.example", "10.0.0.1")
+        self.network.advance(61)
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.assert_refused(self.said(CONNECT), 403, "address_refused")
+
+
+class UpstreamTests(RoadCase):
+    """Upstreams of the configuration."""
+
+    environ = {}  # noqa: RUF012
+    upstreams = [  # noqa: RUF012
+        {"name": "first", "url": f"http://{PROXY}:3128", "dns": "pinned"},
+        {"name": "second", "url": f"http://{SECOND}:3128", "through": "first", "dns": "remote"},
+        {"name": "wide", "url": f"http://{PROXY}:3128", "delegate": ["*.wide.example"], "no_proxy": f"{OTHER}/32"},
+    ]
+
+    def test_pinned(self) -> None:
+        """The proxy is asked for the judged address, whatever the rule."""
+        self.via = "first"
+        self.arrange_anew()
+        proxy = self.forwarding()
+        self.origin(port=443)
+
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual([f"{ADDRESS}:443"], proxy.targets)
+
+    def test_two_in_a_row_remote(self) -> None:
+        """The first is asked for the second, the second for the name, and nobody here looks it up."""
+        self.via = "second"
+        self.arrange_anew()
+        self.resolver.answer("origin.example", NameNotFound("gone"))
+        first, second = self.forwarding(), self.forwarding(SECOND)
+        self.origin(port=443)
+
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual(([f"{SECOND}:3128"], ["origin.example:443"]), (first.targets, second.targets))
+        self.assertEqual([], self.resolver.asked)
+
+    def test_addresses_over_remote(self) -> None:
+        """A rule that opens addresses cannot be kept where none is judged."""
+        self.via = "second"
+        self.arrange_anew({"allow": [{"hosts": ["origin.example"], "addresses": ["10.0.0.0/8"]}]})
+
+        self.assert_refused(self.said(CONNECT), 403, "road_refused")
+
+    def test_internal_names_are_judged_in_remote_mode(self) -> None:
+        """What is reserved by name stays refused where no name is looked up, and a private literal as well."""
+        self.via = "second"
+        self.arrange_anew({"allow": [{"hosts": ["**"], "ports": [80, 443]}]})
+
+        self.assert_refused(
+            self.said(b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n"), 403, "name_refused"
+        )
+        self.assert_refused(
+            self.said(b"CONNECT 10.0.0.1:443 HTTP/1.1\r\nHost: 10.0.0.1:443\r\n\r\n"), 403, "address_refused"
+        )
+
+    def test_delegate(self) -> None:
+        """A name that `delegate` lists is left to the proxy where it cannot be resolved."""
+        self.via = "wide"
+        self.arrange_anew()
+        self.resolver.answer("a.wide.example", NameNotFound("gone"))
+        proxy = self.forwarding()
+        self.origin(OTHER, 443)
+
+        self.said(b"CONNECT a.wide.example:443 HTTP/1.1\r\nHost: a.wide.example:443\r\n\r\n").heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual(["a.wide.example:443"], proxy.targets)
+
+    def test_no_proxy_by_resolved_address(self) -> None:
+        """A name that leads into `no_proxy` goes direct, to that address, and the record says direct."""
+        self.via = "wide"
+        self.arrange_anew()
+        proxy = self.forwarding()
+        origin = self.origin(OTHER, 443)
+
+        client = self.said(b"CONNECT a.wide.example:443 HTTP/1.1\r\nHost: a.wide.example:443\r\n\r\n")
+        client.heard(b"HTTP/1.1 200 ")
+        client.aborts()
+        self.network.settle()
+
+        self.assertEqual(([], 1), (proxy.asked, len(origin.talkers)))
+        record = self.ends()[-1]
+        assert record.admission is not None
+        self.assertEqual(("direct", "wide"), (record.admission.plan.label, record.admission.plan.bypassed))
+
+
+class HopTests(RoadCase):
+    """Proxies as destinations, and roads that lead back."""
+
+    environ = {"HTTPS_PROXY": "http://proxy.corp.example:3128"}  # noqa: RUF012
+
+    def setUp(self) -> None:
+        """Arrange everything."""
+        super().setUp()
+        self.resolver.answer("proxy.corp.example", PROXY)
+        self.resolver.answer("alias.example", PROXY)
+        self.arrange_everything()
+
+    def arrange_everything(self) -> None:
+        """Let every host be allowed."""
+        self.arrange(rules={"allow": [{"hosts": ["**"], "ports": ["1-65535"], "addresses": ["198.18.0.0/15"]}]})
+
+    def test_hop_is_no_destination(self) -> None:
+        """A proxy of ours cannot be asked for by name, by address or by another name for it."""
+        for host in ("proxy.corp.example", PROXY, "alias.example", f"[::ffff:{PROXY}]"):
+            with self.subTest(host=host):
+                place = f"{host}:3128".encode()
+                client = self.said(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (place, place))
+                self.assert_refused(client, 403, "own_address")
+
+    def test_loop(self) -> None:
+        """A road that leads to a listener of ours is cut off before anything is sent."""
+        self.resolver.answer("proxy.corp.example", "127.0.0.1")
+        self.environ = {"HTTPS_PROXY": f"http://proxy.corp.example:{self._port + 1}"}
+        self.arrange_everything()
+
+        problem = self.assert_refused(self.said(CONNECT), 502, "proxy_loop")
+
+        self.assertNotIn("127.0.0.1", problem["reason"])
+
+    def connect(self, place: str) -> Talker:
+        """Ask for a tunnel."""
+        return self.said(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (place.encode(), place.encode()))
+
+    def test_translated_hop_is_no_destination(self) -> None:
+        """Nor is an address that a translator on the way makes the proxy's of (NAT64, 6to4)."""
+        self.resolver.answer("proxy.corp.example", "93.184.216.99")
+        self.arrange(rules={"allow": [{"hosts": ["**", "::/0"], "ports": ["1-65535"]}]})
+        for host in ("64:ff9b::5db8:d863", "2002:5db8:d863::1"):
+            with self.subTest(host=host):
+                self.assert_refused(self.connect(f"[{host}]:3128"), 403, "own_address")
+
+    def test_unknown_hop(self) -> None:
+        """While nobody knows where the proxy is, nothing on its port passes, and nothing of that is remembered."""
+        self.environ = {**self.environ, "NO_PROXY": f"{OTHER}/32,{PROXY}/32"}
+        self.arrange_everything()
+        self.resolver.answer("proxy.corp.example", ResolverBusy("full"))
+        for host in (OTHER, PROXY):
+            self.assert_refused(self.connect(f"{host}:3128"), 502, "resolver_failed")
+
+        self.resolver.answer("proxy.corp.example", PROXY)
+
+        self.assert_refused(self.connect(f"{PROXY}:3128"), 403, "own_address")
+
+    def test_hop_that_moves(self) -> None:
+        """Where a proxy has been dialled is no destination, even if it was remembered as one."""
+        self.environ = {**self.environ, "NO_PROXY": f"{OTHER}/32"}
+        self.arrange_everything()
+        self.origin(OTHER, 3128)
+        self.connect(f"{OTHER}:3128").heard(b"HTTP/1.1 200 ")
+        self.resolver.answer("proxy.corp.example", OTHER)
+        self.said(CONNECT)
+
+        self.assert_refused(self.connect(f"{OTHER}:3128"), 403, "own_address")
+
+    def test_loopback_of_the_proxy(self) -> None:
+        """On its port, loopback is the proxy itself for an upstream that is asked for it."""
+        self.upstreams = [{"name": "up", "url": f"http://{PROXY}:3129"}]
+        self.via = "up"
+        hosts = ["127.0.0.0/8", "0.0.0.0/8", "::1"]
+        self.arrange(rules={"allow": [{"hosts": hosts, "ports": [3129, 443]}]})
+        for host in ("127.0.0.2", "0.0.0.0", "[::1]"):
+            with self.subTest(host=host):
+                self.assert_refused(self.connect(f"{host}:3129"), 403, "own_address")
+
+    def test_alias_that_is_not_looked_up(self) -> None:
+        """Where names are left to the proxy, one that only a wide rule allows could be the proxy on its port."""
+        self.upstreams = [{"name": "up", "url": f"http://{PROXY}:3129", "dns": "remote"}]
+        self.via = "up"
+        self.arrange(rules={"allow": [{"hosts": ["**"], "ports": [3129, 443]}]})
+
+        self.assert_refused(self.connect("proxy:3129"), 403, "own_address")
+
+
+class RouteTests(RoadCase):
+    """Roads that let nothing out."""
+
+    routes = [{"name": "no", "hosts": ["origin.example"], "via": "refuse"}]  # noqa: RUF012
+    environ = {"HTTPS_PROXY": f"http://{PROXY}:3128", "NO_PROXY": "a.wide.example"}  # noqa: RUF012
+
+    def test_refuse(self) -> None:
+        """A route that refuses is said to be what refused, and nothing is looked up."""
+        problem = self.assert_refused(self.said(CONNECT), 403, "road_refused")
+
+        self.assertEqual("no", problem["rule"])
+        self.assertEqual([], self.resolver.asked)
+
+    def test_direct_is_forbidden(self) -> None:
+        """What NO_PROXY would send direct is refused where the operator forbids that."""
+        self.roads = {"direct": "refuse"}
+        self.arrange_anew()
+
+        client = self.said(b"CONNECT a.wide.example:443 HTTP/1.1\r\nHost: a.wide.example:443\r\n\r\n")
+
+        self.assert_refused(client, 403, "direct_refused")

@@ -1,0 +1,93 @@
+"""Whole dialogues, and what the metrics say of them."""
+
+from __future__ import annotations
+
+from egress.proxy.statistics import count_tunnels
+from tests.proxy.support import DoorCase
+from tests.proxy.test_limits import CONNECT, GET, Counting, greet
+
+
+class CountedDialogues(Counting):
+    """What happens at the door is counted."""
+
+    def requests(self, verdict: str, policy: str, road: str, code: str, front: str) -> float:
+        """Give how many requests were counted with these labels."""
+        labels = {"verdict": verdict, "policy": policy, "road": road, "code": code, "front": front}
+        return self.metrics.registry.get_sample_value("egress_requests_total", labels) or 0.0
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Give a sample, as a scrape would."""
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    def test_requests(self) -> None:
+        """An allowed, a refused, a failed and an unreadable request are told apart."""
+        origin = self.origin(answer=greet)
+        self.said(GET)
+        self.said(b"GET http://denied.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.said(b"GET http://a.wide.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.said(b"GARBAGE\r\n\r\n")
+        origin.heard(b"GET / HTTP/1.1\r\n")
+
+        self.assertEqual(1, self.requests("allow", "rules", "direct", "", "http"))
+        self.assertEqual(1, self.requests("deny", "rules", "", "denied", "http"))
+        self.assertEqual(1, self.requests("allow", "rules", "direct", "connection_refused", "http"))
+        self.assertEqual(1, self.requests("none", "", "", "bad_head", ""))
+        self.assertEqual(4, sum(self.counted("egress_requests_total", "front", front) for front in ("http", "")))
+        self.assertEqual(2, self.value("egress_bytes_total", direction="down", road="direct"))
+        self.assertEqual(1, self.value("egress_phase_seconds_count", phase="wait"))
+        self.assertEqual(2, self.value("egress_phase_seconds_count", phase="judge"))
+
+    def test_tunnel(self) -> None:
+        """A tunnel is a number of its own while it stands, and a request when it has ended; no octet is lost."""
+        origin = self.origin(port=443)
+        client = self.said(CONNECT)
+        client.says(b"ping")
+        self.network.settle()
+        origin.talker.says(b"pong!")
+        self.network.advance(3)
+        self.assertEqual(1, self.value("egress_tunnels", road="direct"))
+        self.assertEqual(4, self.value("egress_tunnel_bytes", direction="up", road="direct"))
+        self.assertEqual(5, self.value("egress_tunnel_bytes", direction="down", road="direct"))
+        self.assertEqual(0, self.requests("allow", "rules", "direct", "", "connect"))
+        self.assertEqual(1, self.value("egress_connections"))
+
+        client.closes()
+        origin.talker.closes()
+        self.network.settle()
+
+        self.assertIs(None, self.value("egress_tunnels", road="direct"))
+        self.assertEqual(1, self.requests("allow", "rules", "direct", "", "connect"))
+        self.assertEqual(4, self.value("egress_bytes_total", direction="up", road="direct"))
+        self.assertEqual(5, self.value("egress_bytes_total", direction="down", road="direct"))
+        self.assertEqual(1, self.value("egress_ends_total", cause="complete", front="connect"))
+        self.assertEqual(0, self.value("egress_connections"))
+
+    def test_pool_and_world(self) -> None:
+        """Idle origin connections are counted, and which World judges and since when."""
+        self.origin(answer=greet)
+        self.said(GET)
+
+        self.assertEqual(1, self.value("egress_pool_connections"))
+        self.assertEqual(1, self.value("egress_world_generation"))
+        self.assertGreaterEqual(self.value("egress_world_age_seconds") or -1.0, 0.0)
+
+
+class Tunnels(DoorCase):
+    """What counts as a tunnel."""
+
+    def test_only_what_stands(self) -> None:
+        """Neither a request nor a tunnel that is being dialled is one; a WebSocket is."""
+        self.network.blackhole("93.184.216.34", 443)
+        self.said(CONNECT)
+        origin = self.origin()
+        self.said(GET)
+        self.assertEqual({}, count_tunnels(self.door))
+
+        self.said(
+            b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        origin.talkers[-1].says(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x00")
+        self.network.settle()
+
+        found = count_tunnels(self.door)["direct"]
+        self.assertEqual((1, 0, 2), (found.tunnels, found.up, found.down))

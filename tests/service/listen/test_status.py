@@ -1,0 +1,133 @@
+"""The status listener in the supervisor: from its settings to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.api.metric_catalogue import METRICS, RECORDED
+from egress.api.status import StatusFactory
+from egress.cli import main
+from egress.errors import ConfigError, Refused
+from egress.service.build import make_look_up, parse_status
+from egress.service.dry_run import make_rehearsal
+from egress.service.listen.status import Status
+from egress.service.settings.settings import Source, load
+from egress.service.supervisor import Supervisor
+from egress.testing import make_request
+from tests.service import test_supervisor
+
+STATUS = '[status]\nendpoint = "tcp:3181:interface=127.0.0.1"\n'
+
+
+class StatusTests(test_supervisor.SupervisorTests):
+    """The supervisor with a status listener does all that it does without, and tells of it."""
+
+    def make(self, *allow: str, own: tuple[str, int] | None = ("127.0.0.1", 3128)) -> Supervisor:
+        """Build a supervisor around memory."""
+        made = super().make(*allow, own=own)
+        self.place = test_supervisor.MemorySocket("status", "127.0.0.1:3181", ("127.0.0.1", 3181))
+        self.place.port.closing.callback(None)
+        self.told = Status(self.place)
+        look_up = make_look_up(self.source.settings.dns, self.reactor)
+        return Supervisor(self.reactor, made.configuration, self.journal, look_up, status=self.told)
+
+    def test_serves_to_the_end(self) -> None:
+        """It is served with the listeners and closed after everything else; meanwhile it says what is the matter."""
+        supervisor = self.make()
+        self.assertEqual(["The listeners are not served."], supervisor.faults())
+        self.start(supervisor)
+        self.assertIsInstance(self.place.factory, StatusFactory)
+        self.assertEqual([], supervisor.faults())
+
+        stopped = supervisor.stopService()
+
+        self.assertEqual(["The proxy is stopping."], supervisor.faults())
+        self.assertFalse(self.place.port.is_closing)
+        self.socket.port.closing.callback(None)
+        self.reactor.pump([0.1] * 20)
+        self.successResultOf(stopped)
+        self.assertTrue(self.place.port.is_closing)
+        self.assertTrue(self.place.is_closed)
+
+    def test_every_metric_is_read(self) -> None:
+        """Every metric of the catalogue has a source, and each gives a number."""
+        supervisor = self.make()
+        self.start(supervisor)
+        families = {family.name: family for family in self.told.metrics.collect()}
+        self.stop(supervisor)
+
+        self.assertEqual({name.removesuffix("_total") for name in METRICS}, set(families))
+        for name, metric in METRICS.items():
+            # Of tunnels there are numbers only where there are tunnels.
+            if metric not in RECORDED and "road" not in metric.labels:
+                self.assertTrue(families[name.removesuffix("_total")].samples, name)
+
+    def test_failed_reload(self) -> None:
+        """That the last reload failed is told until one succeeds."""
+        supervisor = self.make()
+        self.start(supervisor)
+        registry = self.told.metrics.registry
+        self.assertEqual(0, registry.get_sample_value("egress_reload_failed"))
+
+        supervisor.configuration.problem = "limits: unknown key"
+
+        self.assertEqual(1, registry.get_sample_value("egress_reload_failed"))
+        self.stop(supervisor)
+
+    def test_port_that_does_not_close(self) -> None:
+        """A status listener that cannot be closed does not keep the process."""
+        supervisor = self.make()
+        self.start(supervisor)
+        self.place.port.closing = Deferred()
+        self.place.port.closing.errback(OSError("no"))
+        self.stop(supervisor)
+
+        self.assertEqual(1, len(self.flushLoggedErrors(OSError)))
+        self.assertTrue(self.place.is_closed)
+
+
+class StatusSettingsTests(SynchronousTestCase):
+    """What stands in the file."""
+
+    def write(self, text: str) -> str:
+        """Write a file."""
+        name = str(self.mktemp())
+        Path(name).write_text(text, "utf-8")
+        return name
+
+    def load(self, text: str) -> Source:
+        """Load a file with this text."""
+        return load(self.write(text))
+
+    def test_nothing(self) -> None:
+        """Without the table there is no listener."""
+        self.assertEqual([], parse_status(load(None)))
+
+    def test_bad_endpoint(self) -> None:
+        """An endpoint that is none is said with its key."""
+        error = self.assertRaises(ConfigError, parse_status, self.load('[status]\nendpoint = "udp:1"\n'))
+
+        self.assertEqual("status.endpoint", error.where)
+
+    def test_no_destination(self) -> None:
+        """It is one of the places where the proxy leads nobody, also when a rule allows it."""
+        text = STATUS + '[[policy]]\nkind = "destinations"\n[[policy.allow]]\nhosts = ["127.0.0.1"]\nports = [3181]\n'
+        gate = make_rehearsal(self.load(text), Clock(), {}).gate
+
+        error = self.assertRaises(Refused, gate.admit, make_request("http://127.0.0.1:3181/metrics"))
+
+        self.assertEqual("own_address", error.code)
+
+    def test_place_of_a_listener(self) -> None:
+        """`egress check` finds that a listener listens there already."""
+        text = STATUS + '[[listener]]\nname = "a"\nendpoint = "tcp:3181:interface=127.0.0.1"\n'
+
+        result = CliRunner().invoke(main, ["check", self.write(text)])
+
+        self.assertEqual(1, result.exit_code)
+        self.assertIn("status.endpoint: listener[0] listens there already", result.stderr)

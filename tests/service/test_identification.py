@@ -1,0 +1,209 @@
+"""Tokens, from the configuration to the request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.errors import ConfigError
+from egress.gate.gate import Gate
+from egress.identity import Identifier
+from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.server import Door
+from egress.service.build import Host, make_policies, make_world, parse_endpoints
+from egress.service.dry_run import make_rehearsal
+from egress.service.identification import bound_locally, make_identifier, planned_locally
+from egress.service.listen.sockets import BoundSocket
+from egress.service.routing import make_roads
+from egress.service.settings.settings import Source, load
+from egress.testing import FakeResolver
+from egress.testing.audit_log import MemoryJournal
+from egress.testing.network import Network
+from egress.testing.peers import Talker
+from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, basic, made_line
+
+ADDRESS = "93.184.216.34"
+
+CONFIGURATION = """
+[[listener]]
+name = "agents"
+endpoint = "tcp:3128:interface=127.0.0.1"
+require = "basic"
+tokens = "tokens.txt"
+
+[[policy]]
+kind = "destinations"
+[[policy.allow]]
+hosts = ["origin.example"]
+clients = ["token:research-*"]
+"""
+
+
+class CallersCase(SynchronousTestCase):
+    """A directory with a configuration and a tokens file."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.tokens = self.directory / "tokens.txt"
+        self.tokens.write_text(made_line("research-1") + made_line("ci", OTHER_TOKEN))
+
+    def load(self, text: str) -> Source:
+        """Write a configuration, and read it."""
+        file = self.directory / "egress.toml"
+        file.write_text(text)
+        return load(str(file))
+
+
+class WholeTests(CallersCase):
+    """A door in memory, put together as the supervisor does it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.network = Network()
+        reactor = self.network.reactor
+        source = self.load(CONFIGURATION)
+        limits = source.settings.limits
+        host = Host(reactor, FakeResolver({"origin.example": ADDRESS}))
+        policies = make_policies(source, host)
+        world = make_world(source, host, policies, make_roads(source, reactor, {}), [("127.0.0.1", 3128)], reactor)
+        self.journal = MemoryJournal()
+        identifier = make_identifier(source, reactor, planned_locally(parse_endpoints(source)))
+        door = Door(
+            Gate(world, reactor, limits.policy_seconds), identifier, self.journal, reactor, limits, now=reactor.seconds
+        )
+        door.start()
+        self.addCleanup(door.stop)
+        self.network.listen("127.0.0.1", 3128, ProxyFactory("agents", door))
+        self.heard: list[bytes] = []
+        self.network.origin(ADDRESS, 80, self.answer)
+
+    def answer(self, talker: Talker, data: bytes) -> None:
+        """Answer as the origin."""
+        self.heard.append(data)
+        talker.says(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    def ask(self, *credentials: bytes) -> Talker:
+        """Ask the proxy for the origin."""
+        client = self.network.dial("127.0.0.1", 3128)
+        fields = b"".join(b"Proxy-Authorization: " + each + b"\r\n" for each in credentials)
+        client.says(b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n" + fields + b"\r\n")
+        self.network.settle()
+        return client
+
+    def test_a_token_opens_the_door(self) -> None:
+        """Rules name its client, the record has it, and the origin never sees it."""
+        for credentials in (b"Bearer " + TOKEN.encode(), basic("research-1", TOKEN)):
+            self.ask(credentials).heard(b"HTTP/1.1 204 ")
+
+            record = self.journal.records[-1]
+            self.assertEqual("agents/token:research-1", record.client.key)
+            self.assertIn("token:research-1", record.client.labels)
+        self.assertEqual(2, len(self.heard))
+        for data in self.heard:
+            self.assertNotIn(b"authorization", data.lower())
+
+    def test_rules_tell_tokens_apart(self) -> None:
+        """A right token is not yet an allowed request."""
+        self.ask(b"Bearer " + OTHER_TOKEN.encode()).heard(b"HTTP/1.1 403 ")
+
+        self.assertEqual("agents/token:ci", self.journal.records[-1].client.key)
+
+    def test_no_token_and_a_wrong_one(self) -> None:
+        """Both are asked for credentials, and nothing goes out."""
+        for credentials in ((), (b"Bearer egr_wrong",)):
+            client = self.ask(*credentials)
+
+            client.heard(b"HTTP/1.1 407 ")
+            self.assertIn(b"\r\nProxy-Authenticate: Basic ", client.received)
+        self.assertEqual([], self.heard)
+
+    def test_new_token(self) -> None:
+        """A token that is added to the file holds without a restart."""
+        self.tokens.write_text(made_line("research-2", OTHER_TOKEN))
+        self.network.advance(1)
+
+        self.ask(b"Bearer " + OTHER_TOKEN.encode()).heard(b"HTTP/1.1 204 ")
+        self.ask(b"Bearer " + TOKEN.encode()).heard(b"HTTP/1.1 407 ")
+
+
+class SettingsTests(CallersCase):
+    """What is found before anything is served."""
+
+    def make(self, *lines: str, is_local: bool = True) -> Identifier:
+        """Build the identifier of one listener."""
+        text = "\n".join(('[[listener]]\nname = "agents"\nendpoint = "tcp:3128:interface=0.0.0.0"', *lines))
+        return make_identifier(self.load(text), Network().reactor, [is_local])
+
+    def test_faults(self) -> None:
+        """Each names the file and the key, or the tokens file and its line."""
+        wrong = self.directory / "wrong.txt"
+        wrong.write_text("# fine\nhunter2")
+        tokens = 'tokens = "tokens.txt"'
+        for lines, is_local, words in (
+            (['require = "basic"'], True, "egress.toml: listener[0].require: "),
+            (['require = "certificate"'], True, "egress.toml: listener[0].require: "),
+            (["allow_plaintext_tokens = true"], True, "egress.toml: listener[0].allow_plaintext_tokens: "),
+            ([tokens], False, "egress.toml: listener[0].tokens: "),
+            (['tokens = "gone.txt"'], True, "egress.toml: listener[0].tokens: its file cannot be read"),
+            (['tokens = "wrong.txt"'], True, "wrong.txt: line 2: is not `name:hash`"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                self.make(*lines, is_local=is_local)
+            self.assertIn(words, str(caught.exception))
+            self.assertNotIn("hunter2", str(caught.exception))
+
+    def test_consent(self) -> None:
+        """Tokens in the clear are taken where the operator says so."""
+        identifier = self.make('tokens = "tokens.txt"', "allow_plaintext_tokens = true", is_local=False)
+
+        tokens = identifier.asking["agents"].tokens
+        assert tokens is not None
+        self.assertEqual(2, tokens.current().count)
+
+    def test_one_file_for_two(self) -> None:
+        """Two listeners with one file are looked after together."""
+        text = "".join(
+            f'[[listener]]\nname = "{name}"\nendpoint = "unix:/run/{name}"\ntokens = "tokens.txt"\n' for name in "ab"
+        )
+
+        asking = make_identifier(self.load(text), Network().reactor, [True, True]).asking
+
+        self.assertIs(asking["a"].tokens, asking["b"].tokens)
+
+    def test_check(self) -> None:
+        """`egress check` finds a tokens file that cannot be used."""
+        self.tokens.write_text(f"bob:{QUICK}\n")
+        self.tokens.chmod(0o644)
+
+        with self.assertRaises(ConfigError) as caught:
+            make_rehearsal(self.load(CONFIGURATION), Network().reactor, {})
+
+        self.assertIn("open to every user", str(caught.exception))
+
+    def test_who_can_reach_it(self) -> None:
+        """Loopback addresses and unix sockets are of this machine; what is handed over is known when it is there."""
+        endpoints = (
+            ("tcp:1:interface=127.0.0.1", True),
+            ("tcp:1:interface=127.9.9.9", True),
+            ("tcp6:1:interface=\\\\:\\\\:1", True),
+            ("unix:/run/a", True),
+            ("systemd:a", True),
+            ("tcp:1", False),
+            ("tcp6:1", False),
+            ("tcp:1:interface=192.0.2.1", False),
+        )
+        text = "".join(
+            f'[[listener]]\nname = "{number}"\nendpoint = "{endpoint}"\n'
+            for number, (endpoint, _) in enumerate(endpoints)
+        )
+
+        self.assertEqual([local for _, local in endpoints], planned_locally(parse_endpoints(self.load(text))))
+
+    def test_what_is_bound(self) -> None:
+        """The socket's own address says it."""
+        owns = (None, ("127.0.0.1", 1), ("::1", 1), ("0.0.0.0", 1), ("::", 1), ("192.0.2.1", 1))
+        sockets = [BoundSocket("a", None, "", own) for own in owns]  # type: ignore[arg-type]  # it is not looked at
+
+        self.assertEqual([True, True, True, False, False, False], bound_locally(sockets))

@@ -1,0 +1,272 @@
+"""Holds the tree to its layers: an import goes down or stays in its own package.
+
+The checker reads source with `ast`; a second set of tests gives it a bad tree, because a check that cannot fail proves
+nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_MODULE = 330
+
+# A package's layer. The modules of layer 0 are one package here: values and errors refer to each other.
+LAYERS = {
+    "model": 0,
+    "errors": 0,
+    "hostname": 0,
+    "interfaces": 1,
+    "wire": 1,
+    "match": 1,
+    "timing": 1,
+    "config": 2,
+    "tls": 3,
+    "transports": 3,
+    "policy": 4,
+    "identity": 4,
+    "upstream": 4,
+    "audit": 4,
+    "credentials": 4,
+    "store": 4,
+    "contain": 4,
+    "kube": 4,
+    "gate": 5,
+    "proxy": 6,
+    "api": 6,
+    "testing": 6,
+    "plugins": 7,
+    "service": 7,
+    "cli": 8,
+}
+
+# The composition root hands the package to whoever looks for plugins in it; what is in it is none of its business.
+NEIGHBOURS = {("service", "egress.plugins")}
+
+# Importing or naming one of these reaches the global reactor. Naming them in a string does too, by import_module.
+GLOBAL_REACTOR = ("twisted.internet.reactor", "twisted.internet.threads.deferToThread", "twisted.internet.task.react")
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """Name everything that a module imports, wherever in it, in full.
+
+    Args:
+        tree: the module.
+        package: what its relative imports are relative to.
+
+    Yields:
+        The line and `twisted.internet.reactor` for each spelling of that import. For `from a import b` it is `a.b`,
+        which may be a module or a name in one.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{source}.{alias.name}"
+
+
+def part_of(module: str) -> str:
+    """Give the package of ours that a dotted name lies in: "wire" for `egress.wire.head.HeadReader`, else ""."""
+    words = module.split(".")
+    return words[1] if words[0] == "egress" and len(words) > 1 else ""
+
+
+def faults_of(path: Path, root: Path) -> Iterator[str]:
+    """Say what is wrong with one module of the tree under `root`."""
+    name = path.relative_to(root).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    source = path.read_text("utf-8")
+    where = path.relative_to(root).as_posix()
+    if (length := len(source.splitlines())) > LONGEST_MODULE:
+        yield f"{where}: has {length} lines, more than {LONGEST_MODULE}"
+    tree = ast.parse(source, where)
+    own = part_of(name)
+    if own and own not in LAYERS:
+        yield f"{where}: {own!r} belongs to no layer"
+        return
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for line, target in imported(tree, package):
+        yield from (f"{where}:{line}: {fault}" for fault in _import_faults(name, own, target))
+    if own != "service":
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and node.value in GLOBAL_REACTOR:
+                yield f"{where}:{node.lineno}: names the global reactor"
+            elif isinstance(node, ast.Attribute) and ast.unparse(node) in GLOBAL_REACTOR:
+                yield f"{where}:{node.lineno}: uses the global reactor"
+
+
+def _import_faults(name: str, own: str, target: str) -> Iterator[str]:
+    words = target.split(".")
+    other = part_of(target)
+    # egress/__init__.py holds no code: `from egress import wire` names a package.
+    if name == "egress" and words[0] == "egress":
+        yield f"the package itself imports {target}"
+    elif (own, target) in NEIGHBOURS:
+        return
+    elif other in LAYERS and own in LAYERS and other != own:
+        mine, theirs = LAYERS[own], LAYERS[other]
+        if theirs > mine:
+            yield f"imports {target}, which is above ({mine} to {theirs})"
+        elif theirs == mine and mine != 0:
+            yield f"imports {target}, a neighbour on layer {mine}"
+    elif other and other not in LAYERS and not other.startswith("__"):
+        yield f"imports {target}, which belongs to no layer"
+    if words[0] == "tests":
+        yield f"imports {target}: what is shipped needs no tests"
+    if own == "wire" and words[:2] == ["twisted", "internet"]:
+        yield f"imports {target}: wire is sans-IO"
+    if own != "service" and target in GLOBAL_REACTOR:
+        yield f"imports {target}: only service knows the global reactor"
+    if words[:3] == ["twisted", "plugins", "__init__"] or target == "twisted.plugins":
+        yield f"imports {target}: Twisted's own plugin package is not to be touched"
+
+
+def faults(root: Path) -> list[str]:
+    """Say everything that is wrong with the tree under `root`."""
+    found = [
+        f"{stray.relative_to(root).as_posix()}: would replace Twisted's own file when installed"
+        for stray in (root / "twisted" / "__init__.py", root / "twisted" / "plugins" / "__init__.py")
+        if stray.exists()
+    ]
+    modules = sorted((root / "egress").rglob("*.py")) + sorted((root / "twisted").rglob("*.py"))
+    for path in modules:
+        found.extend(faults_of(path, root))
+    return found
+
+
+class LayerTests(SynchronousTestCase):
+    """The tree as it is."""
+
+    def test_tree_keeps_its_layers(self) -> None:
+        """Every import goes down or stays in its own package, and every module is short."""
+        self.assertEqual([], faults(ROOT))
+
+    def test_tree_is_there(self) -> None:
+        """The checker has something to read: an empty tree has no faults either."""
+        read = {part_of(path.relative_to(ROOT).as_posix().replace("/", ".")) for path in ROOT.glob("egress/*/*.py")}
+
+        self.assertLessEqual({"wire", "match", "config", "policy", "upstream", "audit", "proxy", "service"}, read)
+        self.assertTrue((ROOT / "twisted" / "plugins" / "egress_plugin.py").is_file())
+
+
+class CheckerTests(SynchronousTestCase):
+    """The checker finds each kind of fault in a tree that has it."""
+
+    def assert_faults(self, files: dict[str, str], *expected: str) -> None:
+        """Write a tree and compare what is found in it."""
+        root = Path(self.mktemp())
+        for name, source in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source, "utf-8")
+        self.assertEqual(sorted(expected), sorted(faults(root)))
+
+    def test_down_is_allowed(self) -> None:
+        """Imports down, in one's own package and from elsewhere are no faults."""
+        self.assert_faults(
+            {
+                "egress/wire/head.py": "import zope.interface\nfrom egress.model import Request\nfrom . import body\n",
+                "egress/proxy/gate.py": "from egress.wire.head import HeadReader\nfrom egress import wire, errors\n",
+                "egress/proxy/door.py": "from .gate import Gate\nfrom ..wire import head\nimport egress.proxy.gate\n",
+                "egress/errors.py": "from egress.model import Verdict\n",
+                "egress/service/tap.py": "from twisted.internet import reactor\n",
+            }
+        )
+
+    def test_up_is_a_fault(self) -> None:
+        """An import of a higher layer is found, however it is spelt and wherever it stands."""
+        self.assert_faults(
+            {
+                "egress/wire/head.py": "from egress.proxy.gate import Gate\n",
+                "egress/wire/body.py": "def late():\n    from egress import proxy\n",
+                "egress/wire/hello.py": "from ..proxy import gate\n",
+                "egress/model.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import egress.wire.head\n",
+                "egress/policy/__init__.py": "from ..service import tap\n",
+            },
+            "egress/wire/head.py:1: imports egress.proxy.gate.Gate, which is above (1 to 6)",
+            "egress/wire/body.py:2: imports egress.proxy, which is above (1 to 6)",
+            "egress/wire/hello.py:1: imports egress.proxy.gate, which is above (1 to 6)",
+            "egress/model.py:3: imports egress.wire.head, which is above (0 to 1)",
+            "egress/policy/__init__.py:1: imports egress.service.tap, which is above (4 to 7)",
+        )
+
+    def test_neighbour_is_a_fault(self) -> None:
+        """An import of another package on the same layer is found."""
+        self.assert_faults(
+            {
+                "egress/wire/head.py": "from egress.match import compile_host\n",
+                "egress/audit/line.py": "import egress.policy\n",
+                "egress/service/tap.py": "from egress import plugins\nimport egress.plugins.egress_builtin\n",
+            },
+            "egress/wire/head.py:1: imports egress.match.compile_host, a neighbour on layer 1",
+            "egress/audit/line.py:1: imports egress.policy, a neighbour on layer 4",
+            "egress/service/tap.py:2: imports egress.plugins.egress_builtin, a neighbour on layer 7",
+        )
+
+    def test_package_without_a_layer_is_a_fault(self) -> None:
+        """A new package must be given a layer, and cannot be imported before."""
+        self.assert_faults(
+            {"egress/extra/a.py": "import egress.cli\n", "egress/cli/b.py": "import egress.extra.a\n"},
+            "egress/extra/a.py: 'extra' belongs to no layer",
+            "egress/cli/b.py:1: imports egress.extra.a, which belongs to no layer",
+        )
+
+    def test_wire_without_twisted_internet(self) -> None:
+        """A wire module that imports any part of twisted.internet is found."""
+        self.assert_faults(
+            {"egress/wire/head.py": "from twisted.internet.defer import Deferred\nfrom twisted import internet\n"},
+            "egress/wire/head.py:1: imports twisted.internet.defer.Deferred: wire is sans-IO",
+            "egress/wire/head.py:2: imports twisted.internet: wire is sans-IO",
+        )
+
+    def test_global_reactor_outside_service(self) -> None:
+        """Each way to the global reactor is found outside of service."""
+        self.assert_faults(
+            {
+                "egress/proxy/a.py": "def f():\n    from twisted.internet import reactor\n",
+                "egress/proxy/b.py": "import twisted.internet.reactor\n",
+                "egress/proxy/c.py": "from twisted.internet.task import react\n",
+                "egress/cli/d.py": "import twisted\nx = twisted.internet.reactor\n",
+                "egress/cli/e.py": "import importlib\nx = importlib.import_module('twisted.internet.reactor')\n",
+            },
+            "egress/proxy/a.py:2: imports twisted.internet.reactor: only service knows the global reactor",
+            "egress/proxy/b.py:1: imports twisted.internet.reactor: only service knows the global reactor",
+            "egress/proxy/c.py:1: imports twisted.internet.task.react: only service knows the global reactor",
+            "egress/cli/d.py:2: uses the global reactor",
+            "egress/cli/e.py:2: names the global reactor",
+        )
+
+    def test_long_module_is_a_fault(self) -> None:
+        """A module that outgrew its idea is found."""
+        self.assert_faults(
+            {"egress/cli/a.py": "\n" * (LONGEST_MODULE + 1), "egress/cli/b.py": "\n" * LONGEST_MODULE},
+            f"egress/cli/a.py: has {LONGEST_MODULE + 1} lines, more than {LONGEST_MODULE}",
+        )
+
+    def test_twisted_init_is_a_fault(self) -> None:
+        """A file that would overwrite one of Twisted's, or an import of it, is found."""
+        self.assert_faults(
+            {
+                "twisted/__init__.py": "",
+                "twisted/plugins/__init__.py": "",
+                "egress/cli/a.py": "import twisted.plugins\nfrom twisted.plugins.__init__ import x\n",
+            },
+            "twisted/__init__.py: would replace Twisted's own file when installed",
+            "twisted/plugins/__init__.py: would replace Twisted's own file when installed",
+            "egress/cli/a.py:1: imports twisted.plugins: Twisted's own plugin package is not to be touched",
+            "egress/cli/a.py:2: imports twisted.plugins.__init__.x: Twisted's own plugin package is not to be touched",
+        )
+
+    def test_tests_are_not_imported(self) -> None:
+        """What is shipped does not lean on what is not."""
+        self.assert_faults(
+            {"egress/testing/a.py": "from tests.runner import main\n"},
+            "egress/testing/a.py:1: imports tests.runner.main: what is shipped needs no tests",
+        )

@@ -1,0 +1,493 @@
+"""TLS with a proxy: whole handshakes on the in-memory network."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from attrs import define, field
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from egress.errors import CODES, DialFailed
+from egress.model import Trace
+from egress.testing.network import Network
+from egress.tls.errors import describe_certificate, describe_tls
+from egress.tls.pem import ClientCertificate, Trust
+from egress.upstream.connect_handshake import ConnectEndpoint
+from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.tls_handshake import HopTls, HopTransport, TlsEndpoint
+from tests.upstream.certificates import Identity, Root, self_signed
+from tests.upstream.ends import Broken, Ear, Ears, dial_failed, place
+from tests.upstream.tls_proxy import Speaker, TlsProxy
+
+ADDRESS = "192.0.2.9"
+NAME = "proxy.example"
+ROOT = Root()
+SERVER = ROOT.issue(NAME, ADDRESS, "2001:db8::9")
+CLIENTS = Root("clients")
+CLIENT = CLIENTS.issue(is_server=False)
+TLS12, TLS13 = SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION
+GOOD = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+@define(eq=False)
+class Road:
+    """One connection to an https:// proxy, on a network of its own."""
+
+    network: Network = field(factory=Network)
+    trace: Trace = field(factory=Trace)
+    ears: Ears = field(factory=Ears)
+    at: str = ADDRESS
+
+    def serve(self, context: SSL.Context) -> TlsProxy:
+        """Let a proxy listen."""
+        proxy = TlsProxy(context)
+        self.network.listen(self.at, 8443, proxy.factory(self.network.reactor))
+        return proxy
+
+    def endpoint(
+        self, host: str = NAME, trust: Trust = ROOT.trust, certificate: ClientCertificate | None = None
+    ) -> TlsEndpoint:
+        """Make the endpoint; the proxy is dialled at its address, whatever it is called."""
+        reactor = self.network.reactor
+        first = FirstHopEndpoint(reactor, None, place(self.at, 8443), 2.0, 3.0, "corporate", self.trace)
+        tls = HopTls.make(place(host, 8443), trust, certificate)
+        return TlsEndpoint(first, tls, 5.0, reactor, "corporate", self.trace)
+
+    def dial(
+        self, host: str = NAME, trust: Trust = ROOT.trust, certificate: ClientCertificate | None = None
+    ) -> Deferred[IProtocol]:
+        """Begin, and let all that happens at once happen."""
+        result = self.endpoint(host, trust, certificate).connect(self.ears)
+        self.network.settle()
+        return result
+
+
+class HandshakeTests(SynchronousTestCase):
+    """A proxy that is who it should be."""
+
+    def open(self, road: Road, result: Deferred[IProtocol]) -> Ear:
+        """Take the protocol."""
+        ear = self.successResultOf(result)
+        assert isinstance(ear, Ear)
+        self.assertEqual(ear.events, ["made"])
+        return ear
+
+    def test_it_is_an_endpoint(self) -> None:
+        """It can stand wherever Twisted wants an endpoint."""
+        self.assertTrue(verifyObject(IStreamClientEndpoint, Road().endpoint()))
+
+    def test_bytes_go_both_ways(self) -> None:
+        """In both versions, and the proxy hears the name that it is called by."""
+        for version in (TLS12, TLS13):
+            road = Road()
+            proxy = road.serve(SERVER.for_server(versions=(version, version)))
+
+            ear = self.open(road, road.dial())
+            ear.stream.write(b"up")
+            road.network.settle()
+            proxy.speaker.says(b"down")
+            road.network.settle()
+
+            self.assertEqual((proxy.speaker.heard, ear.heard, proxy.names), (b"up", b"down", [b"proxy.example"]))
+            self.assertEqual(road.network.clock.getDelayedCalls(), [])
+
+    def test_an_address_as_its_host(self) -> None:
+        """It is looked for among the certificate's addresses, and no name is sent (RFC 6066 section 3)."""
+        for host in (ADDRESS, "2001:db8::9"):
+            road = Road(at=host)
+            proxy = road.serve(SERVER.for_server())
+
+            self.open(road, road.dial(host))
+
+            self.assertEqual(proxy.names, [None])
+
+    def test_byte_by_byte(self) -> None:
+        """However it is cut."""
+        road = Road(network=Network(segment_bytes=1))
+        proxy = road.serve(SERVER.for_server())
+
+        ear = self.open(road, road.dial())
+        proxy.speaker.says(b"down")
+        road.network.settle()
+
+        self.assertEqual(ear.heard, b"down")
+
+    def test_small_pieces_are_not_held_back(self) -> None:
+        """The kernel waits for nothing: the end of a handshake and what follows it are two small pieces."""
+        road = Road()
+        road.serve(SERVER.for_server())
+
+        ear = self.open(road, road.dial())
+
+        self.assertTrue(ear.stream.getTcpNoDelay())
+
+    def test_a_client_certificate(self) -> None:
+        """It is shown to a proxy that asks for it."""
+        for version in (TLS12, TLS13):
+            road = Road()
+            proxy = road.serve(SERVER.for_server(CLIENTS, (version, version)))
+
+            ear = self.open(road, road.dial(certificate=CLIENT.for_client()))
+            ear.stream.write(b"up")
+            road.network.settle()
+
+            self.assertEqual(proxy.speaker.heard, b"up")
+
+    def test_an_authority_that_another_signed(self) -> None:
+        """It is believed as it is, without the one above it."""
+        issuing = Root("issuing", ROOT)
+        road = Road()
+        road.serve(issuing.issue(NAME).for_server())
+
+        self.open(road, road.dial(trust=issuing.trust))
+
+    def test_a_chain(self) -> None:
+        """The certificates above a proxy's and our own are sent along and used."""
+        issuing, issuing_clients = Root("issuing", ROOT), Root("issuing clients", CLIENTS)
+        server, client = issuing.issue(NAME), issuing_clients.issue(is_server=False)
+        server.above, client.above = (issuing.certificate,), (issuing_clients.certificate,)
+        road = Road()
+        proxy = road.serve(server.for_server(CLIENTS))
+
+        ear = self.open(road, road.dial(certificate=client.for_client()))
+        ear.stream.write(b"up")
+        road.network.settle()
+
+        self.assertEqual(proxy.speaker.heard, b"up")
+
+    def test_own_authorities_beside_the_systems(self) -> None:
+        """What the operator adds counts as well."""
+        road = Road()
+        road.serve(SERVER.for_server())
+
+        self.open(road, road.dial(trust=Trust((ROOT.certificate,), has_system=True)))
+
+    def test_nothing_of_ours_stands_between(self) -> None:
+        """When the handshake is over, TLS speaks to the caller's protocol itself."""
+        road = Road()
+        road.serve(SERVER.for_server())
+
+        ear = self.open(road, road.dial())
+
+        self.assertIs(cast(HopTransport, ear.transport).wrappedProtocol, ear)
+
+    def test_back_pressure(self) -> None:
+        """Who does not read makes the proxy wait."""
+        road = Road()
+        proxy = road.serve(SERVER.for_server())
+        ear = self.open(road, road.dial())
+
+        ear.stream.pauseProducing()
+        proxy.speaker.says(b"x" * 1_000_000)
+        road.network.settle()
+        held = len(ear.heard)
+        ear.stream.resumeProducing()
+        road.network.settle()
+
+        self.assertLess(held, 1_000_000)
+        self.assertEqual(len(ear.heard), 1_000_000)
+
+
+class EndTests(SynchronousTestCase):
+    """How such a connection ends."""
+
+    def open(self, version: int = TLS13) -> tuple[Road, Ear, Speaker]:
+        """Open one."""
+        road = Road()
+        proxy = road.serve(SERVER.for_server(versions=(version, version)))
+        ear = self.successResultOf(road.dial())
+        assert isinstance(ear, Ear)
+        return road, ear, proxy.speaker
+
+    def test_a_half_close(self) -> None:
+        """TLS 1.3 can end one direction: the proxy hears of it, and what it still says arrives."""
+        road, ear, speaker = self.open()
+        lower = speaker.tls.transport
+        ear.stream.write(b"last")
+        ear.stream.loseWriteConnection()
+        ear.stream.write(b"not sent")
+        # This proxy is Twisted's, which ends at a close_notify; so what it sends is sent before it reads that.
+        speaker.says(b"x" * 100_000)
+        road.network.settle()
+
+        self.assertEqual(speaker.heard, b"last")
+        self.assertEqual(len(ear.heard), 100_000)
+        self.assertEqual(ear.events[-1], "lost")
+        self.assertIsNotNone(lower)
+        road.network.assert_quiet()
+
+    def test_a_half_close_before_1_3(self) -> None:
+        """There nothing is sent, because it would cost what the proxy has still to say."""
+        road, ear, speaker = self.open(TLS12)
+
+        ear.stream.loseWriteConnection()
+        road.network.settle()
+        self.assertIsNone(speaker.end)
+        speaker.says(b"answer")
+        speaker.tls.loseConnection()
+        road.network.settle()
+
+        self.assertEqual(ear.heard, b"answer")
+        assert ear.end is not None
+        ear.end.trap(ConnectionDone)
+        road.network.assert_quiet()
+
+    def test_a_half_close_and_then_a_close(self) -> None:
+        """A close after it is a close."""
+        for version in (TLS12, TLS13):
+            road, ear, _ = self.open(version)
+
+            ear.stream.loseWriteConnection()
+            ear.stream.loseWriteConnection()
+            ear.stream.loseConnection()
+            road.network.settle()
+
+            self.assertEqual(ear.events[-1], "lost")
+            road.network.assert_quiet()
+
+    def test_their_close(self) -> None:
+        """A close_notify is a clean end."""
+        road, ear, speaker = self.open()
+
+        speaker.says(b"last")
+        speaker.tls.loseConnection()
+        road.network.settle()
+
+        self.assertEqual(ear.heard, b"last")
+        assert ear.end is not None
+        ear.end.trap(ConnectionDone)
+
+    def test_an_end_cut_short(self) -> None:
+        """A FIN without close_notify may be anybody's: it is no clean end."""
+        road, ear, speaker = self.open()
+
+        assert speaker.tls.transport is not None
+        speaker.tls.transport.loseConnection()
+        road.network.settle()
+
+        assert ear.end is not None
+        ear.end.trap(ConnectionLost)
+        road.network.assert_quiet()
+
+
+class FailureTests(SynchronousTestCase):
+    """A proxy that is not who it should be, or speaks something else."""
+
+    def failed(self, road: Road, result: Deferred[IProtocol]) -> DialFailed:
+        """Take the failure, and hold it to what is true of each."""
+        problem = dial_failed(self.failureResultOf(result))
+        road.network.settle()
+        road.network.assert_quiet()
+        self.assertEqual(road.ears.built, [])
+        self.assertIn(problem.code, CODES)
+        self.assertTrue(problem.reason.isascii() and problem.reason.isprintable())
+        for secret in ("corporate", ADDRESS, NAME, "8443"):
+            self.assertNotIn(secret, problem.reason)
+        self.assertIn("'corporate'", problem.detail)
+        return problem
+
+    def rejected(self, identity: Identity, trust: Trust = ROOT.trust) -> str:
+        """Give the reason why a proxy with this certificate is not spoken to."""
+        road = Road()
+        proxy = road.serve(identity.for_server())
+
+        problem = self.failed(road, road.dial(trust=trust))
+
+        self.assertEqual(problem.code, "proxy_tls_failed")
+        self.assertEqual([each.heard for each in proxy.speakers], [b""])
+        return problem.reason
+
+    def test_certificates(self) -> None:
+        """The reason says what is wrong with it."""
+        other = Root("tests of somebody else")
+        rows = [
+            (ROOT.issue(NAME, begins=-2, ends=-1), "the certificate has expired"),
+            (ROOT.issue(NAME, begins=1, ends=2), "the certificate is not valid yet"),
+            (self_signed(NAME), "the certificate is self-signed"),
+            (other.issue(NAME), "the certificate comes from an unknown authority"),
+            (ROOT.issue("other.example"), "the certificate is for another host"),
+            (ROOT.issue(ADDRESS), "the certificate is for another host"),
+            (ROOT.issue(), "the certificate is for another host"),
+            (ROOT.issue(NAME, is_server=False), "the certificate is not one for a server"),
+        ]
+        for identity, words in rows:
+            self.assertEqual(self.rejected(identity), f"TLS with a proxy on the road failed: {words}.")
+
+    def test_own_authorities_replace_the_systems(self) -> None:
+        """The system's alone do not know ours; ours alone do not know another."""
+        self.assertIn("unknown authority", self.rejected(SERVER, Trust()))
+
+    def test_a_certificate_for_the_name_is_none_for_the_address(self) -> None:
+        """An address must stand in the certificate as an address (RFC 9110 section 4.3.5)."""
+        road = Road()
+        road.serve(ROOT.issue(NAME).for_server())
+
+        self.assertIn("another host", self.failed(road, road.dial(ADDRESS)).reason)
+
+    def test_old_versions(self) -> None:
+        """Nothing before TLS 1.2 is spoken."""
+        road = Road()
+        context = SERVER.for_server(versions=(SSL.TLS1_VERSION, SSL.TLS1_1_VERSION))
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        road.serve(context)
+
+        self.assertIn("TLS 1.2 or later", self.failed(road, road.dial()).reason)
+
+    def test_a_client_certificate_is_wanted_before_1_3(self) -> None:
+        """The proxy says so in the handshake."""
+        road = Road()
+        road.serve(SERVER.for_server(CLIENTS, (TLS12, TLS12)))
+
+        self.assertIn("client certificate", self.failed(road, road.dial()).reason)
+
+    def test_a_client_certificate_is_wanted(self) -> None:
+        """In TLS 1.3 it says so after our side is done: CONNECT hears of it."""
+        road = Road()
+        road.serve(SERVER.for_server(CLIENTS))
+        endpoint = ConnectEndpoint(
+            road.endpoint(), b"example.com:443", None, 5.0, 4096, road.network.reactor, "corporate", road.trace
+        )
+
+        result = endpoint.connect(road.ears)
+        road.network.settle()
+
+        problem = self.failed(road, result)
+        self.assertEqual(problem.code, "proxy_tls_failed")
+        self.assertIn("it wants a client certificate", problem.reason)
+
+    def test_our_certificate_is_not_accepted(self) -> None:
+        """One of the wrong authority is refused by the proxy."""
+        road = Road()
+        road.serve(SERVER.for_server(CLIENTS, (TLS12, TLS12)))
+        stranger = Root("strangers").issue(is_server=False).for_client()
+
+        self.assertIn("client certificate", self.failed(road, road.dial(certificate=stranger)).reason)
+
+    def test_something_else_is_spoken(self) -> None:
+        """A proxy without TLS, or none at all."""
+        for said in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.9\r\n", b"\0\0\x12\x04\0\0\0\0\0"):
+            road = Road()
+            origin = road.network.origin(ADDRESS, 8443)
+            result = road.dial()
+
+            origin.talker.says(said)
+            road.network.settle()
+
+            problem = self.failed(road, result)
+            self.assertEqual(problem.code, "proxy_tls_failed")
+            self.assertIn("it does not speak TLS", problem.reason, said)
+
+    def test_it_closes(self) -> None:
+        """A proxy that goes in the handshake."""
+        for then in ("ends", "closes", "aborts"):
+            road = Road()
+            origin = road.network.origin(ADDRESS, 8443)
+            result = road.dial()
+
+            getattr(origin.talker, then)()
+            road.network.settle()
+
+            self.assertIn("broke off", self.failed(road, result).reason, then)
+
+    def test_it_says_nothing(self) -> None:
+        """A handshake has a deadline."""
+        road = Road()
+        road.network.origin(ADDRESS, 8443)
+        result = road.dial()
+
+        road.network.advance(4.9)
+        self.assertNoResult(result)
+        road.network.advance(0.2)
+
+        self.assertEqual(self.failed(road, result).code, "proxy_timeout")
+
+    def test_it_is_not_there(self) -> None:
+        """What the dial says is passed on."""
+        road = Road()
+
+        self.assertEqual(self.failed(road, road.dial()).code, "proxy_unreachable")
+
+    def test_a_factory_that_fails(self) -> None:
+        """Its failure is its own, and the connection is dropped."""
+        for ears in (Ears(None), Ears(Broken)):
+            road = Road(ears=ears)
+            road.serve(SERVER.for_server())
+
+            self.failureResultOf(road.dial())
+
+            road.network.settle()
+            road.network.assert_quiet()
+
+
+class CancelTests(SynchronousTestCase):
+    """Whoever waits may stop waiting at any time."""
+
+    def cancel(self, road: Road, result: Deferred[IProtocol]) -> None:
+        """Cancel, and see that nothing is left."""
+        result.cancel()
+        road.network.settle()
+
+        self.failureResultOf(result, CancelledError)
+        road.network.assert_quiet()
+        self.assertEqual(road.ears.built, [])
+
+    def test_in_the_dial(self) -> None:
+        """While the proxy does not answer the dial."""
+        road = Road()
+        road.network.blackhole(ADDRESS)
+
+        self.cancel(road, road.dial())
+
+    def test_in_the_handshake(self) -> None:
+        """While it does not answer our hello."""
+        road = Road()
+        road.network.origin(ADDRESS, 8443)
+
+        self.cancel(road, road.dial())
+
+
+class TunnelInTlsTests(SynchronousTestCase):
+    """CONNECT inside TLS, and TLS inside that."""
+
+    def test_early_bytes(self) -> None:
+        """What follows the answer in one record is kept."""
+        road = Road()
+        proxy = road.serve(SERVER.for_server())
+        endpoint = ConnectEndpoint(
+            road.endpoint(), b"example.com:443", b"Basic eA==", 5.0, 4096, road.network.reactor, "corporate", road.trace
+        )
+        result = endpoint.connect(road.ears)
+        road.network.settle()
+
+        proxy.speaker.says(GOOD + b"early")
+        road.network.settle()
+
+        ear = self.successResultOf(result)
+        assert isinstance(ear, Ear)
+        self.assertEqual(ear.heard, b"early")
+        self.assertEqual(
+            proxy.speaker.heard,
+            b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nProxy-Authorization: Basic eA==\r\n\r\n",
+        )
+
+
+class WordsTests(SynchronousTestCase):
+    """What failures are called."""
+
+    def test_numbers(self) -> None:
+        """One that is not known is told by its number."""
+        self.assertIn("(OpenSSL's error 9999)", describe_certificate(9999))
+        self.assertIn("expired", describe_certificate(10))
+
+    def test_errors(self) -> None:
+        """What is not known is told in OpenSSL's words; what is no failure of TLS not at all."""
+        self.assertEqual(describe_tls(ConnectionDone()), "")
+        self.assertEqual(describe_tls(SSL.Error()), "the TLS connection failed")
+        self.assertEqual(
+            describe_tls(SSL.Error([("SSL routines", "", "no shared cipher")])), "OpenSSL says: no shared cipher"
+        )
