@@ -97,7 +97,7 @@ def _profile(session: Session, mode: str, secs: float) -> dict[str, Any]:
         calls, own, whole = (
             late - early for late, early in zip(figures, before.get((path, line, name), (0.0, 0.0, 0.0)), strict=True)
         )
-        count, spent, through = calls / ops, 1e6 * own / ops, 1e6 * whole / ops
+        count, spent, forwarding = calls / ops, 1e6 * own / ops, 1e6 * whole / ops
         if path == "~":
             native += count
         else:
@@ -107,7 +107,7 @@ def _profile(session: Session, mode: str, secs: float) -> dict[str, Any]:
             module = modules[_module(path, name)]
             module[0] += count
             module[1] += spent
-            functions.append((_label(path, line, name), count, spent, through))
+            functions.append((_label(path, line, name), count, spent, forwarding))
     functions.sort(key=lambda one: -one[2])
     return {
         "ops": ops,

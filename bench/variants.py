@@ -33,7 +33,7 @@ def measure(session: Session, python: Path, runs: int, secs: float) -> dict[str,
     }
     # On the other core: its own cost is not of interest.
     if hop := session.peer("squid", LOAD_CORE):
-        chain = f'[[upstream]]\nname = "squid"\nurl = "http://{hop.rsplit(":", 1)[0]}"\n[roads]\ndefault = "squid"\n'
+        chain = f'[[upstream]]\nname = "squid"\nurl = "http://{hop.rsplit(":", 1)[0]}"\n[routing]\ndefault = "squid"\n'
         places["chained"] = session.egress("chained", shipped(base, more=chain))
     headers = {"with a token": f"Proxy-Authorization: Bearer {made.stdout.split()[-1]}"}
     got = rounds(places, ["connect", "http"], base=base, runs=runs, secs=secs, headers=headers)

@@ -18,14 +18,14 @@ from egress.errors import DialFailed
 from egress.model import (
     Address,
     Admission,
-    AuditRecord,
+    AuditEvent,
     Authority,
     Client,
     Connection,
-    Plan,
     Request,
     Resolution,
     Route,
+    RoutePlan,
     Secret,
     Trace,
     Verdict,
@@ -43,7 +43,7 @@ class IPolicy(Interface):
 
     name: str = Attribute("Its name in the configuration.")
     pure: bool = Attribute(
-        "A promise: the same client, method, authority and path get the same verdict until the next World. "
+        "A promise: the same client, method, authority and path get the same verdict until the next snapshot. "
         "Only then is the verdict remembered."
     )
 
@@ -72,7 +72,7 @@ class IPolicyObserver(Interface):
             None, or a verdict; a DENY ends the request.
         """
 
-    def ended(record: AuditRecord) -> None:
+    def ended(record: AuditEvent) -> None:
         """A started request is over. Called exactly once for each `started`."""
 
 
@@ -165,13 +165,13 @@ class IResolver(Interface):
 
 
 class IUpstreamSelector(Interface):
-    """Picks the road."""
+    """Picks the route."""
 
-    def select(request: Request) -> Plan | Deferred[Plan]:
+    def select(request: Request) -> RoutePlan | Deferred[RoutePlan]:
         """Choose a plan.
 
         Raises:
-            Refused: the chosen road cannot be used.
+            Refused: the chosen route cannot be used.
         """
 
     def check_direct() -> None:
@@ -248,7 +248,7 @@ class IAuditSink(Interface):
 
     is_accepting: bool = Attribute("False while records cannot be kept and new requests must be refused for it.")
 
-    def record(record: AuditRecord) -> None:
+    def record(record: AuditEvent) -> None:
         """Take one record. Does not block and does not raise."""
 
     def flush() -> Deferred[None]:

@@ -73,8 +73,8 @@ class Workshop:
         target = Path(mkdtemp(dir=self.root))
         options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target)
         run(sys.executable, "-m", "pip", "wheel", *options, source, cwd=self.elsewhere)
-        (wheel,) = target.iterdir()
-        return wheel
+        (timers,) = target.iterdir()
+        return timers
 
     def install(self, *what: str | Path) -> Path:
         """Install into a new environment.
@@ -102,17 +102,17 @@ class PackagingTests(SynchronousTestCase):
 
     def test_installs(self) -> None:
         """A wheel and an editable install both bring the command, the twistd plugin and a third party's policy."""
-        wheel = self.shop.build(self.shop.source)
-        self.assert_contents(wheel)
+        timers = self.shop.build(self.shop.source)
+        self.assert_contents(timers)
         acme = self.shop.root / "acme"
         write_files(DOCS / "writing-a-policy.md", acme)
         plugin = self.shop.build(acme)
-        for what in ((wheel, plugin), ("--editable", self.shop.source, plugin)):
+        for what in ((timers, plugin), ("--editable", self.shop.source, plugin)):
             self.assert_works(self.shop.install(*what))
 
-    def assert_contents(self, wheel: Path) -> None:
+    def assert_contents(self, timers: Path) -> None:
         """Look into the wheel."""
-        with zipfile.ZipFile(wheel) as archive:
+        with zipfile.ZipFile(timers) as archive:
             names = set(archive.namelist())
         self.assertIn("twisted/plugins/egress_plugin.py", names)
         self.assertIn("egress/plugins/egress_builtin.py", names)

@@ -16,13 +16,13 @@ from twisted.internet.testing import MemoryReactorClock
 from egress.audit.encoder import LineEncoder
 from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
-from egress.gate.snapshot import World
-from egress.model import Admission, AuditRecord, Connection, Phases, Request
+from egress.gate.snapshot import Snapshot
+from egress.model import Admission, AuditEvent, Connection, Phases, Request
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.proxy.limits import Limits
 from egress.testing import FakeHost, FakeResolver, make_request
-from egress.timing.timer_wheel import Wheel
+from egress.timing.timer_wheel import TimerWheel
 from egress.upstream import DirectSelector, TunnelingAgent
 from egress.wire.client_hello import looks_like_tls
 from egress.wire.head import RequestReader
@@ -32,7 +32,7 @@ USES = 20_000
 RUNS = 7
 RULES = (10, 100, 1_000, 10_000)
 BATCH = 64
-# More than the journal remembers.
+# More than the audit log remembers.
 STRANGERS = 5_000
 
 HEAD = (
@@ -65,8 +65,8 @@ def make_gate(rules: int) -> Gate:
     policy = make_destinations("rules", table, FakeHost(resolver=resolver))
     own = OwnAddresses((("127.0.0.1", 3128),), local=lambda address: address.is_loopback)
     agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
-    world = World(1, (policy,), Guard(GuardSettings()), resolver, DirectSelector(), agent, own)
-    return Gate(world, Clock(), 5.0)
+    snapshot = Snapshot(1, (policy,), Guard(GuardSettings()), resolver, DirectSelector(), agent, own)
+    return Gate(snapshot, Clock(), 5.0)
 
 
 @define(eq=False)
@@ -85,35 +85,35 @@ def measure_gate(rules: int) -> None:
     gate = make_gate(rules)
     request = make_request("https://origin.example/")
     say(f"Gate, {rules} rules, remembered", best(lambda: gate.admit(request)))
-    policy = gate.world.policies[0]
+    policy = gate.snapshot.policies[0]
     say(f"destinations, {rules} rules, not remembered", best(lambda: policy.decide(request, None)))
 
 
 def measure_record() -> None:
-    """Measure the journal's line of a request that was admitted: a batch, as they come."""
+    """Measure the audit log's line of a request that was admitted: a batch, as they come."""
     gate, encoder = make_gate(10), LineEncoder("first")
     request = make_request("http://origin.example/a/b")
     admission = gate.admit(request)
     assert isinstance(admission, Admission)
     connection = Connection("agents", "127.0.0.1", 40_000)
 
-    def make(admitted: Admission) -> AuditRecord:
+    def make(admitted: Admission) -> AuditEvent:
         asked = make_request("http://origin.example/a/b")
         asked.client = request.client
         phases = Phases(0.03, -1.0, 0.4, -1.0)
-        return make_record(asked, connection, admitted, phases)
+        return make_event(asked, connection, admitted, phases)
 
     phases = Phases(0.03, -1.0, 0.4, -1.0)
-    say("a record made", best(lambda: make_record(request, connection, admission, phases)))
+    say("a record made", best(lambda: make_event(request, connection, admission, phases)))
     waiting = [make(admission) for _ in range(BATCH)]
     say("a record formatted", best_of_batch(encoder, waiting))
     waiting = [make(evolve(admission)) for _ in range(STRANGERS)]
     say("a record formatted, of an admission not seen before", best_of_batch(encoder, waiting))
 
 
-def make_record(request: Request, connection: Connection, admission: Admission, phases: Phases) -> AuditRecord:
-    """Make the record of a tunnel, as a passage does."""
-    return AuditRecord(
+def make_event(request: Request, connection: Connection, admission: Admission, phases: Phases) -> AuditEvent:
+    """Make the record of a tunnel, as a transaction does."""
+    return AuditEvent(
         "end",
         1.5,
         request,
@@ -134,7 +134,7 @@ def make_record(request: Request, connection: Connection, admission: Admission, 
     )
 
 
-def best_of_batch(encoder: LineEncoder, records: list[AuditRecord]) -> float:
+def best_of_batch(encoder: LineEncoder, records: list[AuditEvent]) -> float:
     """Give the microseconds of one record of a batch."""
     shortest = float("inf")
     for _ in range(max(RUNS, USES // len(records))):
@@ -155,9 +155,9 @@ def main() -> None:
     for rules in RULES:
         measure_gate(rules)
     measure_record()
-    wheel, entry = Wheel(Clock()), Waiting()
-    wheel.start()
-    say("a deadline set and cleared", best(lambda: (wheel.expect(entry, 30.0), wheel.clear(entry))))
+    timers, entry = TimerWheel(Clock()), Waiting()
+    timers.start()
+    say("a deadline set and cleared", best(lambda: (timers.expect(entry, 30.0), timers.clear(entry))))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What counting costs a request: `python bench/micro/metrics.py`.
 
-Puts records of admitted tunnels and requests through the metrics as the door does, batches and all, and says how long
+Puts events of admitted tunnels and requests through the metrics in batches, as the proxy server does, and says how long
 one took, at best of some runs.
 """
 
@@ -10,29 +10,29 @@ import sys
 from time import perf_counter
 
 from egress.api.metrics import Metrics
-from egress.model import Admission, AuditRecord, Connection, Outcome, Phases, Plan, Verdict
+from egress.model import Admission, AuditEvent, Connection, Outcome, Phases, RoutePlan, Verdict
 from egress.testing import make_client, make_request, resolve_to
 
 RECORDS = 100_000
 RUNS = 7
 
 
-def make_records() -> list[AuditRecord]:
+def make_events() -> list[AuditEvent]:
     """Make what a mixed load leaves: as many tunnels as requests."""
     client, connection = make_client(), Connection("agents", "127.0.0.1", 40_000)
-    verdict, plan, resolution = Verdict(Outcome.ALLOW, "rules", "rule"), Plan("direct", 6), resolve_to("192.0.2.1")
+    verdict, plan, resolution = Verdict(Outcome.ALLOW, "rules", "rule"), RoutePlan("direct", 6), resolve_to("192.0.2.1")
     admission = Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1)
     request = make_request()
     records = []
-    for front, phases in (("connect", Phases(0.04, -1.0, 0.6)), ("http", Phases(0.03, 1.2, -1.0, 8.0))):
-        record = AuditRecord(
+    for request_form, phases in (("connect", Phases(0.04, -1.0, 0.6)), ("http", Phases(0.03, 1.2, -1.0, 8.0))):
+        record = AuditEvent(
             "end",
             1.0,
             request,
             client,
             connection,
             "c",
-            front,
+            request_form,
             admission,
             None,
             200,
@@ -50,7 +50,7 @@ def make_records() -> list[AuditRecord]:
 
 def main() -> None:
     """Measure and say."""
-    records = make_records()
+    records = make_events()
     best = float("inf")
     for _ in range(RUNS):
         metrics = Metrics()

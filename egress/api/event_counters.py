@@ -10,17 +10,17 @@ from attrs import define, field
 from egress.api.metric_catalogue import PHASE_BOUNDS, PHASES, TOTAL_BOUNDS
 from egress.audit.encoder import verdict_of
 from egress.errors import CODES, Refused
-from egress.model import Admission, AuditRecord
+from egress.model import Admission, AuditEvent
 
 KEYS_LIMIT = 4096
-"""How many combinations of labels are counted apart. Reloads may bring ever new names of policies and roads."""
+"""How many combinations of labels are counted apart. Reloads may bring ever new names of policies and routes."""
 
 OTHER = "(other)"
 
 RequestKey = tuple[str, str, str, str, str]
 
 
-class Spread:
+class Histogram:
     """How a duration is spread: one histogram.
 
     Args:
@@ -55,13 +55,13 @@ class Spread:
 
 
 @define(eq=False)
-class Tally:
+class EventCounters:
     """What was counted so far.
 
     Attributes:
-        requests: by verdict, policy, road, code and front.
+        requests: by verdict, policy, route, code and front.
         ends: by cause and front.
-        traffic: octets up and down, by road.
+        traffic: octets up and down, by route.
         phases: by phase.
         totals: by front.
     """
@@ -69,23 +69,23 @@ class Tally:
     requests: dict[RequestKey, int] = field(factory=dict)
     ends: dict[tuple[str, str], int] = field(factory=dict)
     traffic: dict[str, list[int]] = field(factory=dict)
-    phases: dict[str, Spread] = field(factory=lambda: {phase: Spread(PHASE_BOUNDS) for phase in PHASES})
-    totals: dict[str, Spread] = field(factory=dict)
+    phases: dict[str, Histogram] = field(factory=lambda: {phase: Histogram(PHASE_BOUNDS) for phase in PHASES})
+    totals: dict[str, Histogram] = field(factory=dict)
 
-    def count(self, records: Iterable[AuditRecord]) -> None:
+    def count(self, records: Iterable[AuditEvent]) -> None:
         """Count what is over."""
         requests, ends = self.requests, self.ends
         judge, resolve, dial, wait = (self.phases[phase] for phase in PHASES)
         for record in records:
             if record.kind == "open":
                 continue
-            admission, front = record.admission, record.front
-            key = _key(admission, record.refused, front)
+            admission, request_form = record.admission, record.request_form
+            key = _key(admission, record.refused, request_form)
             if key in requests:
                 requests[key] += 1
             else:
                 self._count_new(key)
-            end = record.cause, front
+            end = record.cause, request_form
             ends[end] = ends.get(end, 0) + 1
             if record.bytes_up or record.bytes_down:
                 self._count_bytes(key[2], record)
@@ -100,34 +100,34 @@ class Tally:
                 dial.add(phases.dial)
             if phases.wait >= 0.0:
                 wait.add(phases.wait)
-            total = self.totals.get(front)
+            total = self.totals.get(request_form)
             if total is None:
-                total = self.totals[front] = Spread(TOTAL_BOUNDS)
+                total = self.totals[request_form] = Histogram(TOTAL_BOUNDS)
             total.add(record.total_ms)
 
     def _count_new(self, key: RequestKey) -> None:
         if len(self.requests) >= KEYS_LIMIT:
-            verdict, _, _, code, front = key
-            key = verdict, OTHER, OTHER, code, front
+            verdict, _, _, code, request_form = key
+            key = verdict, OTHER, OTHER, code, request_form
         self.requests[key] = self.requests.get(key, 0) + 1
 
-    def _count_bytes(self, road: str, record: AuditRecord) -> None:
-        if road not in self.traffic and len(self.traffic) >= KEYS_LIMIT:
-            road = OTHER
-        moved = self.traffic.setdefault(road, [0, 0])
+    def _count_bytes(self, upstream: str, record: AuditEvent) -> None:
+        if upstream not in self.traffic and len(self.traffic) >= KEYS_LIMIT:
+            upstream = OTHER
+        moved = self.traffic.setdefault(upstream, [0, 0])
         moved[0] += record.bytes_up
         moved[1] += record.bytes_down
 
 
-def _key(admission: Admission | None, refused: Refused | None, front: str) -> RequestKey:
-    """Say what became of a request, in the words of the journal."""
+def _key(admission: Admission | None, refused: Refused | None, request_form: str) -> RequestKey:
+    """Say what became of a request, in the words of the audit log."""
     if refused is None:
         if admission is None:
-            return "none", "", "", "", front
-        return "allow", admission.verdict.policy, admission.plan.label, "", front
+            return "none", "", "", "", request_form
+        return "allow", admission.verdict.policy, admission.plan.label, "", request_form
     verdict = verdict_of(admission, refused)
     # A plugin may have made up a code of its own.
     code = refused.code if refused.code in CODES else OTHER
     if admission is None:
-        return verdict, refused.policy, "", code, front
-    return verdict, refused.policy or admission.verdict.policy, admission.plan.label, code, front
+        return verdict, refused.policy, "", code, request_form
+    return verdict, refused.policy or admission.verdict.policy, admission.plan.label, code, request_form

@@ -42,14 +42,14 @@ class Metric:
 REQUESTS = Metric(
     "egress_requests_total",
     "counter",
-    ("verdict", "policy", "road", "code", "front"),
-    "Requests that are over, in the words of the journal.",
+    ("verdict", "policy", "upstream", "code", "request_form"),
+    "Requests that are over, in the words of the audit log.",
 )
-ENDS = Metric("egress_ends_total", "counter", ("cause", "front"), "Requests that are over, by what ended them.")
+ENDS = Metric("egress_ends_total", "counter", ("cause", "request_form"), "Requests that are over, by what ended them.")
 BYTES = Metric(
     "egress_bytes_total",
     "counter",
-    ("direction", "road"),
+    ("direction", "upstream"),
     "Octets of content and tunnels, heads not counted; counted when a request is over.",
 )
 PHASE = Metric(
@@ -58,7 +58,7 @@ PHASE = Metric(
 TOTAL = Metric(
     "egress_request_seconds",
     "histogram",
-    ("front",),
+    ("request_form",),
     "From the end of a request's head to the end; for a tunnel its whole life.",
 )
 
@@ -68,11 +68,11 @@ RECORDED = (REQUESTS, ENDS, BYTES, PHASE, TOTAL)
 READINGS = (
     Metric("egress_info", "gauge", ("version", "engine"), "Always 1: which version runs, and what serves connections."),
     Metric("egress_connections", "gauge", (), "Client connections that stand."),
-    Metric("egress_tunnels", "gauge", ("road",), "Tunnels that stand, WebSockets among them."),
+    Metric("egress_tunnels", "gauge", ("upstream",), "Tunnels that stand, WebSockets among them."),
     Metric(
         "egress_tunnel_bytes",
         "gauge",
-        ("direction", "road"),
+        ("direction", "upstream"),
         "Octets moved so far by the tunnels that stand; they go over to egress_bytes_total when a tunnel ends.",
     ),
     Metric("egress_pool_connections", "gauge", (), "Idle connections that are kept for the next request."),
@@ -80,21 +80,21 @@ READINGS = (
         "egress_limit_reached_total",
         "counter",
         ("limit",),
-        "How often a limit was reached that leaves no line in the journal; limits.md has the others.",
+        "How often a limit was reached that leaves no line in the audit log; limits.md has the others.",
     ),
     Metric(
         "egress_listener_pauses_total", "counter", (), "How often a listener rested for want of descriptors or memory."
     ),
-    Metric("egress_world_generation", "gauge", (), "Which configuration judges: counts up with each reload."),
-    Metric("egress_world_age_seconds", "gauge", (), "For how long it has."),
+    Metric("egress_config_generation", "gauge", (), "Which configuration judges: counts up with each reload."),
+    Metric("egress_config_age_seconds", "gauge", (), "For how long it has."),
     Metric("egress_reload_failed", "gauge", (), "1 while the last reload failed: an older configuration judges."),
     Metric(
-        "egress_journal_accepting",
+        "egress_audit_log_accepting",
         "gauge",
         (),
         "1 while new requests may be served; 0 while they are refused for want of a record.",
     ),
-    Metric("egress_journal_lost_lines_total", "counter", (), "Lines that were lost, on the sink that lost most."),
+    Metric("egress_audit_log_lost_lines_total", "counter", (), "Lines that were lost, on the sink that lost most."),
     Metric("egress_resolver_names", "gauge", (), "Answers of the resolver that are kept."),
     Metric("egress_resolver_lookups", "gauge", (), "Look-ups that are under way or wait for their turn."),
     Metric("process_cpu_seconds_total", "counter", (), "CPU time of the process, user and system."),

@@ -11,9 +11,9 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
-from egress.api.event_counters import Spread, Tally
+from egress.api.event_counters import EventCounters, Histogram
 from egress.api.metric_catalogue import BYTES, ENDS, PHASE, READINGS, REQUESTS, TOTAL, Metric
-from egress.model import AuditRecord
+from egress.model import AuditEvent
 
 BATCH_RECORDS = 256
 """How many records are put aside before they are counted: about half a millisecond of the reactor's time."""
@@ -33,13 +33,13 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._tally = Tally()
-        self._aside: list[AuditRecord] = []
+        self._tally = EventCounters()
+        self._aside: list[AuditEvent] = []
         self._sources: dict[str, Callable[[], Reading]] = {}
         self._known = {metric.name: metric for metric in READINGS}
         self.registry.register(self)
 
-    def record(self, record: AuditRecord) -> None:
+    def record(self, record: AuditEvent) -> None:
         """Count one record, in time. Does not raise; see `IAuditSink.record`."""
         aside = self._aside
         aside.append(record)
@@ -86,8 +86,8 @@ class Metrics(Collector):
 
 def _by_direction(traffic: Mapping[str, list[int]]) -> dict[tuple[str, ...], float]:
     rows: dict[tuple[str, ...], float] = {}
-    for road, (up, down) in traffic.items():
-        rows["up", road], rows["down", road] = up, down
+    for upstream, (up, down) in traffic.items():
+        rows["up", upstream], rows["down", upstream] = up, down
     return rows
 
 
@@ -100,7 +100,7 @@ def _family(metric: Metric, reading: Reading) -> Family:
     return family
 
 
-def _spreads(metric: Metric, spreads: Mapping[str, Spread]) -> Family:
+def _spreads(metric: Metric, spreads: Mapping[str, Histogram]) -> Family:
     family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
     for value, spread in spreads.items():
         family.add_metric([value], spread.buckets(), spread.sum_ms / 1000.0)

@@ -14,11 +14,11 @@ from zope.interface import implementer
 
 from egress.audit.encoder import LineEncoder
 from egress.audit.fields import TYPES
-from egress.audit.sink_alarm import Alarm
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_alarm import SinkAlarm
+from egress.audit.sink_queue import SinkQueue
 from egress.audit.writer import Spawn, ThreadWriter, Writer
 from egress.interfaces import IAuditSink
-from egress.model import AuditRecord
+from egress.model import AuditEvent
 
 # Measured: formatting in batches costs a third of formatting amid a connection's other work.
 BATCH_SECONDS = 0.025
@@ -36,7 +36,7 @@ class _Flush:
 
     Attributes:
         target: how many records had been taken.
-        deadline: when to wait no longer, on the journal's clock.
+        deadline: when to wait no longer, on the audit log's clock.
         fired: tells.
         marks: how many lines each outlet must have settled; None until everything is formatted.
     """
@@ -48,7 +48,7 @@ class _Flush:
 
 
 @implementer(IAuditSink)
-class Journal:
+class AuditLog:
     """Keeps the record, and never makes the reactor wait for it.
 
     Args:
@@ -67,7 +67,7 @@ class Journal:
     def __init__(
         self,
         clock: IReactorTime,
-        outlets: Sequence[Outlet],
+        outlets: Sequence[SinkQueue],
         encoder: LineEncoder,
         backlog_records: int,
         is_strict: bool = False,
@@ -83,12 +83,12 @@ class Journal:
         self._spawn = spawn
         self._now = now
         self._flush_seconds = flush_seconds
-        self._held: deque[AuditRecord | bytes] = deque()
+        self._held: deque[AuditEvent | bytes] = deque()
         self._taken = 0
         self._formatted = 0
         self._writers: list[Writer] = []
         self._flushes: list[_Flush] = []
-        self._alarm = Alarm(self._outlets)
+        self._alarm = SinkAlarm(self._outlets)
         self._call: IDelayedCall | None = None
         self._is_stopped = False
         self._is_closed = False
@@ -137,7 +137,7 @@ class Journal:
             outlet.close()
         return succeed(None)
 
-    def record(self, record: AuditRecord) -> None:
+    def record(self, record: AuditEvent) -> None:
         """Take one record. It is formatted later, so it must not change any more."""
         if self._is_stopped or len(self._held) >= self._limit:
             self._lose(1)
@@ -155,10 +155,10 @@ class Journal:
             facts: further keys: strings, numbers, booleans, None and lists of them, free of secrets.
 
         Raises:
-            ValueError: there is no such type, or a key is the journal's own.
+            ValueError: there is no such type, or a key is the audit log's own.
         """
         if kind not in TYPES or not _RESERVED.isdisjoint(facts):
-            raise ValueError("a note needs a known type, and keys that are not the journal's own")
+            raise ValueError("a note needs a known type, and keys that are not the audit log's own")
         if self._is_stopped:
             self._lose(1)
             return
@@ -263,7 +263,7 @@ class Journal:
         self._quieten()
         given_up = self._held_back() + max((outlet.give_up() for outlet in self._outlets), default=0)
         if given_up:
-            self._log.error("the journal ends without its last {count} lines", count=given_up)
+            self._log.error("the audit log ends without its last {count} lines", count=given_up)
         for writer in self._writers:
             writer.finish()
         closed: Deferred[None] = Deferred()

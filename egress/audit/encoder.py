@@ -15,7 +15,7 @@ from typing import TypeAlias
 from attrs import define, frozen
 
 from egress.errors import CODES, Refused
-from egress.model import Admission, AuditRecord, Client, Connection, Outcome, Verdict
+from egress.model import Admission, AuditEvent, Client, Connection, Outcome, Verdict
 
 METHOD_LIMIT = 32
 PATH_LIMIT = 256
@@ -26,7 +26,9 @@ CUT = "..."
 _MEMORY_LIMIT = 4096
 _WOULD_HAVE = "would have"
 _JUDGED = frozenset({403, 407, 429})
-_NOT_ADMITTED = '"road":null,"level":null,"decided":null,"hops":[],"addresses":[],"address_check":null'
+_NOT_ADMITTED = (
+    '"upstream":null,"upstream_level":null,"upstream_source":null,"hops":[],"addresses":[],"address_check":null'
+)
 _UNJUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'
 _MICROS = 1_000_000
 # By `%`, which spells a float in two thirds of the time of a format specification.
@@ -43,7 +45,7 @@ def bounded(text: str, limit: int) -> str:
     return quoted(text if len(text) <= limit else text[:limit] + CUT)
 
 
-class Stamp:
+class TimestampFormat:
     """Formats times (RFC 3339), and remembers the second: lines come in order, many in one.
 
     Attributes:
@@ -85,14 +87,14 @@ class _Admitted:
 
     Attributes:
         judged: what its requests say of the verdict where they end well.
-        road: what all of them say of the road.
+        route: what all of them say of the route.
         after: what they say after that.
         asked: what the last line with it was about.
         what: of that line, what stands between the peer's port and the octets.
     """
 
     judged: str
-    road: str
+    route: str
     after: str
     asked: _Asked | None = None
     what: str = ""
@@ -126,14 +128,14 @@ class LineEncoder:
 
     def __init__(self, paths: str) -> None:
         self._paths = paths
-        self._stamp = Stamp()
+        self._stamp = TimestampFormat()
         # By identity, because hashing a client costs more than formatting it; the value is kept so that its identity
         # cannot be given to another.
         self._callers: dict[int, _Caller] = {}
         # By identity, too: admissions are not compared otherwise.
         self._admissions: dict[Admission, _Admitted] = {}
 
-    def encode(self, record: AuditRecord) -> bytes:
+    def encode(self, record: AuditEvent) -> bytes:
         """Format one record.
 
         Returns:
@@ -152,7 +154,7 @@ class LineEncoder:
             what = self._what(record, self._judgement(admission, record.refused))
         else:
             asked = (
-                record.front,
+                record.request_form,
                 request.method,
                 request.authority.text,
                 request.path,
@@ -188,7 +190,7 @@ class LineEncoder:
         ).encode("ascii")
 
     def note(self, kind: str, time: float, facts: Mapping[str, object]) -> bytes:
-        """Format a line about the journal or the supervisor itself.
+        """Format a line about the audit log or the supervisor itself.
 
         Args:
             kind: one of `egress.audit.fields.TYPES`.
@@ -210,7 +212,7 @@ class LineEncoder:
         self._callers[id(client)] = known = _Caller(client, listener, peer, who, told)
         return known
 
-    def _what(self, record: AuditRecord, judgement: str) -> str:
+    def _what(self, record: AuditEvent, judgement: str) -> str:
         request, dialled, name = record.request, record.dialled, record.server_name
         if request is None:
             wish = '"method":null,"host":null,"port":null,"path":null'
@@ -221,7 +223,8 @@ class LineEncoder:
                 f'"port":{authority.port},"path":{"null" if path is None else self._path(path)}'
             )
         return (
-            f',"front":{quoted(record.front)},{wish},{judgement},"dialled":{quoted(dialled) if dialled else "null"},'
+            f',"request_form":{quoted(record.request_form)},{wish},{judgement},'
+            f'"dialled":{quoted(dialled) if dialled else "null"},'
             f'"server_name":{"null" if name is None else bounded(name, PATH_LIMIT)},'
             f'"status":{record.status or "null"},"bytes_up":'
         )
@@ -241,25 +244,25 @@ class LineEncoder:
 
     def _judgement(self, admission: Admission | None, refused: Refused | None) -> str:
         if admission is None:
-            road, after = _NOT_ADMITTED, '"audit":[],"generation":null'
+            route, after = _NOT_ADMITTED, '"audit":[],"generation":null'
         else:
             known = self._admitted(admission)
             if refused is None:
-                return f"{known.judged},{known.road},{known.after}"
-            road, after = known.road, known.after
+                return f"{known.judged},{known.route},{known.after}"
+            route, after = known.route, known.after
         if refused is None:
-            return f"{_UNJUDGED},{road},{after}"
+            return f"{_UNJUDGED},{route},{after}"
         verdict = verdict_of(admission, refused)
         if admission is not None and not refused.policy:
             policy, rule = admission.verdict.policy, admission.verdict.rule
         else:
             policy, rule = refused.policy, refused.rule
         if admission is None and refused.verdicts:
-            after = f'"audit":{_rehearsed(refused.verdicts)},"generation":null'
+            after = f'"audit":{_audit_mode_verdicts(refused.verdicts)},"generation":null'
         return (
             f'"verdict":"{verdict}","policy":{quoted(policy)},"rule":{quoted(rule)},'
             f'"reason":{bounded(refused.reason, TEXT_LIMIT)},"code":{quoted(refused.code)},'
-            f'"detail":{bounded(refused.detail, TEXT_LIMIT) if refused.detail else "null"},{road},{after}'
+            f'"detail":{bounded(refused.detail, TEXT_LIMIT) if refused.detail else "null"},{route},{after}'
         )
 
     def _admitted(self, admission: Admission) -> _Admitted:
@@ -276,15 +279,15 @@ class LineEncoder:
             f'"verdict":"allow","policy":{quoted(verdict.policy)},"rule":{quoted(verdict.rule)},'
             f'"reason":{bounded(verdict.reason, TEXT_LIMIT)},"code":null,"detail":null'
         )
-        road = (
-            f'"road":{bounded(plan.label, TEXT_LIMIT)},"level":{plan.level},'
-            f'"decided":{bounded(plan.decided, TEXT_LIMIT)},"hops":[{hops}],"addresses":[{addresses}],'
+        route = (
+            f'"upstream":{bounded(plan.label, TEXT_LIMIT)},"upstream_level":{plan.level},'
+            f'"upstream_source":{bounded(plan.decided, TEXT_LIMIT)},"hops":[{hops}],"addresses":[{addresses}],'
             f'"address_check":"{"none" if resolution.is_delegated else "passed"}"'
         )
-        after = f'"audit":{_rehearsed(admission.verdicts)},"generation":{admission.generation}'
+        after = f'"audit":{_audit_mode_verdicts(admission.verdicts)},"generation":{admission.generation}'
         if len(self._admissions) >= _MEMORY_LIMIT:
             self._admissions.clear()
-        self._admissions[admission] = known = _Admitted(judged, road, after)
+        self._admissions[admission] = known = _Admitted(judged, route, after)
         return known
 
 
@@ -295,7 +298,7 @@ def verdict_of(admission: Admission | None, refused: Refused | None) -> str:
     return "none" if admission is None else "allow"
 
 
-def _rehearsed(verdicts: tuple[Verdict, ...]) -> str:
+def _audit_mode_verdicts(verdicts: tuple[Verdict, ...]) -> str:
     said = [
         f'{{"policy":{quoted(one.policy)},"rule":{quoted(one.rule)},"reason":{bounded(one.reason, TEXT_LIMIT)}}}'
         for one in verdicts

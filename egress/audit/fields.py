@@ -1,4 +1,4 @@
-"""What the journal's lines hold: their types and keys, in the words of its documentation."""
+"""What the audit log's lines hold: their types and keys, in the words of its documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "open": "A tunnel lives on; its `end` follows. Its counts and times are those so far.",
         "refused": "A request was refused.",
         "loss": "Lines were lost before this one.",
-        "start": "The supervisor began to keep this journal.",
+        "start": "The supervisor began to keep this audit log.",
         "stop": "The supervisor ended in order; the last line of its run.",
         "reload": "The configuration was changed while the supervisor ran.",
         "reopen": "The file was changed for another: the last line of the old one and the first of the new one.",
@@ -29,7 +29,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "labels": "What rules may name of the client, sorted.",
         "peer": "The address of the connection's other side; empty on a unix socket.",
         "peer_port": "Its port; 0 on a unix socket.",
-        "front": "How it came: `http` or `connect`; empty where nothing could be read.",
+        "request_form": "How it came: `http` or `connect`; empty where nothing could be read.",
         "method": "The request's method, cut after 32 characters; `CONNECT` for a tunnel.",
         "host": "Where to: the canonical name or the address.",
         "port": "Where to: the port.",
@@ -41,11 +41,11 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "reason": "Why it was decided or why it failed: one sentence.",
         "code": "What kind of refusal or failure; null where there was none.",
         "detail": "More about a refusal or failure, for operators: it may name addresses. Null where there is none.",
-        "road": "The label of the road; null where it was not admitted.",
-        "level": "Which level of the cascade chose the road: 0 for an operator's route, 2 for the listener, 4 for the "
-        "default, 5 for the environment, 6 for none; null where it was not admitted.",
-        "decided": "What chose the road, in the words of the configuration; empty where nothing did and it is direct; "
-        "null where it was not admitted.",
+        "upstream": "The label of the route; null where it was not admitted.",
+        "upstream_level": "Which level of the cascade chose the route: 0 for an operator's route, 2 for the listener, "
+        "4 for the default, 5 for the environment, 6 for none; null where it was not admitted.",
+        "upstream_source": "What chose the route, in the words of the configuration; empty where nothing did and it is "
+        "direct; null where it was not admitted.",
         "hops": "The proxies on the way, by their names, nearest first.",
         "addresses": "What the host was resolved to and judged by.",
         "address_check": "`passed`; `none` where the name was left to the next proxy and no address was judged; "

@@ -1,4 +1,4 @@
-"""Reads a journal as it grows, through rotation and truncation."""
+"""Reads an audit log as it grows, through rotation and truncation."""
 
 from __future__ import annotations
 

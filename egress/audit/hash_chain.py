@@ -1,4 +1,4 @@
-"""Seals lines to each other, so that a changed journal shows it.
+"""Seals lines to each other, so that a changed audit log shows it.
 
 A run of one writer on one file is a segment. Each of its lines ends with `seq`, counted from 0, and `prev`, the SHA-256
 of the line before. The first line also has the writer's id, and its `prev` is that of the last line of the file before,

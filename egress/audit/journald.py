@@ -19,7 +19,7 @@ _INFORMATIONAL = 6
 
 
 class JournaldSink:
-    """Sends each line as one entry (systemd's "Native Journal Protocol").
+    """Sends each line as one entry (systemd's "Native Audit log Protocol").
 
     The socket is not connected, so that a journald that comes back is found again.
 
@@ -73,7 +73,7 @@ class JournaldSink:
 
     def _send_as_file(self, data: bytes) -> None:
         """Send what is too long for a datagram: a sealed file in memory, and its descriptor in an empty datagram."""
-        descriptor = os.memfd_create("egress-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        descriptor = os.memfd_create("egress-audit log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             remaining = memoryview(data)
             while remaining:

@@ -1,4 +1,4 @@
-"""Makes a journal out of its settings."""
+"""Makes an audit log out of its settings."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import time
 
 from twisted.internet.interfaces import IReactorTime
 
-from egress.audit.audit_log import Journal
+from egress.audit.audit_log import AuditLog
 from egress.audit.encoder import LineEncoder
 from egress.audit.journald import JournaldSink
 from egress.audit.settings import AuditSettings
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_queue import SinkQueue
 from egress.audit.sinks import FileSink, Sink, StdoutSink
 from egress.errors import ConfigError
 
 
-def open_journal(settings: AuditSettings, state_directory: str, reactor: IReactorTime) -> Journal:
-    """Open every sink. Nothing is written and no thread runs before the journal's `start`.
+def open_audit_log(settings: AuditSettings, state_directory: str, reactor: IReactorTime) -> AuditLog:
+    """Open every sink. Nothing is written and no thread runs before the audit log's `start`.
 
     Args:
         settings: the `[audit]` table.
         state_directory: made if it is missing, with mode 0700, where the file lies directly in it. No other directory
             is made.
-        reactor: runs the journal.
+        reactor: runs the audit log.
 
     Raises:
         ConfigError: a sink cannot be opened; where is "audit.file" or "audit.to".
@@ -37,9 +37,9 @@ def open_journal(settings: AuditSettings, state_directory: str, reactor: IReacto
             sink.close()
         raise
     outlets = [
-        Outlet(sink, settings.chain, settings.backlog_records, settings.backlog_bytes, time.time) for sink in sinks
+        SinkQueue(sink, settings.chain, settings.backlog_records, settings.backlog_bytes, time.time) for sink in sinks
     ]
-    return Journal(
+    return AuditLog(
         reactor,
         outlets,
         LineEncoder(settings.paths),

@@ -1,4 +1,4 @@
-"""Picks lines of the journal for a reader, and cleans them for a terminal."""
+"""Picks lines of the audit log for a reader, and cleans them for a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `[audit]` table, and where the journal stands when nothing says otherwise."""
+"""The `[audit]` table, and where the audit log stands when nothing says otherwise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BACKLOG_RECORDS = 4_194_304
 
 
 def state_directory(environ: Mapping[str, str] | None = None) -> str:
-    """Give the user's state directory, where the journal lies by default.
+    """Give the user's state directory, where the audit log lies by default.
 
     The first of $EGRESS_STATE, $XDG_STATE_HOME/egress (only if absolute, as the XDG Base Directory Specification
     asks) and ~/.local/state/egress.
@@ -76,7 +76,7 @@ class AuditSettings:
 
     Attributes:
         to: where lines go: "file", "stdout", "journald"; one or more.
-        file: the journal's file; relative to the state directory.
+        file: the audit log's file; relative to the state directory.
         paths: how much of a readable request's path is kept: "none", only the "first" segment, or "full".
         on_loss: what becomes of new requests while lines cannot be kept: "continue" lets them pass, "refuse" does not.
         chain: whether each line is sealed to the one before (`egress audit verify`).
@@ -93,5 +93,5 @@ class AuditSettings:
     backlog_bytes: int = field(default=67_108_864, validator=_check_backlog_bytes)
 
     def path_in(self, directory: str) -> str:
-        """Give the journal file's path, for this state directory."""
+        """Give the audit log file's path, for this state directory."""
         return os.path.join(directory, self.file)

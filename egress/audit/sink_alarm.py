@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import define
 from twisted.logger import Logger
 
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_queue import SinkQueue
 
 LOG_SECONDS = 10.0
 
@@ -27,7 +27,7 @@ class _Told:
     next_at: float = 0.0
 
 
-class Alarm:
+class SinkAlarm:
     """Watches outlets, and speaks of each at most once in `LOG_SECONDS`.
 
     Args:
@@ -36,7 +36,7 @@ class Alarm:
 
     _log = Logger()
 
-    def __init__(self, outlets: Sequence[Outlet]) -> None:
+    def __init__(self, outlets: Sequence[SinkQueue]) -> None:
         self._watched = [(outlet, _Told()) for outlet in outlets]
 
     @property
@@ -48,26 +48,28 @@ class Alarm:
         """Say what is new.
 
         Args:
-            now: seconds on the journal's clock.
+            now: seconds on the audit log's clock.
         """
         for outlet, told in self._watched:
             while outlet.complaints:
-                self._log.error("journal, {sink}: {complaint}", sink=outlet.name, complaint=outlet.complaints.popleft())
+                self._log.error(
+                    "audit log, {sink}: {complaint}", sink=outlet.name, complaint=outlet.complaints.popleft()
+                )
             if outlet.failure is not None or outlet.lost > told.lost:
                 told.lost, told.is_failing = outlet.lost, True
                 self._say_trouble(outlet, told, now)
             elif told.is_failing and outlet.is_safe:
                 told.is_failing = False
                 self._log.info(
-                    "journal, {sink}: works again; {lost} lines lost so far", sink=outlet.name, lost=outlet.lost
+                    "audit log, {sink}: works again; {lost} lines lost so far", sink=outlet.name, lost=outlet.lost
                 )
 
-    def _say_trouble(self, outlet: Outlet, told: _Told, now: float) -> None:
+    def _say_trouble(self, outlet: SinkQueue, told: _Told, now: float) -> None:
         if now < told.next_at:
             return
         told.next_at = now + LOG_SECONDS
         self._log.error(
-            "journal, {sink}: {problem}; {lost} lines lost so far, {waiting} waiting",
+            "audit log, {sink}: {problem}; {lost} lines lost so far, {waiting} waiting",
             sink=outlet.name,
             problem=_problem(outlet.failure),
             lost=outlet.lost,

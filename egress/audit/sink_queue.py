@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from threading import Lock
 
-from egress.audit.encoder import Stamp, encode_note
+from egress.audit.encoder import TimestampFormat, encode_note
 from egress.audit.hash_chain import Chain, digest
 from egress.audit.sinks import Sink
 
 _COMPLAINTS_LIMIT = 16
 
 
-class Outlet:
+class SinkQueue:
     """Queues lines for one sink and writes them.
 
     `work` and `close` are for the writer's thread, everything else for the reactor's. Nothing that the reactor calls
@@ -50,7 +50,7 @@ class Outlet:
         self._records_limit = backlog_records
         self._bytes_limit = backlog_bytes
         self._now = now
-        self._stamp = Stamp()
+        self._stamp = TimestampFormat()
         self._lock = Lock()
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0

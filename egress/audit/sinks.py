@@ -211,7 +211,7 @@ class FileSink(StreamSink):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OSError(errno.EBUSY, "another process keeps its journal in this file")
+            raise OSError(errno.EBUSY, "another process keeps its audit log in this file")
 
     def _look_back(self) -> None:
         self.last_line, is_ended = last_line(self._path)

@@ -1,4 +1,4 @@
-"""Hands each record to the journal, and to whoever else counts it."""
+"""Hands each record to the audit log, and to whoever else counts it."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from egress.interfaces import IAuditSink
-from egress.model import AuditRecord
+from egress.model import AuditEvent
 
 
 @implementer(IAuditSink)
 @define(eq=False)
 class Tee:
-    """The journal, with one listener beside it. Only the journal decides whether requests are served.
+    """The audit log, with one listener beside it. Only the audit log decides whether requests are served.
 
     Attributes:
-        journal: keeps the record.
+        audit log: keeps the record.
         beside: hears of each record first; it does not block and does not raise.
     """
 
-    journal: IAuditSink
-    beside: Callable[[AuditRecord], None]
-    _keep: Callable[[AuditRecord], None] = field(init=False)
+    audit_log: IAuditSink
+    beside: Callable[[AuditEvent], None]
+    _keep: Callable[[AuditEvent], None] = field(init=False)
 
     @_keep.default
-    def _find_keep(self) -> Callable[[AuditRecord], None]:
-        return self.journal.record
+    def _find_keep(self) -> Callable[[AuditEvent], None]:
+        return self.audit_log.record
 
     @property
     def is_accepting(self) -> bool:
-        """Whether the journal takes records. See `IAuditSink`."""
-        return self.journal.is_accepting
+        """Whether the audit log takes records. See `IAuditSink`."""
+        return self.audit_log.is_accepting
 
-    def record(self, record: AuditRecord) -> None:
+    def record(self, record: AuditEvent) -> None:
         """Hand one record on. See `IAuditSink.record`."""
         self.beside(record)
         self._keep(record)
 
     def flush(self) -> Deferred[None]:
-        """Have the journal write. See `IAuditSink.flush`."""
-        return self.journal.flush()
+        """Have the audit log write. See `IAuditSink.flush`."""
+        return self.audit_log.flush()

@@ -1,4 +1,4 @@
-"""Checks a sealed journal: whole, cut off, or altered, and where."""
+"""Checks a sealed audit log: whole, cut off, or altered, and where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 from attrs import define, frozen
 
 from egress.audit.hash_chain import digest
-from egress.errors import JournalCorrupt
+from egress.errors import AuditLogCorrupt
 
 LINE_LIMIT_BYTES = 1024 * 1024
 
@@ -28,7 +28,7 @@ _SEAL_LIMIT_BYTES = 320
 
 @frozen
 class Summary:
-    """What a whole journal is made of.
+    """What a whole audit log is made of.
 
     Attributes:
         lines: how many it has.
@@ -70,7 +70,7 @@ class _Reading:
 
 
 def verify(stream: BinaryIO, file: str) -> Summary:
-    """Read a journal from its beginning to its end, once.
+    """Read an audit log from its beginning to its end, once.
 
     Args:
         stream: its octets.
@@ -80,8 +80,8 @@ def verify(stream: BinaryIO, file: str) -> Summary:
         What it is made of, if it is whole. `segments` is 0 where no line carries a seal.
 
     Raises:
-        JournalCorrupt: problem "altered" wherever a line is; else "truncated", where lines may be missing: a segment
-            ends without its last line. The last segment of a journal that is being written does so too.
+        AuditLogCorrupt: problem "altered" wherever a line is; else "truncated", where lines may be missing: a segment
+            ends without its last line. The last segment of an audit log that is being written does so too.
     """
     reading = _Reading()
     for line, is_whole in _lines(stream):
@@ -90,12 +90,12 @@ def verify(stream: BinaryIO, file: str) -> Summary:
     if not reading.segments:
         return Summary(reading.number, reading.number, 0, "", "")
     if reading.suspect:
-        raise JournalCorrupt(file, reading.suspect, "altered", "the line carries no valid seal")
+        raise AuditLogCorrupt(file, reading.suspect, "altered", "the line carries no valid seal")
     if reading.cut is None and not reading.is_ended:
-        reading.cut = reading.number, "the journal is whole so far, but its last line does not end it"
+        reading.cut = reading.number, "the audit log is whole so far, but its last line does not end it"
     if reading.cut is not None:
         number, detail = reading.cut
-        raise JournalCorrupt(file, number, "truncated", detail)
+        raise AuditLogCorrupt(file, number, "truncated", detail)
     head = (reading.head or b"").decode("ascii")
     return Summary(reading.number, reading.unsealed, reading.segments, reading.previous, head)
 
@@ -110,9 +110,9 @@ def _take(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
     if seal["sum"] is not None:
         bare = line[: seal.start("end")] + b"}"
         if not hmac.compare_digest(digest(bare), seal["sum"]):
-            raise JournalCorrupt(file, number, "altered", "the line does not match its own sum")
+            raise AuditLogCorrupt(file, number, "altered", "the line does not match its own sum")
     if (seal["writer"] is not None) != (sequence == 0):
-        raise JournalCorrupt(file, number, "altered", "only the first line of a segment names its writer")
+        raise AuditLogCorrupt(file, number, "altered", "only the first line of a segment names its writer")
     if sequence == 0:
         _open_segment(reading, prev, file)
     else:
@@ -124,11 +124,11 @@ def _take_unsealed(reading: _Reading, line: bytes, is_whole: bool, file: str) ->
     number = reading.number
     if reading.segments and not is_whole:
         # The last line of the file: only there can a line have no end.
-        reading.cut = reading.cut or (number, "the journal ends in the middle of a line")
+        reading.cut = reading.cut or (number, "the audit log ends in the middle of a line")
         reading.is_ended = False
         return
     if reading.suspect or (reading.segments and reading.is_ended):
-        raise JournalCorrupt(file, reading.suspect or number, "altered", "the line carries no valid seal")
+        raise AuditLogCorrupt(file, reading.suspect or number, "altered", "the line carries no valid seal")
     if reading.segments:
         # A crash in the middle of a line leaves this; then the next line begins a segment and vouches for it.
         reading.suspect = number
@@ -142,7 +142,7 @@ def _open_segment(reading: _Reading, prev: bytes | None, file: str) -> None:
     if reading.head is None:
         reading.previous = prev.decode("ascii") if prev else ""
     elif prev != reading.head:
-        raise JournalCorrupt(file, number - 1, "altered", _other_hash(number))
+        raise AuditLogCorrupt(file, number - 1, "altered", _other_hash(number))
     elif reading.suspect:
         reading.cut = reading.cut or (reading.suspect, "a writer was cut off in the middle of a line")
     elif reading.segments and not reading.is_ended:
@@ -154,16 +154,16 @@ def _open_segment(reading: _Reading, prev: bytes | None, file: str) -> None:
 def _continue_segment(reading: _Reading, sequence: int, prev: bytes | None, file: str) -> None:
     number = reading.number
     if reading.suspect:
-        raise JournalCorrupt(file, reading.suspect, "altered", "the line carries no valid seal")
+        raise AuditLogCorrupt(file, reading.suspect, "altered", "the line carries no valid seal")
     if reading.sequence is None:
-        raise JournalCorrupt(file, number, "altered", "lines before it are missing or not sealed")
+        raise AuditLogCorrupt(file, number, "altered", "lines before it are missing or not sealed")
     if reading.is_ended:
-        raise JournalCorrupt(file, number, "altered", "the line follows one that ended its segment")
+        raise AuditLogCorrupt(file, number, "altered", "the line follows one that ended its segment")
     if sequence != reading.sequence + 1:
         problem = f"its number is {sequence} where {reading.sequence + 1} is due: removed, repeated or moved lines"
-        raise JournalCorrupt(file, number, "altered", problem)
+        raise AuditLogCorrupt(file, number, "altered", problem)
     if prev is None or reading.head is None or not hmac.compare_digest(prev, reading.head):
-        raise JournalCorrupt(file, number - 1, "altered", _other_hash(number))
+        raise AuditLogCorrupt(file, number - 1, "altered", _other_hash(number))
 
 
 def _other_hash(number: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Protocol, TypeAlias
 
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_queue import SinkQueue
 
 
 class Writer(Protocol):
@@ -23,7 +23,7 @@ class Writer(Protocol):
         """Write what can be written at once, close the sink and end. Does not wait for it."""
 
 
-Spawn: TypeAlias = Callable[[Outlet], Writer]
+Spawn: TypeAlias = Callable[[SinkQueue], Writer]
 
 
 class ThreadWriter:
@@ -36,12 +36,12 @@ class ThreadWriter:
         retry_seconds: how long to wait before a sink that failed is tried again.
     """
 
-    def __init__(self, outlet: Outlet, retry_seconds: float = 0.2) -> None:
+    def __init__(self, outlet: SinkQueue, retry_seconds: float = 0.2) -> None:
         self._outlet = outlet
         self._retry_seconds = retry_seconds
         self._event = Event()
         self._is_finishing = False
-        self._thread = Thread(target=self._run, name=f"journal-{outlet.name}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"audit log-{outlet.name}", daemon=True)
         self._thread.start()
 
     @property

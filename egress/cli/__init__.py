@@ -13,8 +13,8 @@ _COMMANDS = {
     "check": "egress.cli.check:check",
     "explain": "egress.cli.explain:explain",
     "plugins": "egress.cli.plugins:plugins",
-    "proxy": "egress.cli.serve:proxy",
     "reload": "egress.cli.reload:reload",
+    "serve": "egress.cli.serve:serve",
     "tail": "egress.cli.tail:tail",
     "token": "egress.cli.token:token",
 }
@@ -41,5 +41,5 @@ class Commands(click.Group):
 def main() -> None:
     """The way out for an AI agent's sandbox, and the only one.
 
-    `egress proxy --allow HOST` starts the proxy; `egress tail` shows what goes out and what is refused.
+    `egress serve --allow HOST` starts the proxy; `egress tail` shows what goes out and what is refused.
     """

@@ -10,7 +10,7 @@ import click
 from egress.audit.selection import escaped
 from egress.audit.verification import Summary
 from egress.audit.verification import verify as check
-from egress.errors import JournalCorrupt
+from egress.errors import AuditLogCorrupt
 
 EXIT_WHOLE = 0
 EXIT_ALTERED = 1
@@ -28,7 +28,7 @@ def audit() -> None:
 @click.argument("file", type=click.Path())
 @click.pass_context
 def verify(context: click.Context, file: str) -> None:
-    """Tell whether the sealed journal FILE is whole, cut off or altered.
+    """Tell whether the sealed audit log FILE is whole, cut off or altered.
 
     Exit status: 0 it is whole; 1 it was altered; 2 it has lines without a chain, which cannot be checked; 3 it does not
     end in order: it is still being written or was cut off; 4 it cannot be read.
@@ -46,7 +46,7 @@ def verify(context: click.Context, file: str) -> None:
 def _verdict(stream: BinaryIO, name: str) -> tuple[int, str]:
     try:
         summary = check(stream, name)
-    except JournalCorrupt as error:
+    except AuditLogCorrupt as error:
         if error.problem == "altered":
             return EXIT_ALTERED, f"{name}: ALTERED at line {error.line}: {error.detail}."
         words = f"{name}: NOT COMPLETE at line {error.line}: {error.detail}."
@@ -61,7 +61,7 @@ def _why_open(stream: BinaryIO) -> str:
 
 
 def _is_being_written(stream: BinaryIO) -> bool:
-    # The writer of a sealed journal holds an exclusive lock on it.
+    # The writer of a sealed audit log holds an exclusive lock on it.
     try:
         fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 @click.command(short_help="Say whether the proxy would accept a file.")
 @click.argument("file")
 def check(file: str) -> None:
-    """Read FILE and build everything in it, but bind no socket and open no journal: a start may still fail at those.
+    """Read FILE and build everything in it, but bind no socket and open no audit log: a start may still fail at those.
 
     Ends with status 0 if nothing is wrong, else with one line that says what is wrong and where, and status 1.
     """
-    from egress.service.dry_run import make_rehearsal
+    from egress.service.dry_run import make_dry_run
     from egress.service.settings.settings import is_mute, load
     from egress.service.settings.summary import count, summary
 
     try:
         source = load(file)
-        rehearsal = make_rehearsal(source)
+        dry_run = make_dry_run(source)
         _check_places(source)
     except ConfigError as error:
         raise Problem(str(error))
-    settings = rehearsal.source.settings
+    settings = dry_run.source.settings
     click.echo(f"{file}: fine: {count(len(settings.listener), 'listener', 'listeners')}, {summary(settings)}")
-    click.echo(f"{file}: roads: {rehearsal.roads.summary()}")
-    for warning in rehearsal.roads.warnings:
+    click.echo(f"{file}: routes: {dry_run.routing.summary()}")
+    for warning in dry_run.routing.warnings:
         click.echo(f"{file}: {warning}", err=True)
     if is_mute(settings):
         click.echo(f"{file}: nothing is allowed by it: every request would be refused", err=True)

@@ -52,27 +52,27 @@ def explain(
     An https:// URL, or HOST:PORT, is a CONNECT; an http:// URL is a plain request. Ends with status 0 if it would be
     allowed, 1 if refused, 2 if the question or the file is wrong.
     """
-    from egress.service.dry_run import make_rehearsal, make_request
+    from egress.service.dry_run import make_dry_run, make_request
     from egress.service.settings.settings import load
 
     _check_labels(labels)
     try:
-        rehearsal = make_rehearsal(load(file, allow))
-        names = [each.name for each in rehearsal.source.settings.listener]
+        dry_run = make_dry_run(load(file, allow))
+        names = [each.name for each in dry_run.source.settings.listener]
         if listener is not None and listener not in names:
             raise Problem(f"there is no listener {listener!r}; there are: {', '.join(names)}", _USAGE)
         name = listener or names[0]
-        asking = rehearsal.source.settings.listener[names.index(name)]
+        asking = dry_run.source.settings.listener[names.index(name)]
         _check_token(asking, labels)
         is_local = asking.endpoint.startswith("unix:")
-        request = make_request(url, method, name, labels, rehearsal.reactor.seconds(), is_local=is_local)
+        request = make_request(url, method, name, labels, dry_run.reactor.seconds(), is_local=is_local)
     except ConfigError as error:
         raise Problem(str(error), _USAGE)
     except ProtocolError as error:
         raise Problem(f"URL: {error.reason}", _USAGE)
     except ValueError as error:
         raise Problem(f"--method: {error}", _USAGE)
-    explanation = rehearsal.explain(request)
+    explanation = dry_run.explain(request)
     if as_json:
         click.echo(json.dumps(as_object(request, explanation), indent=2))
     else:
@@ -115,7 +115,7 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
         "client": request.client.key,
         "labels": sorted(request.client.labels),
         "by_name": [_verdict_object(verdict) for verdict in seen.first],
-        "road": None if seen.plan is None else _road_object(seen),
+        "upstream": None if seen.plan is None else _route_object(seen),
         "addresses": None if seen.resolution is None else [str(address) for address in seen.resolution.addresses],
         "guard": seen.guard or None,
         "by_address": [_verdict_object(verdict) for verdict in seen.second],
@@ -132,13 +132,13 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
     }
 
 
-def _road_object(seen: Explanation) -> dict[str, object]:
+def _route_object(seen: Explanation) -> dict[str, object]:
     assert seen.plan is not None
     admission = seen.admission
     return {
         "label": seen.plan.label,
-        "level": seen.plan.level,
-        "decided": seen.plan.decided,
+        "upstream_level": seen.plan.level,
+        "upstream_source": seen.plan.decided,
         "hops": [f"{hop.scheme}://{hop.authority.text}" for hop in seen.plan.hops],
         "dns": seen.plan.dns if seen.plan.hops else None,
         "asked_for": None
@@ -149,7 +149,7 @@ def _road_object(seen: Explanation) -> dict[str, object]:
     }
 
 
-def _road_text(request: Request, seen: Explanation) -> str:
+def _route_text(request: Request, seen: Explanation) -> str:
     """Say the way, what decided, and what the last proxy is asked for."""
     plan, authority = seen.plan, request.authority
     assert plan is not None
@@ -165,7 +165,7 @@ def _road_text(request: Request, seen: Explanation) -> str:
     if plan.hops and seen.admission is not None:
         is_by_name = seen.admission.route.by_name
         asked = f"; the proxy is asked for the {'name' if is_by_name else 'judged address'}"
-        if request.front == "http" and not is_by_name and authority.address is None:
+        if request.request_form == "http" and not is_by_name and authority.address is None:
             asked += ", by CONNECT, which many proxies forbid for plain HTTP"
     return f"{way}{why} (level {plan.level}){asked}"
 
@@ -193,7 +193,7 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
     yield f"{what} from {request.client.key}{labels}"
     yield from _round("by name", seen.first)
     if seen.plan is not None:
-        yield f"  road        {_road_text(request, seen)}"
+        yield f"  route        {_route_text(request, seen)}"
     if seen.resolution is not None:
         yield f"  addresses   {', '.join(map(str, seen.resolution.addresses)) or 'left to the next proxy'}"
     if seen.guard:

@@ -1,4 +1,4 @@
-"""`egress proxy`: the proxy, for those who have no `twistd` on their PATH."""
+"""`egress serve`: the proxy, for those who have no `twistd` on their PATH."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def proxy(arguments: tuple[str, ...]) -> None:
+def serve(arguments: tuple[str, ...]) -> None:
     """Run the proxy: the same as `twistd --nodaemon --pidfile= egress-proxy`, with the same options.
 
-    `egress proxy --help` lists them.
+    `egress serve --help` lists them.
     """
     from egress.service.process.undumpable import make_undumpable
 

@@ -25,7 +25,7 @@ _DRAWN = ("time", "type", "seq", "prev", "writer", "sum")
 
 @click.command(short_help="Show the record as it grows.")
 @click.argument("file", required=False, type=click.Path())
-@click.option("--config", "-c", "configuration", metavar="FILE", help="The journal that this TOML file configures.")
+@click.option("--config", "-c", "configuration", metavar="FILE", help="The audit log that this TOML file configures.")
 @click.option(
     "--lines", "-n", "count", default=10, show_default=True, type=click.IntRange(min=0), help="Begin so far back."
 )
@@ -56,7 +56,7 @@ def tail(
     since: str,
     is_raw: bool,
 ) -> None:
-    """Show the record in FILE as it grows (by default the journal in the user's state directory).
+    """Show the record in FILE as it grows (by default the audit log in the user's state directory).
 
     Exit status: 0 when it ends, 1 when the file cannot be read, 2 for a wrong option or configuration.
     """
@@ -66,8 +66,8 @@ def tail(
         raise click.BadParameter("must be like 10m, 2h, 1d or 2026-01-31T12:00:00Z", param_hint="--since")
     was_counted = context.get_parameter_source("count") is not click.core.ParameterSource.DEFAULT
     if file and configuration:
-        raise click.UsageError("FILE and --config both name a journal; give one of them")
-    path = file or (_journal_of(configuration) if configuration else os.path.join(state_directory(), DEFAULT_FILE))
+        raise click.UsageError("FILE and --config both name an audit log; give one of them")
+    path = file or (_audit_log_of(configuration) if configuration else os.path.join(state_directory(), DEFAULT_FILE))
     if follow:
         is_there = os.path.exists(path)
         words = f"following {path}" if is_there else f"waiting for {path}, which does not exist yet"
@@ -87,8 +87,8 @@ def tail(
         return
 
 
-def _journal_of(configuration: str) -> str:
-    """Give the path of the journal's file that a configuration names."""
+def _audit_log_of(configuration: str) -> str:
+    """Give the path of the audit log's file that a configuration names."""
     from egress.service.settings.settings import load
     from egress.service.settings.summary import state_of
 
@@ -97,7 +97,7 @@ def _journal_of(configuration: str) -> str:
     except ConfigError as error:
         raise Problem(str(error), 2)
     if "file" not in settings.audit.to:
-        raise Problem(f"{escaped(configuration)}: audit.to: the journal is not kept in a file", 2)
+        raise Problem(f"{escaped(configuration)}: audit.to: the audit log is not kept in a file", 2)
     return settings.audit.path_in(state_of(settings))
 
 
@@ -141,7 +141,7 @@ class View:
         for line in lines:
             facts = parse_line(line)
             if facts is None:
-                click.echo(f"not a line of the journal: {escaped_line(line)}", err=self._is_raw)
+                click.echo(f"not a line of the audit log: {escaped_line(line)}", err=self._is_raw)
             elif self._is_raw:
                 click.echo(line if line.isascii() and b"\x7f" not in line else escaped_line(line))
             else:
@@ -168,7 +168,7 @@ def describe(facts: dict[str, object]) -> Text:
         text.append(f" [{_word(facts, 'policy')}/{rule}]", style="dim")
     if not code:
         moved = f"up {_word(facts, 'bytes_up')} down {_word(facts, 'bytes_down')} in {_word(facts, 'total_ms')} ms"
-        text.append(f" via {_word(facts, 'road')} {moved}", style="dim")
+        text.append(f" via {_word(facts, 'upstream')} {moved}", style="dim")
     if (cause := _word(facts, "cause")) not in ("", "complete", "refused"):
         text.append(f" {cause}", style="yellow")
     if code and (request := _word(facts, "request_id")):

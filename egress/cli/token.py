@@ -51,14 +51,14 @@ def hash_secret(name: str, path: str | None) -> None:
     Prints the line for the tokens file, or adds it with --file. The hash is scrypt: checking it costs the proxy some
     tenths of a second and 32 MiB. Prefer `egress token new` where nobody has to remember the secret.
     """
-    from egress.identity.chosen_secrets import ChosenHash, check_secret
+    from egress.identity.chosen_secrets import ScryptHash, check_secret
 
     _check_name(name)
     try:
         secret = check_secret(_read_secret())
     except ValueError as problem:
         raise Problem(f"the secret cannot be used: {problem}", _USAGE)
-    line = f"{name}:{ChosenHash.make(secret).spell()}"
+    line = f"{name}:{ScryptHash.make(secret).spell()}"
     if path is None:
         click.echo(line)
     else:

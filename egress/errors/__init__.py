@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CAUSES",
     "CODES",
+    "AuditLogCorrupt",
     "Code",
     "ConfigError",
     "DialFailed",
     "EgressError",
-    "JournalCorrupt",
     "NameNotFound",
     "ProtocolError",
     "Refused",
@@ -82,7 +82,7 @@ class Refused(EgressError):
         reason: one sentence for a person, ASCII, free of client bytes. It may be shown to the client.
         policy: the name of the policy that decided, or "".
         rule: its rule, or "".
-        detail: for the journal only: it may name addresses.
+        detail: for the audit log only: it may name addresses.
         retry_seconds: after how long a retry can help, where that is known.
         verdicts: what the policies asked so far had said, for the record and for `explain`.
     """
@@ -156,10 +156,10 @@ class DialFailed(EgressError):
     """A route could not be taken to its end.
 
     Attributes:
-        code: "connection_refused", "unreachable" or "dial_timeout"; where a proxy on the road failed, a `proxy_` code.
+        code: "connection_refused", "unreachable" or "dial_timeout"; where an upstream proxy failed, a `proxy_` code.
         attempts: each address or target tried and what came of it.
         reason: one sentence for the client, where there is more to say than the code does; it names no hop.
-        detail: for the journal only: it may name the upstream.
+        detail: for the audit log only: it may name the upstream.
     """
 
     code: str
@@ -173,8 +173,8 @@ class DialFailed(EgressError):
 
 
 @define(eq=False)
-class JournalCorrupt(EgressError):
-    """A journal fails its check.
+class AuditLogCorrupt(EgressError):
+    """An audit log fails its check.
 
     Attributes:
         file: its name.

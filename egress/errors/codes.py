@@ -29,7 +29,7 @@ _ASK = "Ask the operator of this sandbox for a rule that allows it; going round 
 _FIX = "Correct the request; sending it again unchanged will not help."
 _LATER = "Wait and try again; if it lasts, tell the operator."
 _ORIGIN = "The destination is at fault, not a policy; try again later or another address."
-_ROAD = "Tell the operator: it is the way out of here that has to be put right, not the request."
+_UPSTREAM = "Tell the operator: it is the way out of here that has to be put right, not the request."
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {
@@ -110,7 +110,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "too_many_connections": Code(429, "Too many connections of this client", "Close some first.", may_retry=True),
         # what the supervisor cannot do now
         "busy": Code(503, "The proxy is at its limit of connections", _LATER, may_retry=True),
-        "journal_unavailable": Code(
+        "audit_log_unavailable": Code(
             503,
             "The request could not be recorded",
             "Nothing leaves unrecorded here; tell the operator.",
@@ -118,8 +118,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         ),
         "stopping": Code(503, "The proxy is stopping", _LATER, may_retry=True),
         "listener_gone": Code(503, "The listener is no longer configured", _LATER, may_retry=True),
-        "internal_error": Code(500, "The proxy failed", "Tell the operator; the journal has the request's id."),
-        # what the road or the destination did
+        "internal_error": Code(500, "The proxy failed", "Tell the operator; the audit log has the request's id."),
+        # what the route or the destination did
         "name_not_found": Code(502, "The name does not resolve", "Check the spelling of the host name."),
         "resolver_failed": Code(502, "The resolver failed", _LATER, may_retry=True),
         "resolver_timeout": Code(504, "The resolver did not answer in time", _LATER, may_retry=True),
@@ -129,21 +129,21 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "origin_closed": Code(502, "The destination closed without an answer", _ORIGIN, may_retry=True),
         "origin_malformed": Code(502, "The destination's answer is malformed", _ORIGIN),
         "origin_timeout": Code(504, "The destination's answer took too long", _ORIGIN, may_retry=True),
-        # what a proxy on the road did
-        "proxy_unreachable": Code(502, "A proxy on the road cannot be reached", _LATER, may_retry=True),
-        "proxy_timeout": Code(504, "A proxy on the road did not answer in time", _LATER, may_retry=True),
-        "proxy_auth_required": Code(502, "A proxy on the road wants other credentials", _ROAD),
+        # what an upstream proxy did
+        "proxy_unreachable": Code(502, "An upstream proxy cannot be reached", _LATER, may_retry=True),
+        "proxy_timeout": Code(504, "An upstream proxy did not answer in time", _LATER, may_retry=True),
+        "proxy_auth_required": Code(502, "An upstream proxy wants other credentials", _UPSTREAM),
         "proxy_refused": Code(
             502,
-            "A proxy on the road refused",
+            "An upstream proxy refused",
             "Tell the operator: that proxy does not let this through, and its reason has the status.",
         ),
-        "proxy_failed": Code(502, "A proxy on the road failed", _LATER, may_retry=True),
-        "proxy_malformed": Code(502, "A proxy on the road broke off or is none", _LATER, may_retry=True),
-        "proxy_tls_failed": Code(502, "TLS with a proxy on the road failed", _ROAD),
-        "road_refused": Code(403, "The road lets nothing out", _ASK),
-        "direct_refused": Code(403, "Going out without a proxy is forbidden", _ROAD),
-        "proxy_loop": Code(502, "The road leads back to this proxy", _ROAD),
+        "proxy_failed": Code(502, "An upstream proxy failed", _LATER, may_retry=True),
+        "proxy_malformed": Code(502, "An upstream proxy broke off or is none", _LATER, may_retry=True),
+        "proxy_tls_failed": Code(502, "TLS with an upstream proxy failed", _UPSTREAM),
+        "route_refused": Code(403, "A route forbids this request", _ASK),
+        "direct_refused": Code(403, "Direct connections are forbidden", _UPSTREAM),
+        "proxy_loop": Code(502, "The route leads back to this proxy", _UPSTREAM),
     }
 )
 
@@ -151,7 +151,7 @@ CAUSES: Mapping[str, str] = MappingProxyType(
     {
         "complete": "The answer was passed on whole, or both sides of a tunnel closed.",
         "refused": "It was refused, with an answer or a reset.",
-        "failed": "It was admitted but the road or the destination failed before an answer.",
+        "failed": "It was admitted but the route or the destination failed before an answer.",
         "client_closed": "The client went away before the end.",
         "client_reset": "The client reset the connection, or the network did.",
         "origin_reset": "The origin reset the connection in a tunnel.",

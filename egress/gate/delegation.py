@@ -26,7 +26,7 @@ class _Name:
 
 
 @define(eq=False)
-class Delegated:
+class Delegations:
     """Remembers the failure, so that only the first request for a name waits for a resolver that does not answer.
 
     Once a failure is old the resolver is asked again, beside the request that finds it so and not in front of it. A

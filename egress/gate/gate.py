@@ -12,20 +12,20 @@ from zope.interface import implementer
 
 from egress.errors import Refused, ResolutionError
 from egress.gate.eager import run
-from egress.gate.name_resolution import Naming, is_by_name, own_address
-from egress.gate.policy_round import Round, ask
-from egress.gate.snapshot import Question, World
+from egress.gate.name_resolution import NameResolution, is_by_name, own_address
+from egress.gate.policy_round import PolicyRound, ask
+from egress.gate.snapshot import DecisionKey, Snapshot
 from egress.interfaces import IApprovals, IGate
-from egress.model import Admission, Outcome, Plan, Request, Resolution, Verdict
+from egress.model import Admission, Outcome, Request, Resolution, RoutePlan, Verdict
 
 
 @define(eq=False)
 class Explanation:
-    """What the Gate would do with a request, step by step. A step that was not reached is empty.
+    """What the gate would do with a request, step by step. A step that was not reached is empty.
 
     Attributes:
         first: each policy's verdict before the name was looked up.
-        plan: the road.
+        plan: the route.
         resolution: what the name stands for.
         second: each policy's verdict on the addresses.
         guard: "passed", or why not.
@@ -34,7 +34,7 @@ class Explanation:
     """
 
     first: list[Verdict] = field(factory=list)
-    plan: Plan | None = None
+    plan: RoutePlan | None = None
     resolution: Resolution | None = None
     second: list[Verdict] = field(factory=list)
     guard: str = ""
@@ -56,55 +56,58 @@ class Gate:
         naming: finds what names stand for.
     """
 
-    world: World
+    snapshot: Snapshot
     clock: IReactorTime
     policy_seconds: float
     approvals: IApprovals | None = None
     delegated_seconds: float = 60.0
-    naming: Naming = field(init=False)
+    naming: NameResolution = field(init=False)
 
     @naming.default
-    def _make_naming(self) -> Naming:
-        return Naming(self.clock, self.delegated_seconds)
+    def _make_naming(self) -> NameResolution:
+        return NameResolution(self.clock, self.delegated_seconds)
 
     def admit(self, request: Request) -> Admission | Deferred[Admission]:
         """Judge a request. See `IGate.admit`."""
-        world = self.world
+        snapshot = self.snapshot
         client, authority = request.client, request.authority
         # As `_question` has it.
         question = client.key, client.labels, request.listener, request.method, authority.text, request.path
-        known = world.recall(question)
-        if known is not None and not world.impure:
+        known = snapshot.recall(question)
+        if known is not None and not snapshot.impure:
             host = authority.host
             if known.resolution.is_delegated:
-                if known.plan.dns == "remote" or self.naming.delegated.find(host, world.resolver) is known.resolution:
+                if (
+                    known.plan.dns == "remote"
+                    or self.naming.delegated.find(host, snapshot.resolver) is known.resolution
+                ):
                     return known
-                return run(self._steps(world, request, question, None, None))
+                return run(self._steps(snapshot, request, question, None, None))
             # What was judged stays judged for as long as the resolver gives that same answer.
             try:
-                resolution = world.resolver.resolve(host)
+                resolution = snapshot.resolver.resolve(host)
             except ResolutionError:
                 # The steps may know another way.
-                return run(self._steps(world, request, question, None, None))
+                return run(self._steps(snapshot, request, question, None, None))
             if resolution is known.resolution:
                 # What a proxy's name leads to may have been learned since.
-                own = world.own
+                own = snapshot.own
                 if authority.port in own.hop_ports and own.holds(authority, resolution.addresses):
                     raise own_address()
                 return known
-            return run(self._steps(world, request, question, None, resolution))
-        return run(self._steps(world, request, question, None, None))
+            return run(self._steps(snapshot, request, question, None, resolution))
+        return run(self._steps(snapshot, request, question, None, None))
 
     def remember_delegated(self, seconds: float) -> None:
         """Remember for so long, from now on, that a name was left to the proxy for want of a resolver."""
         if seconds != self.delegated_seconds:
             self.delegated_seconds = seconds
-            self.naming = Naming(self.clock, seconds)
+            self.naming = NameResolution(self.clock, seconds)
 
     def judge_again(self, request: Request, admission: Admission, dialled: str) -> Admission | Deferred[Admission]:
-        """Judge what an earlier World admitted, by what is known of it: its name is not looked up again.
+        """Judge what an earlier snapshot admitted, by what is known of it: its name is not looked up again.
 
-        It is neither a rehearsal nor a new request: it is marked, so that nothing counts it a second time.
+        It is neither a dry run nor a new request: it is marked, so that nothing counts it a second time.
 
         Args:
             request: what is under way, or about to be.
@@ -112,62 +115,62 @@ class Gate:
             dialled: the address at the other end; "" where it is not known.
 
         Returns:
-            This World's admission, for the same road, even if another would be chosen now.
+            This snapshot's admission, for the same route, even if another would be chosen now.
 
         Raises:
             Refused: it may not go on.
         """
         request.is_judged_again = True
-        return run(self._steps_again(self.world, request, admission, dialled))
+        return run(self._steps_again(self.snapshot, request, admission, dialled))
 
     def _steps_again(
-        self, world: World, request: Request, admission: Admission, dialled: str
+        self, snapshot: Snapshot, request: Request, admission: Admission, dialled: str
     ) -> Generator[Any, Any, Admission]:
         authority, resolution = request.authority, _kept(admission, dialled)
-        if world.own.names_hop(authority):
+        if snapshot.own.names_hop(authority):
             raise own_address()
         question = _question(request)
-        remembered = world.first_round(question)
-        judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], None)
-        plan = remembered[1] if remembered is not None else (yield from self._select(world, request, judged))
+        remembered = snapshot.first_round(question)
+        judged, is_lasting = yield from self._first_round(snapshot, request, remembered and remembered[0], None)
+        plan = remembered[1] if remembered is not None else (yield from self._select(snapshot, request, judged))
         if remembered is None and is_lasting:
-            world.remember_first_round(question, judged.verdicts, plan)
+            snapshot.remember_first_round(question, judged.verdicts, plan)
         allowed = judged.allowed
         assert allowed is not None, "a first round that ends without an ALLOW was refused"
-        world.guard.check_name(authority, allowed)
-        yield from self.naming.refuse_own(world, authority, resolution, allowed)
-        world.guard.check_addresses(authority, resolution.addresses, allowed)
-        second = yield from self._round(world, request, resolution, None, None)
+        snapshot.guard.check_name(authority, allowed)
+        yield from self.naming.refuse_own(snapshot, authority, resolution, allowed)
+        snapshot.guard.check_addresses(authority, resolution.addresses, allowed)
+        second = yield from self._round(snapshot, request, resolution, None, None)
         if second.asks:
-            second = yield from self._approve(world, request, resolution, second)
-        if plan.road_by_address(resolution, authority.port).hops and not admission.route.hops:
-            world.selector.check_direct()
+            second = yield from self._approve(snapshot, request, resolution, second)
+        if plan.plan_by_address(resolution, authority.port).hops and not admission.route.hops:
+            snapshot.selector.check_direct()
         return Admission(
-            allowed, second.verdicts, admission.plan, admission.route, admission.resolution, world.generation
+            allowed, second.verdicts, admission.plan, admission.route, admission.resolution, snapshot.generation
         )
 
     def explain(self, request: Request) -> Explanation | Deferred[Explanation]:
         """Say what would be decided and why. Looks the name up if that were done, and dials nothing.
 
         Args:
-            request: must be a rehearsal.
+            request: must be a dry run.
         """
-        return run(self._rehearse(request))
+        return run(self._explain(request))
 
-    def _rehearse(self, request: Request) -> Generator[Any, Any, Explanation]:
+    def _explain(self, request: Request) -> Generator[Any, Any, Explanation]:
         seen = Explanation()
         question = _question(request)
         try:
-            seen.admission = yield from self._steps(self.world, request, question, seen, None)
+            seen.admission = yield from self._steps(self.snapshot, request, question, seen, None)
         except Refused as refused:
             seen.refused = refused
         return seen
 
     def _steps(
         self,
-        world: World,
+        snapshot: Snapshot,
         request: Request,
-        question: Question,
+        question: DecisionKey,
         seen: Explanation | None,
         resolution: Resolution | Deferred[Resolution] | None,
     ) -> Generator[Any, Any, Admission]:
@@ -177,21 +180,21 @@ class Gate:
             world: what judges, to the end, even if it is replaced meanwhile.
             request: what is wanted.
             question: what verdicts are remembered by.
-            seen: told of each step, in a rehearsal.
+            seen: told of each step, in a dry run.
             resolution: the look-up, where it was begun already because the same question had been allowed before.
         """
         authority = request.authority
         if authority.address is not None:
-            if world.own.holds(authority, (authority.address,)):
+            if snapshot.own.holds(authority, (authority.address,)):
                 raise own_address()
-        elif world.own.names_hop(authority):
+        elif snapshot.own.names_hop(authority):
             raise own_address()
-        remembered = world.first_round(question)
-        if remembered is None or world.impure or seen is not None:
-            judged, is_lasting = yield from self._first_round(world, request, remembered and remembered[0], seen)
-            plan = remembered[1] if remembered is not None else (yield from self._select(world, request, judged))
+        remembered = snapshot.first_round(question)
+        if remembered is None or snapshot.impure or seen is not None:
+            judged, is_lasting = yield from self._first_round(snapshot, request, remembered and remembered[0], seen)
+            plan = remembered[1] if remembered is not None else (yield from self._select(snapshot, request, judged))
             if remembered is None and is_lasting:
-                world.remember_first_round(question, judged.verdicts, plan)
+                snapshot.remember_first_round(question, judged.verdicts, plan)
             allowed, verdicts = judged.allowed, judged.verdicts
         else:
             is_lasting = True
@@ -201,45 +204,45 @@ class Gate:
         if seen is not None:
             seen.plan = plan
         try:
-            world.guard.check_name(authority, allowed)
+            snapshot.guard.check_name(authority, allowed)
         except Refused as refused:
             if seen is not None:
                 seen.guard = refused.reason
             raise
-        resolution = yield from self.naming.resolve(world, request, plan, allowed, resolution)
+        resolution = yield from self.naming.resolve(snapshot, request, plan, allowed, resolution)
         if seen is not None:
             seen.resolution = resolution
-        yield from self.naming.refuse_own(world, authority, resolution, allowed)
+        yield from self.naming.refuse_own(snapshot, authority, resolution, allowed)
         try:
-            world.guard.check_addresses(authority, resolution.addresses, allowed)
+            snapshot.guard.check_addresses(authority, resolution.addresses, allowed)
         except Refused as refused:
             if seen is not None:
                 seen.guard = refused.reason
             raise
         if seen is not None:
             seen.guard = "passed"
-        second = yield from self._round(world, request, resolution, None, seen.second if seen is not None else None)
+        second = yield from self._round(snapshot, request, resolution, None, seen.second if seen is not None else None)
         if second.asks:
             is_lasting = False
-            second = yield from self._approve(world, request, resolution, second)
-        plan = plan.road_by_address(resolution, authority.port)
+            second = yield from self._approve(snapshot, request, resolution, second)
+        plan = plan.plan_by_address(resolution, authority.port)
         if seen is not None:
             seen.plan = plan
         route = plan.settle(resolution, authority.port, is_by_name(plan, allowed))
-        if route.hops and world.own.is_machine_of_hop(authority.port, resolution.addresses):
+        if route.hops and snapshot.own.is_machine_of_hop(authority.port, resolution.addresses):
             raise own_address()
-        admission = Admission(allowed, second.verdicts, plan, route, resolution, world.generation)
-        if is_lasting and not world.impure:
-            world.remember_admission(question, admission)
+        admission = Admission(allowed, second.verdicts, plan, route, resolution, snapshot.generation)
+        if is_lasting and not snapshot.impure:
+            snapshot.remember_admission(question, admission)
         return admission
 
     def _first_round(
-        self, world: World, request: Request, remembered: tuple[Verdict, ...] | None, seen: Explanation | None
-    ) -> Generator[Any, Any, tuple[Round, bool]]:
-        judged = yield from self._round(world, request, None, remembered, seen.first if seen is not None else None)
+        self, snapshot: Snapshot, request: Request, remembered: tuple[Verdict, ...] | None, seen: Explanation | None
+    ) -> Generator[Any, Any, tuple[PolicyRound, bool]]:
+        judged = yield from self._round(snapshot, request, None, remembered, seen.first if seen is not None else None)
         is_lasting = seen is None and not judged.asks
         if judged.asks:
-            judged = yield from self._approve(world, request, None, judged)
+            judged = yield from self._approve(snapshot, request, None, judged)
         if judged.allowed is None:
             # A look-up is itself a way out: what nothing allows is not even asked for by name.
             raise judged.silence()
@@ -247,20 +250,20 @@ class Gate:
 
     def _round(
         self,
-        world: World,
+        snapshot: Snapshot,
         request: Request,
         resolution: Resolution | None,
         remembered: tuple[Verdict, ...] | None,
         told: list[Verdict] | None,
         approved: dict[str, Verdict] | None = None,
-    ) -> Generator[Any, Any, Round]:
+    ) -> Generator[Any, Any, PolicyRound]:
         """Ask all policies in configured order; the pure ones only if what they said is not remembered.
 
-        In a rehearsal all are asked, even after the first DENY, which is raised at the end.
+        In a dry run all are asked, even after the first DENY, which is raised at the end.
         """
-        judged = Round()
+        judged = PolicyRound()
         refused: Refused | None = None
-        for at, policy in enumerate(world.policies):
+        for at, policy in enumerate(snapshot.policies):
             try:
                 if remembered is not None and policy.pure:
                     verdict = remembered[at]
@@ -280,13 +283,13 @@ class Gate:
         return judged
 
     def _approve(
-        self, world: World, request: Request, resolution: Resolution | None, judged: Round
-    ) -> Generator[Any, Any, Round]:
+        self, snapshot: Snapshot, request: Request, resolution: Resolution | None, judged: PolicyRound
+    ) -> Generator[Any, Any, PolicyRound]:
         """Put each ASK to whoever can answer, and judge anew with the answers.
 
         `policy_seconds` bounds a policy, not a person: the provider has its own deadline.
         """
-        if self.approvals is None or request.is_rehearsal:
+        if self.approvals is None or request.is_dry_run:
             asking = judged.asks[0]
             raise Refused("approval_unavailable", asking.reason, asking.policy, asking.rule, verdicts=judged.verdicts)
         approved = {}
@@ -295,24 +298,24 @@ class Gate:
             if answer.outcome is not Outcome.ALLOW:
                 raise Refused("denied", answer.reason, asking.policy, asking.rule, verdicts=judged.verdicts)
             approved[asking.policy] = answer
-        return (yield from self._round(world, request, resolution, None, None, approved))
+        return (yield from self._round(snapshot, request, resolution, None, None, approved))
 
-    def _select(self, world: World, request: Request, judged: Round) -> Generator[Any, Any, Plan]:
+    def _select(self, snapshot: Snapshot, request: Request, judged: PolicyRound) -> Generator[Any, Any, RoutePlan]:
         try:
-            plan: Plan = yield world.selector.select(request)
+            plan: RoutePlan = yield snapshot.selector.select(request)
         except Refused as refused:
             refused.verdicts = refused.verdicts or judged.verdicts
             raise
         return plan
 
 
-def _question(request: Request) -> Question:
+def _question(request: Request) -> DecisionKey:
     client = request.client
     return client.key, client.labels, request.listener, request.method, request.authority.text, request.path
 
 
 def _kept(admission: Admission, dialled: str) -> Resolution:
-    """Give what was resolved; on a direct road only the address that was dialled, for that is all that is in use."""
+    """Give what was resolved; on a direct route only the address that was dialled, for that is all that is in use."""
     resolution = admission.resolution
     if not admission.route.hops:
         for address in resolution.addresses:

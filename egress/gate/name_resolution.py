@@ -10,15 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from egress.errors import Refused, ResolutionError
-from egress.gate.delegation import Delegated
-from egress.gate.snapshot import World
+from egress.gate.delegation import Delegations
+from egress.gate.snapshot import Snapshot
 from egress.match import is_specific
-from egress.model import Authority, Plan, Request, Resolution, Verdict
+from egress.model import Authority, Request, Resolution, RoutePlan, Verdict
 
 
 @define(eq=False)
-class Naming:
-    """The Gate's steps that ask the resolver, or know that it need not be asked.
+class NameResolution:
+    """The gate's steps that ask the resolver, or know that it need not be asked.
 
     Attributes:
         clock: measures the wait.
@@ -28,17 +28,17 @@ class Naming:
 
     clock: IReactorTime
     delegated_seconds: float
-    delegated: Delegated = field(init=False)
+    delegated: Delegations = field(init=False)
 
     @delegated.default
-    def _make_delegated(self) -> Delegated:
-        return Delegated(self.clock, self.delegated_seconds)
+    def _make_delegated(self) -> Delegations:
+        return Delegations(self.clock, self.delegated_seconds)
 
     def resolve(
         self,
-        world: World,
+        snapshot: Snapshot,
         request: Request,
-        plan: Plan,
+        plan: RoutePlan,
         allowed: Verdict,
         begun: Resolution | Deferred[Resolution] | None,
     ) -> Generator[Any, Any, Resolution]:
@@ -47,7 +47,7 @@ class Naming:
         Args:
             world: what judges.
             request: what is wanted.
-            plan: the road.
+            plan: the route.
             allowed: the verdict that let it in.
             begun: the look-up, where it was begun already.
         """
@@ -56,14 +56,14 @@ class Naming:
         can_delegate = is_name and _can_delegate(plan, allowed, authority.host)
         if is_name and plan.dns == "remote":
             if allowed.admits:
-                raise Refused("road_refused", _UNJUDGED, allowed.policy, allowed.rule)
+                raise Refused("route_refused", _UNJUDGED, allowed.policy, allowed.rule)
             return Resolution(authority.host, (), is_delegated=True)
         if can_delegate and begun is None:
-            delegated = self.delegated.find(authority.host, world.resolver)
+            delegated = self.delegated.find(authority.host, snapshot.resolver)
             if delegated is not None:
                 return delegated
         try:
-            resolution = begun if begun is not None else world.resolver.resolve(authority.host)
+            resolution = begun if begun is not None else snapshot.resolver.resolve(authority.host)
             if isinstance(resolution, Deferred):
                 resolution = yield from self._wait_for(request, resolution)
         except ResolutionError as error:
@@ -83,36 +83,36 @@ class Naming:
         return resolution
 
     def refuse_own(
-        self, world: World, authority: Authority, resolution: Resolution, allowed: Verdict
+        self, snapshot: Snapshot, authority: Authority, resolution: Resolution, allowed: Verdict
     ) -> Generator[Any, Any, None]:
-        """Refuse a destination that is ourselves or a proxy of a road, or that cannot be told from one.
+        """Refuse a destination that is ourselves or a proxy of a route, or that cannot be told from one.
 
         Raises:
             Refused: own_address; resolver_failed.
         """
-        own, port = world.own, authority.port
+        own, port = snapshot.own, authority.port
         for name in own.hop_names(port):
-            yield from self._learn(world, name, port)
+            yield from self._learn(snapshot, name, port)
         if own.holds(authority, resolution.addresses):
             raise own_address()
         if resolution.is_delegated and port in own.hop_ports and not is_specific(allowed.pattern):
             # Nobody here knows what the name leads to, and the rule leaves room for any.
             raise Refused("own_address", "The name is not looked up here, and on this port it could be a proxy.")
 
-    def _learn(self, world: World, name: str, port: int) -> Generator[Any, Any, None]:
+    def _learn(self, snapshot: Snapshot, name: str, port: int) -> Generator[Any, Any, None]:
         """Find out what the name of a proxy leads to, so that it is no destination under another name either.
 
         Raises:
             Refused: resolver_failed: that is not known now and never was.
         """
         try:
-            found: Resolution = yield world.resolver.resolve(name)
+            found: Resolution = yield snapshot.resolver.resolve(name)
         except ResolutionError:
             # What it led to before is still known. Without that, anything on its port could be the proxy.
-            if not world.own.is_known(name, port):
+            if not snapshot.own.is_known(name, port):
                 raise Refused("resolver_failed", _UNKNOWN_HOP) from None
             return
-        world.own.learn(name, port, found.addresses)
+        snapshot.own.learn(name, port, found.addresses)
 
 
 def own_address() -> Refused:
@@ -120,7 +120,7 @@ def own_address() -> Refused:
     return Refused("own_address", "The destination is this proxy itself.")
 
 
-def is_by_name(plan: Plan, allowed: Verdict) -> bool:
+def is_by_name(plan: RoutePlan, allowed: Verdict) -> bool:
     """Tell whether a proxy is asked for the name although its addresses were judged.
 
     The proxy looks the name up itself and may find another address, which nobody judges. So that is only done where the
@@ -129,7 +129,7 @@ def is_by_name(plan: Plan, allowed: Verdict) -> bool:
     return plan.dns == "auto" and not allowed.admits and is_specific(allowed.pattern)
 
 
-def _can_delegate(plan: Plan, allowed: Verdict, host: str) -> bool:
+def _can_delegate(plan: RoutePlan, allowed: Verdict, host: str) -> bool:
     """Tell whether a name may be left to the proxy when it cannot be resolved here."""
     return plan.dns == "auto" and not allowed.admits and (allowed.pattern == host or plan.delegates(host))
 
@@ -141,7 +141,7 @@ _UNRESOLVED = {
 }
 
 _UNKNOWN_HOP = "A proxy listens on this port, and its name does not resolve now, so that it could be the destination."
-_UNJUDGED = "The rule opens addresses, and on this road names are left to the proxy, so that no address can be judged."
+_UNJUDGED = "The rule opens addresses, and on this route names are left to the proxy, so that no address can be judged."
 _NOT_LEFT = " It is left to a proxy only if a rule names this very host, or the upstream's `delegate` lists it."
 
 

@@ -54,9 +54,9 @@ class OwnAddresses:
 
     Attributes:
         sockets: the address and port of each listener; an unspecified address stands for all local ones.
-        hops: where each proxy of a road listens.
+        hops: where each proxy of a route listens.
         local: tells whether an address is this machine's.
-        hop_ports: the ports of `hops`: no address on any other port can be a proxy of a road.
+        hop_ports: the ports of `hops`: no address on any other port can be a proxy of a route.
     """
 
     sockets: tuple[tuple[str, int], ...]
@@ -99,7 +99,7 @@ class OwnAddresses:
         return frozenset(port for host, port in self.sockets if ip_address(host).is_unspecified)
 
     def names_hop(self, authority: Authority) -> bool:
-        """Tell whether this is a proxy of a road, called by its name."""
+        """Tell whether this is a proxy of a route, called by its name."""
         return (authority.host, authority.port) in self._names
 
     def hop_names(self, port: int) -> list[str]:
@@ -117,7 +117,7 @@ class OwnAddresses:
             self._of_hops.update((_plain(address), port) for address in addresses)
 
     def holds(self, authority: Authority, addresses: Iterable[Address]) -> bool:
-        """Tell whether dialling these addresses at the authority's port would reach ourselves, or a proxy of a road."""
+        """Tell whether dialling these addresses at the authority's port would reach ourselves or an upstream proxy."""
         port = authority.port
         if port in self.hop_ports:
             addresses = tuple(addresses)

@@ -144,7 +144,7 @@ class _Wait:
 
 
 @define(eq=False)
-class Round:
+class PolicyRound:
     """The verdicts of one round, in configured order.
 
     Attributes:

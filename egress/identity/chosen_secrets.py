@@ -10,7 +10,7 @@ from hmac import compare_digest
 
 from attrs import field, frozen
 
-from egress.identity.generated_tokens import is_made
+from egress.identity.generated_tokens import is_generated
 
 SHORTEST_CHARACTERS = 12
 LONGEST_OCTETS = 512
@@ -32,7 +32,7 @@ _fields = re.compile(
 
 
 @frozen(eq=False)
-class ChosenHash:
+class ScryptHash:
     """What is kept of a chosen secret.
 
     Attributes:
@@ -50,13 +50,13 @@ class ChosenHash:
     octets: bytes = field(repr=False)
 
     @classmethod
-    def make(cls, secret: bytes) -> ChosenHash:
+    def make(cls, secret: bytes) -> ScryptHash:
         """Hash a secret. Takes some tenths of a second."""
         salt = secrets.token_bytes(_SALT_OCTETS)
         return cls(_N, _R, _P, salt, _derive(secret, salt, _N, _R, _P, _HASH_OCTETS))
 
     @classmethod
-    def parse(cls, text: str) -> ChosenHash | None:
+    def parse(cls, text: str) -> ScryptHash | None:
         """Read what `spell` wrote.
 
         Returns:
@@ -109,7 +109,7 @@ def check_secret(secret: str) -> bytes:
     if not secret.isprintable():
         # Basic credentials cannot hold them (RFC 7617 section 2).
         raise ValueError("it holds a control character or a line end")
-    if is_made(octets):
+    if is_generated(octets):
         raise ValueError("it begins like a token of `egress token new`, which are checked in another way")
     if len(secret) < SHORTEST_CHARACTERS:
         raise ValueError(f"it is shorter than {SHORTEST_CHARACTERS} characters")

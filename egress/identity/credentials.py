@@ -13,7 +13,7 @@ _split = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+) +([A-Za-z0-9._~+/-]+=*)[ \t
 
 
 @frozen
-class Presented:
+class Credentials:
     """What a client shows.
 
     Attributes:
@@ -25,7 +25,7 @@ class Presented:
     secret: bytes = field(repr=False)
 
 
-def read_presented(value: bytes) -> Presented | None:
+def read_credentials(value: bytes) -> Credentials | None:
     """Read a Proxy-Authorization.
 
     Args:
@@ -39,7 +39,7 @@ def read_presented(value: bytes) -> Presented | None:
         return None
     scheme, rest = found[1].lower(), found[2]
     if scheme == b"bearer":
-        return Presented(None, rest)
+        return Credentials(None, rest)
     if scheme != b"basic":
         return None
     try:
@@ -47,4 +47,4 @@ def read_presented(value: bytes) -> Presented | None:
     except binascii.Error:
         return None
     name, colon, secret = pair.partition(b":")
-    return Presented(name, secret) if colon else None
+    return Credentials(name, secret) if colon else None

@@ -21,7 +21,7 @@ def make_token() -> str:
     return PREFIX + secrets.token_urlsafe(_RANDOM_OCTETS)
 
 
-def is_made(secret: bytes) -> bool:
+def is_generated(secret: bytes) -> bool:
     """Tell whether a secret claims to be a made token. It is then compared with made ones only."""
     return secret.startswith(PREFIX.encode())
 

@@ -14,8 +14,8 @@ from zope.interface import implementer
 
 from egress.config.watched_file import WatchedFile
 from egress.errors import Refused
-from egress.identity.credentials import Presented, read_presented
-from egress.identity.generated_tokens import digest_of, is_made
+from egress.identity.credentials import Credentials, read_credentials
+from egress.identity.generated_tokens import digest_of, is_generated
 from egress.identity.listener import ListenerIdentifier
 from egress.identity.secret_checks import Checks
 from egress.identity.tokens import Tokens, is_name
@@ -26,7 +26,7 @@ Requirement: TypeAlias = Literal["none", "basic", "certificate"]
 
 
 @frozen(eq=False)
-class Asking:
+class ListenerAuthentication:
     """What one listener asks of its clients.
 
     Attributes:
@@ -61,7 +61,7 @@ class Identifier:
         capacity: how many clients are remembered, with credentials and without; the one made first goes first.
     """
 
-    asking: Mapping[str, Asking]
+    asking: Mapping[str, ListenerAuthentication]
     checks: Checks
     capacity: int = field(default=4096, validator=ge(1))
     # Those of listeners that ask nothing: found here, there is nothing to look at.
@@ -127,21 +127,21 @@ class Identifier:
             if asking.require == "basic":
                 raise Refused("credentials_required", "This listener takes only requests with credentials.")
             return client
-        presented = read_presented(credentials)
+        presented = read_credentials(credentials)
         if presented is None:
             # Nobody guesses in this way, so it is not counted.
             raise Refused("credentials_refused", "Proxy-Authorization is not well formed, or neither Basic nor Bearer.")
-        if is_made(presented.secret):
+        if is_generated(presented.secret):
             return self._look_up(asking.tokens.current(), connection, client, presented)
         return self._compare(asking.tokens.current(), connection, client, presented)
 
-    def _asking(self, connection: Connection) -> Asking:
+    def _asking(self, connection: Connection) -> ListenerAuthentication:
         asking = self.asking.get(connection.listener)
         if asking is None:
             raise Refused("listener_gone", "The listener is no longer configured; connect anew.")
         return asking
 
-    def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Presented) -> Client:
+    def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Credentials) -> Client:
         """Take a made token. A right one is always let in: it cannot be guessed, however often somebody has tried."""
         digest = digest_of(presented.secret)
         # What the time of a look-up tells is about digests; nobody can choose a token by its digest.
@@ -151,7 +151,7 @@ class Identifier:
         return self._admit(name, connection, client)
 
     def _compare(
-        self, tokens: Tokens, connection: Connection, client: Client, presented: Presented
+        self, tokens: Tokens, connection: Connection, client: Client, presented: Credentials
     ) -> Client | Deferred[Client]:
         """Take a chosen secret."""
         name = "" if presented.name is None else presented.name.decode("latin-1")

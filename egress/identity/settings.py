@@ -6,7 +6,7 @@ from egress.errors import ConfigError
 from egress.identity.identifier import Requirement
 
 
-def check_asking(
+def check_authentication(
     require: Requirement,
     *,
     has_tokens: bool,

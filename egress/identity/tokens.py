@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from egress.config.files import Unusable, read_content
 from egress.config.watched_file import Seconds, WatchedFile
 from egress.errors import ConfigError
-from egress.identity.chosen_secrets import ChosenHash
+from egress.identity.chosen_secrets import ScryptHash
 from egress.identity.generated_tokens import parse_digest
 
 FILE_LIMIT_BYTES = 1_048_576
@@ -38,7 +38,7 @@ class Tokens:
     """
 
     made: Mapping[bytes, str] = field(factory=dict, repr=False)
-    chosen: Mapping[str, tuple[ChosenHash, ...]] = field(factory=dict, repr=False)
+    chosen: Mapping[str, tuple[ScryptHash, ...]] = field(factory=dict, repr=False)
     proven: dict[bytes, None] = field(factory=dict, init=False, repr=False)
 
     @property
@@ -50,7 +50,7 @@ class Tokens:
         """How many lines of it are of one name."""
         return sum(each == name for each in self.made.values()) + len(self.chosen.get(name, ()))
 
-    def hashes_of(self, name: str) -> tuple[ChosenHash, ...]:
+    def hashes_of(self, name: str) -> tuple[ScryptHash, ...]:
         """Give the hashes that a chosen secret is tried against; none if there is no chosen secret at all.
 
         Those of a name that has none are somebody else's, so that the time does not tell which names there are. What
@@ -76,7 +76,7 @@ def parse_tokens(content: bytes, file: str) -> Tokens:
         ConfigError: names the line, and holds nothing of it.
     """
     made: dict[bytes, str] = {}
-    chosen: dict[str, tuple[ChosenHash, ...]] = {}
+    chosen: dict[str, tuple[ScryptHash, ...]] = {}
     for number, line in enumerate(content.split(b"\n"), 1):
         try:
             _add(line.removesuffix(b"\r"), made, chosen)
@@ -85,7 +85,7 @@ def parse_tokens(content: bytes, file: str) -> Tokens:
     return Tokens(made, chosen)
 
 
-def _add(line: bytes, made: dict[bytes, str], chosen: dict[str, tuple[ChosenHash, ...]]) -> None:
+def _add(line: bytes, made: dict[bytes, str], chosen: dict[str, tuple[ScryptHash, ...]]) -> None:
     if not line.strip(b" \t") or line.startswith(b"#"):
         return
     try:
@@ -103,7 +103,7 @@ def _add(line: bytes, made: dict[bytes, str], chosen: dict[str, tuple[ChosenHash
             raise ValueError("has a token that another line has already")
         made[digest] = name
         return
-    hashed = ChosenHash.parse(spelled)
+    hashed = ScryptHash.parse(spelled)
     if hashed is None:
         raise ValueError("has no hash; `egress token new` and `egress token hash` make such lines")
     chosen[name] = (*chosen.get(name, ()), hashed)

@@ -1,18 +1,18 @@
 """The values that the parts hand to each other.
 
-What is kept or shared is frozen; what is made once per request (`Request`, `Phases`, `AuditRecord`) is plain slots,
+What is kept or shared is frozen; what is made once per request (`Request`, `Phases`, `AuditEvent`) is plain slots,
 because freezing one costs three times as much and nobody keeps it.
 """
 
-from egress.model.audit_event import AuditRecord
+from egress.model.audit_event import AuditEvent
 from egress.model.clients import Client, Connection, Secret
 from egress.model.requests import Address, Authority, Network, Obligation, Outcome, Phases, Request, Verdict
-from egress.model.routes import Admission, Hop, Plan, Resolution, Route, Trace
+from egress.model.routes import Admission, Hop, Resolution, Route, RoutePlan, Trace
 
 __all__ = [
     "Address",
     "Admission",
-    "AuditRecord",
+    "AuditEvent",
     "Authority",
     "Client",
     "Connection",
@@ -21,10 +21,10 @@ __all__ = [
     "Obligation",
     "Outcome",
     "Phases",
-    "Plan",
     "Request",
     "Resolution",
     "Route",
+    "RoutePlan",
     "Secret",
     "Trace",
     "Verdict",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @define(eq=False)
-class AuditRecord:
+class AuditEvent:
     """What happened to one request. It refers to its request and admission, and is formatted later, in a batch.
 
     Attributes:
@@ -45,7 +45,7 @@ class AuditRecord:
     client: Client
     connection: Connection
     connection_id: str
-    front: str = ""
+    request_form: str = ""
     admission: Admission | None = None
     refused: Refused | None = None
     status: int = 0

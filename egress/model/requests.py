@@ -87,12 +87,12 @@ class Request:
         begun: seconds on the monotonic clock when its head was complete.
         is_path_ambiguous: the path holds an encoded slash or backslash, which servers read differently.
         is_rehearsal: asked by `explain`: nothing may be counted or remembered because of it.
-        is_judged_again: judged before, under an earlier World; whoever counts requests has counted it.
+        is_judged_again: judged before, under an earlier snapshot; whoever counts requests has counted it.
         phases: where its time went.
     """
 
     id: str
-    front: str
+    request_form: str
     method: str
     authority: Authority
     path: str | None
@@ -100,7 +100,7 @@ class Request:
     listener: str
     begun: float
     is_path_ambiguous: bool = False
-    is_rehearsal: bool = False
+    is_dry_run: bool = False
     is_judged_again: bool = False
     phases: Phases = field(factory=Phases)
 

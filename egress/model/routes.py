@@ -61,17 +61,17 @@ class Route:
 
 
 @frozen
-class Plan:
-    """Which road a request takes, and what decided.
+class RoutePlan:
+    """Which route a request takes, and what decided.
 
     Attributes:
-        label: the road's name on the record.
+        label: the route's name on the record.
         level: 1 to 6, the level of the cascade that decided; 0 for an operator's route.
-        dns: how names are treated on this road: "auto", "pinned" or "remote".
-        hops: the proxies of this road, nearest first.
+        dns: how names are treated on this route: "auto", "pinned" or "remote".
+        hops: the proxies of this route, nearest first.
         decided: what decided, in the words of the configuration: `route "build"`, `listener "agents"`,
-            `roads.default`, `HTTPS_PROXY`; "" where nothing did and so the road is direct.
-        bypassed: on a direct road that NO_PROXY decided: the upstream that would have been taken; else "".
+            `routing.default`, `HTTPS_PROXY`; "" where nothing did and so the route is direct.
+        bypassed: on a direct route that NO_PROXY decided: the upstream that would have been taken; else "".
     """
 
     label: str
@@ -85,7 +85,7 @@ class Plan:
         """Tell whether the operator leaves this canonical name to the proxy when it cannot be resolved here."""
         return False
 
-    def road_by_address(self, resolution: Resolution, port: int) -> Plan:
+    def plan_by_address(self, resolution: Resolution, port: int) -> RoutePlan:
         """Give the plan for what was resolved: this one, or the one for addresses that go another way.
 
         Raises:
@@ -113,15 +113,15 @@ class Admission:
     Attributes:
         verdict: the ALLOW that let it in.
         verdicts: what every policy said in the last round, in configured order.
-        plan: the road.
-        route: the road settled for these addresses.
+        plan: the route.
+        route: the route settled for these addresses.
         resolution: what was judged.
-        generation: of the World that judged.
+        generation: of the snapshot that judged.
     """
 
     verdict: Verdict
     verdicts: tuple[Verdict, ...]
-    plan: Plan
+    plan: RoutePlan
     route: Route
     resolution: Resolution
     generation: int

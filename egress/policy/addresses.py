@@ -21,7 +21,7 @@ class SpecialNetwork:
 
     Attributes:
         network: the block.
-        name: what it is, for the journal.
+        name: what it is, for the audit log.
         source: where it is defined.
         since: when it was allocated, as year and month.
     """

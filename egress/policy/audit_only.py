@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import alsoProvides, implementer
 
 from egress.interfaces import IPolicy, IPolicyObserver
-from egress.model import Admission, AuditRecord, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
 
 _WOULD = {Outcome.ALLOW: "allowed", Outcome.DENY: "said deny", Outcome.ASK: "asked"}
 
@@ -58,7 +58,7 @@ class AuditOnly:
         verdict = IPolicyObserver(self.inner).moved(request, up, down)
         return None if verdict is None else self._abstain(verdict)
 
-    def ended(self, record: AuditRecord) -> None:
+    def ended(self, record: AuditEvent) -> None:
         """Hand on."""
         IPolicyObserver(self.inner).ended(record)
 

@@ -20,7 +20,7 @@ from egress.config import structure
 from egress.errors import ConfigError
 from egress.interfaces import IHostServices, IPolicy, IPolicyObserver
 from egress.match import ClientPatterns
-from egress.model import Admission, AuditRecord, Client, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, AuditEvent, Client, Outcome, Request, Resolution, Verdict
 
 BUCKETS_LIMIT = 20_000
 """How many buckets are kept. Clients that come while all are in use share one: a flood of new names gains nothing."""
@@ -135,7 +135,7 @@ class RatePolicy:
         self._add_bytes(request.client, up + down)
         return self._spent(request.client, _SLACK) or self._crowded(request)
 
-    def ended(self, record: AuditRecord) -> None:
+    def ended(self, record: AuditEvent) -> None:
         """Count the rest of its bytes, and one less under way."""
         request = record.request
         counted = None if request is None else self.counters.pop(f"counted {request.id}", None)
@@ -158,7 +158,7 @@ class RatePolicy:
             return self._deny(
                 "requests_per_minute", f"More than {_count(limit, 'request')} a minute.", full_at - now - _MINUTE
             )
-        if not request.is_rehearsal:
+        if not request.is_dry_run:
             self._keep(key, full_at)
             if len(self._asked) >= _REMEMBERED:
                 self._asked.popitem(last=False)

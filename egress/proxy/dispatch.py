@@ -7,70 +7,70 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from egress.errors import Refused
-from egress.model import AuditRecord, Client, Request
+from egress.model import AuditEvent, Client, Request
 from egress.proxy import error_responses as answers
-from egress.proxy.client.identification import Identifying, ask
+from egress.proxy.client.identification import PendingIdentification, ask
 from egress.proxy.http1.exchange import Exchange
-from egress.proxy.http1.request_parsing import SENSITIVE, Understood
-from egress.proxy.tunnel.setup import Tunnel
+from egress.proxy.http1.request_parsing import SENSITIVE, ParsedRequest
+from egress.proxy.tunnel.setup import TunnelSetup
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead
 from egress.wire.target import Target
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 
-def begin(client: ClientProtocol, understood: Understood) -> None:
+def begin(client: ClientConnection, parsed: ParsedRequest) -> None:
     """Make the work for a head and set it going."""
     caller: Client | Deferred[Client] | Refused
-    if client.settled_by is client.door.identifier:
+    if client.settled_by is client.server.identifier:
         caller = client.by_facts
     else:
-        caller = ask(client, understood.credentials)
+        caller = ask(client, parsed.credentials)
     # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
-    if type(caller) is Client and (caller is client.client or client.door.recount(client, caller) is None):
-        if understood.is_own:
-            _answer(client, understood.head, understood.framing)
+    if type(caller) is Client and (caller is client.client or client.server.recount(client, caller) is None):
+        if parsed.is_own:
+            _answer(client, parsed.head, parsed.framing)
         else:
-            _serve(client, understood, _request(client, understood, caller))
+            _serve(client, parsed, _request(client, parsed, caller))
         return
-    head = understood.head
-    request = None if understood.is_own else _request(client, understood, client.by_facts)
+    head = parsed.head
+    request = None if parsed.is_own else _request(client, parsed, client.by_facts)
 
     def proceed() -> None:
         if request is None:
-            _answer(client, head, understood.framing)
+            _answer(client, head, parsed.framing)
         else:
-            _serve(client, understood, request)
+            _serve(client, parsed, request)
 
-    Identifying(client, head, understood.framing, request, _is_kept(head), proceed).begin(caller)
+    PendingIdentification(client, head, parsed.framing, request, _is_kept(head), proceed).begin(caller)
 
 
-def _request(client: ClientProtocol, understood: Understood, caller: Client) -> Request:
+def _request(client: ClientConnection, parsed: ParsedRequest, caller: Client) -> Request:
     """Make what is judged."""
-    target = understood.target
+    target = parsed.target
     assert target.authority is not None, "only the asterisk form has no authority"
-    door = client.door
+    server = client.server
     return Request(
-        door.request_id(),
+        server.request_id(),
         "connect" if target.form == "authority" else "http",
-        understood.head.method,
+        parsed.head.method,
         target.authority,
         target.path,
         caller,
         client.connection.listener,
-        door.clock.seconds(),
+        server.clock.seconds(),
         target.is_path_ambiguous,
     )
 
 
-def _serve(client: ClientProtocol, understood: Understood, request: Request) -> None:
+def _serve(client: ClientConnection, parsed: ParsedRequest, request: Request) -> None:
     """Set the work going, now that it is known whose it is."""
-    if request.front == "connect":
-        Tunnel(client, request).begin()
+    if request.request_form == "connect":
+        TunnelSetup(client, request).begin()
     else:
-        head, target, framing = understood.head, understood.target, understood.framing
+        head, target, framing = parsed.head, parsed.target, parsed.framing
         upgrade = None if head.fields.is_plain else _upgrade(head, target, framing)
         Exchange(client, request, head, target, framing, _is_kept(head), upgrade).begin()
 
@@ -102,9 +102,9 @@ def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | Non
     return None
 
 
-def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None:
+def _answer(client: ClientConnection, head: RequestHead, framing: Framing) -> None:
     """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
-    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.door.is_stopping
+    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.server.is_stopping
     if head.method == "TRACE":
         lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
         lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]
@@ -114,11 +114,11 @@ def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None
         answer = answers.options(keep_alive=keep_alive)
         status = 204
     client.send(answer)
-    door = client.door
-    door.journal.record(
-        AuditRecord(
+    server = client.server
+    server.audit_log.record(
+        AuditEvent(
             "end",
-            door.now(),
+            server.now(),
             None,
             client.client,
             client.connection,
@@ -126,7 +126,7 @@ def _answer(client: ClientProtocol, head: RequestHead, framing: Framing) -> None
             "http",
             status=status,
             cause="complete",
-            request_id=door.request_id(),
+            request_id=server.request_id(),
         )
     )
     client.finished(keep_alive=keep_alive, is_read=framing.kind is Kind.NONE)

@@ -1,4 +1,4 @@
-"""The answers that the door gives by itself (RFC 9457 problem details)."""
+"""The answers that the proxy server gives by itself (RFC 9457 problem details)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refusal(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bo
 
     Args:
         refused: why.
-        request_id: what the journal calls it.
+        request_id: what the audit log calls it.
         keep_alive: whether the connection lives on.
         has_body: False in answer to HEAD (RFC 9110 section 9.3.2).
 
@@ -99,7 +99,7 @@ _PROXY_ERRORS = {
     "busy": "connection_limit_reached",
     "too_many_connections": "connection_limit_reached",
     "internal_error": "proxy_internal_error",
-    "journal_unavailable": "proxy_internal_error",
+    "audit_log_unavailable": "proxy_internal_error",
     "bad_head": "http_request_error",
     "bad_target": "http_request_error",
     "bad_framing": "http_request_error",

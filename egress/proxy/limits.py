@@ -1,4 +1,4 @@
-"""The bounds of the door: every wait, every buffer and every count has one. Units stand in the names."""
+"""The bounds of the proxy server: every wait, every buffer and every count has one. Units stand in the names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Limits:
         dial_seconds: all addresses together. Answer: 504.
         handshakes: TLS handshakes with clients, each from its first byte. The one that has taken longest is reset.
         handshake_seconds: one handshake: of TLS with a client, which is reset; of TLS and of CONNECT with a proxy on
-            the road, answered 504 `proxy_timeout`.
+            the route, answered 504 `proxy_timeout`.
         response_seconds: from the request's end to the answer's head. Answer: 504.
         body_stall_seconds: a request body that does not move. Answer: 408.
         request_body_bytes: a request body. Answer: 413.
@@ -41,7 +41,7 @@ class Limits:
         linger_seconds: after a refusal, reading on so that the answer is not lost to a reset.
         drain_seconds: running requests after SIGTERM.
         pool_connections: idle origin connections in all.
-        pool_connections_per_origin: the same for one origin, road and client.
+        pool_connections_per_origin: the same for one origin, route and client.
         pool_seconds: an idle origin connection.
     """
 

@@ -12,18 +12,18 @@ from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.model import Admission
-from egress.proxy.origin.connection import OriginProtocol
+from egress.proxy.origin.connection import OriginConnection
 
 READING, WORKING, DRAINING, LINGERING, CLOSING, OVER = range(6)
 """What a client's connection does."""
 
 
-def left_behind() -> Refused:
+def listener_removed() -> Refused:
     """Make the refusal of whatever comes by a listener that a reload took away."""
     return Refused("listener_gone", "The listener is no longer configured; connect anew.")
 
 
-class Work(Protocol):
+class ClientReceiver(Protocol):
     """What serves the current request: an exchange, a tunnel being set up, or a splice."""
 
     def client_data(self, data: bytes) -> None:
@@ -42,22 +42,22 @@ class Work(Protocol):
         """Stop now, without an answer."""
 
 
-class Traveller(Protocol):
-    """An exchange or a tunnel: what becomes of its passage."""
+class TransactionOwner(Protocol):
+    """An exchange or a tunnel: what becomes of its transaction."""
 
     def admitted(self, admission: Admission) -> None:
         """The request may pass."""
 
-    def connected(self, origin: OriginProtocol) -> None:
+    def connected(self, origin: OriginConnection) -> None:
         """The connection to the origin stands."""
 
     def refused(self, refused: Refused) -> None:
-        """It was refused, or the road failed."""
+        """It was refused, or the route failed."""
 
 
 @implementer(IPullProducer)
 @define(eq=False)
-class Drain:
+class FlushProducer:
     """Waits, as a producer of nothing, until a transport has got rid of what was written to it.
 
     Attributes:

@@ -14,28 +14,28 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from egress.errors import Refused
 from egress.gate.gate import Gate
 from egress.gate.policy_round import denial
-from egress.gate.snapshot import World
+from egress.gate.snapshot import Snapshot
 from egress.interfaces import IAuditSink, IIdentifier
 from egress.model import Client, Outcome
-from egress.proxy.http1.forwarding import Ways
-from egress.proxy.http1.request_parsing import KnownHeads
+from egress.proxy.http1.forwarding import ForwardingMemo
+from egress.proxy.http1.request_parsing import ParsedRequestMemo
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin.connection import OriginFactory
 from egress.proxy.origin.pool import OriginPool
-from egress.proxy.reload.displaced_listeners import NOWHERE_ELSE, Displaced, take_leave
-from egress.proxy.reload.reevaluation import Rejudging
-from egress.timing.timer_wheel import Wheel
+from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedListeners, displace
+from egress.proxy.reload.reevaluation import Reevaluation
+from egress.timing.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 _PULSE_SECONDS = 1.0
 
 _SILENT = ("keepalive_seconds", "idle_seconds", "linger_seconds", "drain_seconds")
 
 
-class Arriving(Protocol):
-    """A client's connection in its handshake, as the door counts and can end it.
+class HandshakingConnection(Protocol):
+    """A client's connection in its handshake, as the proxy server counts and can end it.
 
     Attributes:
         client: who it is counted for.
@@ -58,13 +58,13 @@ def _boot() -> str:
 
 
 @define(eq=False)
-class Door:
+class ProxyServer:
     """The supervisor's side of every client connection.
 
     Attributes:
         gate: judges.
         identifier: says who calls.
-        journal: takes the record.
+        audit log: takes the record.
         clock: for every deadline and duration.
         limits: every bound.
         tls: how server names in tunnels are treated.
@@ -74,7 +74,7 @@ class Door:
         arriving: those that have not ended their handshake yet.
         shaking: those of them that have begun it, the oldest first.
         known_heads: read before, under the limits that hold.
-        ways: by roads with proxies, as this World has them.
+        ways: by routes with proxies, as this snapshot has them.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
         reached: how often a limit was reached that leaves no record; the pool counts its own.
@@ -82,20 +82,20 @@ class Door:
 
     gate: Gate
     identifier: IIdentifier
-    journal: IAuditSink
+    audit_log: IAuditSink
     clock: IReactorTime
     limits: Limits = field(factory=Limits)
     tls: TlsSettings = field(factory=TlsSettings)
     now: Callable[[], float] = time.time
     boot: str = field(factory=_boot)
-    wheel: Wheel = field(init=False)
+    timers: TimerWheel = field(init=False)
     pool: OriginPool = field(init=False)
     origins: OriginFactory = field(init=False, factory=OriginFactory)
-    live: set[ClientProtocol] = field(init=False, factory=set)
-    arriving: set[Arriving] = field(init=False, factory=set)
-    shaking: dict[Arriving, None] = field(init=False, factory=dict)
-    known_heads: KnownHeads = field(init=False, factory=KnownHeads)
-    ways: Ways = field(init=False, factory=Ways)
+    live: set[ClientConnection] = field(init=False, factory=set)
+    arriving: set[HandshakingConnection] = field(init=False, factory=set)
+    shaking: dict[HandshakingConnection, None] = field(init=False, factory=dict)
+    parsed_requests: ParsedRequestMemo = field(init=False, factory=ParsedRequestMemo)
+    forwarding_memo: ForwardingMemo = field(init=False, factory=ForwardingMemo)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
@@ -103,32 +103,32 @@ class Door:
     _connections: count[int] = field(init=False, factory=lambda: count(1))
     _pulse: IDelayedCall | None = field(init=False, default=None)
     _empty: Deferred[None] | None = field(init=False, default=None)
-    _rejudging: Rejudging | None = field(init=False, default=None)
-    # Requests that started under an earlier World are still told to its observers.
+    _reevaluation: Reevaluation | None = field(init=False, default=None)
+    # Requests that started under an earlier snapshot are still told to its observers.
     _is_observed: bool = field(init=False, default=False)
 
-    @wheel.default
-    def _make_wheel(self) -> Wheel:
-        return Wheel(self.clock)
+    @timers.default
+    def _make_timers(self) -> TimerWheel:
+        return TimerWheel(self.clock)
 
     @pool.default
     def _make_pool(self) -> OriginPool:
-        return OriginPool(self.limits, self.wheel, self.gate.world.generation)
+        return OriginPool(self.limits, self.timers, self.gate.snapshot.generation)
 
     def start(self) -> None:
         """Begin to keep deadlines, and to tell observers of what moves."""
-        self.wheel.start()
+        self.timers.start()
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._beat)
 
     def renew(
         self,
-        world: World,
+        snapshot: Snapshot,
         identifier: IIdentifier,
         limits: Limits,
         tls: TlsSettings,
-        displaced: Displaced = NOWHERE_ELSE,
-    ) -> Deferred[Rejudging]:
-        """Put a new World in place for all that begins, and ask it about all that is under way.
+        displaced: DisplacedListeners = NONE_DISPLACED,
+    ) -> Deferred[Reevaluation]:
+        """Put a new snapshot in place for all that begins, and ask it about all that is under way.
 
         Idle connections to origins and proxies are closed: they were made with what the old one knew.
 
@@ -143,40 +143,40 @@ class Door:
             Fires when everything has been judged.
         """
         gate = self.gate
-        self._is_observed = self._is_observed or bool(gate.world.observers)
-        gate.world, gate.policy_seconds = world, limits.policy_seconds
+        self._is_observed = self._is_observed or bool(gate.snapshot.observers)
+        gate.snapshot, gate.policy_seconds = snapshot, limits.policy_seconds
         self.identifier, self.limits, self.tls = identifier, limits, tls
-        self.known_heads, self.ways = KnownHeads(), Ways()
+        self.parsed_requests, self.forwarding_memo = ParsedRequestMemo(), ForwardingMemo()
         for client in self.live:
             # A head that has begun is read under the limits under which it began.
             if client.reader is not None and not client.reader.is_begun:
                 client.reader = None
-        self.pool.renew(limits, world.generation)
-        if self._rejudging is not None:
-            self._rejudging.stop()
-        self._rejudging = Rejudging(self)
-        self._rejudging.begin()
-        self._take_leave(displaced)
-        return self._rejudging.done
+        self.pool.renew(limits, snapshot.generation)
+        if self._reevaluation is not None:
+            self._reevaluation.stop()
+        self._reevaluation = Reevaluation(self)
+        self._reevaluation.begin()
+        self._displace(displaced)
+        return self._reevaluation.done
 
-    def _take_leave(self, displaced: Displaced) -> None:
+    def _displace(self, displaced: DisplacedListeners) -> None:
         """Serve nothing new on connections of listeners that are not what they were.
 
         They bear the name of theirs, and would be asked for what another one of that name asks, or for nothing.
         """
         for client in [client for client in self.live if client.connection.listener in displaced]:
-            take_leave(client, is_cut=client.connection.listener in displaced.lost)
+            displace(client, is_cut=client.connection.listener in displaced.lost)
         for arriving in [arriving for arriving in self.arriving if arriving.listener in displaced]:
             arriving.end("refused")
 
     def stop(self) -> None:
         """End everything at once."""
         self.is_stopping = True
-        if self._rejudging is not None:
-            self._rejudging.stop()
+        if self._reevaluation is not None:
+            self._reevaluation.stop()
         self._end_all()
         self.pool.close()
-        self.wheel.stop()
+        self.timers.stop()
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
@@ -201,7 +201,7 @@ class Door:
         return empty
 
     def _end_all(self) -> None:
-        everybody: list[ClientProtocol | Arriving] = [*self.live, *self.arriving]
+        everybody: list[ClientConnection | HandshakingConnection] = [*self.live, *self.arriving]
         for each in everybody:
             each.end("stopping")
 
@@ -212,7 +212,7 @@ class Door:
         if empty is not None:
             empty.callback(None)
 
-    def entered(self, client: ClientProtocol) -> Refused | None:
+    def entered(self, client: ClientConnection) -> Refused | None:
         """Count a connection in.
 
         Returns:
@@ -229,7 +229,7 @@ class Door:
             return self._overfull(number)
         return None
 
-    def arrived(self, arriving: Arriving) -> Refused | None:
+    def arrived(self, arriving: HandshakingConnection) -> Refused | None:
         """Count a connection in whose handshake begins. It counts until it has `gone`, be it to enter."""
         self.arriving.add(arriving)
         key = arriving.client.key
@@ -246,7 +246,7 @@ class Door:
             return Refused("too_many_connections", "This client has as many connections as it may.")
         return None
 
-    def recount(self, client: ClientProtocol, caller: Client) -> Refused | None:
+    def recount(self, client: ClientConnection, caller: Client) -> Refused | None:
         """Count a connection for whoever its latest request is of.
 
         Returns:
@@ -269,7 +269,7 @@ class Door:
         else:
             del self.per_client[key]
 
-    def left(self, client: ClientProtocol | None) -> None:
+    def left(self, client: ClientConnection | None) -> None:
         """Count a connection out."""
         if client is not None:
             self.live.discard(client)
@@ -278,7 +278,7 @@ class Door:
             empty, self._empty = self._empty, None
             empty.callback(None)
 
-    def gone(self, arriving: Arriving) -> None:
+    def gone(self, arriving: HandshakingConnection) -> None:
         """Count a connection out whose handshake is over."""
         self.arriving.discard(arriving)
         self._uncount(arriving.client.key)
@@ -295,11 +295,11 @@ class Door:
     def _beat(self) -> None:
         """Tell the observers, once a second, what moved; a DENY ends the request."""
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._beat)
-        if not (self._is_observed or self.gate.world.observers):
+        if not (self._is_observed or self.gate.snapshot.observers):
             return
         for client in list(self.live):
-            passage = client.passage
-            if passage is not None:
-                verdict = passage.observe()
+            transaction = client.transaction
+            if transaction is not None:
+                verdict = transaction.observe()
                 if verdict is not None and verdict.outcome is Outcome.DENY:
                     client.end("policy", denial(verdict))

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from egress.proxy.server import Door
-from egress.proxy.transaction import Passage
+from egress.proxy.server import ProxyServer
+from egress.proxy.transaction import Transaction
 
 
 @define
-class RoadCount:
-    """The tunnels on one road.
+class TunnelCount:
+    """The tunnels on one route.
 
     Attributes:
         tunnels: how many stand.
@@ -25,27 +25,29 @@ class RoadCount:
     down: int = 0
 
 
-def count_tunnels(door: Door) -> dict[str, RoadCount]:
-    """Count the tunnels that stand, by the label of their road."""
-    roads: dict[str, RoadCount] = {}
-    for passage in _tunnels(door):
-        if passage.admission is not None:
-            road = roads.setdefault(passage.admission.plan.label, RoadCount())
-            passage.count()
-            road.tunnels += 1
-            road.up += passage.up
-            road.down += passage.down
-    return roads
+def count_tunnels(server: ProxyServer) -> dict[str, TunnelCount]:
+    """Count the tunnels that stand, by the label of their route."""
+    upstreams: dict[str, TunnelCount] = {}
+    for transaction in _tunnels(server):
+        if transaction.admission is not None:
+            upstream = upstreams.setdefault(transaction.admission.plan.label, TunnelCount())
+            transaction.count()
+            upstream.tunnels += 1
+            upstream.up += transaction.up
+            upstream.down += transaction.down
+    return upstreams
 
 
-def count_reached(door: Door) -> dict[str, int]:
+def count_reached(server: ProxyServer) -> dict[str, int]:
     """Say how often each limit was reached that leaves no record."""
-    return {**door.reached, **door.pool.reached}
+    return {**server.reached, **server.pool.reached}
 
 
-def _tunnels(door: Door) -> Iterator[Passage]:
-    for guest in door.live:
-        passage = guest.passage
+def _tunnels(server: ProxyServer) -> Iterator[Transaction]:
+    for guest in server.live:
+        transaction = guest.transaction
         # A CONNECT has its 200 when the tunnel stands; a WebSocket is one from its 101 on.
-        if passage is not None and passage.status == (200 if passage.request.front == "connect" else 101):
-            yield passage
+        if transaction is not None and transaction.status == (
+            200 if transaction.request.request_form == "connect" else 101
+        ):
+            yield transaction

@@ -1,4 +1,4 @@
-"""One request's way through the Gate and out, and its record."""
+"""One request's way through the gate and out, and its record."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from twisted.python.failure import Failure
 
 from egress.errors import CODES, DialFailed, Refused
 from egress.interfaces import IPolicyObserver, ITunnelingAgent
-from egress.model import Admission, AuditRecord, Outcome, Phases, Request, Trace, Verdict
-from egress.proxy.origin.connection import OriginProtocol
-from egress.proxy.reload.confirmation import Confirming
+from egress.model import Admission, AuditEvent, Outcome, Phases, Request, Trace, Verdict
+from egress.proxy.origin.connection import OriginConnection
+from egress.proxy.reload.confirmation import Confirmation
 from egress.upstream.dial import Dial
 from egress.upstream.direct_endpoint import DirectEndpoint
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
-    from egress.proxy.roles import Traveller
+    from egress.proxy.client.connection import ClientConnection
+    from egress.proxy.roles import TransactionOwner
     from egress.transports.engine.relay import Relay
 
 _log = Logger()
@@ -32,15 +32,15 @@ _REASONS = {
 
 
 @define(eq=False)
-class Passage:
-    """Admits, dials and records one request for its traveller.
+class Transaction:
+    """Admits, dials and records one request for its owner.
 
     Attributes:
         client: the protocol it came on.
         request: what is wanted.
-        traveller: hears what becomes of it, until it is `travelled`.
+        owner: hears what becomes of it, until it is `release_dial`.
         admission: once it is admitted.
-        trace: what happened while dialling, if anything was dialled, until it is `travelled`.
+        trace: what happened while dialling, if anything was dialled, until it is `release_dial`.
         dialled: the address, also that of a connection that stood already.
         up: bytes of content or tunnel from the client, as of the last `count`.
         down: bytes to the client, the same.
@@ -48,15 +48,15 @@ class Passage:
         downward: moves bytes to the client, past us.
         status: of the answer that the client got.
         server_name: of the ClientHello, in a tunnel.
-        agent: dials; that of the World that judged.
+        agent: dials; that of the snapshot that judged.
         pending: what is waited for before the request begins to move bytes.
         is_started: it has begun to.
         judgement: what is waited for where a request that has started is judged again.
     """
 
-    client: ClientProtocol
+    client: ClientConnection
     request: Request
-    traveller: Traveller = field(repr=False)
+    owner: TransactionOwner = field(repr=False)
     admission: Admission | None = None
     trace: Trace | None = None
     dialled: str = ""
@@ -73,21 +73,21 @@ class Passage:
     _dialled_at: float = 0.0
     _observers: tuple[IPolicyObserver, ...] = ()
     _told: tuple[int, int] = (0, 0)
-    _is_travelled: bool = field(init=False, default=False)
+    _is_dial_released: bool = field(init=False, default=False)
     _is_recorded: bool = field(init=False, default=False)
 
     def admit(self) -> None:
-        """Ask the Gate. The traveller hears at once where everything is at hand."""
-        door = self.client.door
-        self.agent = door.gate.world.agent
+        """Ask the gate. The owner hears at once where everything is at hand."""
+        server = self.client.server
+        self.agent = server.gate.snapshot.agent
         try:
-            if door.is_stopping:
+            if server.is_stopping:
                 raise Refused("stopping", "The proxy is stopping.")
-            if not door.journal.is_accepting:
-                raise Refused("journal_unavailable", "The journal cannot take a record.")
-            admission = door.gate.admit(self.request)
+            if not server.audit_log.is_accepting:
+                raise Refused("audit_log_unavailable", "The audit log cannot take a record.")
+            admission = server.gate.admit(self.request)
         except Refused as refused:
-            self.traveller.refused(refused)
+            self.owner.refused(refused)
             return
         except Exception:
             self._broke("judging a request failed")
@@ -104,41 +104,41 @@ class Passage:
         """Connect to what was judged.
 
         Args:
-            to_proxy: to the last proxy of the road itself, which is then asked in absolute form.
+            to_proxy: to the last proxy of the route itself, which is then asked in absolute form.
         """
         admission = self.admission
         assert admission is not None, "only what was admitted is dialled"
         if self.is_stale:
             self._admit_again()
             return
-        door = self.client.door
+        server = self.client.server
         trace = self.trace = Trace()
-        self._dialled_at = door.clock.seconds()
+        self._dialled_at = server.clock.seconds()
         try:
             if to_proxy:
                 endpoint = self.agent.endpoint_to_proxy(admission.route, trace)
             else:
                 endpoint = self.agent.endpoint_for(self.request.authority, admission.route, trace)
             if type(endpoint) is DirectEndpoint:
-                dial = self.pending = Dial(endpoint, door.origins.build, self._connected, self.failed)
+                dial = self.pending = Dial(endpoint, server.origins.build, self._connected, self.failed)
                 dial.begin()
                 return
-            dialling = endpoint.connect(door.origins)
+            dialling = endpoint.connect(server.origins)
         except Exception:
             self.pending = None
-            self._broke("building a road failed")
+            self._broke("building a route failed")
             return
         self.pending = dialling
         dialling.addCallbacks(self._connected, self.failed)
 
     @property
     def is_stale(self) -> bool:
-        """Another World has taken over since it was admitted."""
+        """Another snapshot has taken over since it was admitted."""
         admission = self.admission
-        return admission is not None and admission.generation != self.client.door.gate.world.generation
+        return admission is not None and admission.generation != self.client.server.gate.snapshot.generation
 
     def _admit_again(self) -> None:
-        """Nothing stands yet, so the new World may choose another road, too."""
+        """Nothing stands yet, so the new snapshot may choose another route, too."""
         self.admission = None
         self.request.is_judged_again = True
         self.admit()
@@ -146,7 +146,7 @@ class Passage:
     def turn_away(self, refused: Refused) -> None:
         """Refuse a request that has not begun to move bytes, whatever is waited for."""
         self.cancel()
-        self.traveller.refused(refused)
+        self.owner.refused(refused)
 
     def leave_judgement(self) -> None:
         """Wait no more for what becomes of a request that is judged again."""
@@ -172,23 +172,23 @@ class Passage:
         self.admission = admission
         request = self.request
         phases = request.phases
-        spent = (self.client.door.clock.seconds() - request.begun) * 1000.0
+        spent = (self.client.server.clock.seconds() - request.begun) * 1000.0
         phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
-        self.traveller.admitted(admission)
+        self.owner.admitted(admission)
 
-    def _connected(self, origin: OriginProtocol) -> None:
+    def _connected(self, origin: OriginConnection) -> None:
         self.pending = None
-        door, admission, trace = self.client.door, self.admission, self.trace
+        server, admission, trace = self.client.server, self.admission, self.trace
         assert trace is not None
         assert admission is not None, "only what was admitted is dialled"
-        self.request.phases.dial = (door.clock.seconds() - self._dialled_at) * 1000.0
+        self.request.phases.dial = (server.clock.seconds() - self._dialled_at) * 1000.0
         self.dialled = origin.address = trace.dialled
         origin.generation = admission.generation
         try:
-            if admission.generation != door.gate.world.generation:
-                Confirming(self, origin).begin()
+            if admission.generation != server.gate.snapshot.generation:
+                Confirmation(self, origin).begin()
             else:
-                self.traveller.connected(origin)
+                self.owner.connected(origin)
         except Exception:
             if self.is_started:
                 _log.failure("joining a connection failed")
@@ -204,21 +204,21 @@ class Passage:
         self.pending = None
         error = failure.value
         if isinstance(error, Refused):
-            self.traveller.refused(error)
+            self.owner.refused(error)
         elif isinstance(error, DialFailed):
-            self.traveller.refused(dial_refused(error))
+            self.owner.refused(dial_refused(error))
         else:
             _log.failure("a request failed", failure)
-            self.traveller.refused(Refused("internal_error", "The proxy failed."))
+            self.owner.refused(Refused("internal_error", "The proxy failed."))
 
     def _broke(self, what: str) -> None:
         _log.failure(what)
-        self.traveller.refused(Refused("internal_error", "The proxy failed."))
+        self.owner.refused(Refused("internal_error", "The proxy failed."))
 
     def started(self) -> None:
         """Tell the observers that bytes begin to move; once, even if the origin has to be dialled again."""
         self.is_started = True
-        observers = self.client.door.gate.world.observers
+        observers = self.client.server.gate.snapshot.observers
         if observers and not self._observers:
             assert self.admission is not None
             self._observers = observers
@@ -228,14 +228,14 @@ class Passage:
                 except Exception:
                     _log.failure("a policy's started() failed")
 
-    def travelled(self) -> None:
+    def release_dial(self) -> None:
         """Let go of what was needed on the way: what stands may stand for days."""
-        if not self._is_travelled:
-            self._is_travelled = True
+        if not self._is_dial_released:
+            self._is_dial_released = True
             self.trace = None
             self._dialled_at = 0.0
-            # It has this passage, and is freed at once, not by a search for cycles, if this does not have it as well.
-            del self.traveller
+            # The owner refers to this transaction. Without a cycle it is freed at once.
+            del self.owner
 
     def count(self) -> None:
         """Count what has moved past us."""
@@ -273,20 +273,20 @@ class Passage:
             return
         self.count()
         client, request = self.client, self.request
-        door, phases, dialled = client.door, request.phases, self.dialled
+        server, phases, dialled = client.server, request.phases, self.dialled
         if kind == "open":
             # As they are now; the end has its own record.
             phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
         if not dialled and self.trace is not None:
             dialled = self.trace.dialled
-        record = AuditRecord(
+        record = AuditEvent(
             kind,
-            door.now(),
+            server.now(),
             request,
             request.client,
             client.connection,
             client.connection_id,
-            request.front,
+            request.request_form,
             self.admission,
             refused,
             self.status,
@@ -295,7 +295,7 @@ class Passage:
             self.up,
             self.down,
             phases,
-            (door.clock.seconds() - request.begun) * 1000.0,
+            (server.clock.seconds() - request.begun) * 1000.0,
             cause,
         )
         if kind != "open":
@@ -305,11 +305,11 @@ class Passage:
                 self.leave_judgement()
             if self._observers:
                 self._tell_of_end(record)
-            if not self._is_travelled:
-                self.travelled()
-        door.journal.record(record)
+            if not self._is_dial_released:
+                self.release_dial()
+        server.audit_log.record(record)
 
-    def _tell_of_end(self, record: AuditRecord) -> None:
+    def _tell_of_end(self, record: AuditEvent) -> None:
         self.observe()
         for observer in self._observers:
             try:
@@ -320,10 +320,10 @@ class Passage:
 
 
 def dial_refused(error: DialFailed) -> Refused:
-    """Make the refusal that answers a failure of the road."""
+    """Make the refusal that answers a failure of the route."""
     return Refused(error.code, error.reason or _REASONS[error.code], detail=str(error))
 
 
 def is_failure(refused: Refused) -> bool:
-    """Tell whether the road or the destination failed, rather than that somebody refused."""
+    """Tell whether the route or the destination failed, rather than that somebody refused."""
     return CODES[refused.code].status in (500, 502, 504)

@@ -1,4 +1,4 @@
-"""Puts a World together, for the supervisor and for those who only ask what it would say."""
+"""Puts a snapshot together, for the supervisor and for those who only ask what it would say."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from zope.interface import implementer
 from egress import plugins
 from egress.errors import ConfigError
 from egress.gate.own_addresses import OwnAddresses
-from egress.gate.snapshot import World
+from egress.gate.snapshot import Snapshot
 from egress.interfaces import IHostServices, IPolicy, IResolver
 from egress.policy.guard import Guard
 from egress.policy.registry import build_policies, find_makers
 from egress.service.listen.endpoint import Endpoint, SystemdEndpoint, TcpEndpoint, parse_endpoint
-from egress.service.listen.socket_activation import Offers
+from egress.service.listen.socket_activation import ActivationSockets
 from egress.service.listen.sockets import BoundSocket, bind
-from egress.service.routing import Roads
+from egress.service.routing import Routing
 from egress.service.settings.settings import Source
 from egress.transports.engine import is_supported
-from egress.upstream import DnsSettings, ThreadedLookUp, TunnelingAgent
+from egress.upstream import DnsSettings, SystemLookup, TunnelingAgent
 from egress.upstream.hosts_file import HostsFile
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @implementer(IHostServices)
 @define(eq=False)
-class Host:
+class HostServices:
     """Lends the supervisor's own parts to plugins.
 
     Attributes:
@@ -50,9 +50,9 @@ class Host:
         return self._counters.setdefault(name, {})
 
 
-def make_look_up(settings: DnsSettings, reactor: Any) -> ThreadedLookUp:
+def make_lookup(settings: DnsSettings, reactor: Any) -> SystemLookup:
     """Make what asks the system's resolver; it works once it is started."""
-    return ThreadedLookUp(reactor, settings.concurrent, HostsFile() if settings.hosts_file else None)
+    return SystemLookup(reactor, settings.concurrent, HostsFile() if settings.hosts_file else None)
 
 
 def make_engine(choice: str, reactor: Any) -> Engine | None:
@@ -104,7 +104,7 @@ def parse_status(source: Source) -> list[Endpoint]:
 
 
 def bind_listeners(
-    source: Source, endpoints: list[Endpoint], engine: Engine | None, offers: Offers
+    source: Source, endpoints: list[Endpoint], engine: Engine | None, activation_sockets: ActivationSockets
 ) -> list[BoundSocket]:
     """Bind every listener, or none.
 
@@ -114,7 +114,9 @@ def bind_listeners(
     sockets: list[BoundSocket] = []
     try:
         for index, (listener, endpoint) in enumerate(zip(source.settings.listener, endpoints, strict=True)):
-            sockets.append(bind_listener(listener.name, endpoint, source.listener_where(index), engine, offers))
+            sockets.append(
+                bind_listener(listener.name, endpoint, source.listener_where(index), engine, activation_sockets)
+            )
     except ConfigError as error:
         for each in sockets:
             each.close()
@@ -122,18 +124,20 @@ def bind_listeners(
     return sockets
 
 
-def bind_listener(name: str, endpoint: Endpoint, where: str, engine: Engine | None, offers: Offers) -> BoundSocket:
+def bind_listener(
+    name: str, endpoint: Endpoint, where: str, engine: Engine | None, activation_sockets: ActivationSockets
+) -> BoundSocket:
     """Bind one listener, or take its socket over.
 
     Raises:
         ConfigError: it cannot be had.
     """
     if isinstance(endpoint, SystemdEndpoint):
-        return offers.adopt(name, endpoint, where, engine)
+        return activation_sockets.adopt(name, endpoint, where, engine)
     return bind(name, endpoint, where, engine)
 
 
-def open_status(source: Source, offers: Offers) -> Status | None:
+def open_status(source: Source, activation_sockets: ActivationSockets) -> Status | None:
     """Bind the status listener, where there is one.
 
     The engine does not serve it: it is there to tell of the engine's faults, too.
@@ -146,7 +150,7 @@ def open_status(source: Source, offers: Offers) -> Status | None:
         from egress.service.listen.status import Status
 
         if isinstance(endpoint, SystemdEndpoint):
-            socket = offers.adopt("status", endpoint, "status.endpoint")
+            socket = activation_sockets.adopt("status", endpoint, "status.endpoint")
         else:
             socket = bind("status", endpoint, "status.endpoint")
         return Status(socket, source.settings.status.hosts)
@@ -165,39 +169,41 @@ def make_policies(source: Source, host: IHostServices) -> tuple[IPolicy, ...]:
         raise source.place(error)
 
 
-def make_world(
+def make_snapshot(
     source: Source,
-    host: Host,
+    host: HostServices,
     policies: tuple[IPolicy, ...],
-    roads: Roads,
+    routing: Routing,
     own: Iterable[tuple[str, int]],
     dialler: Any,
     generation: int = 1,
-) -> World:
-    """Build a World.
+) -> Snapshot:
+    """Build a snapshot.
 
     Args:
         source: the settings.
         host: what was lent to the policies.
         policies: in configured order.
-        roads: the ways out.
+        routes: the ways out.
         own: address and port of each listener of ours.
         dialler: the engine or the reactor.
-        generation: counts up with every World.
+        generation: counts up with every snapshot.
     """
     limits = source.settings.limits
-    ourselves = OwnAddresses(tuple(own), tuple(hop.authority for hop in roads.selector.hops))
+    ourselves = OwnAddresses(tuple(own), tuple(hop.authority for hop in routing.selector.hops))
     agent = TunnelingAgent(
         dialler,
         limits.dial_seconds_per_address,
         limits.dial_seconds,
         limits.handshake_seconds,
         limits.head_bytes,
-        roads.upstreams,
+        routing.upstreams,
         host.resolver,
         ourselves.dialling,
     )
-    return World(generation, policies, Guard(source.settings.guard), host.resolver, roads.selector, agent, ourselves)
+    return Snapshot(
+        generation, policies, Guard(source.settings.guard), host.resolver, routing.selector, agent, ourselves
+    )
 
 
 def expected_sockets(endpoints: Iterable[Endpoint]) -> list[tuple[str, int]]:

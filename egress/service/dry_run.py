@@ -15,32 +15,32 @@ from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy
 from egress.model import Client, Connection, Request
 from egress.service.build import (
-    Host,
+    HostServices,
     expected_sockets,
-    make_look_up,
+    make_lookup,
     make_policies,
-    make_world,
+    make_snapshot,
     parse_endpoints,
     parse_status,
 )
 from egress.service.identification import make_identifier, planned_locally
 from egress.service.listen.tls import load_tls
-from egress.service.routing import Roads, make_roads
+from egress.service.routing import Routing, make_routing
 from egress.service.settings.consistency import check_together
 from egress.service.settings.settings import Source
-from egress.upstream import CachingResolver, ThreadedLookUp
+from egress.upstream import CachingResolver, SystemLookup
 from egress.wire.target import parse_target
 
 
 @frozen(eq=False)
-class Rehearsal:
-    """A supervisor without sockets and journal.
+class DryRun:
+    """A supervisor without sockets and audit log.
 
     Attributes:
         source: the settings.
         gate: judges as the supervisor's would.
         policies: in configured order.
-        roads: the ways out.
+        routes: the ways out.
         look_up: asks the system's resolver, where a name must be looked up.
         reactor: waits for it.
     """
@@ -48,8 +48,8 @@ class Rehearsal:
     source: Source
     gate: Gate
     policies: tuple[IPolicy, ...]
-    roads: Roads
-    look_up: ThreadedLookUp
+    routing: Routing
+    lookup: SystemLookup
     reactor: Any
 
     def explain(self, request: Request) -> Explanation:
@@ -57,12 +57,12 @@ class Rehearsal:
         unknown = self._refuse_caller(request)
         if unknown is not None:
             return Explanation(refused=unknown)
-        self.look_up.start()
+        self.lookup.start()
         try:
             explained = self.gate.explain(request)
             return self._wait(explained) if isinstance(explained, Deferred) else explained
         finally:
-            self.look_up.stop()
+            self.lookup.stop()
 
     def _refuse_caller(self, request: Request) -> Refused | None:
         """Say what the listener would, before anything is judged, to a client that does not show what it asks for."""
@@ -92,7 +92,7 @@ class Rehearsal:
         return ended[0]
 
 
-def make_rehearsal(source: Source, reactor: Any = None, environ: Mapping[str, str] | None = None) -> Rehearsal:
+def make_dry_run(source: Source, reactor: Any = None, environ: Mapping[str, str] | None = None) -> DryRun:
     """Build everything that judges.
 
     Args:
@@ -110,13 +110,15 @@ def make_rehearsal(source: Source, reactor: Any = None, environ: Mapping[str, st
     # Nobody calls, but a file that the supervisor would not start with is found.
     make_identifier(source, reactor, planned_locally(endpoints))
     load_tls(source)
-    look_up = make_look_up(settings.dns, reactor)
-    host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
+    lookup = make_lookup(settings.dns, reactor)
+    host = HostServices(reactor, CachingResolver(reactor, lookup, settings.dns))
     policies = make_policies(source, host)
-    roads = make_roads(source, reactor, environ, is_rehearsal=True)
-    check_together(source, policies, roads.selector)
-    world = make_world(source, host, policies, roads, expected_sockets([*endpoints, *parse_status(source)]), reactor)
-    return Rehearsal(source, Gate(world, reactor, settings.limits.policy_seconds), policies, roads, look_up, reactor)
+    routing = make_routing(source, reactor, environ, is_dry_run=True)
+    check_together(source, policies, routing.selector)
+    snapshot = make_snapshot(
+        source, host, policies, routing, expected_sockets([*endpoints, *parse_status(source)]), reactor
+    )
+    return DryRun(source, Gate(snapshot, reactor, settings.limits.policy_seconds), policies, routing, lookup, reactor)
 
 
 def make_request(
@@ -162,7 +164,7 @@ def make_request(
         listener,
         begun,
         read.is_path_ambiguous,
-        is_rehearsal=True,
+        is_dry_run=True,
     )
 
 

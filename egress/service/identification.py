@@ -9,7 +9,16 @@ from typing import Any
 from egress.config import prefix
 from egress.config.watched_file import WatchedFile
 from egress.errors import ConfigError
-from egress.identity import Asking, Checks, Failures, Identifier, Threads, Tokens, check_asking, open_tokens
+from egress.identity import (
+    Checks,
+    Failures,
+    Identifier,
+    ListenerAuthentication,
+    Threads,
+    Tokens,
+    check_authentication,
+    open_tokens,
+)
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint
 from egress.service.listen.sockets import Listening
 from egress.service.settings.settings import ListenerSettings, Source
@@ -26,7 +35,7 @@ def make_identifier(source: Source, reactor: Any, are_local: Iterable[bool]) -> 
     Raises:
         ConfigError: a listener asks for what it cannot have, or a tokens file cannot be used.
     """
-    asking: dict[str, Asking] = {}
+    asking: dict[str, ListenerAuthentication] = {}
     # Two listeners with one file are looked after together: what was proven at one is proven at the other.
     files: dict[str, WatchedFile[Tokens]] = {}
     for index, (listener, is_local) in enumerate(zip(source.settings.listener, are_local, strict=True)):
@@ -43,13 +52,13 @@ def make_identifier(source: Source, reactor: Any, are_local: Iterable[bool]) -> 
             except ConfigError as error:
                 raise source.place(error)
             files[path] = tokens
-        asking[listener.name] = Asking(listener.require, tokens)
+        asking[listener.name] = ListenerAuthentication(listener.require, tokens)
     failures = Failures(reactor, source.settings.limits.authentication_failures_per_minute)
     return Identifier(asking, Checks(Threads(reactor), failures))
 
 
 def _check(listener: ListenerSettings, is_local: bool) -> None:
-    check_asking(
+    check_authentication(
         listener.require,
         has_tokens=bool(listener.tokens),
         allow_plaintext_tokens=listener.allow_plaintext_tokens,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from egress.api.metrics import Metrics
-from egress.audit import Journal
-from egress.proxy.server import Door
+from egress.audit import AuditLog
+from egress.proxy.server import ProxyServer
 from egress.proxy.statistics import count_reached, count_tunnels
 from egress.service.listen.sockets import Listening
 from egress.upstream import CachingResolver
@@ -19,52 +19,58 @@ _OWN_DESCRIPTORS = "/proc/self/fd"
 
 
 def read_everything(
-    metrics: Metrics, door: Door, journal: Journal, sockets: Callable[[], Sequence[Listening]], engine: str
+    metrics: Metrics, server: ProxyServer, audit_log: AuditLog, sockets: Callable[[], Sequence[Listening]], engine: str
 ) -> None:
     """Give every metric that is read its source.
 
     Args:
         metrics: what reads.
-        door: for connections, tunnels, limits, the World and its resolver.
-        journal: for losses.
+        proxy server: for connections, tunnels, limits, the snapshot and its resolver.
+        audit log: for losses.
         sockets: gives the listeners' as they are now.
         engine: "egress" or "twisted".
     """
     info = {(version("egress"), engine): 1}
     metrics.read_from("egress_info", lambda: info)
-    read_door(metrics, door)
+    read_server(metrics, server)
     metrics.read_from("egress_listener_pauses_total", lambda: sum(each.pauses for each in sockets()))
-    metrics.read_from("egress_journal_accepting", lambda: journal.is_accepting)
-    metrics.read_from("egress_journal_lost_lines_total", lambda: journal.lost)
+    metrics.read_from("egress_audit_log_accepting", lambda: audit_log.is_accepting)
+    metrics.read_from("egress_audit_log_lost_lines_total", lambda: audit_log.lost)
     read_process(metrics)
 
 
-def read_door(metrics: Metrics, door: Door, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Give the metrics about a door and its World their sources.
+def read_server(metrics: Metrics, server: ProxyServer, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """Give the metrics about a proxy server and its snapshot their sources.
 
     Args:
         metrics: what reads.
-        door: the door.
-        monotonic: the clock that Worlds are dated by.
+        proxy server: the proxy server.
+        monotonic: the clock that snapshots are dated by.
     """
 
     def tunnel_bytes() -> dict[tuple[str, str], int]:
-        roads = count_tunnels(door).items()
-        return {(direction, road): getattr(count, direction) for road, count in roads for direction in ("up", "down")}
+        upstreams = count_tunnels(server).items()
+        return {
+            (direction, upstream): getattr(count, direction)
+            for upstream, count in upstreams
+            for direction in ("up", "down")
+        }
 
     def resolver() -> CachingResolver | None:
-        found = door.gate.world.resolver
+        found = server.gate.snapshot.resolver
         return found if isinstance(found, CachingResolver) else None
 
-    metrics.read_from("egress_connections", lambda: len(door.live))
-    metrics.read_from("egress_tunnels", lambda: {(road,): count.tunnels for road, count in count_tunnels(door).items()})
-    metrics.read_from("egress_tunnel_bytes", tunnel_bytes)
-    metrics.read_from("egress_pool_connections", lambda: len(door.pool))
+    metrics.read_from("egress_connections", lambda: len(server.live))
     metrics.read_from(
-        "egress_limit_reached_total", lambda: {(limit,): count for limit, count in count_reached(door).items()}
+        "egress_tunnels", lambda: {(upstream,): count.tunnels for upstream, count in count_tunnels(server).items()}
     )
-    metrics.read_from("egress_world_generation", lambda: door.gate.world.generation)
-    metrics.read_from("egress_world_age_seconds", lambda: monotonic() - door.gate.world.made_at)
+    metrics.read_from("egress_tunnel_bytes", tunnel_bytes)
+    metrics.read_from("egress_pool_connections", lambda: len(server.pool))
+    metrics.read_from(
+        "egress_limit_reached_total", lambda: {(limit,): count for limit, count in count_reached(server).items()}
+    )
+    metrics.read_from("egress_config_generation", lambda: server.gate.snapshot.generation)
+    metrics.read_from("egress_config_age_seconds", lambda: monotonic() - server.gate.snapshot.made_at)
     metrics.read_from("egress_resolver_names", lambda: 0 if (found := resolver()) is None else found.names)
     metrics.read_from("egress_resolver_lookups", lambda: 0 if (found := resolver()) is None else found.lookups)
 

@@ -1,4 +1,4 @@
-"""Makes the roads out of the settings and the supervisor's own environment."""
+"""Makes the routes out of the settings and the supervisor's own environment."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from egress.errors import ConfigError
 from egress.service.settings.settings import Source
 from egress.upstream import (
     SYSTEMD,
-    RoadSelector,
     Upstream,
+    UpstreamSelector,
     UpstreamSettings,
     make_plain_upstream,
     make_upstream,
@@ -24,7 +24,7 @@ _CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 
 
 @frozen(eq=False)
-class Roads:
+class Routing:
     """Every way out.
 
     Attributes:
@@ -33,7 +33,7 @@ class Roads:
         warnings: what an operator should hear, a sentence each.
     """
 
-    selector: RoadSelector
+    selector: UpstreamSelector
     upstreams: Mapping[str, Upstream]
     warnings: tuple[str, ...]
 
@@ -43,9 +43,9 @@ class Roads:
         return f"{self.selector.default_words()}; {'; '.join(proxies) or 'no proxies'}"
 
 
-def make_roads(
-    source: Source, clock: Seconds, environ: Mapping[str, str] | None = None, *, is_rehearsal: bool = False
-) -> Roads:
+def make_routing(
+    source: Source, clock: Seconds, environ: Mapping[str, str] | None = None, *, is_dry_run: bool = False
+) -> Routing:
     """Read the environment, and make every proxy ready.
 
     Args:
@@ -65,11 +65,11 @@ def make_roads(
     directory = environ.get(_CREDENTIALS_DIRECTORY)
     warnings = list(environment.warnings)
     try:
-        selector = RoadSelector(settings.upstream, settings.route, settings.roads, environment, listeners)
+        selector = UpstreamSelector(settings.upstream, settings.route, settings.routing, environment, listeners)
         upstreams = {}
         for index, each in enumerate(settings.upstream):
             where = f"upstream[{index}]"
-            if is_rehearsal and not directory and each.credentials.startswith(SYSTEMD):
+            if is_dry_run and not directory and each.credentials.startswith(SYSTEMD):
                 warnings.append(f"{where}.credentials: the service manager has them, so they were not looked at")
                 upstreams[each.name] = _make(source, each, where, clock, None, has_credentials=False)
             else:
@@ -78,7 +78,7 @@ def make_roads(
         raise source.place(error)
     for proxy in environment.proxies:
         upstreams[proxy.variable] = make_plain_upstream(proxy.variable, proxy.address, proxy.variable)
-    return Roads(selector, upstreams, tuple(warnings))
+    return Routing(selector, upstreams, tuple(warnings))
 
 
 def _make(

@@ -13,25 +13,25 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
 
-from egress.audit import Journal, open_journal
+from egress.audit import AuditLog, open_audit_log
 from egress.audit.tee import Tee
 from egress.errors import ConfigError
 from egress.gate.gate import Gate
-from egress.proxy.server import Door
+from egress.proxy.server import ProxyServer
 from egress.service.build import (
-    Host,
+    HostServices,
     bind_listener,
     bind_listeners,
     make_engine,
-    make_look_up,
+    make_lookup,
     make_policies,
-    make_world,
+    make_snapshot,
     open_status,
     parse_endpoints,
 )
 from egress.service.identification import bound_locally, make_identifier
 from egress.service.listen.listeners import Listener, Listeners
-from egress.service.listen.socket_activation import Offers
+from egress.service.listen.socket_activation import ActivationSockets
 from egress.service.listen.sockets import Listening
 from egress.service.listen.tls import load_tls, make_factories
 from egress.service.process.control_socket import Control, ControlRefused
@@ -39,11 +39,11 @@ from egress.service.process.descriptors import needed_descriptors, raise_descrip
 from egress.service.process.notify import Notifier
 from egress.service.process.signals import Signals
 from egress.service.reload.configuration import Configuration, Reloaded
-from egress.service.routing import make_roads
+from egress.service.routing import make_routing
 from egress.service.settings.consistency import check_together
 from egress.service.settings.settings import Source, is_mute
-from egress.service.settings.summary import count, journal_places, state_of, summary
-from egress.upstream import CachingResolver, ThreadedLookUp
+from egress.service.settings.summary import audit_log_places, count, state_of, summary
+from egress.upstream import CachingResolver, SystemLookup
 
 if TYPE_CHECKING:
     from egress.service.listen.status import Status
@@ -58,7 +58,7 @@ class Supervisor(Service):
     Args:
         reactor: serves the sockets and runs everything.
         configuration: in force, its listeners bound.
-        journal: takes the record.
+        audit log: takes the record.
         look_up: asks the system's resolver.
         engine: serves and dials TCP connections, if the reactor does not.
         notifier: tells the service manager; None tells nobody.
@@ -72,8 +72,8 @@ class Supervisor(Service):
         self,
         reactor: Any,
         configuration: Configuration,
-        journal: Journal,
-        look_up: ThreadedLookUp,
+        audit_log: AuditLog,
+        lookup: SystemLookup,
         engine: Engine | None = None,
         notifier: Notifier | None = None,
         status: Status | None = None,
@@ -82,10 +82,10 @@ class Supervisor(Service):
         self.notifier = notifier or Notifier(reactor)
         self.notifier.is_well = self._is_well
         self.configuration = configuration
-        self.door = configuration.door
+        self.server = configuration.server
         self._reactor = reactor
-        self._journal = journal
-        self._look_up = look_up
+        self._audit_log = audit_log
+        self._look_up = lookup
         self._engine = engine
         self._operators = status
         self._control = control
@@ -105,12 +105,12 @@ class Supervisor(Service):
         super().startService()
         descriptors = raise_descriptor_limit()
         self._look_up.start()
-        self._journal.start(
+        self._audit_log.start(
             version=version("egress"),
             configuration=self.configuration.source.file or None,
             listeners=[f"{each.name} {each.address}" for each in self.sockets],
         )
-        self.door.start()
+        self.server.start()
         self._signals.start()
         # The reactor takes these two for itself when it begins to run. Its own way with a second one, which may come
         # before the first has had its effect, is an exception.
@@ -123,7 +123,7 @@ class Supervisor(Service):
         if self._control is not None:
             self._control.start()
         if self._operators is not None:
-            self._operators.watch(self.door, self._journal, lambda: self.sockets, self._transports())
+            self._operators.watch(self.server, self._audit_log, lambda: self.sockets, self._transports())
             self._operators.metrics.read_from("egress_reload_failed", lambda: bool(self.configuration.problem))
             self._operators.start(self._reactor, self.faults)
         self.notifier.start()
@@ -134,26 +134,26 @@ class Supervisor(Service):
         """Take no more connections, let running requests end, end what is left, and write the last record."""
         super().stopService()
         self._is_ending = True
-        status = f"stopping: {count(len(self.door.live), 'connection', 'connections')} left"
+        status = f"stopping: {count(len(self.server.live), 'connection', 'connections')} left"
         self.notifier.stopping(status, self.configuration.source.settings.limits.drain_seconds)
         closing = self.configuration.listeners.stop()
         if self._control is not None:
             closing.append(self._control.stop())
         try:
-            if self.door.live:
-                _log.info("stopping: connections left to end: {count}", count=len(self.door.live))
-            yield self.door.drain()
+            if self.server.live:
+                _log.info("stopping: connections left to end: {count}", count=len(self.server.live))
+            yield self.server.drain()
             yield gatherResults(closing, consumeErrors=True)
         except Exception:
             # The record of what happened matters more than a socket that could not be closed.
             _log.failure("stopping was not orderly")
         self.configuration.listeners.close()
-        self.door.stop()
+        self.server.stop()
         if self._engine is not None:
-            # What the door has ended is recorded by this, before the journal is closed.
+            # What the proxy server has ended is recorded by this, before the audit log is closed.
             self._engine.stop()
         self._look_up.stop()
-        yield self._journal.stop()
+        yield self._audit_log.stop()
         if self._operators is not None:
             # The last of all: whoever watches sees the difference between stopping and gone.
             yield self._operators.stop()
@@ -164,8 +164,8 @@ class Supervisor(Service):
     def status(self) -> str:
         """Say in one line what is served."""
         listeners = count(len(self.sockets), "listener", "listeners")
-        roads, problem = self.configuration.roads.summary(), self.configuration.problem
-        said = f"{listeners}, {summary(self.configuration.source.settings)}, roads: {roads}"
+        routing, problem = self.configuration.routing.summary(), self.configuration.problem
+        said = f"{listeners}, {summary(self.configuration.source.settings)}, routes: {routing}"
         return f"the last reload failed: {problem}; still {said}" if problem else said
 
     def reload(self) -> Reloaded:
@@ -183,7 +183,7 @@ class Supervisor(Service):
         finally:
             self.notifier.ready(self.status())
         facts = done.facts()
-        self._journal.note("reload", generation=done.generation, changed=facts["changed"], weaker=facts["weaker"])
+        self._audit_log.note("reload", generation=done.generation, changed=facts["changed"], weaker=facts["weaker"])
         return done
 
     def faults(self) -> list[str]:
@@ -195,8 +195,8 @@ class Supervisor(Service):
             faults.append("The listeners are not served.")
         if not self._is_well():
             faults.append("What serves connections has failed.")
-        if not self._journal.is_accepting:
-            faults.append("The journal cannot take records.")
+        if not self._audit_log.is_accepting:
+            faults.append("The audit log cannot take records.")
         return faults
 
     def _tell_ready(self) -> None:
@@ -209,15 +209,15 @@ class Supervisor(Service):
     def _end(self) -> None:
         """Drain on the first signal; whoever sends another does not want to wait."""
         if self._is_ending:
-            self.door.stop()
+            self.server.stop()
         else:
             self._is_ending = True
             self._reactor.stop()
 
     def _hang_up(self) -> None:
         what = "" if self._is_ending else ", and the configuration is read"
-        _log.info("SIGHUP: the journal is opened anew{what}", what=what)
-        self._journal.reopen()
+        _log.info("SIGHUP: the audit log is opened anew{what}", what=what)
+        self._audit_log.reopen()
         with suppress(ConfigError, ControlRefused):
             # It has been said, and the one in force stays.
             self.reload()
@@ -226,16 +226,16 @@ class Supervisor(Service):
         return "twisted" if self._engine is None else "egress"
 
     def _say(self, descriptors: int) -> None:
-        settings, roads = self.configuration.source.settings, self.configuration.roads
+        settings, routing = self.configuration.source.settings, self.configuration.routing
         for each in self.sockets:
             _log.info("listener {name}: {address}", name=each.name, address=each.address)
             if each.own is not None and not ip_address(each.own[0]).is_loopback:
                 _log.warn("listener {name} can be reached by other machines", name=each.name)
         _log.info("TCP connections are served by: {engine}", engine=self._transports())
-        _log.info("journal: {places}", places=", ".join(journal_places(settings)))
+        _log.info("audit log: {places}", places=", ".join(audit_log_places(settings)))
         _log.info("{summary}", summary=summary(settings))
-        _log.info("roads: {roads}", roads=roads.summary())
-        for warning in roads.warnings:
+        _log.info("routes: {routing}", routing=routing.summary())
+        for warning in routing.warnings:
             _log.warn("{warning}", warning=warning)
         if not settings.guard.enabled:
             _log.warn("the guard is off: a rule for a name may lead to any address")
@@ -258,7 +258,7 @@ def make_supervisor(
     source: Source,
     reactor: Any,
     environ: Mapping[str, str] | None = None,
-    offers: Offers | None = None,
+    activation_sockets: ActivationSockets | None = None,
     notifier: Notifier | None = None,
 ) -> Supervisor:
     """Build everything: what can fail, fails here.
@@ -275,51 +275,51 @@ def make_supervisor(
     """
     settings = source.settings
     endpoints = parse_endpoints(source)
-    look_up = make_look_up(settings.dns, reactor)
-    host = Host(reactor, CachingResolver(reactor, look_up, settings.dns))
+    lookup = make_lookup(settings.dns, reactor)
+    host = HostServices(reactor, CachingResolver(reactor, lookup, settings.dns))
     policies = make_policies(source, host)
-    roads = make_roads(source, reactor, environ)
-    check_together(source, policies, roads.selector)
+    routing = make_routing(source, reactor, environ)
+    check_together(source, policies, routing.selector)
     tls = load_tls(source)
     engine = make_engine(settings.engine, reactor)
-    offers = offers or Offers([])
-    sockets = bind_listeners(source, endpoints, engine, offers)
+    activation_sockets = activation_sockets or ActivationSockets([])
+    sockets = bind_listeners(source, endpoints, engine, activation_sockets)
     bound: list[Listening] = [*sockets]
     try:
-        status = open_status(source, offers)
+        status = open_status(source, activation_sockets)
         if status is not None:
             bound.append(status.socket)
-        offers.close_rest()
+        activation_sockets.close_rest()
         own = [each.own for each in bound if each.own is not None]
-        world = make_world(source, host, policies, roads, own, engine or reactor)
+        snapshot = make_snapshot(source, host, policies, routing, own, engine or reactor)
         identifier = make_identifier(source, reactor, bound_locally(sockets))
-        journal = open_journal(settings.audit, state_of(settings), reactor)
+        audit_log = open_audit_log(settings.audit, state_of(settings), reactor)
     except ConfigError as error:
         for each in bound:
             each.close()
         raise source.place(error)
     limits = settings.limits
-    door = Door(
-        Gate(world, reactor, limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds),
+    server = ProxyServer(
+        Gate(snapshot, reactor, limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds),
         identifier,
-        journal if status is None else Tee(journal, status.metrics.record),
+        audit_log if status is None else Tee(audit_log, status.metrics.record),
         reactor,
         limits,
         settings.tls,
     )
-    later = Offers([], "systemd hands its sockets over at the start only; restart the proxy")
+    later = ActivationSockets([], "systemd hands its sockets over at the start only; restart the proxy")
     listeners = Listeners(
         reactor,
         tuple(map(Listener, sockets, endpoints)),
         lambda name, endpoint, where: bind_listener(name, endpoint, where, engine, later),
     )
-    factories, others = make_factories(source, door, tls), [each.own for each in bound[len(sockets) :]]
+    factories, others = make_factories(source, server, tls), [each.own for each in bound[len(sockets) :]]
     configuration = Configuration(
         source,
-        roads,
+        routing,
         listeners,
         factories,
-        door,
+        server,
         host,
         reactor,
         engine,
@@ -327,4 +327,4 @@ def make_supervisor(
         tuple(each for each in others if each is not None),
     )
     control = Control(reactor, state_of(settings))
-    return Supervisor(reactor, configuration, journal, look_up, engine, notifier, status, control)
+    return Supervisor(reactor, configuration, audit_log, lookup, engine, notifier, status, control)

@@ -11,7 +11,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from egress.errors import ConfigError
-from egress.service.listen.socket_activation import read_offers
+from egress.service.listen.socket_activation import read_activation_sockets
 from egress.service.process.notify import read_notifier
 from egress.service.process.undumpable import make_undumpable
 from egress.service.settings.settings import load
@@ -38,7 +38,7 @@ class Options(usage.Options):
         self["allow"].append(host)
 
     def opt_listen(self, endpoint: str) -> None:
-        """Listen here instead: tcp:3128:interface=127.0.0.1, unix:/run/egress/door; may be repeated."""
+        """Listen here instead: tcp:3128:interface=127.0.0.1, unix:/run/egress/proxy server; may be repeated."""
         self["listen"].append(endpoint)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -58,10 +58,10 @@ def makeService(options: Options) -> IService:
     make_undumpable()
     from twisted.internet import reactor
 
-    offers, notifier = read_offers(os.environ), read_notifier(reactor, os.environ)
+    activation_sockets, notifier = read_activation_sockets(os.environ), read_notifier(reactor, os.environ)
     try:
         source = load(options["config"], options["allow"], options["listen"])
-        service = make_supervisor(source, reactor, offers=offers, notifier=notifier)
+        service = make_supervisor(source, reactor, activation_sockets=activation_sockets, notifier=notifier)
     except ConfigError as error:
         _fail(str(error))
     # Once more, for twistd may have changed its user since, which undoes it.

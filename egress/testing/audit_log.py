@@ -1,4 +1,4 @@
-"""A journal that keeps its records in a list."""
+"""An audit log that keeps its records in a list."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from egress.interfaces import IAuditSink
-from egress.model import AuditRecord
+from egress.model import AuditEvent
 
 
 @implementer(IAuditSink)
 @define(eq=False)
-class MemoryJournal:
+class MemoryAuditLog:
     """Takes every record, at once.
 
     Attributes:
@@ -21,9 +21,9 @@ class MemoryJournal:
     """
 
     is_accepting: bool = True
-    records: list[AuditRecord] = field(factory=list)
+    records: list[AuditEvent] = field(factory=list)
 
-    def record(self, record: AuditRecord) -> None:
+    def record(self, record: AuditEvent) -> None:
         """Keep one record. See `IAuditSink.record`."""
         self.records.append(record)
 

@@ -1,4 +1,4 @@
-"""The simulated kernel: who listens where, which roads are closed, and which sockets have news."""
+"""The simulated kernel: who listens where, which routes are closed, and which sockets have news."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OUTWARD = {socket.AF_INET: "203.0.113.200", socket.AF_INET6: "2001:db8::c8"}
 
 @define(eq=False, repr=False)
 class Kernel:
-    """The sockets of every host, and the roads between them.
+    """The sockets of every host, and the routes between them.
 
     Attributes:
         clock: delayed handshakes wait on it.

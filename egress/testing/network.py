@@ -14,14 +14,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from egress.testing.kernel import Kernel
-from egress.testing.peers import Origin, Talker
+from egress.testing.peers import NetworkPeer, Origin
 from egress.testing.reactor import NetworkReactor
 from egress.testing.sockets import family_of, literal
 
 
 @define(eq=False, init=False)
 class Network:
-    """Hosts, the roads between them, and a clock that only the test moves.
+    """Hosts, the routes between them, and a clock that only the test moves.
 
     Nothing moves by itself: `settle` carries bytes and events until all is quiet, `advance` lets time pass. Code under
     test is given `reactor`; the test's own ends are made by `dial` and `origin`. Hosts are address literals, and exist
@@ -90,7 +90,7 @@ class Network:
         """
         return self.reactor.listenTCP(port, cast(ServerFactory, factory), interface=host)
 
-    def origin(self, host: str, port: int, answer: Callable[[Talker, bytes], object] | None = None) -> Origin:
+    def origin(self, host: str, port: int, answer: Callable[[NetworkPeer, bytes], object] | None = None) -> Origin:
         """Listen, with the test as the server.
 
         Args:
@@ -103,7 +103,7 @@ class Network:
         listener.listen(0)
         return Origin(*listener.local, listener, answer)
 
-    def dial(self, host: str, port: int, source: str | None = None) -> Talker:
+    def dial(self, host: str, port: int, source: str | None = None) -> NetworkPeer:
         """Connect, with the test as the client. The connection is there at once; the listener hears at `settle`.
 
         Args:
@@ -122,7 +122,7 @@ class Network:
             dialler.close()
             raise error.ConnectionRefusedError(string=f"nothing listens on {host} port {port}")
         self._kernel.handshake(dialler, host, port)
-        return Talker(dialler)
+        return NetworkPeer(dialler)
 
     def blackhole(self, host: str, port: int | None = None) -> None:
         """Let attempts to connect vanish: they neither succeed nor fail.

@@ -10,7 +10,7 @@ from egress.testing.sockets import ERROR, READABLE, WRITABLE, MemorySocket
 
 
 @define(eq=False)
-class Talker:
+class NetworkPeer:
     """One end of a connection, under the control of a test.
 
     What it is told to do happens in the network's next `settle`; a reset is sent at once.
@@ -22,7 +22,7 @@ class Talker:
     """
 
     _socket: MemorySocket
-    _answer: Callable[[Talker, bytes], object] | None = None
+    _answer: Callable[[NetworkPeer, bytes], object] | None = None
     _received: bytearray = field(factory=bytearray, init=False)
     saw_eof: bool = field(default=False, init=False)
     was_reset: bool = field(default=False, init=False)
@@ -184,27 +184,27 @@ class Origin:
     host: str
     port: int
     _listener: MemorySocket
-    _answer: Callable[[Talker, bytes], object] | None = None
-    talkers: list[Talker] = field(factory=list, init=False)
+    _answer: Callable[[NetworkPeer, bytes], object] | None = None
+    peers: list[NetworkPeer] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._listener.on_events = self._on_events
         self._listener.interest = READABLE
 
     @property
-    def talker(self) -> Talker:
+    def peer(self) -> NetworkPeer:
         """The last connection.
 
         Raises:
             AssertionError: there was none.
         """
-        if not self.talkers:
+        if not self.peers:
             raise AssertionError(f"nobody connected to {self.host} port {self.port}")
-        return self.talkers[-1]
+        return self.peers[-1]
 
     def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
-        """Assert what arrived on the last connection; see `Talker.heard`."""
-        self.talker.heard(prefix, contains=contains)
+        """Assert what arrived on the last connection; see `NetworkPeer.heard`."""
+        self.peer.heard(prefix, contains=contains)
 
     def stops(self) -> None:
         """Stop listening: further attempts are refused."""
@@ -212,4 +212,4 @@ class Origin:
 
     def _on_events(self, events: int) -> None:
         accepted, _ = self._listener.accept()
-        self.talkers.append(Talker(accepted, self._answer))
+        self.peers.append(NetworkPeer(accepted, self._answer))

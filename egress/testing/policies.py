@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
-from egress.gate.policy_round import Round, ask
+from egress.gate.policy_round import PolicyRound, ask
 from egress.interfaces import IPolicy, IPolicyMaker
 from egress.model import Outcome, Request, Resolution, Verdict
 from egress.policy.interface_check import breaches
@@ -51,7 +51,7 @@ class FixedPolicy:
 
 
 class PolicyHarness:
-    """Builds a policy as the supervisor does and judges requests as the Gate does: by name, then by address.
+    """Builds a policy as the supervisor does and judges requests as the gate does: by name, then by address.
 
     The guard is not asked: it is no policy, and what it refuses no policy sees.
 
@@ -139,7 +139,7 @@ class PolicyHarness:
             for stage in (None, resolution):
                 before = self.policy.decide(wanted, stage)
                 self.host.clock.advance(86_400)
-                later = evolve(wanted, id=f"{wanted.id}-again", begun=wanted.begun + 86_400, is_rehearsal=True)
+                later = evolve(wanted, id=f"{wanted.id}-again", begun=wanted.begun + 86_400, is_dry_run=True)
                 if isinstance(before, Deferred) or before != self.policy.decide(later, stage):
                     raise AssertionError(f"policy {self.policy.name} is not pure: {wanted.authority.text}")
 
@@ -158,7 +158,9 @@ class PolicyHarness:
         return built
 
     @inlineCallbacks
-    def _judge(self, request: Request, resolution: Resolution) -> Generator[Deferred[Round], Round, Verdict | Refused]:
+    def _judge(
+        self, request: Request, resolution: Resolution
+    ) -> Generator[Deferred[PolicyRound], PolicyRound, Verdict | Refused]:
         try:
             first = yield self._round(request, None)
             if first.allowed is None:
@@ -169,8 +171,10 @@ class PolicyHarness:
         return first.allowed
 
     @inlineCallbacks
-    def _round(self, request: Request, resolution: Resolution | None) -> Generator[Deferred[Verdict], Verdict, Round]:
-        judged = Round()
+    def _round(
+        self, request: Request, resolution: Resolution | None
+    ) -> Generator[Deferred[Verdict], Verdict, PolicyRound]:
+        judged = PolicyRound()
         for policy in self.policies:
             answering = cast(Callable[..., Verdict], ask)
             judged.add(

@@ -44,11 +44,11 @@ def make_request(
     path: str | None = None,
     client: Client | None = None,
     labels: Iterable[str] = (),
-    front: str = "",
+    request_form: str = "",
     listener: str = "agents",
     begun: float = 0.0,
     is_path_ambiguous: bool = False,
-    is_rehearsal: bool = False,
+    is_dry_run: bool = False,
 ) -> Request:
     """Make a request as the proxy makes it.
 
@@ -79,10 +79,10 @@ def make_request(
         path = parts.path or None
     if scheme not in _PORTS:
         raise ValueError("the URL must begin with http://, https://, ws:// or wss://")
-    is_tunnel = method == "CONNECT" or front == "connect" or (not method and _PORTS[scheme] == 443)
+    is_tunnel = method == "CONNECT" or request_form == "connect" or (not method and _PORTS[scheme] == 443)
     return Request(
         id=f"request-{next(_ids)}",
-        front=front or ("connect" if is_tunnel else "http"),
+        request_form=request_form or ("connect" if is_tunnel else "http"),
         method="CONNECT" if is_tunnel else method or "GET",
         authority=make_authority(host, port or (443 if is_tunnel else _PORTS[scheme])),
         path=None if is_tunnel else path or "/",
@@ -90,7 +90,7 @@ def make_request(
         listener=listener,
         begun=begun,
         is_path_ambiguous=is_path_ambiguous,
-        is_rehearsal=is_rehearsal,
+        is_dry_run=is_dry_run,
     )
 
 

@@ -57,7 +57,7 @@ class MemorySocket:
         kernel: what it belongs to.
         family: IPv4 or IPv6.
         descriptor: its number, never used again.
-        is_of_test: held by a `Talker`, so not counted among the links of the code under test.
+        is_of_test: held by a `NetworkPeer`, so not counted among the links of the code under test.
         local: its own address and port.
         remote: the other end's.
         other: the other end, once connected.

@@ -36,7 +36,7 @@ class Entry(Protocol):
 
 
 @define(eq=False)
-class Wheel:
+class TimerWheel:
     """A hashed timing wheel (Varghese and Lauck 1987, scheme 6) whose entries are moved lazily.
 
     A deadline is never early, and late by two ticks at most.

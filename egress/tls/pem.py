@@ -15,7 +15,7 @@ FILE_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 @frozen
-class Trust:
+class TrustedAuthorities:
     """The authorities from which a proxy's certificate may come.
 
     Attributes:
@@ -44,7 +44,7 @@ class ClientCertificate:
     key: Any = field(repr=False)
 
 
-def load_trust(path: str, *, has_system: bool) -> Trust:
+def load_trust(path: str, *, has_system: bool) -> TrustedAuthorities:
     """Read authorities.
 
     Args:
@@ -54,7 +54,7 @@ def load_trust(path: str, *, has_system: bool) -> Trust:
     Raises:
         ConfigError: there is none in it, or it cannot be read.
     """
-    return Trust(_certificates("ca", _read("ca", path)), has_system)
+    return TrustedAuthorities(_certificates("ca", _read("ca", path)), has_system)
 
 
 def load_client_certificate(certificate: str, key: str = "") -> ClientCertificate:

@@ -1,8 +1,8 @@
 """What a dialled transport meets first.
 
 A transport takes its protocol before the protocol has the transport, and an endpoint's Deferred may only fire once it
-does. So the transport gets a relay, which is there to hear of `makeConnection`. A protocol that calls `Met` by itself
-needs none.
+does. So the transport gets a relay, which is there to hear of `makeConnection`. A protocol that calls `OnConnected`
+by itself needs none.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-Met: TypeAlias = Callable[[IProtocol, ITransport], None]
+OnConnected: TypeAlias = Callable[[IProtocol, ITransport], None]
 """Called once a protocol has its transport."""
 
 
-class Unwanted(Protocol):
+class AbortingProtocol(Protocol):
     """Ends a connection that nobody waits for any more."""
 
     def connectionMade(self) -> None:
@@ -36,7 +36,7 @@ def abort(transport: ITransport | None) -> None:
 
 @implementer(IProtocol)
 @define(eq=False)
-class Arrival:
+class ConnectionNotice:
     """Stands between a transport and its protocol, and says when they have met.
 
     Attributes:
@@ -45,7 +45,7 @@ class Arrival:
     """
 
     protocol: IProtocol
-    met: Met | None
+    met: OnConnected | None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hand the transport on, and then say so."""
@@ -73,7 +73,7 @@ class Arrival:
 
 @implementer(IHalfCloseableProtocol)
 @define(eq=False)
-class HalfCloseableArrival(Arrival):
+class HalfCloseableConnectionNotice(ConnectionNotice):
     """The same for a protocol that wants to hear of a half-close."""
 
     half: IHalfCloseableProtocol
@@ -87,8 +87,8 @@ class HalfCloseableArrival(Arrival):
         self.half.writeConnectionLost()
 
 
-def announce(protocol: IProtocol, met: Met) -> Arrival:
+def notify_connected(protocol: IProtocol, met: OnConnected) -> ConnectionNotice:
     """Wrap a protocol so that its meeting with the transport is known."""
     if IHalfCloseableProtocol.providedBy(protocol):
-        return HalfCloseableArrival(protocol, met, protocol)
-    return Arrival(protocol, met)
+        return HalfCloseableConnectionNotice(protocol, met, protocol)
+    return ConnectionNotice(protocol, met)

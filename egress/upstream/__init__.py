@@ -1,13 +1,13 @@
-"""The roads: how names become addresses, and how judged addresses become connections."""
+"""The routes: how names become addresses, and how judged addresses become connections."""
 
-from egress.upstream.caching_resolver import CachingResolver, LookUp
+from egress.upstream.caching_resolver import CachingResolver, Lookup
 from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.dns_settings import DnsSettings
-from egress.upstream.environment import EnvironmentRoads, read_environment
+from egress.upstream.environment import EnvironmentProxies, read_environment
 from egress.upstream.hosts_file import HostsFile
-from egress.upstream.routing_settings import SYSTEMD, RoadsSettings, RouteSettings, UpstreamSettings
-from egress.upstream.selector import DirectSelector, RoadSelector
-from egress.upstream.system_lookup import ThreadedLookUp
+from egress.upstream.routing_settings import SYSTEMD, RouteSettings, RoutingSettings, UpstreamSettings
+from egress.upstream.selector import DirectSelector, UpstreamSelector
+from egress.upstream.system_lookup import SystemLookup
 from egress.upstream.tunneling_agent import TunnelingAgent
 from egress.upstream.upstream import Upstream, make_plain_upstream, make_upstream
 
@@ -17,15 +17,15 @@ __all__ = [
     "DirectEndpoint",
     "DirectSelector",
     "DnsSettings",
-    "EnvironmentRoads",
+    "EnvironmentProxies",
     "HostsFile",
-    "LookUp",
-    "RoadSelector",
-    "RoadsSettings",
+    "Lookup",
     "RouteSettings",
-    "ThreadedLookUp",
+    "RoutingSettings",
+    "SystemLookup",
     "TunnelingAgent",
     "Upstream",
+    "UpstreamSelector",
     "UpstreamSettings",
     "make_plain_upstream",
     "make_upstream",

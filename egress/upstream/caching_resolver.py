@@ -29,7 +29,7 @@ from egress.upstream.dns_settings import DnsSettings
 ADDRESS_LIMIT = 32
 """Addresses kept of one name. All of them are judged, and only they are dialled."""
 
-LookUp: TypeAlias = Callable[[str], Deferred[tuple[Address, ...]]]
+Lookup: TypeAlias = Callable[[str], Deferred[tuple[Address, ...]]]
 
 _log = Logger()
 
@@ -70,7 +70,7 @@ class CachingResolver:
     """
 
     clock: IReactorTime
-    look_up: LookUp
+    lookup: Lookup
     settings: DnsSettings
     # In the order of use, the oldest first.
     _answers: dict[str, _Answer] = field(factory=dict, init=False)
@@ -187,7 +187,7 @@ class CachingResolver:
             while self._queue and len(self._running) < self.settings.concurrent:
                 host, question = self._queue.popitem(last=False)
                 self._running[host] = question
-                answer = self.look_up(host)
+                answer = self.lookup(host)
                 answer.addCallbacks(self._found, self._failed, callbackArgs=(question,), errbackArgs=(question,))
         finally:
             self._is_starting = False

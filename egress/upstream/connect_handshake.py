@@ -209,13 +209,13 @@ class _Dialogue:
         fault = describe_tls(reason.value)
         if fault:
             # In TLS 1.3 a proxy looks at our certificate after our side of the handshake is done.
-            self._fail("proxy_tls_failed", f"TLS with a proxy on the road failed: {fault}.", "tls", fault)
+            self._fail("proxy_tls_failed", f"TLS with an upstream proxy failed: {fault}.", "tls", fault)
         else:
             self._closed()
 
     def _closed(self) -> None:
         when = "in the middle of its answer" if self._first else "without an answer"
-        self._fail("proxy_malformed", f"A proxy on the road closed the connection {when}.", "closed", f"closed {when}")
+        self._fail("proxy_malformed", f"An upstream proxy closed the connection {when}.", "closed", f"closed {when}")
 
     def logPrefix(self) -> str:
         return "a tunnel through a proxy"
@@ -231,7 +231,7 @@ class _Dialogue:
         else:
             has_failed = head.status >= 500
             words = (
-                f"A proxy on the road {'failed' if has_failed else 'refused the connection'} with status {head.status}."
+                f"An upstream proxy {'failed' if has_failed else 'refused the connection'} with status {head.status}."
             )
             self._fail(
                 "proxy_failed" if has_failed else "proxy_refused", words, str(head.status), f"answered {head.status}"
@@ -271,12 +271,12 @@ class _Dialogue:
     def _misunderstood(self, fault: str) -> None:
         if self._first in _TLS_RECORDS:
             fault = "it speaks TLS, so its url begins with https://"
-        words = f"What a proxy on the road answered is not HTTP/1.1: {fault}."
+        words = f"What an upstream proxy answered is not HTTP/1.1: {fault}."
         self._fail("proxy_malformed", words, "malformed", fault)
 
     def _expired(self) -> None:
         self._deadline = None
-        words = "A proxy on the road took too long to answer."
+        words = "An upstream proxy took too long to answer."
         self._fail("proxy_timeout", words, "timeout", f"no answer in {self._endpoint.handshake_seconds:g} s")
 
     def _cancel(self, _: Deferred[IProtocol]) -> None:

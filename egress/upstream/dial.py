@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from egress.errors import DialFailed
 from egress.model import Address
-from egress.transports.connection_notice import Met, Unwanted, abort
+from egress.transports.connection_notice import AbortingProtocol, OnConnected, abort
 
 if TYPE_CHECKING:
     from egress.upstream.direct_endpoint import DirectEndpoint
@@ -38,7 +38,7 @@ ATTEMPT_DELAY_SECONDS = 0.25
 _TICK_SECONDS = 0.001
 
 
-Build: TypeAlias = Callable[[IAddress | None, Met], "IProtocol | None"]
+Build: TypeAlias = Callable[[IAddress | None, OnConnected], "IProtocol | None"]
 """Builds the protocol of a connection, which tells by the second argument that it has its transport."""
 
 
@@ -216,7 +216,7 @@ class Dial:
         except Exception:
             # The failure belongs to whoever gave the factory, as with Twisted's own endpoints.
             self._tell_failed(Failure())
-            return Unwanted()
+            return AbortingProtocol()
         return protocol
 
     def _met(self, protocol: IProtocol, transport: ITransport) -> None:
@@ -274,7 +274,7 @@ class _Attempt(ClientFactory):
         self._connector = connector
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        return Unwanted() if self.dial is None else self.dial.connected(self, addr)
+        return AbortingProtocol() if self.dial is None else self.dial.connected(self, addr)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         self._connector = None

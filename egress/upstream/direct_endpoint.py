@@ -1,4 +1,4 @@
-"""The endpoint of a direct road: judged addresses, and nothing in between."""
+"""The endpoint of a direct route: judged addresses, and nothing in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, I
 from zope.interface import implementer
 
 from egress.model import Address, Trace
-from egress.transports.connection_notice import Met, announce
+from egress.transports.connection_notice import OnConnected, notify_connected
 from egress.upstream.dial import Dial, Dialler
 
 
@@ -46,10 +46,10 @@ class DirectEndpoint:
             `connection_refused` if any address refused, else `dial_timeout` if a deadline passed, else `unreachable`.
         """
 
-        def build(address: IAddress | None, met: Met) -> IProtocol | None:
+        def build(address: IAddress | None, met: OnConnected) -> IProtocol | None:
             # Twisted says that a transport without an address has None; a TCP transport has one.
             protocol = protocol_factory.buildProtocol(cast(IAddress, address))
-            return None if protocol is None else announce(protocol, met)
+            return None if protocol is None else notify_connected(protocol, met)
 
         result: Deferred[IProtocol] = Deferred(lambda _: dial.cancel())
         dial = Dial(self, build, result.callback, result.errback, protocol_factory)

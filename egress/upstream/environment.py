@@ -1,6 +1,6 @@
-"""Reads the roads that the supervisor's own environment names.
+"""Reads the routes that the supervisor's own environment names.
 
-What is there and cannot be used ends the start: reading it as "no proxy" would send requests out by a road that nobody
+What is there and cannot be used ends the start: reading it as "no proxy" would send requests out by a route that nobody
 chose. What a sandbox sets never comes here.
 """
 
@@ -29,7 +29,7 @@ class EnvironmentProxy:
     """A proxy that a variable names.
 
     Attributes:
-        variable: the variable in capitals, whichever case it was written in. It is the road's name on the record, and
+        variable: the variable in capitals, whichever case it was written in. It is the route's name on the record, and
             no `[[upstream]]` may be called so.
         address: the proxy.
     """
@@ -43,7 +43,7 @@ class EnvironmentProxy:
 
 
 @frozen(eq=False)
-class EnvironmentRoads:
+class EnvironmentProxies:
     """What the environment says.
 
     Attributes:
@@ -65,7 +65,7 @@ class EnvironmentRoads:
         return tuple(named.values())
 
 
-def read_environment(environ: Mapping[str, str]) -> EnvironmentRoads:
+def read_environment(environ: Mapping[str, str]) -> EnvironmentProxies:
     """Read PROXY_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
     All but PROXY_URL may be written in lower case too, and then that one counts, as with curl. An empty value counts as
@@ -88,7 +88,7 @@ def read_environment(environ: Mapping[str, str]) -> EnvironmentRoads:
         reading.warn("NO_PROXY is * and so everything goes direct, past the proxy that the environment names.")
     if tunnel is None and plain is not None:
         reading.warn("HTTP_PROXY is set and HTTPS_PROXY is not: tunnels, and so https, go direct.")
-    return EnvironmentRoads(tunnel, plain, no_proxy or NoProxy.loopback(), tuple(reading.warnings))
+    return EnvironmentProxies(tunnel, plain, no_proxy or NoProxy.loopback(), tuple(reading.warnings))
 
 
 def _first(address: Mapping[str, ProxyAddress | None], order: tuple[str, ...]) -> EnvironmentProxy | None:
@@ -142,8 +142,8 @@ __all__ = [
     "NO_PROXY",
     "PROXY_URL",
     "PROXY_VARIABLES",
+    "EnvironmentProxies",
     "EnvironmentProxy",
-    "EnvironmentRoads",
     "ProxyAddress",
     "parse_proxy_url",
     "read_environment",

@@ -1,4 +1,4 @@
-"""The connection to the first proxy of a road: the only one that is dialled from here."""
+"""The connection to the first proxy of a route: the only one that is dialled from here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from egress.upstream.hop_errors import hop_failed
 
 _CODE = "proxy_unreachable"
 _REASONS = {
-    "connection_refused": "A proxy on the road refuses connections.",
-    "dial_timeout": "A proxy on the road does not answer in time.",
-    "unreachable": "A proxy on the road cannot be reached from here.",
+    "connection_refused": "An upstream proxy refuses connections.",
+    "dial_timeout": "An upstream proxy does not answer in time.",
+    "unreachable": "An upstream proxy cannot be reached from here.",
 }
 
 
@@ -82,7 +82,7 @@ class FirstHopEndpoint:
 
     def _dial(self, addresses: tuple[Address, ...], protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
         if self.is_own(self.authority, addresses):
-            words = "The road leads back to this proxy itself."
+            words = "The route leads back to this proxy itself."
             return fail(hop_failed("proxy_loop", words, self.upstream, self.trace, "it is a listener of ours"))
         endpoint = DirectEndpoint(
             self.reactor, addresses, self.authority.port, self.per_address_seconds, self.total_seconds, self.trace
@@ -99,4 +99,4 @@ class FirstHopEndpoint:
 
     def _unresolved(self, problem: ResolutionError) -> DialFailed:
         detail = f"its name does not resolve: {problem.code}"
-        return hop_failed(_CODE, "The name of a proxy on the road does not resolve.", self.upstream, self.trace, detail)
+        return hop_failed(_CODE, "The name of an upstream proxy does not resolve.", self.upstream, self.trace, detail)

@@ -1,4 +1,4 @@
-"""How the failures of a proxy on the road are told: to the client without the hop, to the journal with its upstream."""
+"""How the failures of an upstream proxy are told: to the client without the hop, to the audit log with its upstream."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str 
         reason: one sentence for the client, which names no hop.
         upstream: its name in the configuration.
         trace: of the dial.
-        detail: more for the journal, if there is any.
+        detail: more for the audit log, if there is any.
     """
     told = f"upstream {upstream!r}: {detail}" if detail else f"upstream {upstream!r}"
     return DialFailed(code, tuple(trace.attempts), reason, told)
@@ -50,7 +50,7 @@ def hop_unauthorized(upstream: str, trace: Trace, challenges: list[bytes], *, is
     """
     offered = offered_schemes(challenges) or "no scheme"
     wants = "does not accept our credentials" if is_sent else "wants credentials"
-    words = f"A proxy on the road {wants}; it offers {offered}, and we speak {SCHEMES_SPOKEN}."
+    words = f"An upstream proxy {wants}; it offers {offered}, and we speak {SCHEMES_SPOKEN}."
     return hop_failed("proxy_auth_required", words, upstream, trace, f"{wants}; it offers {offered}")
 
 

@@ -35,7 +35,7 @@ class ProxyAddress:
     credentials: Secret | None = None
 
     def hop(self, upstream: str) -> Hop:
-        """Give the hop that this proxy is on a road.
+        """Give the hop that this proxy is on a route.
 
         Args:
             upstream: the name by which its credentials and trust are found.

@@ -6,32 +6,32 @@ from attrs import field, frozen
 
 from egress.errors import Refused
 from egress.match import HostIndex
-from egress.model import Authority, Plan, Resolution, Route
+from egress.model import Authority, Resolution, Route, RoutePlan
 from egress.upstream.no_proxy import NoProxy
 
 
 @frozen
-class RoadPlan(Plan):
-    """Which road a request takes, what decided, and what NO_PROXY makes of it. Shared by all that are decided alike.
+class UpstreamPlan(RoutePlan):
+    """Which route a request takes, what decided, and what NO_PROXY makes of it. Shared by all that are decided alike.
 
     Attributes:
-        no_proxy: what goes past this road's proxy.
-        by_name: the direct road for names that `no_proxy` lists; None where that is forbidden.
-        by_address: the direct road for addresses that `no_proxy` lists; None where that is forbidden.
+        no_proxy: what goes past this route's proxy.
+        by_name: the direct route for names that `no_proxy` lists; None where that is forbidden.
+        by_address: the direct route for addresses that `no_proxy` lists; None where that is forbidden.
         delegate: names that the proxy may resolve where we cannot; None for none.
     """
 
     no_proxy: NoProxy | None = field(default=None, eq=False, repr=False)
-    by_name: RoadPlan | None = field(default=None, eq=False, repr=False)
-    by_address: RoadPlan | None = field(default=None, eq=False, repr=False)
+    by_name: UpstreamPlan | None = field(default=None, eq=False, repr=False)
+    by_address: UpstreamPlan | None = field(default=None, eq=False, repr=False)
     delegate: HostIndex[None] | None = field(default=None, eq=False, repr=False)
 
     def delegates(self, host: str) -> bool:
         """Whether the operator leaves this canonical name to the proxy when it cannot be resolved here."""
         return self.delegate is not None and bool(self.delegate.find(host))
 
-    def road_by_name(self, authority: Authority) -> RoadPlan:
-        """Give the road for a destination as it is called: this one, or the direct one where NO_PROXY lists it.
+    def plan_by_name(self, authority: Authority) -> UpstreamPlan:
+        """Give the route for a destination as it is called: this one, or the direct one where NO_PROXY lists it.
 
         Raises:
             Refused: direct_refused.
@@ -40,8 +40,8 @@ class RoadPlan(Plan):
             return self
         return _permitted(self.by_name)
 
-    def road_by_address(self, resolution: Resolution, port: int) -> RoadPlan:
-        """Give the road for what was resolved: this one, or the direct one where NO_PROXY lists any of the addresses.
+    def plan_by_address(self, resolution: Resolution, port: int) -> UpstreamPlan:
+        """Give the route for what was resolved: this one, or the direct one where NO_PROXY lists any of the addresses.
 
         Raises:
             Refused: direct_refused.
@@ -61,20 +61,20 @@ class RoadPlan(Plan):
         Raises:
             Refused: direct_refused.
         """
-        road = self.road_by_address(resolution, port)
-        if road.no_proxy is not None and not road.hops:
-            return Route(road.label, (), road.no_proxy.direct_addresses(resolution.addresses, port))
+        plan = self.plan_by_address(resolution, port)
+        if plan.no_proxy is not None and not plan.hops:
+            return Route(plan.label, (), plan.no_proxy.direct_addresses(resolution.addresses, port))
         # Where nothing was resolved, the name is all there is to ask a proxy for.
-        is_named = bool(road.hops) and (by_name or resolution.is_delegated)
-        return Route(road.label, road.hops, resolution.addresses, is_named)
+        is_named = bool(plan.hops) and (by_name or resolution.is_delegated)
+        return Route(plan.label, plan.hops, resolution.addresses, is_named)
 
 
 @frozen
-class NoRoad:
+class RefusedRoute:
     """A decision that lets nothing through.
 
     Attributes:
-        code: "road_refused" or "direct_refused".
+        code: "route_refused" or "direct_refused".
         reason: one sentence.
         rule: the route's name, or "".
     """
@@ -88,12 +88,12 @@ class NoRoad:
         return Refused(self.code, self.reason, rule=self.rule)
 
 
-def _permitted(road: RoadPlan | None) -> RoadPlan:
-    if road is None:
+def _permitted(plan: UpstreamPlan | None) -> UpstreamPlan:
+    if plan is None:
         raise DIRECT_REFUSED.refusal()
-    return road
+    return plan
 
 
-DIRECT_REFUSED = NoRoad(
+DIRECT_REFUSED = RefusedRoute(
     "direct_refused", "It would go out without a proxy, which the operator of this sandbox forbids."
 )

@@ -1,4 +1,4 @@
-"""What an operator can say about roads: `[[upstream]]`, `[[route]]` and `[roads]`."""
+"""What an operator can say about routes: `[[upstream]]`, `[[route]]` and `[routing]`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIA_REFUSE = "refuse"
 SYSTEMD = "systemd:"
 
 RESERVED = frozenset({VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, "none", *map(str.lower, PROXY_VARIABLES)})
-"""What no upstream may be called, in any case: each means a road already."""
+"""What no upstream may be called, in any case: each means a route already."""
 
 _NAME_LIMIT = 64
 
@@ -35,7 +35,7 @@ def _check_name(_instance: object, _attribute: Attribute[str], value: str) -> No
 def _check_upstream_name(instance: object, attribute: Attribute[str], value: str) -> None:
     _check_name(instance, attribute, value)
     if value.lower() in RESERVED:
-        raise ValueError("is a word that means a road of its own; call it something else")
+        raise ValueError("is a word that means a route of its own; call it something else")
 
 
 def _check_path(_instance: object, _attribute: Attribute[str], value: str) -> None:
@@ -162,7 +162,7 @@ class UpstreamSettings:
 
 @frozen
 class RouteSettings:
-    """One `[[route]]`: a road for some destinations. The first one that matches counts, those that refuse first.
+    """One `[[route]]`: a route for some destinations. The first one that matches counts, those that refuse first.
 
     Attributes:
         name: unique among routes; refusals and the record call it so.
@@ -180,11 +180,11 @@ class RouteSettings:
 
 
 @frozen
-class RoadsSettings:
-    """The `[roads]` table.
+class RoutingSettings:
+    """The `[routing]` table.
 
     Attributes:
-        default: the road of what nothing else decides: an upstream's name, "direct" or "environment"; "" for the
+        default: the route of what nothing else decides: an upstream's name, "direct" or "environment"; "" for the
             environment's proxy if it names one, else direct.
         direct: whether requests may go out without a proxy: "allow", "no_proxy" for what NO_PROXY lists alone, or
             "refuse".
@@ -194,10 +194,10 @@ class RoadsSettings:
     direct: Literal["allow", "no_proxy", "refuse"] = "allow"
 
 
-def check_roads(
+def check_routing(
     upstreams: Sequence[UpstreamSettings],
     routes: Sequence[RouteSettings],
-    roads: RoadsSettings,
+    routing: RoutingSettings,
     listeners: Mapping[str, str],
 ) -> None:
     """Hold names to each other.
@@ -205,12 +205,12 @@ def check_roads(
     Args:
         upstreams: all of them.
         routes: in configured order.
-        roads: the `[roads]` table.
+        routes: the `[routing]` table.
         listeners: for each listener, in configured order, its `via`, or "".
 
     Raises:
         ConfigError: a name is used twice, or used and not there; upstreams lead through each other in a circle; or a
-            road is direct where that is forbidden.
+            route is direct where that is forbidden.
     """
     _check_unique("upstream", [upstream.name for upstream in upstreams])
     _check_unique("route", [route.name for route in routes])
@@ -218,12 +218,12 @@ def check_roads(
     for index, upstream in enumerate(upstreams):
         _check_through(f"upstream[{index}].through", upstream, by_name)
     for index, route in enumerate(routes):
-        _check_via(f"route[{index}].via", route.via, by_name, roads, may_refuse=True)
+        _check_via(f"route[{index}].via", route.via, by_name, routing, may_refuse=True)
     for index, via in enumerate(listeners.values()):
         if via:
-            _check_via(f"listener[{index}].via", via, by_name, roads, may_refuse=True)
-    if roads.default:
-        _check_via("roads.default", roads.default, by_name, roads, may_refuse=False)
+            _check_via(f"listener[{index}].via", via, by_name, routing, may_refuse=True)
+    if routing.default:
+        _check_via("routing.default", routing.default, by_name, routing, may_refuse=False)
 
 
 def _check_unique(kind: str, names: list[str]) -> None:
@@ -247,11 +247,11 @@ def _check_through(where: str, upstream: UpstreamSettings, by_name: Mapping[str,
 
 
 def _check_via(
-    where: str, via: str, by_name: Mapping[str, UpstreamSettings], roads: RoadsSettings, may_refuse: bool
+    where: str, via: str, by_name: Mapping[str, UpstreamSettings], routing: RoutingSettings, may_refuse: bool
 ) -> None:
     words = [VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE] if may_refuse else [VIA_DIRECT, VIA_ENVIRONMENT]
-    if via == VIA_DIRECT and roads.direct != "allow":
-        raise ConfigError(where, f'is "direct", which [roads] direct = "{roads.direct}" forbids')
+    if via == VIA_DIRECT and routing.direct != "allow":
+        raise ConfigError(where, f'is "direct", which [routing] direct = "{routing.direct}" forbids')
     if via not in words and via not in by_name:
         known = ", ".join(f'"{word}"' for word in words)
         raise ConfigError(where, f"must be {known} or an upstream's name; upstreams: {_names(by_name)}")

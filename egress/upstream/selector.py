@@ -1,4 +1,4 @@
-"""Picks the road."""
+"""Picks the route."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from zope.interface import implementer
 from egress.errors import ConfigError, Refused
 from egress.interfaces import IUpstreamSelector
 from egress.match import ClientPatterns, HostIndex, PortSet, embedded_ipv4
-from egress.model import Hop, Plan, Request
-from egress.upstream.environment import EnvironmentProxy, EnvironmentRoads
+from egress.model import Hop, Request, RoutePlan
+from egress.upstream.environment import EnvironmentProxies, EnvironmentProxy
 from egress.upstream.no_proxy import NoProxy
-from egress.upstream.route_plan import DIRECT_REFUSED, NoRoad, RoadPlan
+from egress.upstream.route_plan import DIRECT_REFUSED, RefusedRoute, UpstreamPlan
 from egress.upstream.routing_settings import (
     VIA_DIRECT,
     VIA_ENVIRONMENT,
     VIA_REFUSE,
-    RoadsSettings,
     RouteSettings,
+    RoutingSettings,
     UpstreamSettings,
-    check_roads,
+    check_routing,
 )
 
-DIRECT = Plan(VIA_DIRECT, level=6)
+DIRECT = RoutePlan(VIA_DIRECT, level=6)
 """The last level of the cascade. One object for all requests, so that it may be remembered and compared by identity."""
 
 # The levels of the cascade that the configuration and the environment can decide.
@@ -40,8 +40,8 @@ _LAST = 6
 class DirectSelector:
     """Sends every request straight to its destination."""
 
-    def select(self, request: Request) -> Plan:
-        """Choose the direct road, whatever is asked for."""
+    def select(self, request: Request) -> RoutePlan:
+        """Choose the direct route, whatever is asked for."""
         return DIRECT
 
     def check_direct(self) -> None:
@@ -52,8 +52,8 @@ class DirectSelector:
 class _Choice:
     """What one place of the configuration decides, for either front."""
 
-    plain: RoadPlan | NoRoad
-    tunnel: RoadPlan | NoRoad
+    plain: UpstreamPlan | RefusedRoute
+    tunnel: UpstreamPlan | RefusedRoute
 
 
 @frozen(eq=False)
@@ -72,22 +72,22 @@ class _Rule:
 
 @implementer(IUpstreamSelector)
 @define(eq=False)
-class RoadSelector:
-    """Picks the road by the configuration and the environment. Every plan is made here once and shared.
+class UpstreamSelector:
+    """Picks the route by the configuration and the environment. Every plan is made here once and shared.
 
     Attributes:
         upstreams: the proxies of the configuration.
         routes: in configured order.
-        roads: the `[roads]` table.
+        routes: the `[routing]` table.
         environment: what the environment names.
         listeners: for each listener, in configured order, its `via`, or "".
-        hops: every proxy that a road may lead through. None of them is a destination.
+        hops: every proxy that a route may lead through. None of them is a destination.
     """
 
     upstreams: tuple[UpstreamSettings, ...]
     routes: tuple[RouteSettings, ...]
-    roads: RoadsSettings
-    environment: EnvironmentRoads
+    routing: RoutingSettings
+    environment: EnvironmentProxies
     listeners: Mapping[str, str]
     hops: tuple[Hop, ...] = field(init=False)
     _refusing: HostIndex[_Rule] = field(init=False, repr=False)
@@ -99,10 +99,10 @@ class RoadSelector:
         """Make all plans.
 
         Raises:
-            ConfigError: see `check_roads`; or a road is the environment's, and that names no proxy.
+            ConfigError: see `check_routing`; or a route is the environment's, and that names no proxy.
         """
-        check_roads(self.upstreams, self.routes, self.roads, self.listeners)
-        choices = _Choices(self.upstreams, self.roads, self.environment)
+        check_routing(self.upstreams, self.routes, self.routing, self.listeners)
+        choices = _Choices(self.upstreams, self.routing, self.environment)
         rules = [
             (route, _Rule(route.ports, route.clients, choices.make(route.via, _ROUTE, *_route_words(index, route))))
             for index, route in enumerate(self.routes)
@@ -118,18 +118,18 @@ class RoadSelector:
         self._default = choices.make_default()
         self.hops = tuple(choices.all_hops())
 
-    def select(self, request: Request) -> RoadPlan:
+    def select(self, request: Request) -> UpstreamPlan:
         """Choose a plan.
 
         Raises:
-            Refused: road_refused: a route or the listener refuses it; direct_refused: it would go out without a proxy
+            Refused: route_refused: a route or the listener refuses it; direct_refused: it would go out without a proxy
                 and must not; listener_gone: no listener has this name any more, and what it would say is not known.
         """
         choice = self._choose(request)
-        road = choice.tunnel if request.front == "connect" else choice.plain
-        if isinstance(road, NoRoad):
-            raise road.refusal()
-        return road.road_by_name(request.authority)
+        plan = choice.tunnel if request.request_form == "connect" else choice.plain
+        if isinstance(plan, RefusedRoute):
+            raise plan.refusal()
+        return plan.plan_by_name(request.authority)
 
     def check_direct(self) -> None:
         """See `IUpstreamSelector.check_direct`.
@@ -137,11 +137,11 @@ class RoadSelector:
         Raises:
             Refused: direct_refused.
         """
-        if self.roads.direct != "allow":
+        if self.routing.direct != "allow":
             raise DIRECT_REFUSED.refusal()
 
     def default_words(self) -> str:
-        """Say, for people, which road tunnels and plain requests take where no route or listener decides."""
+        """Say, for people, which route tunnels and plain requests take where no route or listener decides."""
         tunnel, plain = _words(self._default.tunnel), _words(self._default.plain)
         return f"by default {tunnel}" if tunnel == plain else f"by default {tunnel}, plain HTTP {plain}"
 
@@ -160,10 +160,10 @@ class RoadSelector:
         return self._of_listener.get(request.listener, self._default)
 
 
-def _words(road: RoadPlan | NoRoad) -> str:
-    if isinstance(road, NoRoad):
+def _words(plan: UpstreamPlan | RefusedRoute) -> str:
+    if isinstance(plan, RefusedRoute):
         return "refused"
-    return f"through {road.label}" if road.hops else "direct"
+    return f"through {plan.label}" if plan.hops else "direct"
 
 
 def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:
@@ -175,12 +175,12 @@ class _Choices:
     """Makes choices out of the words of the configuration, whose names have been checked."""
 
     upstreams: tuple[UpstreamSettings, ...]
-    roads: RoadsSettings
-    environment: EnvironmentRoads
+    routing: RoutingSettings
+    environment: EnvironmentProxies
 
     def make(self, via: str, level: int, decided: str, where: str, rule: str = "") -> _Choice:
         if via == VIA_REFUSE:
-            refusing = NoRoad("road_refused", f"The {decided} lets nothing out.", rule)
+            refusing = RefusedRoute("route_refused", f"The {decided} lets nothing out.", rule)
             return _Choice(refusing, refusing)
         if via == VIA_DIRECT:
             direct = self._direct(level, decided)
@@ -190,12 +190,12 @@ class _Choices:
                 raise ConfigError(where, 'is "environment", and the environment names no proxy')
             return self._by_environment(level, decided)
         upstream = next(upstream for upstream in self.upstreams if upstream.name == via)
-        road = self._through_upstream(upstream, level, decided)
-        return _Choice(road, road)
+        plan = self._through_upstream(upstream, level, decided)
+        return _Choice(plan, plan)
 
     def make_default(self) -> _Choice:
-        if self.roads.default:
-            return self.make(self.roads.default, _DEFAULT, "roads.default", "roads.default")
+        if self.routing.default:
+            return self.make(self.routing.default, _DEFAULT, "routing.default", "routing.default")
         return self._by_environment(_ENVIRONMENT, "")
 
     def all_hops(self) -> Iterator[Hop]:
@@ -208,29 +208,29 @@ class _Choices:
             self._through_proxy(self.environment.tunnel, level, decided),
         )
 
-    def _through_proxy(self, proxy: EnvironmentProxy | None, level: int, decided: str) -> RoadPlan | NoRoad:
+    def _through_proxy(self, proxy: EnvironmentProxy | None, level: int, decided: str) -> UpstreamPlan | RefusedRoute:
         if proxy is None:
             return self._direct(_LAST if level == _ENVIRONMENT else level, decided)
-        road = RoadPlan(proxy.variable, level, hops=(proxy.hop(),), decided=decided or proxy.variable)
-        return self._with_no_proxy(road, self.environment.no_proxy)
+        plan = UpstreamPlan(proxy.variable, level, hops=(proxy.hop(),), decided=decided or proxy.variable)
+        return self._with_no_proxy(plan, self.environment.no_proxy)
 
-    def _through_upstream(self, upstream: UpstreamSettings, level: int, decided: str) -> RoadPlan:
+    def _through_upstream(self, upstream: UpstreamSettings, level: int, decided: str) -> UpstreamPlan:
         delegate = HostIndex((host, None) for host in upstream.delegate) if upstream.delegate else None
         hops = tuple(self._hops_of(upstream))
-        road = RoadPlan(upstream.name, level, upstream.dns, hops, decided, delegate=delegate)
+        plan = UpstreamPlan(upstream.name, level, upstream.dns, hops, decided, delegate=delegate)
         if upstream.no_proxy == VIA_ENVIRONMENT:
-            return self._with_no_proxy(road, self.environment.no_proxy)
-        return self._with_no_proxy(road, NoProxy.parse(upstream.no_proxy, "")) if upstream.no_proxy else road
+            return self._with_no_proxy(plan, self.environment.no_proxy)
+        return self._with_no_proxy(plan, NoProxy.parse(upstream.no_proxy, "")) if upstream.no_proxy else plan
 
-    def _with_no_proxy(self, road: RoadPlan, no_proxy: NoProxy) -> RoadPlan:
+    def _with_no_proxy(self, plan: UpstreamPlan, no_proxy: NoProxy) -> UpstreamPlan:
         by_name = by_address = None
-        if self.roads.direct != "refuse":
-            by_name = RoadPlan(VIA_DIRECT, road.level, decided=road.decided, bypassed=road.label)
+        if self.routing.direct != "refuse":
+            by_name = UpstreamPlan(VIA_DIRECT, plan.level, decided=plan.decided, bypassed=plan.label)
             by_address = evolve(by_name, no_proxy=no_proxy)
-        return evolve(road, no_proxy=no_proxy, by_name=by_name, by_address=by_address)
+        return evolve(plan, no_proxy=no_proxy, by_name=by_name, by_address=by_address)
 
-    def _direct(self, level: int, decided: str) -> RoadPlan | NoRoad:
-        return RoadPlan(VIA_DIRECT, level, decided=decided) if self.roads.direct == "allow" else DIRECT_REFUSED
+    def _direct(self, level: int, decided: str) -> UpstreamPlan | RefusedRoute:
+        return UpstreamPlan(VIA_DIRECT, level, decided=decided) if self.routing.direct == "allow" else DIRECT_REFUSED
 
     def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
         """Give the proxies on the way to and through an upstream, nearest first."""

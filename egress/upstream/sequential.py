@@ -20,21 +20,21 @@ _TICK_SECONDS = 0.001
 
 @implementer(IStreamClientEndpoint)
 @define(eq=False)
-class InTurnEndpoint:
+class SequentialEndpoint:
     """Reaches the first of some targets that a proxy can reach.
 
     What is left of the time is shared evenly by the targets that are left, so that one that hangs does not cost the
     others their turn.
 
     Attributes:
-        road: makes the endpoint of one target, given the seconds for its handshake.
+        route: makes the endpoint of one target, given the seconds for its handshake.
         targets: one or more, in order.
         handshake_seconds: the most for one.
         total_seconds: the deadline of all: no target is begun after it.
         clock: tells the time.
     """
 
-    road: Callable[[bytes, float], IStreamClientEndpoint]
+    plan: Callable[[bytes, float], IStreamClientEndpoint]
     targets: tuple[bytes, ...]
     handshake_seconds: float
     total_seconds: float
@@ -56,7 +56,7 @@ class InTurnEndpoint:
 class _Turns:
     """One call of `connect`."""
 
-    _endpoint: InTurnEndpoint
+    _endpoint: SequentialEndpoint
     _protocols: IProtocolFactory
     _deadline: float = field(default=0.0, init=False)
     _tried: int = field(default=0, init=False)
@@ -70,7 +70,7 @@ class _Turns:
         share = self._left_seconds() / (len(endpoint.targets) - self._tried)
         target = endpoint.targets[self._tried]
         self._tried += 1
-        attempt = endpoint.road(target, max(_TICK_SECONDS, min(endpoint.handshake_seconds, share)))
+        attempt = endpoint.plan(target, max(_TICK_SECONDS, min(endpoint.handshake_seconds, share)))
         return attempt.connect(self._protocols).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Deferred[IProtocol]:

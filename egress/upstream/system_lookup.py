@@ -44,7 +44,7 @@ class _Question:
 
 
 @define(eq=False)
-class ThreadedLookUp:
+class SystemLookup:
     """Looks names up with `getaddrinfo`: absolute, without a search list, both families, in the order of RFC 6724.
 
     The threads are made when they are needed and are daemons: a resolver that hangs does not hold up the end of the
@@ -103,7 +103,7 @@ class ThreadedLookUp:
         while (question := questions.get()) is not None:
             result: tuple[Address, ...] | Failure
             try:
-                result = look_up(question.host, self.hosts)
+                result = lookup(question.host, self.hosts)
             except Exception:
                 # The edge of the thread: whatever happened is told to the one who asked.
                 result = Failure()
@@ -118,7 +118,7 @@ class ThreadedLookUp:
             question.answer.callback(result)
 
 
-def look_up(host: str, hosts: HostsFile | None) -> tuple[Address, ...]:
+def lookup(host: str, hosts: HostsFile | None) -> tuple[Address, ...]:
     """Look a canonical name up, in the hosts file and then with `getaddrinfo`. Blocks.
 
     Raises:

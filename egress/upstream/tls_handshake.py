@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from egress.model import Authority, Trace
 from egress.tls.errors import WRONG_HOST, describe_certificate, describe_tls
-from egress.tls.pem import ClientCertificate, Trust
+from egress.tls.pem import ClientCertificate, TrustedAuthorities
 from egress.transports.tls import TlsTransport
 from egress.upstream.hop_errors import hop_failed
 
@@ -35,7 +35,7 @@ _CODE = "proxy_tls_failed"
 
 
 @frozen(eq=False)
-class HopTls:
+class UpstreamTls:
     """TLS as one upstream wants it. One for all its connections: to read the system's authorities takes milliseconds.
 
     Attributes:
@@ -47,7 +47,9 @@ class HopTls:
     context: SSL.Context = field(repr=False)
 
     @classmethod
-    def make(cls, authority: Authority, trust: Trust, certificate: ClientCertificate | None = None) -> HopTls:
+    def make(
+        cls, authority: Authority, trust: TrustedAuthorities, certificate: ClientCertificate | None = None
+    ) -> UpstreamTls:
         """Set it up.
 
         Args:
@@ -77,7 +79,7 @@ class HopTls:
         return cls(authority, context)
 
 
-class HopTransport(TlsTransport):
+class UpstreamTlsTransport(TlsTransport):
     """The transport inside TLS with a proxy."""
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -101,7 +103,7 @@ class TlsEndpoint:
     """
 
     endpoint: IStreamClientEndpoint
-    tls: HopTls
+    tls: UpstreamTls
     handshake_seconds: float
     clock: IReactorTime
     upstream: str
@@ -127,14 +129,14 @@ class _Handshake:
     _result: Deferred[IProtocol] | None = field(default=None, init=False)
     _dial: Deferred[IProtocol] | None = field(default=None, init=False)
     _deadline: IDelayedCall | None = field(default=None, init=False)
-    _transport: HopTransport | None = field(default=None, init=False)
+    _transport: UpstreamTlsTransport | None = field(default=None, init=False)
     _fault: str = field(default="", init=False)
 
     def begin(self) -> Deferred[IProtocol]:
         result: Deferred[IProtocol] = Deferred(self._cancel)
         self._result = result
         factory = TLSMemoryBIOFactory(self, True, _Building(self, self._protocols), self._endpoint.clock)
-        factory.protocol = HopTransport
+        factory.protocol = UpstreamTlsTransport
         self._dial = self._endpoint.endpoint.connect(factory)
         self._dial.addCallbacks(self._dialled, self._failed)
         return result
@@ -157,7 +159,7 @@ class _Handshake:
     def makeConnection(self, transport: ITransport) -> None:
         """Hear of TLS, which begins now (IProtocol)."""
         endpoint = self._endpoint
-        self._transport = cast(HopTransport, transport)
+        self._transport = cast(UpstreamTlsTransport, transport)
         if self._result is None:
             self._drop()
         else:
@@ -235,7 +237,7 @@ class _Handshake:
         result, self._result = self._result, None
         self._drop()
         if result is not None:
-            words = "The TLS handshake with a proxy on the road took too long."
+            words = "The TLS handshake with an upstream proxy took too long."
             result.errback(hop_failed("proxy_timeout", words, endpoint.upstream, endpoint.trace, "TLS handshake"))
 
     def _fail(self) -> None:
@@ -244,7 +246,7 @@ class _Handshake:
         result, self._result = self._result, None
         self._drop()
         if result is not None:
-            words = f"TLS with a proxy on the road failed: {self._fault}."
+            words = f"TLS with an upstream proxy failed: {self._fault}."
             result.errback(hop_failed(_CODE, words, endpoint.upstream, endpoint.trace, self._fault))
 
     def _cancel(self, _: Deferred[IProtocol]) -> None:

@@ -19,7 +19,7 @@ from egress.upstream.dial import Dialler
 from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.first_hop import FirstHopEndpoint
 from egress.upstream.hop_errors import hop_failed, hop_unauthorized
-from egress.upstream.sequential import InTurnEndpoint
+from egress.upstream.sequential import SequentialEndpoint
 from egress.upstream.tls_handshake import TlsEndpoint
 from egress.upstream.upstream import Upstream
 
@@ -37,7 +37,7 @@ class TunnelingAgent:
         head_limit_bytes: of the head with which a proxy answers CONNECT.
         upstreams: the proxies, by their names in the configuration.
         resolver: for proxies that are reached directly and have names.
-        is_own: tells whether an address and port are a listener of ours, so that the road would lead back here.
+        is_own: tells whether an address and port are a listener of ours, so that the route would lead back here.
     """
 
     reactor: Dialler
@@ -54,7 +54,7 @@ class TunnelingAgent:
 
         Raises:
             ValueError: a proxy of the route is not the one that is known by its name. To dial anything else would leave
-                the road that was chosen.
+                the route that was chosen.
         """
         if not route.hops:
             return DirectEndpoint(
@@ -72,7 +72,7 @@ class TunnelingAgent:
         targets = tuple(f"[{text}]:{target.port}" if ":" in text else f"{text}:{target.port}" for text in route.texts)
         if len(targets) == 1:
             return self._through(proxy, last, targets[0].encode("ascii"), self.handshake_seconds, trace)
-        return InTurnEndpoint(
+        return SequentialEndpoint(
             lambda each, seconds: self._through(proxy, last, each, seconds, trace),
             tuple(each.encode("ascii") for each in targets),
             self.handshake_seconds,
@@ -137,7 +137,7 @@ class TunnelingAgent:
         fault = describe_tls(reason.value)
         if not fault:
             return None
-        words = f"TLS with a proxy on the road failed: {fault}."
+        words = f"TLS with an upstream proxy failed: {fault}."
         return hop_failed("proxy_tls_failed", words, route.hops[-1].upstream, Trace(), fault)
 
     def _through(

@@ -10,11 +10,11 @@ from egress.config.watched_file import Seconds
 from egress.errors import ConfigError
 from egress.interfaces import ICredentialSource
 from egress.model import Authority
-from egress.tls.pem import Trust, load_client_certificate, load_trust
+from egress.tls.pem import TrustedAuthorities, load_client_certificate, load_trust
 from egress.upstream.credentials import BasicCredentials, FixedCredentials, find_credentials
 from egress.upstream.proxy_url import ProxyAddress
 from egress.upstream.routing_settings import SYSTEMD, UpstreamSettings
-from egress.upstream.tls_handshake import HopTls
+from egress.upstream.tls_handshake import UpstreamTls
 
 
 @frozen(eq=False)
@@ -33,7 +33,7 @@ class Upstream:
     scheme: str
     authority: Authority
     credentials: ICredentialSource | None = field(default=None, repr=False)
-    tls: HopTls | None = field(default=None, repr=False)
+    tls: UpstreamTls | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if (self.scheme == "https") is not (self.tls is not None):
@@ -68,12 +68,16 @@ def make_upstream(
         credentials = find_credentials(where, clock, directory)
     tls = None
     if address.scheme == "https":
-        trust = load_trust(place(settings.ca), has_system=settings.ca_mode == "add") if settings.ca else Trust()
+        trust = (
+            load_trust(place(settings.ca), has_system=settings.ca_mode == "add")
+            if settings.ca
+            else TrustedAuthorities()
+        )
         certificate = None
         if settings.certificate:
             key = place(settings.key) if settings.key else ""
             certificate = load_client_certificate(place(settings.certificate), key)
-        tls = HopTls.make(address.authority, trust, certificate)
+        tls = UpstreamTls.make(address.authority, trust, certificate)
     return Upstream(settings.name, address.scheme, address.authority, credentials, tls)
 
 
@@ -81,14 +85,14 @@ def make_plain_upstream(name: str, address: ProxyAddress, where: str) -> Upstrea
     """Make an upstream ready of which nothing but its URL is known: one of the environment's.
 
     Args:
-        name: what roads call it.
+        name: what routes call it.
         address: its URL.
         where: the variable, for errors.
 
     Raises:
         ConfigError: its credentials cannot be sent.
     """
-    tls = HopTls.make(address.authority, Trust()) if address.scheme == "https" else None
+    tls = UpstreamTls.make(address.authority, TrustedAuthorities()) if address.scheme == "https" else None
     return Upstream(name, address.scheme, address.authority, _of_url(address, where), tls)
 
 

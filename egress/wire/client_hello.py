@@ -37,7 +37,7 @@ _RECORD_TYPES = frozenset((b"\x14", b"\x15", b"\x16", b"\x17", b"\x18"))
 
 
 @frozen
-class Hello:
+class ClientHello:
     """What a ClientHello says about its destination.
 
     Attributes:
@@ -54,14 +54,14 @@ def looks_like_tls(first: bytes) -> bool:
     """Say whether a stream that begins so must be taken for TLS: its first octet is the type of a TLS record.
 
     Not only that of a handshake record (22): some servers skip an alert (21), and perhaps other records (20, 23, 24),
-    in front of the ClientHello, so that it would pass unread. `HelloReader` refuses them. A hello in the format of
+    in front of the ClientHello, so that it would pass unread. The reader refuses them. A hello in the format of
     SSL 2.0 (RFC 5246 appendix E.2) begins otherwise and is not TLS to us.
     """
     return first[:1] in _RECORD_TYPES
 
 
 @define(eq=False)
-class HelloReader:
+class ClientHelloReader:
     """Reads the ClientHello at the beginning of a stream, whatever its split into records and pieces.
 
     Attributes:
@@ -74,9 +74,9 @@ class HelloReader:
     _at: int = field(init=False, default=0)
     _record_left: int = field(init=False, default=0)
     _message: bytes = field(init=False, default=b"", repr=False)
-    _hello: Hello | None = field(init=False, default=None)
+    _hello: ClientHello | None = field(init=False, default=None)
 
-    def feed(self, data: bytes) -> Hello | None:
+    def feed(self, data: bytes) -> ClientHello | None:
         """Take more bytes.
 
         Args:
@@ -142,7 +142,7 @@ def _fragment_length(header: bytes) -> int:
     return length
 
 
-def _read_hello(message: bytes) -> Hello:
+def _read_hello(message: bytes) -> ClientHello:
     """Read a whole handshake message that is known to be a ClientHello of the announced length."""
     try:
         return _read_fields(message)
@@ -151,7 +151,7 @@ def _read_hello(message: bytes) -> Hello:
         raise _malformed(_LENGTHS) from None
 
 
-def _read_fields(message: bytes) -> Hello:
+def _read_fields(message: bytes) -> ClientHello:
     # Handshake header and legacy_version, then the random up to offset 38.
     if message[4] != 3:
         raise _malformed("the ClientHello is of an unknown version")
@@ -169,7 +169,7 @@ def _read_fields(message: bytes) -> Hello:
     at += 1 + size
     if at == len(message):
         # TLS 1.2 and before: the extensions may be left out (RFC 5246 section 7.4.1.2).
-        return Hello("", False)
+        return ClientHello("", False)
     (size,) = _read_size(message, at)
     at += 2
     if at + size != len(message):
@@ -177,7 +177,7 @@ def _read_fields(message: bytes) -> Hello:
     return _read_extensions(message, at)
 
 
-def _read_extensions(message: bytes, at: int) -> Hello:
+def _read_extensions(message: bytes, at: int) -> ClientHello:
     """Read the extensions, which begin at `at` and end with the message (RFC 8446 section 4.2)."""
     end = len(message)
     server_name = ""
@@ -192,7 +192,7 @@ def _read_extensions(message: bytes, at: int) -> Hello:
         raise _malformed(_LENGTHS)
     if len(set(kinds)) != len(kinds):
         raise _malformed("an extension is given twice")
-    return Hello(server_name, _ENCRYPTED_CLIENT_HELLO in kinds)
+    return ClientHello(server_name, _ENCRYPTED_CLIENT_HELLO in kinds)
 
 
 def _read_server_name(data: bytes) -> str:

@@ -46,7 +46,7 @@ def request_onward(
     is_absolute: bool = False,
     authorization: bytes | None = None,
 ) -> bytes:
-    """Write the head that goes to an origin, or to a proxy on the road.
+    """Write the head that goes to an origin, or to an upstream proxy.
 
     Args:
         head: as the client sent it.

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from egress.errors import ProtocolError
 from egress.wire.fields import Fields, sift
-from egress.wire.head_buffer import FIELD_LINES, Gathering, Start
+from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, Start
 
 _REQUEST_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"
@@ -107,7 +107,7 @@ class RequestReader:
         self._limit_bytes = limit_bytes
         self._target_limit_bytes = target_limit_bytes
         self._field_limit = field_limit
-        self._gathering: Gathering | None = None
+        self._gathering: HeadBuffer | None = None
         self.rest = b""
 
     @property
@@ -141,7 +141,7 @@ class RequestReader:
                 limit_bytes=self._target_limit_bytes + _LINE_BESIDES_TARGET,
                 can_follow_empty_line=True,
             )
-            gathering = self._gathering = Gathering(start, self._limit_bytes, self._field_limit)
+            gathering = self._gathering = HeadBuffer(start, self._limit_bytes, self._field_limit)
         gathered = gathering.add(data)
         if gathered is None:
             return None
@@ -233,7 +233,7 @@ class ResponseReader:
         """
         self.limit_bytes = limit_bytes
         self.field_limit = field_limit
-        self._gathering: Gathering | None = None
+        self._gathering: HeadBuffer | None = None
         self.rest = b""
 
     @property
@@ -268,7 +268,7 @@ class ResponseReader:
                 limit_bytes=None,
                 can_follow_empty_line=False,
             )
-            gathering = self._gathering = Gathering(start, self.limit_bytes, self.field_limit)
+            gathering = self._gathering = HeadBuffer(start, self.limit_bytes, self.field_limit)
         try:
             gathered = gathering.add(data)
         except ProtocolError as error:

@@ -40,7 +40,7 @@ class Start:
 
 
 @define(eq=False)
-class Gathering:
+class HeadBuffer:
     """The octets of one head so far.
 
     Args:

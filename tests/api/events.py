@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from egress.errors import Refused
-from egress.model import Admission, AuditRecord, Connection, Outcome, Phases, Plan, Verdict
+from egress.model import Admission, AuditEvent, Connection, Outcome, Phases, RoutePlan, Verdict
 from egress.testing import make_client, make_request, resolve_to
 
 CLIENT = make_client()
 CONNECTION = Connection("agents", "127.0.0.1", 40_000)
 
 
-def make_admission(policy: str = "rules", road: str = "direct") -> Admission:
+def make_admission(policy: str = "rules", upstream: str = "direct") -> Admission:
     """Make what a request was admitted with."""
-    verdict, plan, resolution = Verdict(Outcome.ALLOW, policy, "rule"), Plan(road, 6), resolve_to("192.0.2.1")
+    verdict, plan, resolution = Verdict(Outcome.ALLOW, policy, "rule"), RoutePlan(upstream, 6), resolve_to("192.0.2.1")
     return Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1)
 
 
-def make_record(
+def make_event(
     admission: Admission | None = None,
     refused: Refused | None = None,
     *,
     kind: str = "end",
     cause: str = "complete",
-    front: str = "http",
+    request_form: str = "http",
     phases: Phases | None = None,
     total_ms: float = 12.0,
     moved: tuple[int, int] = (0, 0),
     is_read: bool = True,
-) -> AuditRecord:
+) -> AuditEvent:
     """Make the record of one request; one that could not be read has no request."""
-    return AuditRecord(
+    return AuditEvent(
         kind,
         1.0,
         make_request() if is_read else None,
         CLIENT,
         CONNECTION,
         "c",
-        front,
+        request_form,
         admission,
         refused,
         bytes_up=moved[0],

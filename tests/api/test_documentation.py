@@ -16,7 +16,7 @@ from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECOND
 from egress.config import structure
 from egress.errors import CAUSES, CODES
 from egress.proxy.limits import Limits
-from tests.api.events import make_admission, make_record
+from tests.api.events import make_admission, make_event
 from tests.documents import DOCS, blocks_of
 
 _row = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", re.M)
@@ -50,7 +50,7 @@ class MetricsDocumentTests(SynchronousTestCase):
     def test_exposition(self) -> None:
         """What is given out has the names, types, meanings and labels that stand there."""
         metrics = Metrics()
-        metrics.record(make_record(make_admission(), moved=(1, 1)))
+        metrics.record(make_event(make_admission(), moved=(1, 1)))
         for metric in METRICS.values():
             if metric not in RECORDED:
                 row = {tuple("x" for _ in metric.labels): 1.0}

@@ -12,7 +12,7 @@ from egress.api.metrics import BATCH_RECORDS, Metrics
 from egress.audit.encoder import LineEncoder
 from egress.errors import CODES, Refused
 from egress.model import Phases
-from tests.api.events import make_admission, make_record
+from tests.api.events import make_admission, make_event
 
 
 class MetricsCase(SynchronousTestCase):
@@ -25,9 +25,17 @@ class MetricsCase(SynchronousTestCase):
         """Give a sample, as a scrape would."""
         return self.metrics.registry.get_sample_value(name, labels)
 
-    def requests(self, verdict: str, policy: str = "", road: str = "", code: str = "", front: str = "http") -> object:
+    def requests(
+        self, verdict: str, policy: str = "", upstream: str = "", code: str = "", request_form: str = "http"
+    ) -> object:
         """Give how many requests were counted with these labels."""
-        labels = {"verdict": verdict, "policy": policy, "road": road, "code": code, "front": front}
+        labels = {
+            "verdict": verdict,
+            "policy": policy,
+            "upstream": upstream,
+            "code": code,
+            "request_form": request_form,
+        }
         return self.value("egress_requests_total", **labels)
 
 
@@ -35,77 +43,77 @@ class RecordTests(MetricsCase):
     """Records become counters and histograms."""
 
     def test_allowed(self) -> None:
-        """A request that was let through counts for its policy, its road and its front."""
-        self.metrics.record(make_record(make_admission("rules", "corporate"), front="connect"))
+        """A request that was let through counts for its policy, its route and its front."""
+        self.metrics.record(make_event(make_admission("rules", "corporate"), request_form="connect"))
 
-        self.assertEqual(1, self.requests("allow", "rules", "corporate", front="connect"))
-        self.assertEqual(1, self.value("egress_ends_total", cause="complete", front="connect"))
+        self.assertEqual(1, self.requests("allow", "rules", "corporate", request_form="connect"))
+        self.assertEqual(1, self.value("egress_ends_total", cause="complete", request_form="connect"))
 
     def test_refused(self) -> None:
         """A refusal counts for the policy that decided, and for its code."""
-        self.metrics.record(make_record(None, Refused("denied", "No.", "rules"), kind="refused", cause="refused"))
+        self.metrics.record(make_event(None, Refused("denied", "No.", "rules"), kind="refused", cause="refused"))
 
         self.assertEqual(1, self.requests("deny", "rules", code="denied"))
 
     def test_refused_although_allowed(self) -> None:
-        """What was refused after its admission keeps the road, and the policy that allowed it if no other decided."""
+        """What was refused after its admission keeps the route, and the policy that allowed it if no other decided."""
         refused = Refused("server_name_refused", "Another name.")
-        self.metrics.record(make_record(make_admission(), refused, kind="refused", front="connect"))
+        self.metrics.record(make_event(make_admission(), refused, kind="refused", request_form="connect"))
 
         self.assertEqual(1, self.requests("deny", "rules", "direct", "server_name_refused", "connect"))
 
     def test_failed(self) -> None:
-        """A road or destination that failed is no refusal."""
-        self.metrics.record(make_record(make_admission(), Refused("dial_timeout", "Late."), cause="failed"))
-        self.metrics.record(make_record(None, Refused("name_not_found", "None."), cause="failed"))
+        """A route or destination that failed is no refusal."""
+        self.metrics.record(make_event(make_admission(), Refused("dial_timeout", "Late."), cause="failed"))
+        self.metrics.record(make_event(None, Refused("name_not_found", "None."), cause="failed"))
 
         self.assertEqual(1, self.requests("allow", "rules", "direct", "dial_timeout"))
         self.assertEqual(1, self.requests("none", code="name_not_found"))
 
     def test_unread(self) -> None:
         """What could not be read as a request counts too, without front and durations."""
-        record = make_record(
-            None, Refused("bad_head", "Bad."), kind="refused", cause="refused", front="", is_read=False
+        record = make_event(
+            None, Refused("bad_head", "Bad."), kind="refused", cause="refused", request_form="", is_read=False
         )
         self.metrics.record(record)
 
-        self.assertEqual(1, self.requests("none", code="bad_head", front=""))
-        self.assertIs(None, self.value("egress_request_seconds_count", front=""))
+        self.assertEqual(1, self.requests("none", code="bad_head", request_form=""))
+        self.assertIs(None, self.value("egress_request_seconds_count", request_form=""))
 
-    def test_same_words_as_the_journal(self) -> None:
-        """Verdict, policy, road and code are those of the journal's line, for every code."""
+    def test_same_words_as_the_audit_log(self) -> None:
+        """Verdict, policy, route and code are those of the audit log's line, for every code."""
         encoder = LineEncoder("none")
         for code in CODES:
             for admission in (None, make_admission()):
                 with self.subTest(code=code, is_admitted=admission is not None):
                     self.setUp()
-                    record = make_record(admission, Refused(code, "Because.", "some"))
+                    record = make_event(admission, Refused(code, "Because.", "some"))
                     line = json.loads(encoder.encode(record))
                     self.metrics.record(record)
                     self.assertEqual(
-                        1, self.requests(line["verdict"], line["policy"], line["road"] or "", line["code"])
+                        1, self.requests(line["verdict"], line["policy"], line["upstream"] or "", line["code"])
                     )
 
     def test_open_tunnels_are_not_over(self) -> None:
         """The line that an open tunnel leaves is not counted: its end will be."""
-        self.metrics.record(make_record(make_admission(), kind="open", cause="", front="connect", moved=(5, 6)))
+        self.metrics.record(make_event(make_admission(), kind="open", cause="", request_form="connect", moved=(5, 6)))
 
-        self.assertIs(None, self.requests("allow", "rules", "direct", front="connect"))
-        self.assertIs(None, self.value("egress_bytes_total", direction="up", road="direct"))
+        self.assertIs(None, self.requests("allow", "rules", "direct", request_form="connect"))
+        self.assertIs(None, self.value("egress_bytes_total", direction="up", upstream="direct"))
 
     def test_bytes(self) -> None:
-        """Octets are counted each way, by road."""
+        """Octets are counted each way, by route."""
         for _ in range(3):
-            self.metrics.record(make_record(make_admission(), moved=(10, 200)))
-        self.metrics.record(make_record(make_admission(road="corporate"), moved=(1, 2)))
+            self.metrics.record(make_event(make_admission(), moved=(10, 200)))
+        self.metrics.record(make_event(make_admission(upstream="corporate"), moved=(1, 2)))
 
-        self.assertEqual(30, self.value("egress_bytes_total", direction="up", road="direct"))
-        self.assertEqual(600, self.value("egress_bytes_total", direction="down", road="direct"))
-        self.assertEqual(2, self.value("egress_bytes_total", direction="down", road="corporate"))
+        self.assertEqual(30, self.value("egress_bytes_total", direction="up", upstream="direct"))
+        self.assertEqual(600, self.value("egress_bytes_total", direction="down", upstream="direct"))
+        self.assertEqual(2, self.value("egress_bytes_total", direction="down", upstream="corporate"))
 
     def test_phases(self) -> None:
         """A phase that happened is in its histogram, in seconds; one that did not is not."""
-        self.metrics.record(make_record(make_admission(), phases=Phases(0.04, -1.0, 20.0, -1.0), total_ms=250.0))
+        self.metrics.record(make_event(make_admission(), phases=Phases(0.04, -1.0, 20.0, -1.0), total_ms=250.0))
 
         self.assertEqual(1, self.value("egress_phase_seconds_bucket", phase="judge", le="5e-05"))
         self.assertEqual(0, self.value("egress_phase_seconds_bucket", phase="dial", le="0.01"))
@@ -113,46 +121,46 @@ class RecordTests(MetricsCase):
         self.assertEqual(1, self.value("egress_phase_seconds_bucket", phase="dial", le="+Inf"))
         self.assertEqual(0.02, self.value("egress_phase_seconds_sum", phase="dial"))
         self.assertEqual(0, self.value("egress_phase_seconds_count", phase="resolve"))
-        self.assertEqual(1, self.value("egress_request_seconds_bucket", front="http", le="0.25"))
-        self.assertEqual(0, self.value("egress_request_seconds_bucket", front="http", le="0.1"))
+        self.assertEqual(1, self.value("egress_request_seconds_bucket", request_form="http", le="0.25"))
+        self.assertEqual(0, self.value("egress_request_seconds_bucket", request_form="http", le="0.1"))
 
     def test_longer_than_any_bucket(self) -> None:
         """What is longer than the last bound is in the bucket without one."""
-        self.metrics.record(make_record(make_admission(), total_ms=1e9))
+        self.metrics.record(make_event(make_admission(), total_ms=1e9))
 
-        self.assertEqual(0, self.value("egress_request_seconds_bucket", front="http", le="86400.0"))
-        self.assertEqual(1, self.value("egress_request_seconds_count", front="http"))
+        self.assertEqual(0, self.value("egress_request_seconds_bucket", request_form="http", le="86400.0"))
+        self.assertEqual(1, self.value("egress_request_seconds_count", request_form="http"))
 
     def test_more_than_a_batch(self) -> None:
         """Nothing is lost between batches."""
         for _ in range(2 * BATCH_RECORDS + 7):
-            self.metrics.record(make_record(make_admission()))
+            self.metrics.record(make_event(make_admission()))
 
         self.assertEqual(2 * BATCH_RECORDS + 7, self.requests("allow", "rules", "direct"))
 
     def test_labels_are_bounded(self) -> None:
         """However many names of policies reloads bring, there is an end to the series; none is left uncounted."""
         for number in range(KEYS_LIMIT + 50):
-            self.metrics.record(make_record(make_admission(f"p{number}", f"r{number}"), moved=(1, 1)))
+            self.metrics.record(make_event(make_admission(f"p{number}", f"r{number}"), moved=(1, 1)))
 
         self.assertEqual(50, self.requests("allow", OTHER, OTHER))
-        self.assertEqual(50, self.value("egress_bytes_total", direction="up", road=OTHER))
+        self.assertEqual(50, self.value("egress_bytes_total", direction="up", upstream=OTHER))
 
     def test_codes_of_plugins(self) -> None:
         """A code that is not in the catalogue does not become a label."""
-        self.metrics.record(make_record(None, Refused("made_up", "Because.", "acme"), cause="refused"))
+        self.metrics.record(make_event(None, Refused("made_up", "Because.", "acme"), cause="refused"))
 
         self.assertEqual(1, self.requests("none", "acme", code=OTHER))
 
     def test_counting_that_fails(self) -> None:
         """A record that cannot be counted is said in the log, and does not stop anything."""
-        broken = make_record(make_admission())
+        broken = make_event(make_admission())
         del broken.phases
         self.metrics.record(broken)
         self.assertEqual(1, self.requests("allow", "rules", "direct"))
         self.assertEqual(1, len(self.flushLoggedErrors(AttributeError)))
 
-        self.metrics.record(make_record(make_admission()))
+        self.metrics.record(make_event(make_admission()))
 
         self.assertEqual(2, self.requests("allow", "rules", "direct"))
 

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.api.metrics import Metrics
 from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS, StatusFactory, StatusPage
 from egress.testing.network import Network
-from egress.testing.peers import Talker
-from tests.api.events import make_admission, make_record
+from egress.testing.peers import NetworkPeer
+from tests.api.events import make_admission, make_event
 
 
 class StatusCase(SynchronousTestCase):
@@ -21,7 +21,7 @@ class StatusCase(SynchronousTestCase):
         page = StatusPage(self.metrics.registry, lambda: self.faults, ["egress.monitoring.svc"])
         self.network.listen("127.0.0.1", 3181, StatusFactory(page, self.network.clock))
 
-    def said(self, data: bytes) -> Talker:
+    def said(self, data: bytes) -> NetworkPeer:
         """Connect a client, let it say something, and let all of it happen."""
         client = self.network.dial("127.0.0.1", 3181)
         client.says(data)
@@ -57,20 +57,22 @@ class PageTests(StatusCase):
 
     def test_not_ready(self) -> None:
         """Otherwise the faults are named, one a line."""
-        self.faults += ["the journal cannot take records", "it is stopping"]
+        self.faults += ["the audit log cannot take records", "it is stopping"]
 
-        self.assertEqual((503, "the journal cannot take records\nit is stopping\n"), self.ask("/readyz"))
+        self.assertEqual((503, "the audit log cannot take records\nit is stopping\n"), self.ask("/readyz"))
 
     def test_metrics(self) -> None:
         """Metrics are given in Prometheus' text format."""
-        self.metrics.record(make_record(make_admission()))
+        self.metrics.record(make_event(make_admission()))
 
         status, body = self.ask("/metrics")
 
         self.assertEqual(200, status)
         self.assertIn("content-type: text/plain; version=", self.head)
         self.assertIn("# TYPE egress_requests_total counter\n", body)
-        self.assertIn('egress_requests_total{code="",front="http",policy="rules",road="direct",verdict="allow"}', body)
+        self.assertIn(
+            'egress_requests_total{code="",policy="rules",request_form="http",upstream="direct",verdict="allow"}', body
+        )
         self.assertIn('egress_phase_seconds_bucket{le="+Inf",phase="judge"} 0.0\n', body)
 
     def test_openmetrics(self) -> None:

@@ -9,23 +9,23 @@ from ipaddress import ip_address
 
 from twisted.internet.task import Clock
 
-from egress.audit.audit_log import Journal
+from egress.audit.audit_log import AuditLog
 from egress.audit.encoder import LineEncoder
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_queue import SinkQueue
 from egress.audit.sinks import StreamSink
 from egress.errors import Refused
 from egress.model import (
     Admission,
-    AuditRecord,
+    AuditEvent,
     Authority,
     Client,
     Connection,
     Outcome,
     Phases,
-    Plan,
     Request,
     Resolution,
     Route,
+    RoutePlan,
     Verdict,
 )
 
@@ -36,7 +36,7 @@ CLIENT = Client("listener:agents", frozenset({"listener:agents", "address:127.0.
 CONNECTION = Connection("agents", "127.0.0.1", 40_000)
 VERDICT = Verdict(Outcome.ALLOW, "destinations", "github", "api.github.com is allowed by rule github.")
 RESOLUTION = Resolution("api.github.com", (ip_address("140.82.121.6"), ip_address("2001:db8::6")))
-PLAN = Plan("direct", 6)
+PLAN = RoutePlan("direct", 6)
 ADMISSION = Admission(VERDICT, (VERDICT,), PLAN, Route("direct", (), RESOLUTION.addresses), RESOLUTION, 3)
 
 
@@ -84,7 +84,7 @@ class MemorySink(StreamSink):
 class TurnWriter:
     """Works an outlet off whenever it is woken, and tries again on a clock."""
 
-    def __init__(self, outlet: Outlet, clock: Clock) -> None:
+    def __init__(self, outlet: SinkQueue, clock: Clock) -> None:
         self.is_finished = False
         self.is_hung = False
         self._outlet = outlet
@@ -102,7 +102,7 @@ class TurnWriter:
 
 
 class Scene:
-    """A journal on a clock of its own, with one sink in memory."""
+    """An audit log on a clock of its own, with one sink in memory."""
 
     def __init__(
         self,
@@ -113,16 +113,16 @@ class Scene:
     ) -> None:
         self.clock = Clock()
         self.sink = MemorySink()
-        self.outlet = Outlet(self.sink, is_chained, backlog_records, backlog_bytes, self.now)
+        self.outlet = SinkQueue(self.sink, is_chained, backlog_records, backlog_bytes, self.now)
         self.writers: list[TurnWriter] = []
-        self.journal = Journal(
+        self.audit_log = AuditLog(
             self.clock, [self.outlet], LineEncoder("first"), backlog_records, is_strict, self.spawn, self.now
         )
 
     def now(self) -> float:
         return EPOCH + self.clock.seconds()
 
-    def spawn(self, outlet: Outlet) -> TurnWriter:
+    def spawn(self, outlet: SinkQueue) -> TurnWriter:
         self.writers.append(TurnWriter(outlet, self.clock))
         return self.writers[-1]
 
@@ -139,26 +139,26 @@ class Scene:
 def make_request(
     method: str = "CONNECT", path: str | None = None, request_id: str = "r1", host: str = "api.github.com"
 ) -> Request:
-    front = "connect" if path is None else "http"
-    return Request(request_id, front, method, Authority(host, 443), path, CLIENT, "agents", 0.0)
+    request_form = "connect" if path is None else "http"
+    return Request(request_id, request_form, method, Authority(host, 443), path, CLIENT, "agents", 0.0)
 
 
-def make_record(
+def make_event(
     kind: str = "end",
     request: Request | None = None,
     admission: Admission | None = ADMISSION,
     refused: Refused | None = None,
     server_name: str | None = None,
     time: float = EPOCH,
-) -> AuditRecord:
-    return AuditRecord(
+) -> AuditEvent:
+    return AuditEvent(
         kind=kind,
         time=time,
         request=request or make_request(),
         client=CLIENT,
         connection=CONNECTION,
         connection_id="c1",
-        front="connect",
+        request_form="connect",
         admission=admission,
         refused=refused,
         status=200,

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from egress.audit.fields import FIELDS
 from egress.errors import CODES
-from egress.model import AuditRecord, Outcome, Verdict
+from egress.model import AuditEvent, Outcome, Verdict
 
 
-def plain_line(record: AuditRecord, paths: str) -> bytes:
+def plain_line(record: AuditEvent, paths: str) -> bytes:
     """Give the line of a record.
 
     Args:
@@ -22,7 +22,7 @@ def plain_line(record: AuditRecord, paths: str) -> bytes:
     return ("{" + ",".join(spelled) + "}").encode("ascii")
 
 
-def plain(record: AuditRecord, paths: str) -> dict[str, object]:
+def plain(record: AuditEvent, paths: str) -> dict[str, object]:
     """Give the keys and values of a record's line, in any order."""
     request, admission, refused = record.request, record.admission, record.refused
     plan, resolution = (admission.plan, admission.resolution) if admission else (None, None)
@@ -37,19 +37,19 @@ def plain(record: AuditRecord, paths: str) -> dict[str, object]:
         "labels": [cut(label) for label in sorted(record.client.labels)],
         "peer": record.connection.peer,
         "peer_port": record.connection.peer_port,
-        "front": record.front,
+        "request_form": record.request_form,
         "method": cut(request.method, 32) if request else None,
         "host": cut(request.authority.host) if request else None,
         "port": request.authority.port if request else None,
         "path": _path(request.path, paths) if request else None,
         **_judged(record),
-        "road": cut(plan.label) if plan else None,
-        "level": plan.level if plan else None,
-        "decided": cut(plan.decided) if plan else None,
+        "upstream": cut(plan.label) if plan else None,
+        "upstream_level": plan.level if plan else None,
+        "upstream_source": cut(plan.decided) if plan else None,
         "hops": [cut(hop.upstream) for hop in plan.hops] if plan else [],
         "addresses": [str(address) for address in resolution.addresses[:64]] if resolution else [],
         "address_check": ("none" if resolution.is_delegated else "passed") if resolution else None,
-        "audit": [_rehearsed(verdict) for verdict in verdicts if _is_rehearsed(verdict)],
+        "audit": [_audit_mode_verdicts(verdict) for verdict in verdicts if _is_rehearsed(verdict)],
         "generation": admission.generation if admission else None,
         "dialled": record.dialled or None,
         "server_name": None if record.server_name is None else cut(record.server_name, 256),
@@ -93,7 +93,7 @@ def _path(path: str | None, paths: str) -> str | None:
     return cut(path, 256)
 
 
-def _judged(record: AuditRecord) -> dict[str, object]:
+def _judged(record: AuditEvent) -> dict[str, object]:
     admission, refused = record.admission, record.refused
     if refused is None:
         told = {"reason": cut(admission.verdict.reason) if admission else "", "code": None, "detail": None}
@@ -113,5 +113,5 @@ def _is_rehearsed(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.ABSTAIN and verdict.reason.startswith("would have")
 
 
-def _rehearsed(verdict: Verdict) -> dict[str, str]:
+def _audit_mode_verdicts(verdict: Verdict) -> dict[str, str]:
     return {"policy": verdict.policy, "rule": verdict.rule, "reason": cut(verdict.reason)}

@@ -1,4 +1,4 @@
-"""The journal under load, on full disks and at its end."""
+"""The audit log under load, on full disks and at its end."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 from zope.interface.verify import verifyObject
 
-from egress.audit.audit_log import Journal
+from egress.audit.audit_log import AuditLog
 from egress.audit.encoder import LineEncoder
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_queue import SinkQueue
 from egress.interfaces import IAuditSink
 from egress.model import Client
-from tests.audit.fakes import EPOCH, MemorySink, Scene, TurnWriter, make_record, make_request
+from tests.audit.fakes import EPOCH, MemorySink, Scene, TurnWriter, make_event, make_request
 
 
 def listen(case: SynchronousTestCase) -> list[str]:
-    """Collect what the journal tells the log."""
+    """Collect what the audit log tells the log."""
     said: list[str] = []
 
     @provider(ILogObserver)
@@ -34,16 +34,16 @@ def listen(case: SynchronousTestCase) -> list[str]:
     return said
 
 
-class JournalTests(SynchronousTestCase):
+class AuditLogTests(SynchronousTestCase):
     def test_interface(self) -> None:
         """It is what the proxy asks for."""
-        self.assertTrue(verifyObject(IAuditSink, Scene().journal))
+        self.assertTrue(verifyObject(IAuditSink, Scene().audit_log))
 
     def test_batches(self) -> None:
         """Taking a record writes nothing; some time later it is there, after the start line."""
         scene = Scene()
-        scene.journal.start(generation=1)
-        scene.journal.record(make_record())
+        scene.audit_log.start(generation=1)
+        scene.audit_log.record(make_event())
         self.assertEqual([], scene.types())
 
         scene.settle(0.05)
@@ -55,10 +55,10 @@ class JournalTests(SynchronousTestCase):
     def test_records_before_the_start(self) -> None:
         """What comes before the writers run is kept until they do."""
         scene = Scene()
-        scene.journal.record(make_record())
+        scene.audit_log.record(make_event())
         scene.settle()
 
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle()
 
         self.assertEqual(["start", "end"], scene.types())
@@ -66,9 +66,9 @@ class JournalTests(SynchronousTestCase):
     def test_a_turn_is_bounded(self) -> None:
         """A thousand records are formatted over several turns of the reactor, in order."""
         scene = Scene(backlog_records=2000)
-        scene.journal.start()
+        scene.audit_log.start()
         for number in range(1000):
-            scene.journal.record(make_record(request=make_request(request_id=f"r{number}")))
+            scene.audit_log.record(make_event(request=make_request(request_id=f"r{number}")))
 
         seen: list[int] = []
         scene.clock.callLater(0.025, lambda: seen.append(len(scene.types())))
@@ -83,10 +83,10 @@ class JournalTests(SynchronousTestCase):
     def test_flush(self) -> None:
         """A flush fires when what was taken before it is written."""
         scene = Scene()
-        scene.journal.start()
-        scene.journal.record(make_record())
+        scene.audit_log.start()
+        scene.audit_log.record(make_event())
 
-        flushed = scene.journal.flush()
+        flushed = scene.audit_log.flush()
         self.assertNoResult(flushed)
         scene.settle(0.05)
 
@@ -96,11 +96,11 @@ class JournalTests(SynchronousTestCase):
     def test_flush_of_a_hung_sink(self) -> None:
         """A flush does not wait for ever, and can be cancelled."""
         scene = Scene()
-        scene.journal.start()
+        scene.audit_log.start()
         scene.writers[0].is_hung = True
-        scene.journal.record(make_record())
+        scene.audit_log.record(make_event())
 
-        flushed, cancelled = scene.journal.flush(), scene.journal.flush()
+        flushed, cancelled = scene.audit_log.flush(), scene.audit_log.flush()
         cancelled.addErrback(lambda failure: None)
         cancelled.cancel()
         scene.settle(4.5)
@@ -112,65 +112,65 @@ class JournalTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """A stop writes everything and the stop line, closes the sink and leaves no timer; later records are lost."""
         scene = Scene()
-        scene.journal.start()
-        scene.journal.record(make_record())
+        scene.audit_log.start()
+        scene.audit_log.record(make_event())
 
-        stopped = scene.journal.stop(signal="SIGTERM")
+        stopped = scene.audit_log.stop(signal="SIGTERM")
         scene.settle(0.1)
 
         self.successResultOf(stopped)
         self.assertEqual(["start", "end", "stop"], scene.types())
         self.assertEqual("SIGTERM", scene.sink.lines[-1]["signal"])
         self.assertTrue(scene.sink.is_closed)
-        scene.journal.record(make_record())
-        scene.journal.note("stop")
-        self.successResultOf(scene.journal.stop())
+        scene.audit_log.record(make_event())
+        scene.audit_log.note("stop")
+        self.successResultOf(scene.audit_log.stop())
         self.assertEqual([], scene.clock.getDelayedCalls())
-        self.assertEqual(2, scene.journal.lost)
+        self.assertEqual(2, scene.audit_log.lost)
 
     def test_stop_with_a_hung_sink(self) -> None:
         """A sink that hangs does not keep the supervisor from ending; what is missing is said."""
         scene = Scene()
         said = listen(self)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.writers[0].is_hung = True
 
-        stopped = scene.journal.stop()
+        stopped = scene.audit_log.stop()
         scene.settle(7.0)
 
         self.successResultOf(stopped)
-        self.assertEqual(2, scene.journal.lost)
+        self.assertEqual(2, scene.audit_log.lost)
         self.assertTrue(any("ends without its last" in text for text in said))
         self.assertEqual([], scene.clock.getDelayedCalls())
 
     def test_stop_without_start(self) -> None:
-        """A journal that never started lets go of its sinks."""
+        """An audit log that never started lets go of its sinks."""
         scene = Scene()
 
-        self.successResultOf(scene.journal.stop())
+        self.successResultOf(scene.audit_log.stop())
 
         self.assertTrue(scene.sink.is_closed)
 
     def test_notes(self) -> None:
-        """A note of an unknown type or with the journal's own keys is a mistake of the caller."""
+        """A note of an unknown type or with the audit log's own keys is a mistake of the caller."""
         scene = Scene()
         for kind, facts in (("begin", {}), ("start", {"seq": 1}), ("start", {"time": 1})):
             with self.assertRaises(ValueError):
-                scene.journal.note(kind, **facts)
+                scene.audit_log.note(kind, **facts)
 
     def test_a_record_that_cannot_be_formatted(self) -> None:
         """One broken record is counted and logged, and those around it are kept."""
         scene = Scene()
-        scene.journal.start()
-        broken = make_record()
+        scene.audit_log.start()
+        broken = make_event()
         broken.client = Client("c", None)  # type: ignore[arg-type]
-        for record in (make_record(), broken, make_record()):
-            scene.journal.record(record)
+        for record in (make_event(), broken, make_event()):
+            scene.audit_log.record(record)
 
         scene.settle()
 
         self.assertEqual({"start": 1, "end": 2, "loss": 1}, Counter(scene.types()))
-        self.assertEqual(1, scene.journal.lost)
+        self.assertEqual(1, scene.audit_log.lost)
         self.assertEqual(1, len(self.flushLoggedErrors()))
 
 
@@ -178,10 +178,10 @@ class LossTests(SynchronousTestCase):
     def test_full_disk_and_recovery(self) -> None:
         """Lines wait while the disk is full and are written when there is room, none lost, no two glued."""
         scene = Scene()
-        scene.journal.start()
+        scene.audit_log.start()
         scene.sink.room = 1000
         for number in range(10):
-            scene.journal.record(make_record(request=make_request(request_id=f"r{number}")))
+            scene.audit_log.record(make_event(request=make_request(request_id=f"r{number}")))
         scene.settle()
         self.assertEqual(1000, len(scene.sink.files[0]))
 
@@ -189,25 +189,25 @@ class LossTests(SynchronousTestCase):
         scene.settle()
 
         self.assertEqual(["start"] + ["end"] * 10, scene.types())
-        self.assertEqual(0, scene.journal.lost)
+        self.assertEqual(0, scene.audit_log.lost)
 
     def test_losses_are_counted_and_said(self) -> None:
         """What finds no room is counted; the sink hears of it, in its place, as soon as it works again."""
         scene = Scene(backlog_records=10)
         said = listen(self)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle(0.05)
         scene.sink.room = 0
         for _ in range(5):
             for _ in range(5):
-                scene.journal.record(make_record())
+                scene.audit_log.record(make_event())
             scene.settle()
-        self.assertEqual(15, scene.journal.lost)
+        self.assertEqual(15, scene.audit_log.lost)
         self.assertEqual(1, len([text for text in said if "No space left" in text]), said)
 
         scene.sink.room = None
         scene.settle()
-        scene.journal.record(make_record())
+        scene.audit_log.record(make_event())
         scene.settle()
 
         self.assertEqual(["start"] + ["end"] * 10 + ["loss", "end"], scene.types())
@@ -220,11 +220,11 @@ class LossTests(SynchronousTestCase):
         """A sink that fails for a minute is said some times, not thousands."""
         scene = Scene(backlog_records=4)
         said = listen(self)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.sink.room = 0
         for _ in range(60):
             for _ in range(20):
-                scene.journal.record(make_record())
+                scene.audit_log.record(make_event())
             scene.settle()
 
         self.assertLess(len(said), 10)
@@ -233,35 +233,35 @@ class LossTests(SynchronousTestCase):
     def test_octets_are_bounded(self) -> None:
         """The backlog is bounded in octets as well."""
         scene = Scene(backlog_bytes=5_000)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.sink.room = 0
         for _ in range(50):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
         scene.settle()
 
-        self.assertGreater(scene.journal.lost, 40)
+        self.assertGreater(scene.audit_log.lost, 40)
 
     def test_flood_before_formatting(self) -> None:
         """More records than may wait are counted as lost at once, and memory stays bounded."""
         scene = Scene(backlog_records=100)
         for _ in range(150):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
 
-        self.assertEqual(50, scene.journal.lost)
-        scene.journal.start()
+        self.assertEqual(50, scene.audit_log.lost)
+        scene.audit_log.start()
         scene.settle()
         self.assertEqual(50, next(line["count"] for line in scene.sink.lines if line["type"] == "loss"))
 
     def test_flush_fires_for_lost_lines(self) -> None:
         """A flush does not wait for what is known to be lost."""
         scene = Scene(backlog_records=4)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle(0.05)
         scene.sink.room = 0
         for _ in range(8):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
         scene.settle(0.1)
-        flushed = scene.journal.flush()
+        flushed = scene.audit_log.flush()
         scene.settle(0.1)
         self.assertNoResult(flushed)
 
@@ -273,12 +273,12 @@ class LossTests(SynchronousTestCase):
     def test_two_sinks_fail_apart(self) -> None:
         """A sink that fails takes nothing from the other one."""
         clock, sinks = Clock(), [MemorySink(), MemorySink()]
-        outlets = [Outlet(sink, False, 10, 1 << 20, lambda: EPOCH) for sink in sinks]
-        journal = Journal(clock, outlets, LineEncoder("first"), 10, spawn=lambda outlet: TurnWriter(outlet, clock))
-        journal.start()
+        outlets = [SinkQueue(sink, False, 10, 1 << 20, lambda: EPOCH) for sink in sinks]
+        audit_log = AuditLog(clock, outlets, LineEncoder("first"), 10, spawn=lambda outlet: TurnWriter(outlet, clock))
+        audit_log.start()
         sinks[0].room, sinks[0].fault = 0, errno.EPIPE
         for _ in range(30):
-            journal.record(make_record())
+            audit_log.record(make_event())
             clock.pump([0.025] * 4)
 
         self.assertEqual(31, len(sinks[1].lines))
@@ -290,70 +290,70 @@ class StrictTests(SynchronousTestCase):
         """By default, losses stop nobody."""
         scene = Scene(is_strict=False, backlog_records=4)
         scene.sink.room = 0
-        scene.journal.start()
+        scene.audit_log.start()
         for _ in range(20):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
         scene.settle()
 
-        self.assertTrue(scene.journal.is_accepting)
+        self.assertTrue(scene.audit_log.is_accepting)
 
     def test_refuse_and_recover(self) -> None:
         """With on_loss = refuse nothing new is accepted from the first failure on, until the sink works again."""
         scene = Scene(is_strict=True)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle()
-        self.assertTrue(scene.journal.is_accepting)
+        self.assertTrue(scene.audit_log.is_accepting)
 
         scene.sink.room = 0
-        scene.journal.record(make_record())
+        scene.audit_log.record(make_event())
         scene.settle(0.1)
-        self.assertFalse(scene.journal.is_accepting)
+        self.assertFalse(scene.audit_log.is_accepting)
         scene.settle(3)
-        self.assertFalse(scene.journal.is_accepting)
+        self.assertFalse(scene.audit_log.is_accepting)
 
         scene.sink.room = None
         scene.settle(0.5)
-        self.assertTrue(scene.journal.is_accepting)
+        self.assertTrue(scene.audit_log.is_accepting)
         self.assertEqual(["start", "end"], scene.types())
 
     def test_a_slow_sink_is_given_half_the_backlog(self) -> None:
         """A pipe without room is no failure until half the backlog waits; the other half is for what is under way."""
         scene = Scene(is_strict=True, backlog_records=20)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle()
         scene.sink.room, scene.sink.fault = 0, errno.EAGAIN
 
         answers = []
         for _ in range(12):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
             scene.settle(0.1)
-            answers.append(scene.journal.is_accepting)
+            answers.append(scene.audit_log.is_accepting)
 
         self.assertEqual([True] * 10 + [False] * 2, answers)
         scene.sink.room = None
         scene.settle(0.2)
-        self.assertTrue(scene.journal.is_accepting)
-        self.assertEqual(0, scene.journal.lost)
+        self.assertTrue(scene.audit_log.is_accepting)
+        self.assertEqual(0, scene.audit_log.lost)
 
     def test_held_records_count(self) -> None:
         """Records that wait to be formatted are part of the backlog."""
         scene = Scene(is_strict=True, backlog_records=20)
         for _ in range(11):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
 
-        self.assertFalse(scene.journal.is_accepting)
+        self.assertFalse(scene.audit_log.is_accepting)
 
 
 class ReopenTests(SynchronousTestCase):
     def test_reopen(self) -> None:
         """Both files say that they were changed, and no line is lost or doubled."""
         scene = Scene()
-        scene.journal.start()
-        scene.journal.record(make_record())
+        scene.audit_log.start()
+        scene.audit_log.record(make_event())
         scene.settle()
 
-        scene.journal.reopen()
-        scene.journal.record(make_record())
+        scene.audit_log.reopen()
+        scene.audit_log.record(make_event())
         scene.settle()
 
         old = [json.loads(line)["type"] for line in scene.sink.files[0].splitlines()]
@@ -362,10 +362,10 @@ class ReopenTests(SynchronousTestCase):
     def test_reopen_fails(self) -> None:
         """A file that cannot be opened anew leaves the old one in use."""
         scene = Scene()
-        scene.journal.start()
+        scene.audit_log.start()
         scene.sink.reopening = errno.EACCES
-        scene.journal.reopen()
-        scene.journal.record(make_record())
+        scene.audit_log.reopen()
+        scene.audit_log.record(make_event())
         scene.settle()
 
         self.assertEqual(["start", "end"], scene.types())
@@ -374,11 +374,11 @@ class ReopenTests(SynchronousTestCase):
     def test_reopen_cures_a_full_disk(self) -> None:
         """What waits because the old file is full goes to the new one; the half line in the old one counts as lost."""
         scene = Scene()
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle()
         scene.sink.room = 100
         for _ in range(5):
-            scene.journal.record(make_record())
+            scene.audit_log.record(make_event())
         scene.settle()
         switch = scene.sink.switch
 
@@ -387,8 +387,8 @@ class ReopenTests(SynchronousTestCase):
             scene.sink.room = None
 
         self.patch(scene.sink, "switch", switch_to_a_disk_with_room)
-        scene.journal.reopen()
+        scene.audit_log.reopen()
         scene.settle()
 
         self.assertEqual(["reopen"] + ["end"] * 4 + ["loss"], scene.types())
-        self.assertEqual(1, scene.journal.lost)
+        self.assertEqual(1, scene.audit_log.lost)

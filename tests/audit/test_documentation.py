@@ -1,4 +1,4 @@
-"""docs/journal.md says what the code does."""
+"""docs/audit-log.md says what the code does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from egress.cli import audit
 from egress.cli.tail import tail
 from egress.config import structure
 
-DOCUMENT = Path(next(iter(egress.__path__))).parent / "docs" / "journal.md"
+DOCUMENT = Path(next(iter(egress.__path__))).parent / "docs" / "audit-log.md"
 
 
-class JournalDocumentTests(SynchronousTestCase):
+class AuditLogDocumentTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.text = DOCUMENT.read_text(encoding="ascii")
 

@@ -11,28 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encoder import LineEncoder, Stamp, encode_note
+from egress.audit.encoder import LineEncoder, TimestampFormat, encode_note
 from egress.audit.fields import FIELDS
 from egress.errors import CODES, Refused
 from egress.model import (
     Admission,
-    AuditRecord,
+    AuditEvent,
     Authority,
     Client,
     Connection,
     Hop,
     Outcome,
     Phases,
-    Plan,
     Request,
     Resolution,
+    RoutePlan,
     Verdict,
 )
-from tests.audit.fakes import ADMISSION, CLIENT, CONNECTION, EPOCH, make_record, make_request
+from tests.audit.fakes import ADMISSION, CLIENT, CONNECTION, EPOCH, make_event, make_request
 from tests.audit.plain import plain_line
 
 
-def read(record: AuditRecord, paths: str = "first") -> dict[str, Any]:
+def read(record: AuditEvent, paths: str = "first") -> dict[str, Any]:
     line = LineEncoder(paths).encode(record)
     found = json.loads(line)
     assert isinstance(found, dict)
@@ -43,24 +43,25 @@ class LineTests(SynchronousTestCase):
     def test_every_field(self) -> None:
         """Every line about a request has every documented field, in the documented order."""
         records = [
-            make_record(),
-            make_record(request=make_request("GET", "/repos/acme")),
-            make_record(kind="refused", admission=None, refused=Refused("no_rule", "Nothing allows it.")),
-            AuditRecord("refused", EPOCH, None, CLIENT, CONNECTION, "c1", refused=Refused("bad_head", "No.")),
+            make_event(),
+            make_event(request=make_request("GET", "/repos/acme")),
+            make_event(kind="refused", admission=None, refused=Refused("no_rule", "Nothing allows it.")),
+            AuditEvent("refused", EPOCH, None, CLIENT, CONNECTION, "c1", refused=Refused("bad_head", "No.")),
         ]
         for record in records:
             self.assertEqual(list(FIELDS), list(read(record)))
 
     def test_values(self) -> None:
-        """An admitted tunnel is told with its road, addresses and times; a phase that did not happen is null."""
-        line = read(make_record())
+        """An admitted tunnel is told with its route, addresses and times; a phase that did not happen is null."""
+        line = read(make_event())
 
         self.assertEqual("2026-09-21T14:13:20.250000Z", line["time"])
         self.assertEqual(["address:127.0.0.1", "listener:agents"], line["labels"])
         self.assertEqual(("allow", "destinations", "github"), (line["verdict"], line["policy"], line["rule"]))
         self.assertEqual(["140.82.121.6", "2001:db8::6"], line["addresses"])
         self.assertEqual(
-            ("direct", 6, 3, "passed"), tuple(line[key] for key in ("road", "level", "generation", "address_check"))
+            ("direct", 6, 3, "passed"),
+            tuple(line[key] for key in ("upstream", "upstream_level", "generation", "address_check")),
         )
         self.assertEqual(
             (0.021, None, 12.5, None), tuple(line[f"{phase}_ms"] for phase in ("judge", "resolve", "dial", "wait"))
@@ -70,7 +71,7 @@ class LineTests(SynchronousTestCase):
 
     def test_numbers_that_json_cannot_spell(self) -> None:
         """A clock that goes wrong does not make a line that nobody can read."""
-        record = make_record()
+        record = make_event()
         record.total_ms = float("inf")
         record.phases.dial = float("nan")
 
@@ -90,7 +91,7 @@ class LineTests(SynchronousTestCase):
             (admitted, "denied", "deny"),
         ]:
             with self.subTest(code=code, admitted=admission is not None):
-                line = read(make_record(admission=admission, refused=Refused(code, "Because.", detail="More.")))
+                line = read(make_event(admission=admission, refused=Refused(code, "Because.", detail="More.")))
                 self.assertEqual(
                     (verdict, code, "Because.", "More."),
                     (line["verdict"], line["code"], line["reason"], line["detail"]),
@@ -98,13 +99,13 @@ class LineTests(SynchronousTestCase):
 
     def test_failed_after_admission_keeps_its_rule(self) -> None:
         """A request that was let in and then failed still says who let it in."""
-        line = read(make_record(refused=Refused("connection_refused", "It refused.")))
+        line = read(make_event(refused=Refused("connection_refused", "It refused.")))
 
-        self.assertEqual(("destinations", "github", "direct"), (line["policy"], line["rule"], line["road"]))
+        self.assertEqual(("destinations", "github", "direct"), (line["policy"], line["rule"], line["upstream"]))
 
     def test_delegated(self) -> None:
         """A name that was left to the next proxy says that no address was judged."""
-        line = read(make_record(admission=evolve(ADMISSION, resolution=Resolution("a.example", (), True))))
+        line = read(make_event(admission=evolve(ADMISSION, resolution=Resolution("a.example", (), True))))
 
         self.assertEqual(([], "none"), (line["addresses"], line["address_check"]))
 
@@ -114,8 +115,8 @@ class LineTests(SynchronousTestCase):
         verdicts = (rehearsed, Verdict(Outcome.ABSTAIN, "other", "", "has no opinion"), ADMISSION.verdict)
         expected = [{"policy": "new", "rule": "r", "reason": "would have denied: no"}]
 
-        admitted = read(make_record(admission=evolve(ADMISSION, verdicts=verdicts)))
-        refused = read(make_record(admission=None, refused=Refused("no_rule", "No.", verdicts=verdicts)))
+        admitted = read(make_event(admission=evolve(ADMISSION, verdicts=verdicts)))
+        refused = read(make_event(admission=None, refused=Refused("no_rule", "No.", verdicts=verdicts)))
 
         self.assertEqual((expected, expected), (admitted["audit"], refused["audit"]))
 
@@ -132,7 +133,7 @@ class LineTests(SynchronousTestCase):
             ("/" + "x" * 400, "/" + "x" * 255 + "...", "/" + "x" * 255 + "..."),
         ]:
             with self.subTest(path=path[:20]):
-                record = make_record(request=make_request("GET", path))
+                record = make_event(request=make_request("GET", path))
                 self.assertEqual(
                     [None, first, full], [read(record, paths)["path"] for paths in ("none", "first", "full")]
                 )
@@ -141,7 +142,7 @@ class LineTests(SynchronousTestCase):
         """Prepared parts belong to one client and one admission, however many there are."""
         encoder = LineEncoder("first")
         for number in range(10_000):
-            record = make_record(admission=evolve(ADMISSION, generation=number) if number % 16 == 0 else ADMISSION)
+            record = make_event(admission=evolve(ADMISSION, generation=number) if number % 16 == 0 else ADMISSION)
             record.client = Client(f"client{number}")
             line = encoder.encode(record)
             self.assertIn(b'"client":"client%d",' % number, line)
@@ -157,7 +158,7 @@ class LineTests(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
     def test_any_text(self, method: str, path: str, host: str, name: str, paths: str) -> None:
         """Whatever a client sends, a line is one line of printable ASCII and valid JSON, of bounded length."""
-        record = make_record(request=make_request(method, path, host=host), server_name=name)
+        record = make_event(request=make_request(method, path, host=host), server_name=name)
 
         line = LineEncoder(paths).encode(record)
 
@@ -171,7 +172,7 @@ class LineTests(SynchronousTestCase):
     @settings(max_examples=100, deadline=None)
     def test_queries_never(self, before: str, mark: str, paths: str) -> None:
         """What follows a question mark or a hash is never on record, even if it came as part of a path."""
-        record = make_record(request=make_request("GET", f"/{before}{mark}key=SECRET"))
+        record = make_event(request=make_request("GET", f"/{before}{mark}key=SECRET"))
 
         self.assertNotIn(b"SECRET", LineEncoder(paths).encode(record))
 
@@ -179,7 +180,7 @@ class LineTests(SynchronousTestCase):
     @settings(max_examples=60, deadline=None)
     def test_first_hides_the_rest(self, below: str) -> None:
         """With `first`, nothing below the first segment is on record."""
-        record = make_record(request=make_request("GET", f"/api/SECRET{below}"))
+        record = make_event(request=make_request("GET", f"/api/SECRET{below}"))
 
         self.assertNotIn(b"SECRET", LineEncoder("first").encode(record))
 
@@ -191,7 +192,7 @@ VERDICTS = st.builds(
 )
 RESOLUTIONS = st.builds(Resolution, FEW, st.lists(st.ip_addresses(), max_size=70).map(tuple), st.booleans())
 HOPS = st.builds(Hop, TEXTS, st.just("http"), st.just(Authority("192.0.2.9", 3128)))
-PLANS = st.builds(Plan, TEXTS, st.integers(0, 6), st.just("auto"), st.lists(HOPS, max_size=2).map(tuple), TEXTS)
+PLANS = st.builds(RoutePlan, TEXTS, st.integers(0, 6), st.just("auto"), st.lists(HOPS, max_size=2).map(tuple), TEXTS)
 DURATIONS = st.floats() | st.floats(0, 1e6) | st.sampled_from([-1.0, 0.0, 0.0005, 12.5])
 
 
@@ -205,7 +206,7 @@ def admissions(draw: st.DrawFn) -> Admission:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> list[AuditRecord]:
+def records(draw: st.DrawFn) -> list[AuditEvent]:
     """Records that have few values of each kind, so that what is remembered of one is at hand for others."""
     clients = [Client(draw(TEXTS), draw(st.frozensets(TEXTS, max_size=2))) for _ in range(2)]
     admitted: list[Admission | None] = [draw(admissions()), draw(admissions()), None]
@@ -230,7 +231,7 @@ def records(draw: st.DrawFn) -> list[AuditRecord]:
             0.0,
         )
         made.append(
-            AuditRecord(
+            AuditEvent(
                 draw(st.sampled_from(["end", "open", "refused"])),
                 EPOCH + draw(st.floats(-3, 3)),
                 draw(st.sampled_from([request, request, request, None])),
@@ -257,7 +258,7 @@ def records(draw: st.DrawFn) -> list[AuditRecord]:
 class PlainTests(SynchronousTestCase):
     @given(records(), st.sampled_from(["none", "first", "full"]))
     @settings(max_examples=150, deadline=None)
-    def test_any_records(self, made: list[AuditRecord], paths: str) -> None:
+    def test_any_records(self, made: list[AuditEvent], paths: str) -> None:
         """What is remembered of earlier lines changes no octet of a later one."""
         encoder = LineEncoder(paths)
 
@@ -266,13 +267,13 @@ class PlainTests(SynchronousTestCase):
 
     def test_one_thing_changes(self) -> None:
         """A line with the admission of the one before it says whatever else differs from it, and then what was."""
-        encoder, first = LineEncoder("first"), make_record()
+        encoder, first = LineEncoder("first"), make_event()
         others = [
             {"client": Client("other")},
             {"connection": Connection("other", CONNECTION.peer, 1)},
             {"connection": Connection(CONNECTION.listener, "192.0.2.7", 1)},
             {"connection": Connection(CONNECTION.listener, CONNECTION.peer, 7)},
-            {"front": "http"},
+            {"request_form": "http"},
             {"request": make_request("GET")},
             {"request": make_request(host="other.example")},
             {"request": make_request(path="/a/b")},
@@ -295,7 +296,7 @@ class PlainTests(SynchronousTestCase):
 class StampTests(SynchronousTestCase):
     def test_backwards(self) -> None:
         """A clock that is set back is followed."""
-        stamp = Stamp()
+        stamp = TimestampFormat()
 
         texts = [stamp.format(time) for time in (EPOCH, EPOCH - 60, EPOCH + 0.5)]
 

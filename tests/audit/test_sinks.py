@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit import AuditSettings, open_journal
+from egress.audit import AuditSettings, open_audit_log
 from egress.audit.hash_chain import digest
 from egress.audit.journald import JournaldSink, entry
-from egress.audit.sink_queue import Outlet
+from egress.audit.sink_queue import SinkQueue
 from egress.audit.sinks import FileSink, StreamSink, last_line
 from egress.audit.verification import verify
-from egress.errors import ConfigError, JournalCorrupt
-from tests.audit.fakes import EPOCH, make_record
+from egress.errors import AuditLogCorrupt, ConfigError
+from tests.audit.fakes import EPOCH, make_event
 
 
 class StreamTests(SynchronousTestCase):
@@ -106,7 +106,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(errno.EBUSY, self.assertRaises(OSError, self.open, True).errno)
 
     def test_two_chains_in_one_file(self) -> None:
-        """A second process cannot keep a sealed journal in the same file."""
+        """A second process cannot keep a sealed audit log in the same file."""
         sink = self.open(is_exclusive=True)
         self.assertRaises(OSError, self.open, True)
         sink.close()
@@ -114,7 +114,7 @@ class FileTests(SynchronousTestCase):
         self.open(is_exclusive=True).close()
 
     def test_not_a_file(self) -> None:
-        """A FIFO, a directory or a device is no journal, and opening one does not hang."""
+        """A FIFO, a directory or a device is no audit log, and opening one does not hang."""
         os.mkfifo(self.path)
         self.assertRaises(OSError, self.open)
         self.assertRaises(OSError, FileSink, self.directory)
@@ -137,13 +137,13 @@ class FileTests(SynchronousTestCase):
     def test_runs_in_one_file(self) -> None:
         """A second supervisor goes on in the file of the first: whole if the first ended in order, and told if not."""
         for is_ended in (True, False):
-            outlet = Outlet(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
+            outlet = SinkQueue(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
             outlet.submit([b'{"time":"2026-01-01T00:00:00.000000Z","type":"%s"}' % (b"stop" if is_ended else b"end")])
             outlet.work()
             outlet.close()
             before = digest(self.content()[:-1].rpartition(b"\n")[2])
             self.assertEqual(before, digest(last_line(self.path)[0] or b""))
-        error = self.assertRaises(JournalCorrupt, verify, BytesIO(self.content()), "a")
+        error = self.assertRaises(AuditLogCorrupt, verify, BytesIO(self.content()), "a")
         self.assertEqual(("truncated", 2), (error.problem, error.line))
 
 
@@ -152,18 +152,18 @@ class OpenTests(SynchronousTestCase):
         """The state directory is made for its owner only; no directory below it is."""
         state = os.path.abspath(os.path.join(self.mktemp(), "state"))
 
-        journal = open_journal(AuditSettings(), state, Clock())
-        self.successResultOf(journal.stop())
+        audit_log = open_audit_log(AuditSettings(), state, Clock())
+        self.successResultOf(audit_log.stop())
 
         self.assertEqual(0o700, stat.S_IMODE(os.stat(state).st_mode))
         self.assertEqual(["audit.jsonl"], os.listdir(state))
-        error = self.assertRaises(ConfigError, open_journal, AuditSettings(file="sub/a.jsonl"), state, Clock())
+        error = self.assertRaises(ConfigError, open_audit_log, AuditSettings(file="sub/a.jsonl"), state, Clock())
         self.assertEqual("audit.file", error.where)
         self.assertEqual(["audit.jsonl"], os.listdir(state))
 
     def test_cannot_be_opened(self) -> None:
-        """A journal that cannot be kept stops the start, with the file's name."""
-        error = self.assertRaises(ConfigError, open_journal, AuditSettings(file="/dev/null"), self.mktemp(), Clock())
+        """An audit log that cannot be kept stops the start, with the file's name."""
+        error = self.assertRaises(ConfigError, open_audit_log, AuditSettings(file="/dev/null"), self.mktemp(), Clock())
 
         self.assertEqual("audit.file: /dev/null cannot be opened: not a regular file", str(error))
 
@@ -173,7 +173,7 @@ class JournaldTests(SynchronousTestCase):
         """An entry has the line, its priority and its request's id."""
         from egress.audit.encoder import LineEncoder
 
-        line = LineEncoder("first").encode(make_record())
+        line = LineEncoder("first").encode(make_event())
         expected = b"MESSAGE=" + line + b"\nSYSLOG_IDENTIFIER=egress\nPRIORITY=6\nEGRESS_REQUEST_ID=r1\n"
 
         self.assertEqual(expected, entry(line))

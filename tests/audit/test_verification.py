@@ -1,4 +1,4 @@
-"""Sealed journals: whole, cut off, altered."""
+"""Sealed audit logs: whole, cut off, altered."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.audit.encoder import encode_note
 from egress.audit.hash_chain import Chain, digest
 from egress.audit.verification import LINE_LIMIT_BYTES, Summary, verify
-from egress.errors import JournalCorrupt
-from tests.audit.fakes import Scene, make_record, make_request
+from egress.errors import AuditLogCorrupt
+from tests.audit.fakes import Scene, make_event, make_request
 
 
 def keep(count: int = 5, is_stopped: bool = True) -> list[bytes]:
-    """Keep a sealed journal of `count` requests. Give its lines, start and stop among them, with their ends."""
+    """Keep a sealed audit log of `count` requests. Give its lines, start and stop among them, with their ends."""
     scene = Scene(is_chained=True)
-    scene.journal.start()
+    scene.audit_log.start()
     for number in range(count):
-        scene.journal.record(make_record(request=make_request(request_id=f"r{number}")))
+        scene.audit_log.record(make_event(request=make_request(request_id=f"r{number}")))
     scene.settle()
     if is_stopped:
-        scene.journal.stop()
+        scene.audit_log.stop()
         scene.settle()
     return scene.sink.files[-1].splitlines(keepends=True)
 
@@ -45,11 +45,11 @@ def check(lines: list[bytes]) -> Summary:
 
 class VerifyTests(SynchronousTestCase):
     def assert_corrupt(self, problem: str, line: int, lines: list[bytes]) -> None:
-        error = self.assertRaises(JournalCorrupt, check, lines)
+        error = self.assertRaises(AuditLogCorrupt, check, lines)
         self.assertEqual((problem, line), (error.problem, error.line), str(error))
 
     def test_whole(self) -> None:
-        """A journal that was ended in order is whole, each line is still JSON, and the last hash is given."""
+        """An audit log that was ended in order is whole, each line is still JSON, and the last hash is given."""
         lines = keep()
 
         summary = check(lines)
@@ -67,7 +67,7 @@ class VerifyTests(SynchronousTestCase):
                 self.assert_corrupt("altered", place + 1, edited)
 
     def test_each_line_removed(self) -> None:
-        """A missing line is found, unless it is the last: then the journal has no end."""
+        """A missing line is found, unless it is the last: then the audit log has no end."""
         lines = keep()
         for place in range(len(lines) - 1):
             with self.subTest(place=place):
@@ -81,25 +81,25 @@ class VerifyTests(SynchronousTestCase):
             with self.subTest(place=place):
                 swapped = [*lines]
                 swapped[place], swapped[place + 1] = swapped[place + 1], swapped[place]
-                self.assertEqual("altered", self.assertRaises(JournalCorrupt, check, swapped).problem)
+                self.assertEqual("altered", self.assertRaises(AuditLogCorrupt, check, swapped).problem)
         for place in range(len(lines)):
             with self.subTest(place=place):
                 doubled = lines[: place + 1] + lines[place:]
-                self.assertEqual("altered", self.assertRaises(JournalCorrupt, check, doubled).problem)
+                self.assertEqual("altered", self.assertRaises(AuditLogCorrupt, check, doubled).problem)
                 for stranger in (b'{"type":"end"}\n', b"\n", b"x" * (LINE_LIMIT_BYTES + 9) + b"\n", keep()[3]):
                     inserted = [*lines[: place + 1], stranger, *lines[place + 1 :]]
-                    self.assertEqual("altered", self.assertRaises(JournalCorrupt, check, inserted).problem)
+                    self.assertEqual("altered", self.assertRaises(AuditLogCorrupt, check, inserted).problem)
         self.assert_corrupt("altered", 1, [b'{"type":"end"}\n', *lines])
 
     def test_cut_anywhere(self) -> None:
-        """A journal that is cut off after any octet is never called whole, and never altered."""
+        """An audit log that is cut off after any octet is never called whole, and never altered."""
         data = b"".join(keep(2))
         for size in range(data.index(b"\n") + 1, len(data)):
-            error = self.assertRaises(JournalCorrupt, verify, BytesIO(data[:size]), "a")
+            error = self.assertRaises(AuditLogCorrupt, verify, BytesIO(data[:size]), "a")
             self.assertEqual("truncated", error.problem)
 
     def test_still_open(self) -> None:
-        """A journal that is being written is a valid beginning, not a whole journal."""
+        """An audit log that is being written is a valid beginning, not a whole audit log."""
         lines = keep(is_stopped=False)
 
         self.assert_corrupt("truncated", len(lines), lines)
@@ -148,11 +148,11 @@ class VerifyTests(SynchronousTestCase):
     def test_rotation(self) -> None:
         """Both files are whole, and the second names the last hash of the first."""
         scene = Scene(is_chained=True)
-        scene.journal.start()
+        scene.audit_log.start()
         scene.settle()
-        scene.journal.reopen()
+        scene.audit_log.reopen()
         scene.settle()
-        scene.journal.stop()
+        scene.audit_log.stop()
         scene.settle()
 
         old, new = (verify(BytesIO(data), "a") for data in scene.sink.files)
@@ -163,13 +163,13 @@ class VerifyTests(SynchronousTestCase):
     def test_full_disk(self) -> None:
         """Short writes, a full disk and losses leave a chain that holds."""
         scene = Scene(is_chained=True, backlog_records=8)
-        scene.journal.start()
+        scene.audit_log.start()
         for room in (700, 0, 1500, 3, 0, 5000, None):
             scene.sink.room = room
             for _ in range(6):
-                scene.journal.record(make_record())
+                scene.audit_log.record(make_event())
             scene.settle()
-        scene.journal.stop()
+        scene.audit_log.stop()
         scene.settle()
 
         summary = verify(BytesIO(scene.sink.files[0]), "a")
@@ -177,4 +177,4 @@ class VerifyTests(SynchronousTestCase):
         self.assertIn("loss", scene.types())
         self.assertEqual((1, len(scene.types())), (summary.segments, summary.lines))
         lost = sum(line["count"] for line in scene.sink.lines if isinstance(line.get("count"), int))  # type: ignore[misc]
-        self.assertEqual((scene.journal.lost, 42), (lost, lost + scene.types().count("end")))
+        self.assertEqual((scene.audit_log.lost, 42), (lost, lost + scene.types().count("end")))

@@ -22,14 +22,14 @@ class VerifyCommandTests(SynchronousTestCase):
         return CliRunner().invoke(audit, ["verify", self.path])
 
     def test_whole(self) -> None:
-        """A whole journal: status 0, and the hash to keep elsewhere."""
+        """A whole audit log: status 0, and the hash to keep elsewhere."""
         result = self.check(keep())
 
         self.assertEqual(0, result.exit_code)
         self.assertRegex(result.output, r": WHOLE: 7 lines in 1 run, last hash [0-9a-f]{64}\.\n\Z")
 
     def test_altered(self) -> None:
-        """An altered journal: status 1 and the line's number."""
+        """An altered audit log: status 1 and the line's number."""
         lines = keep()
         lines[2] = lines[2].replace(b"GET", b"PUT").replace(b"allow", b"deny")
 
@@ -41,14 +41,14 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertIn("its hash is not the one that line 4 holds.", result.output)
 
     def test_no_chain(self) -> None:
-        """A journal without a chain: status 2, never 'whole'."""
+        """An audit log without a chain: status 2, never 'whole'."""
         result = self.check([b'{"type":"end"}\n'])
 
         self.assertEqual(2, result.exit_code)
         self.assertIn("NO CHAIN", result.output)
 
     def test_cut_off(self) -> None:
-        """A journal without its end: status 3, and nobody writes it any more."""
+        """An audit log without its end: status 3, and nobody writes it any more."""
         result = self.check(keep()[:-1])
 
         self.assertEqual(3, result.exit_code)
@@ -56,7 +56,7 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertIn("No process is writing it", result.output)
 
     def test_being_written(self) -> None:
-        """A journal that a process is writing: status 3 as well, but it says so."""
+        """An audit log that a process is writing: status 3 as well, but it says so."""
         with open(self.path, "wb") as stream:
             stream.writelines(segment(None, is_ended=False))
         sink = FileSink(self.path, is_exclusive=True)

@@ -21,7 +21,7 @@ REMOTE = """
 name = "far"
 url = "http://192.0.2.1:3128"
 dns = "remote"
-[roads]
+[routing]
 default = "far"
 """
 
@@ -37,11 +37,11 @@ class CheckTests(SynchronousTestCase):
         return CliRunner().invoke(main, ["check", self.name])
 
     def test_fine(self) -> None:
-        """A good file is summed up, and so are the roads."""
+        """A good file is summed up, and so are the routes."""
         result = self.check('[[policy]]\nkind = "destinations"\n[[policy.allow]]\nhosts = ["example.com"]\n')
 
         self.assertEqual(0, result.exit_code)
-        said = ["fine: 1 listener, 1 policy, 1 rule, guard on", "roads: by default direct; no proxies"]
+        said = ["fine: 1 listener, 1 policy, 1 rule, guard on", "routes: by default direct; no proxies"]
         self.assertEqual([f"{self.name}: {line}" for line in said], result.output.splitlines())
 
     def test_mute(self) -> None:

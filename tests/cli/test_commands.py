@@ -26,7 +26,7 @@ class CommandTests(SynchronousTestCase):
         result = CliRunner().invoke(main, ["--help"])
 
         self.assertEqual(0, result.exit_code)
-        for command in ("audit", "check", "explain", "plugins", "proxy", "tail", "token"):
+        for command in ("audit", "check", "explain", "plugins", "serve", "tail", "token"):
             self.assertIn(f"\n  {command} ", result.output)
         self.assertNotIn("...\n", result.output.partition("Commands:")[2])
         for command in ("audit", "check", "explain", "plugins", "tail", "token"):
@@ -46,12 +46,12 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("rate", kinds)
 
     def test_proxy_is_twistd(self) -> None:
-        """`egress proxy` hands its options to twistd as they are, its --help too."""
+        """`egress serve` hands its options to twistd as they are, its --help too."""
         self.patch(sys, "argv", [])
         seen: list[list[str]] = []
         self.patch(twistd, "run", lambda: seen.append(list(sys.argv)))
 
-        CliRunner().invoke(main, ["proxy", "--allow", "example.com", "--help"])
+        CliRunner().invoke(main, ["serve", "--allow", "example.com", "--help"])
 
         twisted_options = ["twistd", "--nodaemon", "--pidfile=", "egress-proxy"]
         self.assertEqual([[*twisted_options, "--allow", "example.com", "--help"]], seen)

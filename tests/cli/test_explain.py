@@ -49,7 +49,7 @@ class ExplainTests(SynchronousTestCase):
         return facts
 
     def test_allowed(self) -> None:
-        """What is allowed ends with 0 and names the rule, the road and the addresses."""
+        """What is allowed ends with 0 and names the rule, the route and the addresses."""
         result = self.explain("--listener", "builds", "https://203.0.113.7/")
 
         self.assertEqual(0, result.exit_code, result.output)
@@ -69,7 +69,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(1, result.exit_code, result.output)
         self.assertIn("(no_rule, 403)", result.output)
         self.assertIn("Ask the operator", result.output)
-        self.assertNotIn("road", result.output)
+        self.assertNotIn("upstream", result.output)
 
     def test_for_programs(self) -> None:
         """The same as one JSON object."""
@@ -77,14 +77,16 @@ class ExplainTests(SynchronousTestCase):
         refused = self.facts("http://203.0.113.8/a/../b?c=d#e")
 
         self.assertEqual((True, None), (allowed["allowed"], allowed["refused"]))
-        self.assertEqual(("direct", 6, ""), tuple(allowed["road"][key] for key in ("label", "level", "decided")))
+        self.assertEqual(
+            ("direct", 6, ""), tuple(allowed["upstream"][key] for key in ("label", "upstream_level", "upstream_source"))
+        )
         self.assertEqual(["203.0.113.7"], allowed["addresses"])
         self.assertEqual(
             ["allow", "allow"], [each[0]["outcome"] for each in (allowed["by_name"], allowed["by_address"])]
         )
         self.assertEqual((False, "no_rule"), (refused["allowed"], refused["refused"]["code"]))
         self.assertEqual(("GET", "203.0.113.8:80", "/b"), (refused["method"], refused["authority"], refused["path"]))
-        self.assertEqual((None, []), (refused["road"], refused["by_address"]))
+        self.assertEqual((None, []), (refused["upstream"], refused["by_address"]))
 
     def test_labels(self) -> None:
         """A client may be given labels, and come from another address."""
@@ -154,7 +156,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_targets(self) -> None:
         """https and host:port are tunnels, http is plain."""
-        for url, front, authority, path in (
+        for url, request_form, authority, path in (
             ("https://example.com/a?b", "connect", "example.com:443", None),
             ("HTTPS://example.com:8443", "connect", "example.com:8443", None),
             ("wss://example.com/socket", "connect", "example.com:443", None),
@@ -166,8 +168,10 @@ class RequestTests(SynchronousTestCase):
             ("ws://example.com:81/a", "http", "example.com:81", "/a"),
         ):
             request = make_request(url, "", "agents", (), 0.0)
-            self.assertEqual((front, authority, path), (request.front, request.authority.text, request.path), url)
-            self.assertTrue(request.is_rehearsal)
+            self.assertEqual(
+                (request_form, authority, path), (request.request_form, request.authority.text, request.path), url
+            )
+            self.assertTrue(request.is_dry_run)
 
     def test_methods(self) -> None:
         """A plain request has any method."""

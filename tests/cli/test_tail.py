@@ -16,12 +16,12 @@ from egress.audit.follower import Follower
 from egress.audit.selection import Selection
 from egress.cli.tail import View, describe, tail
 from egress.errors import Refused
-from tests.audit.fakes import EPOCH, make_record, make_request
+from tests.audit.fakes import EPOCH, make_event, make_request
 
 ENCODER = LineEncoder("first")
-ALLOWED = ENCODER.encode(make_record(time=EPOCH))
+ALLOWED = ENCODER.encode(make_event(time=EPOCH))
 DENIED = ENCODER.encode(
-    make_record(
+    make_event(
         "refused",
         make_request(host="evil.example"),
         admission=None,
@@ -81,7 +81,7 @@ class TailTests(SynchronousTestCase):
                 self.assertEqual(b"".join(line + b"\n" for line in expected), result.stdout_bytes)
 
     def test_wrong_options(self) -> None:
-        """A time that cannot be read, a code or a verdict that nothing has, and two journals are wrong options."""
+        """A time that cannot be read, a code or a verdict that nothing has, and two audit logs are wrong options."""
         for options, words in (
             (("--since", "yesterday"), "10m"),
             (("--code", "dneied"), "no_rule"),
@@ -99,7 +99,7 @@ class TailTests(SynchronousTestCase):
         self.assertEqual(1, result.exit_code)
 
     def test_default_file(self) -> None:
-        """Without a name it is the journal of the user's state directory."""
+        """Without a name it is the audit log of the user's state directory."""
         os.makedirs(self.path)
         with open(os.path.join(self.path, "audit.jsonl"), "wb") as stream:
             stream.write(ALLOWED + b"\n")
@@ -117,7 +117,7 @@ class TailTests(SynchronousTestCase):
         return name
 
     def test_configured_file(self) -> None:
-        """With a configuration it is the journal that this one names."""
+        """With a configuration it is the audit log that this one names."""
         state = os.path.abspath(self.path)
         name = self.configure(f'state = "{state}"\n[audit]\nfile = "other.jsonl"\n')
         with open(os.path.join(state, "other.jsonl"), "wb") as stream:
@@ -129,7 +129,7 @@ class TailTests(SynchronousTestCase):
         self.assertIn("api.github.com", result.output)
 
     def test_configuration_without_file(self) -> None:
-        """A configuration that is wrong, or keeps its journal elsewhere, ends with 2 and one line."""
+        """A configuration that is wrong, or keeps its audit log elsewhere, ends with 2 and one line."""
         name = self.configure('[audit]\nto = ["stdout"]\n')
         for file, words in ((name, "not kept in a file"), (f"{name}.missing", "cannot be read")):
             result = CliRunner().invoke(tail, ["--no-follow", "--config", file])
@@ -160,7 +160,7 @@ class TailTests(SynchronousTestCase):
         programs = self.run_tail([ALLOWED, bad, DENIED], "--json")
 
         self.assertEqual(3, len(people.output.splitlines()))
-        self.assertIn(r"not a line of the journal: \x1b]0;owned\x07", people.output)
+        self.assertIn(r"not a line of the audit log: \x1b]0;owned\x07", people.output)
         self.assertEqual(ALLOWED + b"\n" + DENIED + b"\n", programs.stdout_bytes)
 
     @given(

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
-from egress.gate.snapshot import World
+from egress.gate.snapshot import Snapshot
 from egress.interfaces import IApprovals, IPolicy
 from egress.model import Admission, Client, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import make_destinations
@@ -76,8 +76,8 @@ class GateCase(SynchronousTestCase):
         """Make a Gate with these policies."""
         own = OwnAddresses((("0.0.0.0", 3128), ("127.0.0.1", 9)), local=lambda address: address.is_loopback)
         agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
-        world = World(1, policies, Guard(GuardSettings()), self.resolver, DirectSelector(), agent, own)
-        return Gate(world, self.clock, 5.0, approvals)
+        snapshot = Snapshot(1, policies, Guard(GuardSettings()), self.resolver, DirectSelector(), agent, own)
+        return Gate(snapshot, self.clock, 5.0, approvals)
 
     def refused(self, gate: Gate, request: Request) -> Refused:
         """Assert that a request is refused at once, and give the refusal."""
@@ -189,7 +189,7 @@ class Verdicts(GateCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class Asking(GateCase):
+class ListenerAuthentication(GateCase):
     """ASK."""
 
     def test_nobody_to_ask(self) -> None:
@@ -313,21 +313,21 @@ class Destinations(GateCase):
             with self.subTest(url):
                 self.assertEqual(self.refused(gate, make_request(url)).code, "own_address")
 
-    def test_rehearsal(self) -> None:
+    def test_dry_run(self) -> None:
         """Explaining asks every policy, looks up, dials nothing and remembers nothing."""
         policies = (Scripted.saying(Outcome.DENY, "no"), Scripted.saying(Outcome.ALLOW, "yes"))
         gate = self.gate(*policies)
 
-        seen = gate.explain(make_request("http://a.example/", is_rehearsal=True))
+        seen = gate.explain(make_request("http://a.example/", is_dry_run=True))
 
         assert not isinstance(seen, Deferred)
         self.assertEqual([verdict.policy for verdict in seen.first], ["no", "yes"])
         assert seen.refused is not None
         self.assertEqual(seen.refused.policy, "no")
 
-    def test_rehearsal_of_what_passes(self) -> None:
-        """It shows the road, the addresses and the guard's word."""
-        seen = self.gate(Scripted.saying(Outcome.ALLOW)).explain(make_request("http://a.example/", is_rehearsal=True))
+    def test_dry_run_of_what_passes(self) -> None:
+        """It shows the route, the addresses and the guard's word."""
+        seen = self.gate(Scripted.saying(Outcome.ALLOW)).explain(make_request("http://a.example/", is_dry_run=True))
 
         assert not isinstance(seen, Deferred) and seen.plan is not None and seen.resolution is not None
         self.assertEqual((seen.plan.label, seen.guard, seen.resolution.host), ("direct", "passed", "a.example"))

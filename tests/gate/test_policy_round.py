@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from egress.errors import Refused
-from egress.gate.policy_round import Round, ask, denial
+from egress.gate.policy_round import PolicyRound, ask, denial
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import Outcome, Request, Resolution, Verdict
 from egress.policy.audit_only import AuditOnly
@@ -210,7 +210,7 @@ class RoundTests(SynchronousTestCase):
     def test_first_deny_ends_it(self) -> None:
         """A DENY is raised with its policy, rule, reason and what was said before."""
         allow, deny = Verdict(Outcome.ALLOW, "a"), Verdict(Outcome.DENY, "b", "rule", "Not this one.")
-        judged = Round()
+        judged = PolicyRound()
         judged.add(allow)
 
         with self.assertRaises(Refused) as caught:
@@ -236,7 +236,7 @@ class RoundTests(SynchronousTestCase):
 
     def test_first_allow_counts(self) -> None:
         """The first ALLOW lets it in; later ones change nothing."""
-        judged = Round()
+        judged = PolicyRound()
         first, second = Verdict(Outcome.ALLOW, "a"), Verdict(Outcome.ALLOW, "b")
         for verdict in (Verdict(Outcome.ABSTAIN, "z"), first, second):
             judged.add(verdict)
@@ -246,7 +246,7 @@ class RoundTests(SynchronousTestCase):
 
     def test_asks(self) -> None:
         """ASKs are collected and allow nothing."""
-        judged = Round()
+        judged = PolicyRound()
         question = Verdict(Outcome.ASK, "a")
         judged.add(question)
 
@@ -255,20 +255,20 @@ class RoundTests(SynchronousTestCase):
 
     def test_no_policies(self) -> None:
         """Without policies everything is denied, and the refusal says so."""
-        refused = Round().silence()
+        refused = PolicyRound().silence()
 
         self.assertEqual((refused.code, refused.reason), ("no_rule", "No policy is configured."))
 
     def test_silence(self) -> None:
         """Policies that say nothing give a plain refusal."""
-        judged = Round()
+        judged = PolicyRound()
         judged.add(Verdict(Outcome.ABSTAIN, "a"))
 
         self.assertEqual(judged.silence().reason, "No rule allows it.")
 
     def test_near_miss(self) -> None:
         """A near miss is the most helpful reason, before what other policies said."""
-        judged = Round()
+        judged = PolicyRound()
         judged.add(Verdict(Outcome.ABSTAIN, "a", "", "No rule names the host."))
         judged.add(Verdict(Outcome.ABSTAIN, "b", "github", "The host is allowed, but only on port 443."))
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity import Asking, Checks, Failures, Identifier, Requirement, open_tokens
+from egress.identity import Checks, Failures, Identifier, ListenerAuthentication, Requirement, open_tokens
 
 SECRET = b"correct horse battery"
 # The cheapest hash of SECRET that is allowed.
@@ -22,7 +22,7 @@ TOKEN = "egr_" + "A" * 43
 OTHER_TOKEN = "egr_" + "B" * 43
 
 
-def made_line(name: str, token: str = TOKEN) -> str:
+def generated_line(name: str, token: str = TOKEN) -> str:
     """Write a line for a made token."""
     return f"{name}:sha256${sha256(token.encode()).hexdigest()}\n"
 
@@ -77,5 +77,5 @@ class CallersCase(SynchronousTestCase):
     def identifier(self, *lines: str, require: Requirement = "none") -> Identifier:
         """Make an identifier whose listener `agents` has a tokens file with these lines."""
         self.write(*lines)
-        asking = Asking(require, open_tokens(str(self.path), self.clock, "listener[0].tokens"))
-        return Identifier({"agents": asking, "open": Asking()}, self.checks)
+        asking = ListenerAuthentication(require, open_tokens(str(self.path), self.clock, "listener[0].tokens"))
+        return Identifier({"agents": asking, "open": ListenerAuthentication()}, self.checks)

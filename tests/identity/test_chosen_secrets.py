@@ -7,7 +7,7 @@ from hashlib import scrypt
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity.chosen_secrets import ChosenHash, check_secret
+from egress.identity.chosen_secrets import ScryptHash, check_secret
 from tests.identity.support import QUICK, SECRET
 
 _SALT = "A" * 22
@@ -19,7 +19,7 @@ class ChosenHashTests(SynchronousTestCase):
 
     def test_made_hash_matches(self) -> None:
         """The secret is right, any other is not, and no two hashes of it are alike."""
-        one, two = ChosenHash.make(SECRET), ChosenHash.make(SECRET)
+        one, two = ScryptHash.make(SECRET), ScryptHash.make(SECRET)
 
         self.assertTrue(one.matches(SECRET))
         self.assertFalse(one.matches(SECRET + b" "))
@@ -31,7 +31,7 @@ class ChosenHashTests(SynchronousTestCase):
         octets = scrypt(SECRET, salt=salt, n=16384, r=8, p=1, maxmem=1 << 26, dklen=32)
         words = [urlsafe_b64encode(each).decode().rstrip("=") for each in (salt, octets)]
 
-        hashed = ChosenHash.parse("scrypt$n=16384,r=8,p=1$" + "$".join(words))
+        hashed = ScryptHash.parse("scrypt$n=16384,r=8,p=1$" + "$".join(words))
 
         assert hashed is not None
         self.assertTrue(hashed.matches(SECRET))
@@ -39,15 +39,15 @@ class ChosenHashTests(SynchronousTestCase):
     def test_spelling(self) -> None:
         """What is written can be read, and is the same again."""
         for text in (QUICK, f"scrypt$n=32768,r=8,p=3${_SALT}${_HASH}", f"scrypt$n=2097152,r=1,p=1${_SALT}${_HASH}"):
-            hashed = ChosenHash.parse(text)
+            hashed = ScryptHash.parse(text)
             assert hashed is not None
             self.assertEqual(text, hashed.spell())
             self.assertNotIn(_HASH, repr(hashed))
 
     def test_other_kinds(self) -> None:
         """They are somebody else's."""
-        self.assertIsNone(ChosenHash.parse("argon2id$x"))
-        self.assertIsNone(ChosenHash.parse(""))
+        self.assertIsNone(ScryptHash.parse("argon2id$x"))
+        self.assertIsNone(ScryptHash.parse(""))
 
     def test_what_is_refused(self) -> None:
         """Costs out of a sane range, and every other spelling; the message holds nothing of it."""
@@ -87,7 +87,7 @@ class ChosenHashTests(SynchronousTestCase):
     def refused(self, text: str) -> None:
         """Assert that a spelling is wrong."""
         with self.assertRaises(ValueError, msg=text) as caught:
-            ChosenHash.parse(text)
+            ScryptHash.parse(text)
         self.assertNotIn("AAAA", str(caught.exception))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity.credentials import Presented, read_presented
+from egress.identity.credentials import Credentials, read_credentials
 
 
 class PresentedTests(SynchronousTestCase):
@@ -16,15 +16,17 @@ class PresentedTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """Those of the standards: RFC 7617 section 2, RFC 6750 section 2.1."""
-        self.assertEqual(Presented(b"Aladdin", b"open sesame"), read_presented(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="))
-        self.assertEqual(Presented(None, b"mF_9.B5f-4.1JqM"), read_presented(b"Bearer mF_9.B5f-4.1JqM"))
+        self.assertEqual(
+            Credentials(b"Aladdin", b"open sesame"), read_credentials(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        )
+        self.assertEqual(Credentials(None, b"mF_9.B5f-4.1JqM"), read_credentials(b"Bearer mF_9.B5f-4.1JqM"))
 
     def test_spellings(self) -> None:
         """A scheme has no case, and may be followed by several spaces (RFC 9110 section 11.4)."""
         for value in (b"basic YTpi", b"BASIC   YTpi", b"Basic YTpi  "):
-            self.assertEqual(Presented(b"a", b"b"), read_presented(value))
-        self.assertEqual(Presented(b"a", b"b:c"), read_presented(b"Basic YTpiOmM="))
-        self.assertEqual(Presented(b"", b""), read_presented(b"Basic Og=="))
+            self.assertEqual(Credentials(b"a", b"b"), read_credentials(value))
+        self.assertEqual(Credentials(b"a", b"b:c"), read_credentials(b"Basic YTpiOmM="))
+        self.assertEqual(Credentials(b"", b""), read_credentials(b"Basic Og=="))
 
     def test_what_is_not_read(self) -> None:
         """Anything else is nothing."""
@@ -47,21 +49,21 @@ class PresentedTests(SynchronousTestCase):
             b"Negotiate YTpi",
             b"Bearer " + b"a" * 1024,
         ):
-            self.assertIsNone(read_presented(value), value)
+            self.assertIsNone(read_credentials(value), value)
 
     def test_nobody_sees_them(self) -> None:
         """They are in no spelling."""
-        self.assertNotIn("hunter2", repr(Presented(b"hunter2", b"hunter2")))
+        self.assertNotIn("hunter2", repr(Credentials(b"hunter2", b"hunter2")))
 
     @given(st.binary(max_size=100).filter(lambda name: b":" not in name), st.binary(max_size=100))
     def test_any_pair(self, name: bytes, secret: bytes) -> None:
         """What is sent is what is read."""
         value = b"Basic " + b64encode(name + b":" + secret)
 
-        self.assertEqual(Presented(name, secret), read_presented(value))
+        self.assertEqual(Credentials(name, secret), read_credentials(value))
 
     @given(st.binary(max_size=100))
     def test_any_octets(self, value: bytes) -> None:
         """Nothing that a client sends is more than wrong."""
-        read_presented(value)
-        read_presented(b"Basic " + value)
+        read_credentials(value)
+        read_credentials(b"Basic " + value)

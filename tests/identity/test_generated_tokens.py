@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity.generated_tokens import digest_of, is_made, make_token, parse_digest, spell_digest
+from egress.identity.generated_tokens import digest_of, is_generated, make_token, parse_digest, spell_digest
 
 
 class MadeTests(SynchronousTestCase):
@@ -19,7 +19,7 @@ class MadeTests(SynchronousTestCase):
         self.assertEqual(50, len(tokens))
         for token in tokens:
             self.assertRegex(token, r"\Aegr_[A-Za-z0-9_-]{43}\Z")
-            self.assertTrue(is_made(token.encode()))
+            self.assertTrue(is_generated(token.encode()))
 
     def test_digest(self) -> None:
         """The file has the SHA-256 of the whole token, which other tools can make too."""

@@ -6,10 +6,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from egress.errors import Refused
-from egress.identity import Asking, Identifier
+from egress.identity import Identifier, ListenerAuthentication
 from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
-from tests.identity.support import OTHER_TOKEN, QUICK, SECRET, TOKEN, CallersCase, basic, made_line
+from tests.identity.support import OTHER_TOKEN, QUICK, SECRET, TOKEN, CallersCase, basic, generated_line
 
 HERE = Connection("agents", "192.0.2.7", 41000)
 BOB = basic("bob", SECRET.decode())
@@ -52,7 +52,7 @@ class FactsTests(IdentifierCase):
 
     def test_listeners_that_ask_nothing(self) -> None:
         """Whatever is sent to them, it is not looked at; and one client is one object."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         connection = Connection("open", "192.0.2.7", 1)
 
         client = self.named(identifier, None, connection)
@@ -64,7 +64,7 @@ class FactsTests(IdentifierCase):
 
     def test_listener_that_is_gone(self) -> None:
         """Nobody is served by a listener that is not configured: what it would ask for is not known."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         connection = Connection("unheard-of", "192.0.2.7", 1)
 
         for credentials in (None, BEARER, BOB):
@@ -104,7 +104,7 @@ class FactsTests(IdentifierCase):
 
     def test_memory_is_bounded(self) -> None:
         """A flood of addresses pushes the oldest out, at every kind of listener."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         identifier.capacity = 2
         for last in range(1, 9):
             for listener in ("agents", "open"):
@@ -118,7 +118,7 @@ class MadeTokenTests(IdentifierCase):
 
     def test_a_token_names_its_client(self) -> None:
         """As a password with its name, or as a Bearer token: it is the same client, and one object."""
-        identifier = self.identifier(made_line("research-1"))
+        identifier = self.identifier(generated_line("research-1"))
 
         client = self.named(identifier, BEARER)
 
@@ -129,7 +129,7 @@ class MadeTokenTests(IdentifierCase):
 
     def test_one_client_from_two_addresses(self) -> None:
         """Limits count a token's client as one, wherever it calls from; rules see where."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         one, two = (self.named(identifier, BEARER, Connection("agents", f"192.0.2.{last}", 1)) for last in (1, 2))
 
         self.assertEqual(one.key, two.key)
@@ -137,16 +137,16 @@ class MadeTokenTests(IdentifierCase):
 
     def test_rotation(self) -> None:
         """While a name has two tokens, both are right."""
-        identifier = self.identifier(made_line("ci"), made_line("ci", OTHER_TOKEN))
+        identifier = self.identifier(generated_line("ci"), generated_line("ci", OTHER_TOKEN))
 
         self.assertIs(self.named(identifier, BEARER), self.named(identifier, basic("ci", OTHER_TOKEN)))
 
     def test_the_file_is_read_again(self) -> None:
         """A token that is taken out lets nobody in any more, and one that is put in does."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         self.named(identifier, BEARER)
 
-        self.write(made_line("ci", OTHER_TOKEN))
+        self.write(generated_line("ci", OTHER_TOKEN))
         self.clock.advance(1)
 
         self.assertEqual("credentials_refused", self.refused(identifier, BEARER).code)
@@ -163,7 +163,7 @@ class MadeTokenTests(IdentifierCase):
             basic(TOKEN, ""),
             basic(TOKEN, "x"),
         ):
-            identifier = self.identifier(made_line("ci"))
+            identifier = self.identifier(generated_line("ci"))
             self.failures._levels.clear()
 
             refused = self.refused(identifier, credentials)
@@ -174,14 +174,14 @@ class MadeTokenTests(IdentifierCase):
 
     def test_malformed_ones(self) -> None:
         """What cannot be read is refused, but is no guess."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         for credentials in (b"", b"Digest x", b"Negotiate YTpi", b"Basic !!!!"):
             self.assertEqual("credentials_refused", self.refused(identifier, credentials).code)
         self.assertEqual(5.0, self.failures.room("agents/192.0.2.7"))
 
     def test_failures_are_limited(self) -> None:
         """Who fails too often is told when to come back; a right token is let in all the same."""
-        identifier = self.identifier(made_line("ci"), f"bob:{QUICK}\n")
+        identifier = self.identifier(generated_line("ci"), f"bob:{QUICK}\n")
         for _ in range(5):
             self.assertEqual("credentials_refused", self.refused(identifier, b"Bearer egr_x").code)
 
@@ -194,7 +194,7 @@ class MadeTokenTests(IdentifierCase):
 
     def test_peers_that_take_many_addresses(self) -> None:
         """A /64 of IPv6 is one peer."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
         for last in range(5):
             self.refused(identifier, b"Bearer egr_x", Connection("agents", f"2001:db8::{last}", 1))
 
@@ -227,7 +227,7 @@ class ChosenSecretTests(IdentifierCase):
         self.write(f"# changed\nbob:{QUICK}\n")
         self.clock.advance(1)
         self.later(identifier, BOB)
-        self.write(made_line("ci"))
+        self.write(generated_line("ci"))
         self.clock.advance(1)
         self.assertEqual("credentials_refused", self.refused(identifier, BOB).code)
 
@@ -252,7 +252,7 @@ class ChosenSecretTests(IdentifierCase):
             (basic("", SECRET.decode()), 0),
             (b"Bearer mF_9.B5f-4.1JqM", 0),
         ):
-            identifier = self.identifier(f"bob:{QUICK}\n", made_line("ci"))
+            identifier = self.identifier(f"bob:{QUICK}\n", generated_line("ci"))
             self.failures._levels.clear()
             self.bench.done = 0
 
@@ -263,7 +263,7 @@ class ChosenSecretTests(IdentifierCase):
 
     def test_files_without_chosen_secrets(self) -> None:
         """Where nobody has chosen one, nothing is hashed."""
-        refused = self.refused(self.identifier(made_line("ci")), BOB)
+        refused = self.refused(self.identifier(generated_line("ci")), BOB)
 
         self.assertEqual(("credentials_refused", 0), (refused.code, self.bench.done))
 
@@ -278,7 +278,7 @@ class ChosenSecretTests(IdentifierCase):
 
     def test_nothing_is_shown(self) -> None:
         """No spelling of the identifier holds a secret or what it is known by."""
-        identifier = self.identifier(f"bob:{QUICK}\n", made_line("ci"))
+        identifier = self.identifier(f"bob:{QUICK}\n", generated_line("ci"))
         self.later(identifier, BOB)
         self.later(identifier, basic("bob", "another secret!"))
 
@@ -293,7 +293,7 @@ class RequirementTests(IdentifierCase):
 
     def test_credentials(self) -> None:
         """Without them a request is refused with 407, but a connection is not: it has not asked for anything."""
-        identifier = self.identifier(made_line("ci"), require="basic")
+        identifier = self.identifier(generated_line("ci"), require="basic")
 
         refused = self.refused(identifier, None)
 
@@ -304,7 +304,7 @@ class RequirementTests(IdentifierCase):
 
     def test_users_are_asked_as_well(self) -> None:
         """A unix socket knows the user; a listener that wants credentials wants them from users too."""
-        identifier = self.identifier(made_line("ci"), require="basic")
+        identifier = self.identifier(generated_line("ci"), require="basic")
         user = Connection("agents", "", 0, uid=1001, gid=100)
 
         self.assertEqual("credentials_required", self.refused(identifier, None, user).code)
@@ -314,7 +314,7 @@ class RequirementTests(IdentifierCase):
 
     def test_credentials_that_are_not_required(self) -> None:
         """Without them the connection's facts do; but wrong ones are wrong."""
-        identifier = self.identifier(made_line("ci"))
+        identifier = self.identifier(generated_line("ci"))
 
         self.assertEqual({"listener:agents", "address:192.0.2.7"}, self.named(identifier, None).labels)
         self.assertIn("token:ci", self.named(identifier, BEARER).labels)
@@ -322,7 +322,7 @@ class RequirementTests(IdentifierCase):
 
     def test_certificate(self) -> None:
         """Without one a connection is nobody's; with one, credentials are not looked at where there are no tokens."""
-        identifier = Identifier({"agents": Asking("certificate")}, self.checks)
+        identifier = Identifier({"agents": ListenerAuthentication("certificate")}, self.checks)
 
         with self.assertRaises(Refused) as caught:
             identifier.recognise(HERE)
@@ -337,11 +337,11 @@ class RequirementTests(IdentifierCase):
         """Requests need not be asked about where nothing of theirs is looked at, and nowhere else."""
         shown = Connection("agents", "192.0.2.7", 1, certificate="agent-1")
         for asking, is_settled in (
-            (Asking(), True),
-            (Asking("certificate"), True),
-            (Asking("basic"), False),
-            (self.identifier(made_line("ci")).asking["agents"], False),
-            (self.identifier(made_line("ci"), require="certificate").asking["agents"], False),
+            (ListenerAuthentication(), True),
+            (ListenerAuthentication("certificate"), True),
+            (ListenerAuthentication("basic"), False),
+            (self.identifier(generated_line("ci")).asking["agents"], False),
+            (self.identifier(generated_line("ci"), require="certificate").asking["agents"], False),
         ):
             identifier = Identifier({"agents": asking}, self.checks)
             self.assertEqual(is_settled, identifier.is_settled(shown), asking)
@@ -351,7 +351,7 @@ class RequirementTests(IdentifierCase):
 
     def test_contradictions(self) -> None:
         """A certificate of one name and credentials of another are nobody's, be they right or wrong."""
-        identifier = self.identifier(made_line("ci"), f"bob:{QUICK}\n", require="certificate")
+        identifier = self.identifier(generated_line("ci"), f"bob:{QUICK}\n", require="certificate")
         shown = Connection("agents", "192.0.2.7", 1, certificate="agent-1")
 
         for credentials in (BEARER, basic("ci", TOKEN), BOB, basic("bob", "a wrong secret")):
@@ -361,7 +361,7 @@ class RequirementTests(IdentifierCase):
 
     def test_agreement(self) -> None:
         """Of one name, they make one client with both labels."""
-        identifier = self.identifier(made_line("ci"), require="certificate")
+        identifier = self.identifier(generated_line("ci"), require="certificate")
 
         client = self.named(identifier, BEARER, Connection("agents", "192.0.2.7", 1, certificate="ci"))
 

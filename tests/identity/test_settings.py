@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
-from egress.identity import Requirement, check_asking
+from egress.identity import Requirement, check_authentication
 
 _LOCAL: dict[str, Any] = {
     "has_tokens": False,
@@ -23,8 +23,8 @@ class CheckTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """What a listener can have."""
-        check_asking("none", **_LOCAL)
-        check_asking("none", **_LOCAL | {"is_local": False})
+        check_authentication("none", **_LOCAL)
+        check_authentication("none", **_LOCAL | {"is_local": False})
         for require in ("none", "basic"):
             for more in (
                 {},
@@ -32,10 +32,10 @@ class CheckTests(SynchronousTestCase):
                 {"is_local": False, "allow_plaintext_tokens": True},
                 {"allow_plaintext_tokens": True},
             ):
-                check_asking(require, **_LOCAL | {"has_tokens": True} | more)
+                check_authentication(require, **_LOCAL | {"has_tokens": True} | more)
         authorities = {"is_local": False, "has_tls": True, "has_client_authorities": True}
-        check_asking("certificate", **_LOCAL | authorities)
-        check_asking("certificate", **_LOCAL | authorities | {"has_tokens": True})
+        check_authentication("certificate", **_LOCAL | authorities)
+        check_authentication("certificate", **_LOCAL | authorities | {"has_tokens": True})
 
     def test_bad(self) -> None:
         """What it cannot; the key is named."""
@@ -49,5 +49,5 @@ class CheckTests(SynchronousTestCase):
         ]
         for require, more, key in rows:
             with self.assertRaises(ConfigError) as caught:
-                check_asking(require, **_LOCAL | more)
+                check_authentication(require, **_LOCAL | more)
             self.assertTrue(str(caught.exception).startswith(f"{key}: "), str(caught.exception))

@@ -13,16 +13,16 @@ from zope.interface import implementer
 
 from egress.config.files import Unusable
 from egress.errors import ConfigError
-from egress.identity.chosen_secrets import ChosenHash
+from egress.identity.chosen_secrets import ScryptHash
 from egress.identity.generated_tokens import digest_of
 from egress.identity.tokens import FILE_LIMIT_BYTES, is_name, open_tokens, parse_tokens, read_tokens
-from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, made_line
+from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, generated_line
 
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 _octets = st.binary(min_size=32, max_size=32)
 _hashes = st.one_of(
     _octets.map(lambda octets: f"sha256${octets.hex()}"),
-    st.builds(lambda salt, octets: ChosenHash(32768, 8, 1, salt, octets).spell(), _octets, _octets),
+    st.builds(lambda salt, octets: ScryptHash(32768, 8, 1, salt, octets).spell(), _octets, _octets),
 )
 
 
@@ -36,7 +36,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """Both kinds, remarks, empty lines, and line ends of other systems."""
-        text = f"# who may call\n\n  \t\n{made_line('research-1')}bob:{QUICK}\r\n#bob:x\n" + made_line(
+        text = f"# who may call\n\n  \t\n{generated_line('research-1')}bob:{QUICK}\r\n#bob:x\n" + generated_line(
             "ci", OTHER_TOKEN
         )
 
@@ -52,7 +52,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_rotation(self) -> None:
         """A name may have several lines, of both kinds."""
-        text = f"{made_line('ci')}{made_line('ci', OTHER_TOKEN)}ci:{QUICK}\nci:{QUICK}"
+        text = f"{generated_line('ci')}{generated_line('ci', OTHER_TOKEN)}ci:{QUICK}\nci:{QUICK}"
 
         tokens = parse_tokens(text.encode(), "tokens.txt")
 
@@ -77,10 +77,10 @@ class ParseTests(SynchronousTestCase):
             ("name:scrypt$hunter2", "is spelled"),
             ("name:scrypt$n=2,r=1,p=1$hunter2$hunter2", "MiB"),
             ("n\u00e4me:hunter2", "is not ASCII"),
-            (made_line("other").rstrip(), "another line has"),
+            (generated_line("other").rstrip(), "another line has"),
         ):
             with self.assertRaises(ConfigError, msg=line) as caught:
-                parse_tokens(f"{made_line('one')}\n{line}\n".encode(), "tokens.txt")
+                parse_tokens(f"{generated_line('one')}\n{line}\n".encode(), "tokens.txt")
             problem = caught.exception
             self.assertIsInstance(problem, ConfigError)
             self.assertTrue(str(problem).startswith("tokens.txt: line 3: "), str(problem))
@@ -121,10 +121,10 @@ class HashesTests(SynchronousTestCase):
 
     def test_unknown_names_cost_as_much(self) -> None:
         """A name without a chosen secret is tried against somebody's, and against none where nobody has one."""
-        tokens = parse_tokens(f"bob:{QUICK}\n{made_line('ci')}".encode(), "")
+        tokens = parse_tokens(f"bob:{QUICK}\n{generated_line('ci')}".encode(), "")
 
         self.assertEqual(tokens.hashes_of("bob"), tokens.hashes_of("ci"))
-        self.assertEqual((), parse_tokens(made_line("ci").encode(), "").hashes_of("ci"))
+        self.assertEqual((), parse_tokens(generated_line("ci").encode(), "").hashes_of("ci"))
 
     def test_memory_is_bounded(self) -> None:
         """What was proven first is forgotten first."""
@@ -155,7 +155,7 @@ class FileTests(SynchronousTestCase):
     def test_who_may_read_it(self) -> None:
         """Hashes of what people think of are kept from others; those of random bits need not be."""
         for mode in (0o600, 0o640, 0o644):
-            self.assertEqual(1, read_tokens(self.write(made_line("ci"), mode)).count)
+            self.assertEqual(1, read_tokens(self.write(generated_line("ci"), mode)).count)
         self.assertEqual(1, read_tokens(self.write(f"bob:{QUICK}", 0o640)).count)
         with self.assertRaises(Unusable):
             read_tokens(self.write(f"bob:{QUICK}", 0o644))
@@ -163,7 +163,7 @@ class FileTests(SynchronousTestCase):
     def test_who_may_write_it(self) -> None:
         """A file that anybody can add a line to lets anybody in."""
         with self.assertRaises(Unusable):
-            read_tokens(self.write(made_line("ci"), 0o602))
+            read_tokens(self.write(generated_line("ci"), 0o602))
 
     def test_what_is_no_file(self) -> None:
         """Missing, a directory, or too long."""
@@ -189,8 +189,8 @@ class FileTests(SynchronousTestCase):
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
         clock = Clock()
-        watched = open_tokens(self.write(made_line("ci"), 0o600), clock, "")
-        self.write(made_line("ci") + "bob:hunter2", 0o600)
+        watched = open_tokens(self.write(generated_line("ci"), 0o600), clock, "")
+        self.write(generated_line("ci") + "bob:hunter2", 0o600)
         clock.advance(2)
 
         self.assertEqual(1, watched.current().count)

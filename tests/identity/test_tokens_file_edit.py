@@ -9,10 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
 from egress.identity.tokens_file_edit import add_line
-from tests.identity.support import OTHER_TOKEN, QUICK, made_line
+from tests.identity.support import OTHER_TOKEN, QUICK, generated_line
 
-ONE = made_line("ci")
-TWO = made_line("ci", OTHER_TOKEN)
+ONE = generated_line("ci")
+TWO = generated_line("ci", OTHER_TOKEN)
 
 
 class AdditionTests(SynchronousTestCase):

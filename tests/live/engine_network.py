@@ -36,8 +36,8 @@ def _open(host: str) -> socket.socket:
 
 
 @define(eq=False)
-class RealTalker:
-    """One end of a real connection, under the control of a test; see `egress.testing.peers.Talker`."""
+class RealPeer:
+    """One end of a real connection, under the control of a test; see `egress.testing.peers.NetworkPeer`."""
 
     _socket: socket.socket
     _network: EngineNetwork
@@ -189,7 +189,7 @@ class RealOrigin:
     _listener: socket.socket
     _network: EngineNetwork
     _answer: Callable[[Any, bytes], object] | None = None
-    talkers: list[RealTalker] = field(factory=list, init=False)
+    peers: list[RealPeer] = field(factory=list, init=False)
     host: str = field(default="", init=False)
     port: int = field(default=0, init=False)
     _is_shut: bool = field(default=False, init=False)
@@ -198,15 +198,15 @@ class RealOrigin:
         self.host, self.port = self._listener.getsockname()[:2]
 
     @property
-    def talker(self) -> RealTalker:
+    def peer(self) -> RealPeer:
         """The last connection."""
-        if not self.talkers:
+        if not self.peers:
             raise AssertionError(f"nobody connected to {self.host} port {self.port}")
-        return self.talkers[-1]
+        return self.peers[-1]
 
     def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
         """Assert what arrived on the last connection."""
-        self.talker.heard(prefix, contains=contains)
+        self.peer.heard(prefix, contains=contains)
 
     def stops(self) -> None:
         """Stop listening."""
@@ -222,13 +222,13 @@ class RealOrigin:
         except BlockingIOError:
             return False
         accepted.setblocking(False)
-        talker = RealTalker(accepted, self._network, self._answer)
-        self.talkers.append(talker)
-        self._network.add(talker)
+        peer = RealPeer(accepted, self._network, self._answer)
+        self.peers.append(peer)
+        self._network.add(peer)
         return True
 
 
-class Ways:
+class ForwardingMemo:
     """The engine as the code under test sees it, and every attempt of it to connect."""
 
     def __init__(self, engine: Engine) -> None:
@@ -261,9 +261,9 @@ class EngineNetwork:
         self.clock: Clock = self.hand
         self.engine = Engine(self.hand)
         self.engine.start()
-        self.reactor: Any = Ways(self.engine)
+        self.reactor: Any = ForwardingMemo(self.engine)
         self.failures: list[Failure] = []
-        self._parts: list[RealTalker | RealOrigin] = []
+        self._parts: list[RealPeer | RealOrigin] = []
 
     @property
     def dialled(self) -> list[tuple[str, int]]:
@@ -271,9 +271,9 @@ class EngineNetwork:
         dialled: list[tuple[str, int]] = self.reactor.dialled
         return dialled
 
-    def add(self, talker: RealTalker) -> None:
+    def add(self, peer: RealPeer) -> None:
         """Give a connection its turns."""
-        self._parts.append(talker)
+        self._parts.append(peer)
 
     def is_held(self, address: tuple[str, int]) -> bool:
         """Tell whether the engine has a connection whose other end is there."""
@@ -298,16 +298,16 @@ class EngineNetwork:
         self._parts.append(origin)
         return origin
 
-    def dial(self, host: str, port: int, source: str | None = None) -> RealTalker:
+    def dial(self, host: str, port: int, source: str | None = None) -> RealPeer:
         """Connect, with the test as the client."""
         dialler = _open(host)
         dialler.bind((source or ("::1" if ":" in host else "127.0.0.1"), 0))
         dialler.setblocking(True)
         dialler.connect((host, port))
         dialler.setblocking(False)
-        talker = RealTalker(dialler, self)
-        self._parts.append(talker)
-        return talker
+        peer = RealPeer(dialler, self)
+        self._parts.append(peer)
+        return peer
 
     def settle(self) -> None:
         """Take turns until nothing more happens."""

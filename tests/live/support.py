@@ -95,7 +95,7 @@ def await_that(holds: Callable[[], object], what: Callable[[], str]) -> None:
 
 
 class Supervisor:
-    """A running `twistd egress-proxy`, its log and its journal.
+    """A running `twistd egress-proxy`, its log and its audit log.
 
     Attributes:
         port: where it listens on 127.0.0.1.
@@ -158,13 +158,13 @@ class Supervisor:
         """Give its log."""
         return self._log.read_text("utf-8")
 
-    def journal_text(self) -> str:
-        """Give its journal as it is."""
+    def audit_log_text(self) -> str:
+        """Give its audit log as it is."""
         return (self.state / "audit.jsonl").read_text("ascii")
 
-    def journal(self) -> list[dict[str, Any]]:
-        """Give its journal's lines; one that is being written is left out."""
-        return [json.loads(line) for line in self.journal_text().splitlines(keepends=True) if line.endswith("\n")]
+    def audit_log(self) -> list[dict[str, Any]]:
+        """Give its audit log's lines; one that is being written is left out."""
+        return [json.loads(line) for line in self.audit_log_text().splitlines(keepends=True) if line.endswith("\n")]
 
     def peak_bytes(self) -> int:
         """Say how much memory it has had at most."""
@@ -199,8 +199,8 @@ class LiveCase(SynchronousTestCase):
         supervisor: of the class.
         authority: its certificates are the origins'.
         place: where origins are.
-        address_check: what the journal says of requests to them by name.
-        secrets: what neither log nor journal may hold.
+        address_check: what the audit log says of requests to them by name.
+        secrets: what neither log nor audit log may hold.
     """
 
     supervisor: ClassVar[Supervisor]
@@ -217,7 +217,7 @@ class LiveCase(SynchronousTestCase):
             self.start_shared()
             kind._left = set(TestLoader().getTestCaseNames(kind))
         # Before this stand lines of other tests of the class, whose origins may have had the same ports.
-        self._before = len(self.supervisor.journal())
+        self._before = len(self.supervisor.audit_log())
         self.addCleanup(self._leave)
 
     def start_shared(self) -> None:
@@ -240,7 +240,7 @@ class LiveCase(SynchronousTestCase):
         self.assertNotIn("Traceback", said)
         for secret in self.secrets:
             self.assertNotIn(secret, said)
-            self.assertNotIn(secret, supervisor.journal_text())
+            self.assertNotIn(secret, supervisor.audit_log_text())
 
     def directory(self) -> Path:
         """Make a directory of the test's own."""
@@ -292,7 +292,7 @@ class LiveCase(SynchronousTestCase):
         return subprocess.CompletedProcess(done.args, done.returncode, out, complaint)
 
     def lines(self, port: int, count: int | None = None) -> list[dict[str, Any]]:
-        """Wait for the journal's lines about requests to a port that are over.
+        """Wait for the audit log's lines about requests to a port that are over.
 
         Args:
             port: every origin of a test has its own.
@@ -300,7 +300,7 @@ class LiveCase(SynchronousTestCase):
         """
 
         def found() -> list[dict[str, Any]]:
-            lines = self.supervisor.journal()[self._before :]
+            lines = self.supervisor.audit_log()[self._before :]
             return [line for line in lines if line.get("port") == port and line["type"] != "open"]
 
         await_that(lambda: len(found()) >= (count or 1), lambda: f"{found()} {self.supervisor.said()}")
@@ -310,9 +310,9 @@ class LiveCase(SynchronousTestCase):
         return lines
 
     def assert_passed(self, port: int, *fronts: str, host: str = "") -> list[dict[str, Any]]:
-        """The journal has one request for each front, allowed and answered with success."""
+        """The audit log has one request for each front, allowed and answered with success."""
         lines = self.lines(port, len(fronts))
-        self.assertEqual(sorted(fronts), sorted(line["front"] for line in lines))
+        self.assertEqual(sorted(fronts), sorted(line["request_form"] for line in lines))
         for line in lines:
             told = (line["type"], line["verdict"], line["host"], line["rule"], line["address_check"])
             rule, check = ("by address", "passed") if host else ("by name", self.address_check)
@@ -321,9 +321,9 @@ class LiveCase(SynchronousTestCase):
         return lines
 
     def assert_refused(self, port: int, *fronts: str) -> None:
-        """The journal has one refusal for each front, and the name was never looked up."""
+        """The audit log has one refusal for each front, and the name was never looked up."""
         lines = self.lines(port, len(fronts))
-        self.assertEqual(sorted(fronts), sorted(line["front"] for line in lines))
+        self.assertEqual(sorted(fronts), sorted(line["request_form"] for line in lines))
         for line in lines:
             told = (line["type"], line["verdict"], line["host"], line["status"], line["code"], line["cause"])
             self.assertEqual(("refused", "deny", REFUSED, 403, "no_rule", "refused"), told, line)

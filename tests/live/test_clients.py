@@ -134,15 +134,15 @@ class CurlTests(ProgramCase):
             "expecting": ("--header", "Expect: 100-continue", "--expect100-timeout", "30", "--data-binary", "@-"),
         }
         for way, words in ways.items():
-            for is_tls, front in ((False, "http"), (True, "connect")):
-                with self.subTest(way=way, front=front):
+            for is_tls, supervisor in ((False, "http"), (True, "connect")):
+                with self.subTest(way=way, supervisor=supervisor):
                     origin = self.origin(is_tls=is_tls)
 
                     status, text, _, complaint = self.curl(*words, f"{origin.url}/upload", stdin=content)
 
                     self.assertEqual(0, status, complaint)
                     self.assertEqual(expected, json.loads(text))
-                    (line,) = self.assert_passed(origin.port, front)
+                    (line,) = self.assert_passed(origin.port, supervisor)
                     self.assertGreaterEqual(line["bytes_up"], UPLOAD_SIZE)
                     is_expecting = "expect" in origin.seen[0].fields
                     # curl expects a 100 of its own accord where the content's length is unknown or great.
@@ -201,27 +201,27 @@ class WgetTests(ProgramCase):
 
     def test_pages(self) -> None:
         """A page by plain HTTP and by HTTPS."""
-        for is_tls, front in ((False, "http"), (True, "connect")):
-            with self.subTest(front=front):
+        for is_tls, supervisor in ((False, "http"), (True, "connect")):
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
 
                 done = self.run_client(*self.words, f"{origin.url}/hello?{QUERY}")
 
                 self.assertEqual((0, HELLO.decode()), (done.returncode, done.stdout), done.stderr)
                 self.assert_got_in_full(origin)
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
     def test_refused(self) -> None:
         """It says that the proxy forbids it."""
-        for scheme, front in (("http", "http"), ("https", "connect")):
-            with self.subTest(front=front):
+        for scheme, supervisor in (("http", "http"), ("https", "connect")):
+            with self.subTest(supervisor=supervisor):
                 port = self.origin().port
 
                 done = self.run_client(*self.words, f"{scheme}://{REFUSED}:{port}/")
 
                 self.assertNotEqual(0, done.returncode)
                 self.assertIn("Forbidden", done.stderr)
-                self.assert_refused(port, front)
+                self.assert_refused(port, supervisor)
 
 
 class NodeTests(ProgramCase):
@@ -246,25 +246,25 @@ class NodeTests(ProgramCase):
 
     def test_pages(self) -> None:
         """A page by plain HTTP and by HTTPS."""
-        for is_tls, front in ((False, "http"), (True, "connect")):
-            with self.subTest(front=front):
+        for is_tls, supervisor in ((False, "http"), (True, "connect")):
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
 
-                answer = self.node(front, self.place.host, origin.port)
+                answer = self.node(supervisor, self.place.host, origin.port)
 
                 self.assertEqual({"status": 200, "text": HELLO.decode()}, answer)
                 self.assert_got_in_full(origin)
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
     def test_refused(self) -> None:
         """The status is there for both."""
-        for front in ("http", "connect"):
-            with self.subTest(front=front):
+        for supervisor in ("http", "connect"):
+            with self.subTest(supervisor=supervisor):
                 port = self.origin().port
 
-                answer = self.node(front, REFUSED, port)
+                answer = self.node(supervisor, REFUSED, port)
 
                 self.assertEqual(403, answer["status"])
-                if front == "http":
+                if supervisor == "http":
                     self.assert_problem(answer["text"])
-                self.assert_refused(port, front)
+                self.assert_refused(port, supervisor)

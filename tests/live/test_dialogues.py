@@ -12,10 +12,10 @@ from egress.testing.network import Network
 from tests.live.engine_network import EngineNetwork
 from tests.live.routes.namespaces import Namespace, needs_networks
 from tests.proxy import test_observers
-from tests.proxy import test_routes as test_roads
+from tests.proxy import test_routes as test_routes
 from tests.proxy.client import test_identification as test_callers
 from tests.proxy.http1 import test_exchange, test_heads
-from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, DoorCase
+from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
 from tests.proxy.tunnel import test_tunnel
 
 # What the in-memory network can do and a real one cannot: cut segments, lose packets, delay handshakes, count buffers.
@@ -58,10 +58,10 @@ class _OverTheEngine:
         before = getattr(self, "network", None)
         if before is not None:
             # Some dialogues begin anew.
-            self.door.stop()
+            self.server.stop()
             before.stop()
         network = EngineNetwork()
-        # Before the door's own end, and so after it.
+        # Before the proxy server's own end, and so after it.
         self.addCleanup(network.stop)
         return network
 
@@ -74,7 +74,7 @@ def _needs_memory(method: Any) -> bool:
     return not names.isdisjoint(_MEMORY_ONLY)
 
 
-def _over_the_engine(kind: type[DoorCase]) -> type[SynchronousTestCase]:
+def _over_the_engine(kind: type[ServerCase]) -> type[SynchronousTestCase]:
     """Make the same class over the engine, but for what only memory can do, which stays in memory."""
     left_out = frozenset(name for name in dir(kind) if name.startswith("test_") and _needs_memory(getattr(kind, name)))
     LEFT_OUT.extend(f"{kind.__name__}.{name}" for name in left_out)
@@ -84,9 +84,9 @@ def _over_the_engine(kind: type[DoorCase]) -> type[SynchronousTestCase]:
 LEFT_OUT: list[str] = []
 TAKEN: list[str] = []
 
-for _module in (test_callers, test_exchange, test_heads, test_observers, test_roads, test_tunnel):
+for _module in (test_callers, test_exchange, test_heads, test_observers, test_routes, test_tunnel):
     for _name, _kind in list(vars(_module).items()):
-        if isinstance(_kind, type) and issubclass(_kind, DoorCase) and _kind.__module__ == _module.__name__:
+        if isinstance(_kind, type) and issubclass(_kind, ServerCase) and _kind.__module__ == _module.__name__:
             if not any(each.startswith("test_") for each in dir(_kind)):
                 continue
             globals()[f"{_module.__name__.rpartition('_')[2].title()}{_name}"] = _over_the_engine(_kind)

@@ -159,12 +159,12 @@ class TurnTests(SynchronousTestCase):
     def test_protocols_have_shares(self) -> None:
         """A protocol that much is said to reads little in a turn, too, and all of it in the end."""
         bench = self.make(1)
-        talkers = [bench.end(HalfSide) for _ in range(6)]
+        peers = [bench.end(HalfSide) for _ in range(6)]
         sent = 0
-        for each in talkers:
+        for each in peers:
             while number := each.send(BLOCK):
                 sent += number
-        sides = [each.side for each in talkers]
+        sides = [each.side for each in peers]
         read = 0
         for _ in range(20):
             bench.engine.doRead()

@@ -111,10 +111,10 @@ class CurlTests(CallersCase):
         """
 
         def found() -> set[str]:
-            lines = self.supervisor.journal()
+            lines = self.supervisor.audit_log()
             return {each["code"] for each in lines if each.get("listener") == listener and each["port"] is None}
 
-        await_that(found, self.supervisor.journal_text)
+        await_that(found, self.supervisor.audit_log_text)
         return found()
 
     def test_basic(self) -> None:

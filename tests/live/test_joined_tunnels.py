@@ -1,4 +1,4 @@
-"""Tunnels of the door on the engine: joined, counted, watched and ended."""
+"""Tunnels of the proxy server on the engine: joined, counted, watched and ended."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if not is_supported():
 from egress.errors import Refused
 from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
-from egress.gate.snapshot import World
+from egress.gate.snapshot import Snapshot
 from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy
-from egress.model import AuditRecord, Outcome, Verdict
+from egress.model import AuditEvent, Outcome, Verdict
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
-from egress.proxy.client.connection import ClientProtocol
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.limits import Limits
-from egress.proxy.server import Door
+from egress.proxy.server import ProxyServer
 from egress.proxy.statistics import count_tunnels
-from egress.proxy.tunnel.tunnel import Splice
+from egress.proxy.tunnel.tunnel import Tunnel
 from egress.testing import FakeHost, FakeResolver
-from egress.testing.audit_log import MemoryJournal
+from egress.testing.audit_log import MemoryAuditLog
 from egress.transports.engine.engine import Engine
 from egress.upstream import DirectSelector, TunnelingAgent
 from tests.live.joined import Bench, End
@@ -46,7 +46,7 @@ def listening() -> socket.socket:
 
 
 class JoinedTunnelTests(SynchronousTestCase):
-    """One door, one origin, and a client with a tunnel."""
+    """One proxy server, one origin, and a client with a tunnel."""
 
     def setUp(self) -> None:
         """Open it."""
@@ -65,15 +65,20 @@ class JoinedTunnelTests(SynchronousTestCase):
         bound = listening()
         own = OwnAddresses((("127.0.0.1", bound.getsockname()[1]),), local=lambda address: address.is_loopback)
         agent = TunnelingAgent(engine, LIMITS.dial_seconds_per_address, LIMITS.dial_seconds, is_own=own.serves)
-        world = World(1, policies, Guard(GuardSettings()), FakeResolver({}), DirectSelector(), agent, own)
-        self.journal = MemoryJournal()
-        self.door = Door(
-            Gate(world, hand, LIMITS.policy_seconds), ListenerIdentifier(), self.journal, hand, LIMITS, now=hand.seconds
+        snapshot = Snapshot(1, policies, Guard(GuardSettings()), FakeResolver({}), DirectSelector(), agent, own)
+        self.audit_log = MemoryAuditLog()
+        self.server = ProxyServer(
+            Gate(snapshot, hand, LIMITS.policy_seconds),
+            ListenerIdentifier(),
+            self.audit_log,
+            hand,
+            LIMITS,
+            now=hand.seconds,
         )
-        self.door.start()
-        self.addCleanup(self.door.stop)
+        self.server.start()
+        self.addCleanup(self.server.stop)
         self.address = bound.getsockname()
-        engine.listen(bound, ProxyFactory("agents", self.door))
+        engine.listen(bound, ProxyFactory("agents", self.server))
         self.open(b"early")
 
     def open(self, early: bytes) -> None:
@@ -91,15 +96,15 @@ class JoinedTunnelTests(SynchronousTestCase):
         self.addCleanup(far.close)
         self.far = End(far)
 
-    def guest(self) -> ClientProtocol:
-        """Give the door's side of the client."""
-        (guest,) = self.door.live
+    def guest(self) -> ClientConnection:
+        """Give the proxy server's side of the client."""
+        (guest,) = self.server.live
         return guest
 
-    def record(self) -> AuditRecord:
+    def record(self) -> AuditEvent:
         """Give the record, once everything is over."""
-        self.bench.until(lambda: not self.door.live)
-        (record,) = (each for each in self.journal.records if each.kind != "open")
+        self.bench.until(lambda: not self.server.live)
+        (record,) = (each for each in self.audit_log.records if each.kind != "open")
         return record
 
     def test_both_ways(self) -> None:
@@ -108,11 +113,11 @@ class JoinedTunnelTests(SynchronousTestCase):
         self.far.send(b"answer")
         self.bench.until(lambda: len(self.far.got) == 14 and len(self.near.got) == 6, self.near, self.far)
         guest = self.guest()
-        assert isinstance(guest.work, Splice) and guest.passage is not None
-        self.assertTrue(guest.passage.upward and guest.passage.downward)
+        assert isinstance(guest.receiver, Tunnel) and guest.transaction is not None
+        self.assertTrue(guest.transaction.upward and guest.transaction.downward)
         self.assertIsNone(guest.reader)
-        (road,) = count_tunnels(self.door).values()
-        self.assertEqual((1, 14, 6), (road.tunnels, road.up, road.down))
+        (route,) = count_tunnels(self.server).values()
+        self.assertEqual((1, 14, 6), (route.tunnels, route.up, route.down))
         self.far.finish()
         self.bench.until(lambda: self.near.is_ended, self.near)
         self.near.send(b" and last")
@@ -141,7 +146,7 @@ class JoinedTunnelTests(SynchronousTestCase):
     def test_reset(self) -> None:
         """A reset by either side reaches the other, and the record names who began."""
         for first, cause in ((0, "client_reset"), (1, "origin_reset")):
-            self.journal.records.clear()
+            self.audit_log.records.clear()
             ends = self.near, self.far
             self.bench.turns()
             ends[first].reset()
@@ -157,7 +162,7 @@ class JoinedTunnelTests(SynchronousTestCase):
             self.near.send(b"x")
             self.bench.until(lambda number=number: len(self.far.got) == number, self.far)  # type: ignore[misc]
             self.pass_time(step)
-        self.assertTrue(self.door.live)
+        self.assertTrue(self.server.live)
         for _ in range(4):
             self.pass_time(step)
         self.bench.until(lambda: self.near.is_reset, self.near)

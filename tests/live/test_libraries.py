@@ -18,7 +18,7 @@ from tests.live.origins import HELLO, Origin, digest, pattern
 from tests.live.support import COOKIE, FIELDS, PATIENCE_SECONDS, QUERY, REFUSED, TOKEN, LiveCase
 
 UPLOAD_SIZE = 300_000
-FRONTS = ((False, "http"), (True, "connect"))
+REQUEST_FORMS = ((False, "http"), (True, "connect"))
 EXPECTED = {"sha256": digest(pattern(UPLOAD_SIZE)), "size": UPLOAD_SIZE}
 
 
@@ -36,14 +36,14 @@ class LibraryCase(LiveCase):
 
     def assert_pages(self, get: Callable[[str], bytes]) -> None:
         """A page by plain HTTP and by HTTPS, with all that the client sent."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
 
                 self.assertEqual(HELLO, get(f"{origin.url}/hello?{QUERY}"))
 
                 self.assert_got_in_full(origin)
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
     def assert_got_in_full(self, origin: Origin) -> None:
         """The origin got what is on no record."""
@@ -54,14 +54,14 @@ class LibraryCase(LiveCase):
 
     def assert_uploads(self, post: Callable[[str], object]) -> None:
         """Content without a known length arrives whole."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
 
                 self.assertEqual(EXPECTED, post(f"{origin.url}/upload"))
 
                 self.assertEqual("chunked", origin.seen[0].fields["transfer-encoding"])
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
 
 class RequestsTests(LibraryCase):
@@ -157,8 +157,8 @@ class HttpxTests(LibraryCase):
 
     def test_upload_is_not_gathered(self) -> None:
         """Each piece of a request's content is at the origin before the client makes the next one."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
 
                 def pieces(origin: Origin = origin) -> Iterator[bytes]:
@@ -170,7 +170,7 @@ class HttpxTests(LibraryCase):
                 answer = httpx.post(f"{origin.url}/upload", content=pieces(), timeout=PATIENCE_SECONDS)
 
                 self.assertEqual(len(b"firstsecondthird"), answer.json()["size"])
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
     def test_refused(self) -> None:
         """A problem document by plain HTTP, and a ProxyError with the status for a tunnel."""

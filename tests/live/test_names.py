@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from egress.errors import NameNotFound, ResolverFailed
 from egress.model import Address
-from egress.upstream import HostsFile, ThreadedLookUp
+from egress.upstream import HostsFile, SystemLookup
 
 
 class ThreadedLookUpTests(TestCase):
@@ -22,14 +22,14 @@ class ThreadedLookUpTests(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        self.look_up = ThreadedLookUp(reactor, 2)  # type: ignore[arg-type]
-        self.look_up.start()
-        self.addCleanup(self.look_up.stop)
+        self.lookup = SystemLookup(reactor, 2)  # type: ignore[arg-type]
+        self.lookup.start()
+        self.addCleanup(self.lookup.stop)
 
     @inlineCallbacks
     def test_localhost(self) -> Generator[Deferred[Any], Any, None]:
         """The hosts file is asked, although the name is absolute."""
-        addresses: tuple[Address, ...] = yield self.look_up("localhost")
+        addresses: tuple[Address, ...] = yield self.lookup("localhost")
 
         self.assertTrue(addresses)
         self.assertTrue(all(address.is_loopback for address in addresses))
@@ -40,23 +40,23 @@ class ThreadedLookUpTests(TestCase):
         path = self.mktemp()
         with open(path, "w", encoding="ascii") as file:
             file.write("192.0.2.1 one.invalid\n2001:db8::1 one.invalid\n")
-        self.look_up.hosts = HostsFile(path)
+        self.lookup.hosts = HostsFile(path)
 
-        addresses = yield self.look_up("one.invalid")
+        addresses = yield self.lookup("one.invalid")
 
         self.assertEqual(addresses, (ip_address("192.0.2.1"), ip_address("2001:db8::1")))
 
     @inlineCallbacks
     def test_a_hosts_file_that_cannot_be_read(self) -> Generator[Deferred[Any], Any, None]:
         """What was configured and cannot be used is a failure, not passed over."""
-        self.look_up.hosts = HostsFile("/")
+        self.lookup.hosts = HostsFile("/")
 
-        yield self.assertFailure(self.look_up("localhost"), ResolverFailed)
+        yield self.assertFailure(self.lookup("localhost"), ResolverFailed)
 
     @inlineCallbacks
     def test_a_name_that_cannot_exist(self) -> Generator[Deferred[Any], Any, None]:
         """It ends in one of the two errors, whether or not there is a resolver to ask."""
-        yield self.assertFailure(self.look_up("no-such-name.invalid"), NameNotFound, ResolverFailed)
+        yield self.assertFailure(self.lookup("no-such-name.invalid"), NameNotFound, ResolverFailed)
 
     @inlineCallbacks
     def test_what_is_no_name(self) -> Generator[Deferred[Any], Any, None]:
@@ -72,43 +72,43 @@ class ThreadedLookUpTests(TestCase):
             "a\0b",
         ):
             with self.subTest(host=host):
-                yield self.assertFailure(self.look_up(host), NameNotFound, ResolverFailed)
+                yield self.assertFailure(self.lookup(host), NameNotFound, ResolverFailed)
 
-        self.assertTrue((yield self.look_up("localhost")))
+        self.assertTrue((yield self.lookup("localhost")))
 
     @inlineCallbacks
     def test_many_at_once(self) -> Generator[Deferred[Any], Any, None]:
         """Any number of questions is answered by so many daemon threads, and no more."""
-        waiting = [self.look_up("localhost") for _ in range(50)]
+        waiting = [self.lookup("localhost") for _ in range(50)]
         workers = [thread for thread in threading.enumerate() if thread.name == "look-up"]
 
         yield gatherResults(waiting)
 
         self.assertTrue(all(thread.daemon for thread in workers))
-        self.assertEqual(self.look_up._threads, 2)
+        self.assertEqual(self.lookup._threads, 2)
 
     @inlineCallbacks
     def test_who_gives_up_loses_only_the_own_answer(self) -> Generator[Deferred[Any], Any, None]:
         """A question that is cancelled ends at once; its thread serves others afterwards."""
-        given_up = self.look_up("localhost")
+        given_up = self.lookup("localhost")
         given_up.cancel()
         self.failureResultOf(given_up, CancelledError)
 
-        self.assertTrue((yield self.look_up("localhost")))
+        self.assertTrue((yield self.lookup("localhost")))
 
     def test_stop_does_not_wait(self) -> None:
         """Open questions fail at once, and so does every later one, until it is started again."""
-        open_question = self.look_up("localhost")
+        open_question = self.lookup("localhost")
 
-        self.look_up.stop()
+        self.lookup.stop()
 
         self.failureResultOf(open_question, ResolverFailed)
-        self.failureResultOf(self.look_up("localhost"), ResolverFailed)
+        self.failureResultOf(self.lookup("localhost"), ResolverFailed)
 
     @inlineCallbacks
     def test_it_can_be_started_again(self) -> Generator[Deferred[Any], Any, None]:
         """A stop is not for ever."""
-        self.look_up.stop()
-        self.look_up.start()
+        self.lookup.stop()
+        self.lookup.start()
 
-        self.assertTrue((yield self.look_up("localhost")))
+        self.assertTrue((yield self.lookup("localhost")))

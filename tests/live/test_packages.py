@@ -20,10 +20,10 @@ from tests.live.origins import STALL_SECONDS, Pages, pattern
 from tests.live.support import PATIENCE_SECONDS, REFUSED, LiveCase, needs
 
 FILE = "acme-1.0-py3-none-any.whl"
-FRONTS = ((False, "http"), (True, "connect"))
+REQUEST_FORMS = ((False, "http"), (True, "connect"))
 
 
-def wheel() -> bytes:
+def timers() -> bytes:
     """Make the smallest wheel that pip takes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -49,7 +49,7 @@ def tarball() -> bytes:
 class Index(Pages):
     """A Python index and an npm registry with one package each."""
 
-    wheel = wheel()
+    timers = timers()
     tarball = tarball()
 
     def do_GET(self) -> None:
@@ -58,7 +58,7 @@ class Index(Pages):
         if path == "/simple/acme/":
             self.answer(f'<a href="/{FILE}">{FILE}</a>'.encode(), "text/html")
         elif path == f"/{FILE}":
-            self.answer(self.wheel, "application/octet-stream")
+            self.answer(self.timers, "application/octet-stream")
         elif path == "/acme":
             self.answer(json.dumps(self.packument()).encode("ascii"), "application/json")
         elif path == "/acme-1.0.0.tgz":
@@ -158,25 +158,25 @@ class GitTests(LiveCase):
 
     def test_clone_and_push(self) -> None:
         """A clone is whole; a push with content in chunks arrives, and another clone has it."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls, pages=self.pages)
                 url, clone = f"{origin.url}/acme.git", self.directory()
 
                 self.git("clone", "--quiet", url, ".", cwd=clone, has_proxy=True)
                 self.assertEqual((self.tree / "file").read_bytes(), (clone / "file").read_bytes())
-                (clone / front).write_bytes(b"".join(pattern(200_000))[::-1])
-                self.git("add", front, cwd=clone)
+                (clone / supervisor).write_bytes(b"".join(pattern(200_000))[::-1])
+                self.git("add", supervisor, cwd=clone)
                 self.git("commit", "--quiet", "--message=second", cwd=clone)
                 # A push that is larger than this buffer is sent in chunks.
                 self.git("-c", "http.postBuffer=65536", "push", "--quiet", "origin", "main", cwd=clone, has_proxy=True)
                 again = self.directory()
                 self.git("clone", "--quiet", url, ".", cwd=again, has_proxy=True)
 
-                self.assertEqual((clone / front).read_bytes(), (again / front).read_bytes())
+                self.assertEqual((clone / supervisor).read_bytes(), (again / supervisor).read_bytes())
                 self.assertIn("chunked", [seen.fields.get("transfer-encoding") for seen in origin.seen])
-                count = len(origin.seen) if front == "http" else 3
-                self.assert_passed(origin.port, *[front] * count)
+                count = len(origin.seen) if supervisor == "http" else 3
+                self.assert_passed(origin.port, *[supervisor] * count)
 
     def test_refused(self) -> None:
         """The status is in git's own complaint."""
@@ -213,8 +213,8 @@ class PipTests(LiveCase):
         """A wheel from an index."""
         trusts = (f"--trusted-host={self.place.host}", f"--cert={self.authority.path}")
         proxies = ((), (f"--proxy={self.supervisor.url}",))
-        for (is_tls, front), trust, proxy in zip(FRONTS, trusts, proxies, strict=True):
-            with self.subTest(front=front):
+        for (is_tls, supervisor), trust, proxy in zip(REQUEST_FORMS, trusts, proxies, strict=True):
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls, pages=Index)
 
                 status, target, complaint = self.pip(
@@ -222,21 +222,21 @@ class PipTests(LiveCase):
                 )
 
                 self.assertEqual(0, status, complaint)
-                self.assertEqual(Index.wheel, (target / FILE).read_bytes())
-                fronts = ["http"] * len(origin.seen) if front == "http" else ["connect"]
+                self.assertEqual(Index.timers, (target / FILE).read_bytes())
+                fronts = ["http"] * len(origin.seen) if supervisor == "http" else ["connect"]
                 self.assert_passed(origin.port, *fronts)
 
     def test_refused(self) -> None:
         """The status is in pip's complaint about a file; of a refused index it only says that it has nothing."""
-        for scheme, front in (("http", "http"), ("https", "connect")):
-            with self.subTest(front=front):
+        for scheme, supervisor in (("http", "http"), ("https", "connect")):
+            with self.subTest(supervisor=supervisor):
                 port = self.origin().port
 
                 status, _, complaint = self.pip(f"{scheme}://{REFUSED}:{port}/{FILE}", has_proxy=True)
 
                 self.assertNotEqual(0, status)
                 self.assertIn("403", complaint)
-                self.assert_refused(port, front)
+                self.assert_refused(port, supervisor)
 
 
 class NpmTests(LiveCase):
@@ -271,8 +271,8 @@ class NpmTests(LiveCase):
 
     def test_install(self) -> None:
         """A package from a registry."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls, pages=Index)
 
                 status, project, complaint = self.npm(f"{origin.url}/")
@@ -283,11 +283,13 @@ class NpmTests(LiveCase):
                 self.assertEqual({"/acme", "/acme-1.0.0.tgz"}, {seen.target for seen in origin.seen})
                 # How many tunnels it opens is npm's affair.
                 for line in self.lines(origin.port):
-                    self.assertEqual((front, "allow", 200), (line["front"], line["verdict"], line["status"]))
+                    self.assertEqual(
+                        (supervisor, "allow", 200), (line["request_form"], line["verdict"], line["status"])
+                    )
 
     def test_refused(self) -> None:
         """It fails and says that it was forbidden."""
-        for scheme, front in (("http", "http"), ("https", "connect")):
+        for scheme, supervisor in (("http", "http"), ("https", "connect")):
             with self.subTest(scheme=scheme):
                 port = self.origin().port
 
@@ -295,4 +297,4 @@ class NpmTests(LiveCase):
 
                 self.assertNotEqual(0, status)
                 self.assertIn("403 Forbidden", complaint)
-                self.assert_refused(port, front)
+                self.assert_refused(port, supervisor)

@@ -93,7 +93,7 @@ class ReadmeTests(SynchronousTestCase):
             problem = json.loads(self.output(words, environment={**self.environment, **self.agent}))
             self.assertEqual((problem["code"], problem["status"]), ("no_rule", 403))
         elif words[1] == "tail" and "--config" in words:
-            # Nothing was asked of this one: its journal need not hold more than its start.
+            # Nothing was asked of this one: its audit log need not hold more than its start.
             self.output([*words, "--no-follow"])
         elif words[1] == "tail":
             self.assertIn("forbidden.example", self.output([*words, "--no-follow"]))

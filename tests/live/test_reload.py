@@ -180,7 +180,7 @@ class ReloadCase(ProcessCase):
 
     def causes(self) -> list[object]:
         """Give the causes of the requests that are over."""
-        return [line["cause"] for line in self.journal() if line["type"] in ("end", "refused")]
+        return [line["cause"] for line in self.audit_log() if line["type"] in ("end", "refused")]
 
 
 class ReloadTests(ReloadCase):
@@ -210,7 +210,7 @@ class ReloadTests(ReloadCase):
         self.assertEqual([], load.failures)
         self.assertEqual(0, status, proxy.said)
         self.assertNotIn("Traceback", proxy.said)
-        lines = self.journal()
+        lines = self.audit_log()
         # The long tunnel went from one configuration to the next, and ended when its client did.
         self.assertEqual(
             [], [line for line in lines if line.get("cause") not in (None, "", "complete", "client_closed")]
@@ -260,7 +260,7 @@ class ReloadTests(ReloadCase):
         self.assertEqual(b"ping", stays.recv(100))
         self.await_that(lambda: "policy" in self.causes(), "it is on record")
         stays.close()
-        line = next(line for line in self.journal() if line.get("cause") == "policy")
+        line = next(line for line in self.audit_log() if line.get("cause") == "policy")
         self.assertEqual(("refused", "deny", "no_rule", "127.0.0.1"), tuple(
             line[key] for key in ("type", "verdict", "code", "host")
         ))  # fmt: skip
@@ -319,7 +319,7 @@ class EndTests(ReloadCase):
         self.assertEqual("stopping", json.loads(said.partition(b"\r\n\r\n")[2])["code"])
         self.assertNotIn("Traceback", proxy.said)
         self.assertEqual(TUNNELS, self.count_ended(tunnels))
-        lines = self.journal()
+        lines = self.audit_log()
         self.assertEqual("stop", lines[-1]["type"])
         ends = [line for line in lines if line["type"] == "end" and line["cause"] == "stopping"]
         self.assertEqual((TUNNELS, TUNNELS), (len(ends), len({line["request_id"] for line in ends})))

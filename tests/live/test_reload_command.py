@@ -151,7 +151,7 @@ class ReloadTests(SynchronousTestCase):
                 self.assertEqual(b"", connection.recv(4096))
 
     def test_which_proxy(self) -> None:
-        """The proxy is found as `egress tail` finds the journal: by its file, else in the user's state directory."""
+        """The proxy is found as `egress tail` finds the audit log: by its file, else in the user's state directory."""
         file = Path(self.mktemp())
         file.write_text(f"state = {json.dumps(str(self.state))}\n")
         answer = b'{"result": {"generation": 2}}\n'

@@ -107,7 +107,7 @@ class ActivationTests(ManagedCase):
                 before = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
                 with before:
                     before.sendall(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-                    proxy = self.manage("-c", file, sockets=[("back", unix), ("front", tcp)])
+                    proxy = self.manage("-c", file, sockets=[("back", unix), ("request_form", tcp)])
                     self.assertIn(b" 403 ", before.recv(65_536))
                 self.assertIn(b" 403 ", self.ask(port))
                 self.assertIn(b" 403 ", self.ask(path))
@@ -123,7 +123,9 @@ class ActivationTests(ManagedCase):
         """Nobody can name the proxy as destination by a socket of systemd's either."""
         tcp = self.entrance()
         port = tcp.getsockname()[1]
-        proxy = self.manage("--listen", "systemd:front", "--allow", f"127.0.0.1:{port}", sockets=[("front", tcp)])
+        proxy = self.manage(
+            "--listen", "systemd:front", "--allow", f"127.0.0.1:{port}", sockets=[("request_form", tcp)]
+        )
 
         self.assertIn(b"own_address", self.ask(port, f"http://127.0.0.1:{port}/"))
         proxy.end()
@@ -134,7 +136,7 @@ class ActivationTests(ManagedCase):
         first, second = self.entrance(), self.entrance("::1")
         proxy = self.manage(
             *("--listen", "systemd:front:index=1", "--listen", "systemd:front:index=0"),
-            sockets=[("front", first), ("front", second)],
+            sockets=[("request_form", first), ("request_form", second)],
         )
 
         proxy.hear(rf"listener default: \[::1\]:{second.getsockname()[1]}\n")
@@ -143,9 +145,9 @@ class ActivationTests(ManagedCase):
 
     def test_left_over(self) -> None:
         """A socket that no listener names is warned of, and let go."""
-        proxy = self.manage(*LOCAL, sockets=[("front", self.entrance())])
+        proxy = self.manage(*LOCAL, sockets=[("request_form", self.entrance())])
 
-        proxy.hear("systemd handed a socket called 'front', which no listener names")
+        proxy.hear("systemd handed a socket called 'request_form', which no listener names")
         self.assertIn(b" 403 ", self.ask(proxy.port()))
         proxy.end()
 
@@ -163,7 +165,7 @@ class ActivationTests(ManagedCase):
         self.addCleanup(deaf.close)
         self.assert_refused(self.manage("--listen", "systemd:front"), "systemd handed no sockets")
         for made, words in ((datagrams, "neither a TCP nor a unix stream socket"), (deaf, "does not listen")):
-            self.assert_refused(self.manage("--listen", "systemd:front", sockets=[("front", made)]), words)
+            self.assert_refused(self.manage("--listen", "systemd:front", sockets=[("request_form", made)]), words)
         self.assert_refused(
             self.manage("--listen", "systemd:front", sockets=[("other", self.entrance())]), "there are 'other'"
         )
@@ -222,12 +224,12 @@ class SecrecyTests(ManagedCase):
         self.assertNotIn("hunter2", proxy.said)
 
     def test_command(self) -> None:
-        """`egress proxy` is closed as well."""
+        """`egress serve` is closed as well."""
         needs("setpriv", "setpriv is not installed; Debian has it in util-linux")
         log = self.short / "log"
         with log.open("wb") as said:
             process = subprocess.Popen(
-                as_same_user(str(EGRESS), "proxy", *LOCAL),
+                as_same_user(str(EGRESS), "serve", *LOCAL),
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,

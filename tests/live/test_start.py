@@ -25,7 +25,7 @@ EGRESS = Path(sys.executable).parent / "egress"
 PATIENCE_SECONDS = 20.0
 
 
-class Hello(BaseHTTPRequestHandler):
+class ClientHello(BaseHTTPRequestHandler):
     """An origin that greets."""
 
     def do_GET(self) -> None:
@@ -128,7 +128,7 @@ class ProcessCase(SynchronousTestCase):
         Returns:
             Its port.
         """
-        server = Origin(("127.0.0.1", 0), Hello)
+        server = Origin(("127.0.0.1", 0), ClientHello)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
 
@@ -140,8 +140,8 @@ class ProcessCase(SynchronousTestCase):
         self.addCleanup(end)
         return int(server.server_address[1])
 
-    def journal(self, name: str = "audit.jsonl") -> list[dict[str, object]]:
-        """Read the journal."""
+    def audit_log(self, name: str = "audit.jsonl") -> list[dict[str, object]]:
+        """Read the audit log."""
         path = self.state / name
         return [json.loads(line) for line in path.read_text("ascii").splitlines()] if path.exists() else []
 
@@ -170,7 +170,7 @@ class StartTests(ProcessCase):
     """A proxy that starts."""
 
     def test_serves_what_is_allowed_and_ends(self) -> None:
-        """It serves, refuses, writes the journal, and ends in order on SIGTERM."""
+        """It serves, refuses, writes the audit log, and ends in order on SIGTERM."""
         port = self.origin()
         proxy = self.start("--listen", "tcp:0:interface=127.0.0.1", "--allow", f"localhost:{port}")
         entry = proxy.port()
@@ -182,7 +182,7 @@ class StartTests(ProcessCase):
         # twistd ends by the signal that it was sent, as a shell expects.
         self.assertEqual(0, status, proxy.said)
         self.assertNotIn("Traceback", proxy.said)
-        self.assertEqual(["start", "end", "refused", "stop"], [line["type"] for line in self.journal()])
+        self.assertEqual(["start", "end", "refused", "stop"], [line["type"] for line in self.audit_log()])
 
     def test_reactors_and_transports(self) -> None:
         """Plain requests and tunnels pass on either reactor and either kind of transport; the log names the latter."""
@@ -214,21 +214,21 @@ class StartTests(ProcessCase):
         proxy.hear("nothing is allowed.*--allow HOST")
         proxy.end()
 
-    def test_hang_up_opens_the_journal_anew(self) -> None:
+    def test_hang_up_opens_the_audit_log_anew(self) -> None:
         """SIGHUP after a rename begins a new file, and does not end the process."""
         proxy = self.start("--listen", "tcp:0:interface=127.0.0.1")
         entry = proxy.port()
-        self.await_that(lambda: bool(self.journal()), "the journal was begun")
+        self.await_that(lambda: bool(self.audit_log()), "the audit log was begun")
         (self.state / "audit.jsonl").rename(self.state / "audit.1")
 
         proxy.process.send_signal(signal.SIGHUP)
-        self.await_that(lambda: bool(self.journal()), "a new journal was begun")
+        self.await_that(lambda: bool(self.audit_log()), "a new audit log was begun")
         self.assertEqual(403, self.get(entry, "http://example.com/"))
         proxy.end()
 
         self.assertNotIn("Traceback", proxy.said)
-        self.assertIn("refused", [line["type"] for line in self.journal()])
-        self.assertEqual("start", self.journal("audit.1")[0]["type"])
+        self.assertIn("refused", [line["type"] for line in self.audit_log()])
+        self.assertEqual("start", self.audit_log("audit.1")[0]["type"])
 
     def test_drains(self) -> None:
         """A tunnel has drain_seconds after SIGTERM; then it is ended and so is the process."""
@@ -243,7 +243,7 @@ class StartTests(ProcessCase):
 
         self.assertGreaterEqual(time.monotonic() - begun, 0.5)
         self.assertNotIn("Traceback", proxy.said)
-        self.assertEqual("stopping", self.journal()[-2]["cause"])
+        self.assertEqual("stopping", self.audit_log()[-2]["cause"])
 
     def test_second_signal_hurries(self) -> None:
         """A second SIGTERM ends at once what the first would have waited for."""
@@ -355,7 +355,7 @@ class RefusalTests(ProcessCase):
 
             self.assert_line(proxy, "listener[0].endpoint", f"127.0.0.1:{port} is in use")
 
-    def test_journal_that_cannot_be_written(self) -> None:
+    def test_audit_log_that_cannot_be_written(self) -> None:
         """A state directory that cannot be made."""
         self.state.write_text("a file stands where the directory should be")
 

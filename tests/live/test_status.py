@@ -83,14 +83,14 @@ class StatusTests(ProcessCase):
                 client.close()
                 proxy.end()
 
-                common = 'front="http",policy="allow-option"'
-                allowed = f'egress_requests_total{{code="",{common},road="direct",verdict="allow"}}'
-                denied = f'egress_requests_total{{code="no_rule",{common},road="",verdict="deny"}}'
+                common = 'policy="allow-option",request_form="http"'
+                allowed = f'egress_requests_total{{code="",{common},upstream="direct",verdict="allow"}}'
+                denied = f'egress_requests_total{{code="no_rule",{common},upstream="",verdict="deny"}}'
                 self.assertEqual((1, 1), (samples[allowed], samples[denied]))
-                self.assertEqual(5, samples['egress_bytes_total{direction="down",road="direct"}'])
-                self.assertEqual(1, samples['egress_tunnels{road="direct"}'])
-                self.assertEqual(1, samples["egress_world_generation"])
-                self.assertEqual(1, samples["egress_journal_accepting"])
+                self.assertEqual(5, samples['egress_bytes_total{direction="down",upstream="direct"}'])
+                self.assertEqual(1, samples['egress_tunnels{upstream="direct"}'])
+                self.assertEqual(1, samples["egress_config_generation"])
+                self.assertEqual(1, samples["egress_audit_log_accepting"])
                 self.assertGreater(samples["process_max_fds"], samples["process_open_fds"])
                 self.assertGreater(samples["process_open_fds"], 5)
                 self.assertGreater(samples["process_resident_memory_bytes"], 1_000_000)
@@ -108,7 +108,7 @@ class StatusTests(ProcessCase):
 
         self.assertEqual((503, "The proxy is stopping.\n"), self.curl(f"http://{status}/readyz"))
         self.assertEqual((200, "alive\n"), self.curl(f"http://{status}/livez"))
-        self.assertEqual(1, self.samples(status)['egress_tunnels{road="direct"}'])
+        self.assertEqual(1, self.samples(status)['egress_tunnels{upstream="direct"}'])
         client.close()
         self.assertEqual(0, proxy.wait(), proxy.said)
         self.assertEqual(0, self.curl(f"http://{status}/livez")[0])

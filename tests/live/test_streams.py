@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidProxyStatus
 from tests.live.origins import Origin
 from tests.live.support import FIELDS, PATIENCE_SECONDS, QUERY, REFUSED, LiveCase, needs
 
-FRONTS = ((False, "http"), (True, "connect"))
+REQUEST_FORMS = ((False, "http"), (True, "connect"))
 EVENTS = ["0", "1", "2", "3", "4", "all were heard"]
 LONG = 300_000
 MESSAGES = ("abc", "x" * LONG + "y", "\0\1\2")
@@ -39,8 +39,8 @@ class EventTests(LiveCase):
         """curl --no-buffer prints each event as it comes."""
         needs("curl", "curl is not installed")
         words = ["curl", "--no-progress-meter", "--no-buffer", "--max-time", "60", "--cacert", str(self.authority.path)]
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin, came = self.origin(is_tls=is_tls), []
 
                 with subprocess.Popen(
@@ -54,12 +54,12 @@ class EventTests(LiveCase):
                             self.acknowledge(origin)
 
                 self.assertEqual(EVENTS, came)
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
     def test_httpx(self) -> None:
         """httpx hands each event on as it comes."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin, came = self.origin(is_tls=is_tls), []
 
                 with (
@@ -74,7 +74,7 @@ class EventTests(LiveCase):
                             self.acknowledge(origin)
 
                 self.assertEqual(EVENTS, came)
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
 
 async def echo(connection: ServerConnection) -> None:
@@ -89,11 +89,11 @@ class WebSocketTests(LiveCase):
     Client and server share a loop, which runs until the record is there: a client's connection may close late.
     """
 
-    async def dialogue(self, talk: Talk, *, is_tls: bool, front: str) -> dict[str, Any]:
+    async def dialogue(self, talk: Talk, *, is_tls: bool, supervisor: str) -> dict[str, Any]:
         """Start a server, send it messages and compare its answers.
 
         Returns:
-            The journal's line.
+            The audit log's line.
         """
         context = self.authority.for_server() if is_tls else None
         with self.there():
@@ -102,7 +102,7 @@ class WebSocketTests(LiveCase):
             port = int(listening.getsockname()[1])
             url = f"{'wss' if is_tls else 'ws'}://{self.place.host}:{port}/hello?{QUERY}"
             self.assertEqual([message[::-1] for message in MESSAGES], await talk(url))
-            (line,) = await asyncio.to_thread(self.assert_passed, port, front)
+            (line,) = await asyncio.to_thread(self.assert_passed, port, supervisor)
         self.assertGreater(line["bytes_up"], LONG)
         self.assertGreater(line["bytes_down"], LONG)
         return line
@@ -136,15 +136,15 @@ class WebSocketTests(LiveCase):
         """The library opens a tunnel for both schemes."""
         for is_tls, name in ((False, None), (True, self.place.host)):
             with self.subTest(is_tls=is_tls):
-                line = asyncio.run(self.dialogue(self.talk_by_websockets, is_tls=is_tls, front="connect"))
+                line = asyncio.run(self.dialogue(self.talk_by_websockets, is_tls=is_tls, supervisor="connect"))
 
                 self.assertEqual((200, name), (line["status"], line["server_name"]))
 
     def test_aiohttp(self) -> None:
         """aiohttp sends a plain request with an absolute target for ws:, and opens a tunnel for wss:."""
-        for (is_tls, front), status in zip(FRONTS, (101, 200), strict=True):
-            with self.subTest(front=front):
-                line = asyncio.run(self.dialogue(self.talk_by_aiohttp, is_tls=is_tls, front=front))
+        for (is_tls, supervisor), status in zip(REQUEST_FORMS, (101, 200), strict=True):
+            with self.subTest(supervisor=supervisor):
+                line = asyncio.run(self.dialogue(self.talk_by_aiohttp, is_tls=is_tls, supervisor=supervisor))
 
                 self.assertEqual(status, line["status"])
 

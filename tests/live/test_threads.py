@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from egress.identity import Threads
-from egress.identity.chosen_secrets import ChosenHash
+from egress.identity.chosen_secrets import ScryptHash
 from tests.identity.support import QUICK, SECRET
 
 
@@ -24,7 +24,7 @@ class ThreadsTests(TestCase):
 
     def test_real_hash(self) -> Deferred[Any]:
         """A hash is computed elsewhere, and its result arrives here."""
-        hashed = ChosenHash.parse(QUICK)
+        hashed = ScryptHash.parse(QUICK)
         assert hashed is not None
         seen: list[bool] = []
 

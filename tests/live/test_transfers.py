@@ -15,7 +15,7 @@ from tests.live.support import PATIENCE_SECONDS, LiveCase, needs
 
 SIZE = 200_000_000
 PIECE = 1 << 18
-FRONTS = ((False, "http"), (True, "connect"))
+REQUEST_FORMS = ((False, "http"), (True, "connect"))
 
 
 class TransferTests(LiveCase):
@@ -41,7 +41,7 @@ class TransferTests(LiveCase):
         while piece := curl.stdout.read(PIECE):
             yield piece
 
-    def assert_download(self, page: str, *, is_tls: bool, front: str) -> None:
+    def assert_download(self, page: str, *, is_tls: bool, supervisor: str) -> None:
         """Get a page and compare its hash."""
         origin = self.origin(is_tls=is_tls)
         words = [*self.words, f"{origin.url}/{page}/{self.size}"]
@@ -51,7 +51,7 @@ class TransferTests(LiveCase):
             self.assertEqual(self.expected, digest(self.pieces(curl)))
 
         self.assertEqual(0, curl.returncode)
-        (line,) = self.assert_passed(origin.port, front)
+        (line,) = self.assert_passed(origin.port, supervisor)
         if is_tls:
             self.assertGreater(line["bytes_down"], self.size)
         else:
@@ -60,15 +60,15 @@ class TransferTests(LiveCase):
 
     def test_download(self) -> None:
         """A page of known length."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
-                self.assert_download("download", is_tls=is_tls, front=front)
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
+                self.assert_download("download", is_tls=is_tls, supervisor=supervisor)
 
     def test_download_in_chunks(self) -> None:
         """A page in chunks, which are read and written anew."""
-        self.assert_download("chunked", is_tls=False, front="http")
+        self.assert_download("chunked", is_tls=False, supervisor="http")
 
-    def assert_upload(self, source: Path | None, *, is_tls: bool, front: str) -> None:
+    def assert_upload(self, source: Path | None, *, is_tls: bool, supervisor: str) -> None:
         """Send a file by its length, or standard input in chunks, and compare the hash."""
         origin = self.origin(is_tls=is_tls)
         words = [*self.words, "--upload-file", "-" if source is None else str(source), f"{origin.url}/upload"]
@@ -83,7 +83,7 @@ class TransferTests(LiveCase):
 
         self.assertEqual(0, curl.returncode)
         self.assertEqual({"sha256": self.expected, "size": self.size}, json.loads(answer))
-        (line,) = self.assert_passed(origin.port, front)
+        (line,) = self.assert_passed(origin.port, supervisor)
         if is_tls:
             self.assertGreater(line["bytes_up"], self.size)
         else:
@@ -96,18 +96,18 @@ class TransferTests(LiveCase):
         with source.open("wb") as file:
             file.writelines(pattern(self.size))
         self.addCleanup(source.unlink)
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
-                self.assert_upload(source, is_tls=is_tls, front=front)
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
+                self.assert_upload(source, is_tls=is_tls, supervisor=supervisor)
 
     def test_upload_in_chunks(self) -> None:
         """What comes from a pipe."""
-        self.assert_upload(None, is_tls=False, front="http")
+        self.assert_upload(None, is_tls=False, supervisor="http")
 
     def test_slow_client(self) -> None:
         """A client that does not read holds the origin up; nothing piles up in between."""
-        for is_tls, front in FRONTS:
-            with self.subTest(front=front):
+        for is_tls, supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
                 url = f"{origin.url}/download/{self.size}"
                 with (
@@ -119,7 +119,7 @@ class TransferTests(LiveCase):
                     pieces = slow.iter_raw(PIECE)
                     self.assertEqual(b"".join(pattern(PIECE)), next(pieces))
                     # While it stands still, another one is served in full.
-                    self.assert_download("download", is_tls=is_tls, front=front)
+                    self.assert_download("download", is_tls=is_tls, supervisor=supervisor)
                 # It left in the middle, with data on the way to it.
                 (line,) = self.lines(origin.port, 1)
                 told = (line["type"], line["verdict"], line["status"], line["cause"])

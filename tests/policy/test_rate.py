@@ -12,14 +12,14 @@ from egress.errors import ConfigError
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import (
     Admission,
-    AuditRecord,
+    AuditEvent,
     Client,
     Connection,
     Outcome,
-    Plan,
     Request,
     Resolution,
     Route,
+    RoutePlan,
     Verdict,
 )
 from egress.policy import rate
@@ -28,12 +28,12 @@ from egress.testing import FakeHost, make_client, make_request
 
 RESOLUTION = Resolution("example.com", (ip_address("93.184.216.34"),))
 ADMISSION = Admission(
-    Verdict(Outcome.ALLOW, "destinations"), (), Plan("direct", 6), Route("direct", (), ()), RESOLUTION, 1
+    Verdict(Outcome.ALLOW, "destinations"), (), RoutePlan("direct", 6), Route("direct", (), ()), RESOLUTION, 1
 )
 
 
-def _record(request: Request, up: int = 0, down: int = 0) -> AuditRecord:
-    return AuditRecord(
+def _record(request: Request, up: int = 0, down: int = 0) -> AuditEvent:
+    return AuditEvent(
         kind="end",
         time=0.0,
         request=request,
@@ -58,8 +58,8 @@ class RateCase(SynchronousTestCase):
         assert isinstance(policy, RatePolicy)
         return policy
 
-    def ask(self, policy: RatePolicy, client: Client | None = None, *, is_rehearsal: bool = False) -> Verdict:
-        request = make_request("https://example.com", client=client or self.client, is_rehearsal=is_rehearsal)
+    def ask(self, policy: RatePolicy, client: Client | None = None, *, is_dry_run: bool = False) -> Verdict:
+        request = make_request("https://example.com", client=client or self.client, is_dry_run=is_dry_run)
         return policy.decide(request, None)
 
     def start(self, policy: RatePolicy, client: Client | None = None) -> Request:
@@ -135,17 +135,17 @@ class RequestTests(RateCase):
 
         self.assert_quiet(self.ask(policy))
 
-    def test_rehearsal(self) -> None:
+    def test_dry_run(self) -> None:
         """`explain` sees the limit and counts nothing."""
         policy = self.make(requests_per_minute=1)
         for _ in range(3):
-            self.assert_quiet(self.ask(policy, is_rehearsal=True))
+            self.assert_quiet(self.ask(policy, is_dry_run=True))
         self.ask(policy)
 
-        self.assertEqual(self.ask(policy, is_rehearsal=True).outcome, Outcome.DENY)
+        self.assertEqual(self.ask(policy, is_dry_run=True).outcome, Outcome.DENY)
 
     def test_judged_again(self) -> None:
-        """What was judged before, under another World, is neither counted nor denied, whoever counted it then."""
+        """What was judged before, under another snapshot, is neither counted nor denied, whoever counted it then."""
         policy = self.make(requests_per_minute=1, connections=1)
         self.start(policy, self.client)
         self.ask(policy, self.other)

@@ -12,7 +12,7 @@ from zope.interface import classImplements, implementer
 from egress import plugins
 from egress.errors import ConfigError
 from egress.interfaces import IHostServices, IPolicy, IPolicyMaker, IPolicyObserver
-from egress.model import AuditRecord, Outcome, Request, Resolution, Verdict
+from egress.model import AuditEvent, Outcome, Request, Resolution, Verdict
 from egress.policy.audit_only import AuditOnly
 from egress.policy.registry import build_policies, find_makers
 from egress.testing import FakeHost, FixedPolicy, PolicyHarness, make_client, make_request
@@ -61,7 +61,7 @@ class HalfDeaf:
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
         return Verdict(Outcome.ALLOW, self.name)
 
-    def ended(self, record: AuditRecord) -> None:
+    def ended(self, record: AuditEvent) -> None:
         """Hear."""
 
 

@@ -1,4 +1,4 @@
-"""A whole door on a network in memory."""
+"""A whole proxy server on a network in memory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
-from egress.gate.snapshot import World
+from egress.gate.snapshot import Snapshot
 from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy, ITunnelingAgent, IUpstreamSelector
-from egress.model import AuditRecord
+from egress.model import AuditEvent
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.limits import Limits, TlsSettings
-from egress.proxy.server import Door
+from egress.proxy.server import ProxyServer
 from egress.testing import FakeHost, FakeResolver
-from egress.testing.audit_log import MemoryJournal
+from egress.testing.audit_log import MemoryAuditLog
 from egress.testing.network import Network
-from egress.testing.peers import Origin, Talker
+from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import DirectSelector, TunnelingAgent
 
 # Addresses of the public network, so that the guard has nothing against them.
@@ -38,7 +38,7 @@ RULES = {
 }
 
 
-class DoorCase(SynchronousTestCase):
+class ServerCase(SynchronousTestCase):
     """Arranges one listener, one policy with `RULES`, and one origin name, `origin.example`."""
 
     limits = Limits()
@@ -48,7 +48,7 @@ class DoorCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.network = self.make_network()
         self.resolver = FakeResolver({"origin.example": ADDRESS, "a.wide.example": OTHER, "denied.example": OTHER})
-        self.journal = MemoryJournal()
+        self.audit_log = MemoryAuditLog()
         self.host = FakeHost(clock=self.network.clock, resolver=self.resolver)
         self.arrange()
 
@@ -57,7 +57,7 @@ class DoorCase(SynchronousTestCase):
         return Network(segment_bytes=self.segment_bytes)
 
     def arrange(self, policies: Iterable[IPolicy] | None = None, rules: dict[str, Any] | None = None) -> None:
-        """Make the door, anew if need be.
+        """Make the proxy server, anew if need be.
 
         Args:
             policies: in place of the one with rules.
@@ -67,7 +67,7 @@ class DoorCase(SynchronousTestCase):
             policies = [make_destinations("rules", rules or RULES, self.host)]
         reactor = self.network.reactor
         own = self.own()
-        world = World(
+        snapshot = Snapshot(
             1,
             tuple(policies),
             Guard(GuardSettings()),
@@ -76,20 +76,20 @@ class DoorCase(SynchronousTestCase):
             self.agent(own),
             own,
         )
-        self.gate = Gate(world, reactor, self.limits.policy_seconds)
-        self.door = Door(
-            self.gate, ListenerIdentifier(), self.journal, reactor, self.limits, self.tls, now=reactor.seconds
+        self.gate = Gate(snapshot, reactor, self.limits.policy_seconds)
+        self.server = ProxyServer(
+            self.gate, ListenerIdentifier(), self.audit_log, reactor, self.limits, self.tls, now=reactor.seconds
         )
-        self.door.start()
-        self.addCleanup(self.door.stop)
-        self.network.listen("127.0.0.1", self.port(), ProxyFactory("agents", self.door))
+        self.server.start()
+        self.addCleanup(self.server.stop)
+        self.network.listen("127.0.0.1", self.port(), ProxyFactory("agents", self.server))
 
     def own(self) -> OwnAddresses:
         """Say what is no destination."""
         return OwnAddresses((("127.0.0.1", self.port()),), local=lambda address: address.is_loopback)
 
     def selector(self) -> IUpstreamSelector:
-        """Say which road requests take."""
+        """Say which route requests take."""
         return DirectSelector()
 
     def agent(self, own: OwnAddresses) -> ITunnelingAgent:
@@ -101,15 +101,15 @@ class DoorCase(SynchronousTestCase):
     _port = 3128
 
     def port(self) -> int:
-        """Tell where the door is."""
+        """Tell where the proxy server is."""
         return self._port
 
-    def client(self) -> Talker:
-        """Connect a client to the door."""
+    def client(self) -> NetworkPeer:
+        """Connect a client to the proxy server."""
         return self.network.dial("127.0.0.1", self.port())
 
     def origin(
-        self, address: str = ADDRESS, port: int = 80, answer: Callable[[Talker, bytes], object] | None = None
+        self, address: str = ADDRESS, port: int = 80, answer: Callable[[NetworkPeer, bytes], object] | None = None
     ) -> Origin:
         """Let there be an origin."""
         return self.network.origin(address, port, answer)
@@ -122,35 +122,35 @@ class DoorCase(SynchronousTestCase):
         """
         heard: list[bytes] = []
 
-        def hear(talker: Talker, data: bytes) -> None:
+        def hear(peer: NetworkPeer, data: bytes) -> None:
             heard.append(data)
             if len(heard) == 2:
-                talker.aborts()
+                peer.aborts()
             else:
-                talker.says(answer)
+                peer.says(answer)
 
         self.origin(answer=hear)
         return heard
 
-    def said(self, data: bytes) -> Talker:
+    def said(self, data: bytes) -> NetworkPeer:
         """Connect a client, let it say something, and let all of it happen."""
         client = self.client()
         client.says(data)
         self.network.settle()
         return client
 
-    def ends(self) -> list[AuditRecord]:
+    def ends(self) -> list[AuditEvent]:
         """Give the records of what is over."""
-        return [record for record in self.journal.records if record.kind != "open"]
+        return [record for record in self.audit_log.records if record.kind != "open"]
 
-    def problem(self, client: Talker) -> dict[str, Any]:
+    def problem(self, client: NetworkPeer) -> dict[str, Any]:
         """Read the problem that a client was answered with."""
         head, _, body = client.received.rpartition(b"\r\n\r\n")
         self.assertIn(b"Content-Type: application/problem+json", head)
         found: dict[str, Any] = json.loads(body)
         return found
 
-    def assert_refused(self, client: Talker, status: int, code: str) -> dict[str, Any]:
+    def assert_refused(self, client: NetworkPeer, status: int, code: str) -> dict[str, Any]:
         """Assert that a client got a refusal, and that the record has it too."""
         client.heard(b"HTTP/1.1 %d " % status)
         problem = self.problem(client)

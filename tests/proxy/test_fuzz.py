@@ -17,10 +17,10 @@ from attrs import define, field
 from zope.interface import implementer
 
 from egress.interfaces import IPolicy, IPolicyObserver
-from egress.model import Admission, AuditRecord, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import make_destinations
-from egress.testing.peers import Talker
-from tests.proxy.support import ADDRESS, RULES, DoorCase
+from egress.testing.peers import NetworkPeer
+from tests.proxy.support import ADDRESS, RULES, ServerCase
 from tests.wire.test_client_hello import ALPN, ECH, SUPPORTED_VERSIONS, message, records, server_name
 from tests.wire.test_fuzz import cut, mutated
 
@@ -98,12 +98,12 @@ class _Witness:
     def moved(self, request: Request, up: int, down: int) -> Verdict | None:
         return None
 
-    def ended(self, record: AuditRecord) -> None:
+    def ended(self, record: AuditEvent) -> None:
         assert record.request is not None
         self.ended_ids[record.request.id] += 1
 
 
-class FuzzTests(DoorCase):
+class FuzzTests(ServerCase):
     """Broken and hostile dialogues, cut anywhere."""
 
     def arrange(self, policies: Iterable[IPolicy] | None = None, rules: dict[str, Any] | None = None) -> None:
@@ -114,22 +114,22 @@ class FuzzTests(DoorCase):
         super().setUp()
         self.plain, self.opaque = self.origin(answer=self.answer), self.origin(port=443)
         self.answers: list[bytes] = []
-        self.leaving: set[Talker] = set()
+        self.leaving: set[NetworkPeer] = set()
         self.met = Counter[str]()
 
-    def answer(self, talker: Talker, data: bytes) -> None:
+    def answer(self, peer: NetworkPeer, data: bytes) -> None:
         """Say the next of the prepared answers, or close."""
-        if talker in self.leaving:
+        if peer in self.leaving:
             return
         if self.answers and b"\r\n\r\n" in data:
-            talker.says(self.answers.pop())
+            peer.says(self.answers.pop())
         elif not self.answers:
-            self.leave(talker)
+            self.leave(peer)
 
-    def leave(self, talker: Talker, *, is_polite: bool = True) -> None:
+    def leave(self, peer: NetworkPeer, *, is_polite: bool = True) -> None:
         """Let an origin close or reset its connection."""
-        self.leaving.add(talker)
-        talker.closes() if is_polite else talker.aborts()
+        self.leaving.add(peer)
+        peer.closes() if is_polite else peer.aborts()
 
     def test_dialogues(self) -> None:
         """Origins get whole requests and clients whole answers, or a reset; each request has one end."""
@@ -147,17 +147,17 @@ class FuzzTests(DoorCase):
             except Exception as error:
                 raise self.failureException(f"{error!r}: turn {turn}, {sent!r}, {answers!r}") from error
         self.network.advance(self.limits.pool_seconds + self.limits.idle_seconds)
-        self.assertEqual((len(self.door.pool), self.network.open_links()), (0, 0))
-        self.door.stop()
+        self.assertEqual((len(self.server.pool), self.network.open_links()), (0, 0))
+        self.server.stop()
         self.network.assert_quiet()
         # The fuzz is worth something only while it meets every kind of end.
         self.assertGreater(min(self.met[way] for way in ("answer", "refusal", "reset", "tunnel", "request")), 10)
 
     def play(self, random: Random, sent: bytes) -> None:
         """Play one dialogue to its end, and judge it."""
-        before = len(self.journal.records)
-        self.plain.talkers.clear()
-        self.opaque.talkers.clear()
+        before = len(self.audit_log.records)
+        self.plain.peers.clear()
+        self.opaque.peers.clear()
         self.leaving.clear()
         client = self.client()
         for piece in cut(random, sent):
@@ -166,16 +166,16 @@ class FuzzTests(DoorCase):
         client.aborts() if (is_abandoned := random.random() < 0.1) else client.ends()
         self.network.settle()
         # An end may make the proxy dial anew, for what waited behind it.
-        while open_ones := [each for each in (*self.plain.talkers, *self.opaque.talkers) if not each.is_closed]:
+        while open_ones := [each for each in (*self.plain.peers, *self.opaque.peers) if not each.is_closed]:
             for origin in open_ones:
                 self.leave(origin, is_polite=random.random() < 0.8)
             self.network.settle()
         if not is_abandoned:
-            self.check_client(client, self.journal.records[before:])
-        self.check_rest(self.journal.records[before:])
-        for origin in self.plain.talkers:
+            self.check_client(client, self.audit_log.records[before:])
+        self.check_rest(self.audit_log.records[before:])
+        for origin in self.plain.peers:
             self.check_requests(origin)
-        for origin in self.opaque.talkers:
+        for origin in self.opaque.peers:
             self.check_tunnel(origin, sent)
 
     def disturb(self, random: Random) -> None:
@@ -186,11 +186,11 @@ class FuzzTests(DoorCase):
         if random.random() < 0.1:
             self.network.advance(random.choice((0.5, 3.0, 16.0, 80.0)))
         self.resolver.answer("origin.example", ADDRESS)
-        if self.plain.talkers and random.random() < 0.1:
-            self.leave(self.plain.talker, is_polite=random.random() < 0.5)
+        if self.plain.peers and random.random() < 0.1:
+            self.leave(self.plain.peer, is_polite=random.random() < 0.5)
         self.network.settle()
 
-    def check_client(self, client: Talker, told: list[AuditRecord]) -> None:
+    def check_client(self, client: NetworkPeer, told: list[AuditEvent]) -> None:
         """Assert that a client heard one well-formed answer for each record, the last one cut only by a reset."""
         rest = client.received
         for record in told:
@@ -215,9 +215,9 @@ class FuzzTests(DoorCase):
             self.met["answer" if record.refused is None else "refusal"] += 1
             if event is h11.PAUSED:
                 return  # a tunnel
-        self.assertEqual(rest, b"", "the client heard more than the journal knows of")
+        self.assertEqual(rest, b"", "the client heard more than the audit log knows of")
 
-    def check_requests(self, origin: Talker) -> None:
+    def check_requests(self, origin: NetworkPeer) -> None:
         """Assert that an origin got well-formed requests, the last one cut only by a reset."""
         rest = origin.received
         while rest:
@@ -233,7 +233,7 @@ class FuzzTests(DoorCase):
             if b"\r\nUpgrade: websocket\r\n" in origin.received:
                 return  # frames may follow
 
-    def check_tunnel(self, origin: Talker, sent: bytes) -> None:
+    def check_tunnel(self, origin: NetworkPeer, sent: bytes) -> None:
         """Assert that a tunnel gave nothing but what its client said, and no other host's name."""
         if origin.received not in sent:  # no tunnel: port 443 can be asked for in plain HTTP
             self.check_requests(origin)
@@ -241,10 +241,10 @@ class FuzzTests(DoorCase):
         self.assertIn(_server_name(origin.received) or "origin.example", ("origin.example", "ORIGIN.example."))
         self.met["tunnel"] += bool(origin.received)
 
-    def check_rest(self, told: list[AuditRecord]) -> None:
+    def check_rest(self, told: list[AuditEvent]) -> None:
         """Assert that a dialogue left nothing behind, and each of its requests one end."""
         ends = Counter(record.request.id for record in told if record.request is not None and record.kind != "open")
         self.assertLessEqual(set(ends.values()), {1})
         self.assertEqual(self.witness.started_ids, self.witness.ended_ids)
         self.assertLessEqual(set(self.witness.started_ids.values()), {1})
-        self.assertEqual((len(self.door.live), self.door.per_client), (0, {}))
+        self.assertEqual((len(self.server.live), self.server.per_client), (0, {}))

@@ -15,18 +15,18 @@ from twisted.internet.defer import Deferred, succeed
 
 from egress.api.metrics import Metrics
 from egress.audit.tee import Tee
-from egress.identity import Asking, Checks, Failures, Identifier, open_tokens
+from egress.identity import Checks, Failures, Identifier, ListenerAuthentication, open_tokens
 from egress.model import Verdict
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.client.tls import SecureFactory
+from egress.proxy.client.tls import TlsProxyFactory
 from egress.proxy.limits import Limits
-from egress.service.metric_readings import read_door
+from egress.service.metric_readings import read_server
 from egress.testing import FixedPolicy
-from egress.testing.peers import Talker
+from egress.testing.peers import NetworkPeer
 from egress.tls import ServerTls, make_context
 from tests.documents import DOCS
-from tests.proxy.support import ADDRESS, OTHER, DoorCase
-from tests.proxy.test_routes import RoadCase
+from tests.proxy.support import ADDRESS, OTHER, ServerCase
+from tests.proxy.test_routes import RouteCase
 from tests.proxy.tunnel.test_tunnel import hello
 from tests.upstream.certificates import Root
 
@@ -39,9 +39,9 @@ _row = re.compile(r"^\| `(\w+)` \| .* \| (.*) \|$", re.M)
 _counter = re.compile(r'`(\w+)\{(\w+)="(\w+)"\}`')
 
 
-def greet(talker: Talker, _heard: bytes) -> None:
+def greet(peer: NetworkPeer, _heard: bytes) -> None:
     """Answer a request."""
-    talker.says(OK)
+    peer.says(OK)
 
 
 class Silent(FixedPolicy):
@@ -53,8 +53,8 @@ class Silent(FixedPolicy):
         return never
 
 
-class Counting(DoorCase):
-    """Arranges a door with limits of the test's choice, and counts what becomes of its requests."""
+class Counting(ServerCase):
+    """Arranges a proxy server with limits of the test's choice, and counts what becomes of its requests."""
 
     limits = Limits()
 
@@ -66,8 +66,8 @@ class Counting(DoorCase):
     def arrange(self, *given: Any, **named: Any) -> None:
         super().arrange(*given, **named)
         self.metrics = Metrics()
-        self.door.journal = Tee(self.journal, self.metrics.record)
-        read_door(self.metrics, self.door)
+        self.server.audit_log = Tee(self.audit_log, self.metrics.record)
+        read_server(self.metrics, self.server)
 
     def counted(self, name: str, label: str, value: str) -> float:
         """Sum up the samples of a metric that have a label of this value."""
@@ -104,7 +104,7 @@ class LimitTests(Counting):
     def test_head_bytes(self) -> None:
         """A longer head is answered 431; an origin's is a 502."""
         self.limit(head_bytes=1024)
-        self.origin(answer=lambda talker, _: talker.says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2000))
+        self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2000))
 
         self.assert_refused(self.said(GET[:-2] + b"X: " + b"x" * 2000 + b"\r\n\r\n"), 431, "head_too_large")
         self.assert_refused(self.said(GET), 502, "origin_malformed")
@@ -124,7 +124,7 @@ class LimitTests(Counting):
     def test_head_fields(self) -> None:
         """More fields are answered 431; an origin's are a 502."""
         self.limit(head_fields=8)
-        self.origin(answer=lambda talker, _: talker.says(b"HTTP/1.1 204 No\r\n" + b"X: y\r\n" * 9 + b"\r\n"))
+        self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 204 No\r\n" + b"X: y\r\n" * 9 + b"\r\n"))
 
         self.assert_refused(self.said(GET[:-2] + b"X: y\r\n" * 9 + b"\r\n"), 431, "head_too_large")
         self.assert_refused(self.said(GET), 502, "origin_malformed")
@@ -184,7 +184,7 @@ class LimitTests(Counting):
             return succeed(job())
 
         failures = Failures(self.network.clock, self.limits.authentication_failures_per_minute)
-        self.door.identifier = Identifier({"agents": Asking("basic", tokens)}, Checks(run, failures))
+        self.server.identifier = Identifier({"agents": ListenerAuthentication("basic", tokens)}, Checks(run, failures))
         wrong = GET[:-2] + b"Proxy-Authorization: Basic dXNlcjp3cm9uZw==\r\n\r\n"
 
         for _ in range(2):
@@ -198,7 +198,7 @@ class LimitTests(Counting):
         self.limit(handshakes=1)
         server = Root().issue("proxy.example")
         tls = ServerTls(make_context([server.certificate], server.key))
-        self.network.listen("127.0.0.3", 3129, SecureFactory(tls, ProxyFactory("secure", self.door)))
+        self.network.listen("127.0.0.3", 3129, TlsProxyFactory(tls, ProxyFactory("secure", self.server)))
         slow = self.network.dial("127.0.0.3", 3129)
         slow.says(b"\x16")
         self.network.settle()
@@ -231,7 +231,7 @@ class LimitTests(Counting):
         patient = self.said(GET)
         self.network.advance(4)
         patient.heard(b"HTTP/1.1 200 ")
-        self.assertEqual(1, len(other.talkers))
+        self.assertEqual(1, len(other.peers))
         self.resolver.answer("origin.example", ADDRESS)
         client = self.said(GET)
 
@@ -282,7 +282,7 @@ class LimitTests(Counting):
 
         self.assert_refused(self.said(POST + b"Content-Length: 11\r\n\r\n"), 413, "body_too_large")
         client = self.said(POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n")
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")
         self.network.settle()
         client.says(b"b\r\nhello world\r\n")
         self.network.settle()
@@ -304,7 +304,7 @@ class LimitTests(Counting):
         self.network.settle()
 
         self.assertTrue(client.was_reset)
-        self.assertEqual(b"", origin.talker.received)
+        self.assertEqual(b"", origin.peer.received)
         self.assert_counted("hello_bytes")
 
     def test_hello_seconds(self) -> None:
@@ -331,14 +331,14 @@ class LimitTests(Counting):
         self.assert_counted("idle_seconds")
 
         self.origin(
-            answer=lambda talker, _: talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * 99_999)
+            answer=lambda peer, _: peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * 99_999)
         )
         slow = self.client()
         slow.stops_reading()
         slow.says(GET.replace(b"Host: a", b"Host: a\r\nConnection: close"))
         self.network.advance(40)
 
-        self.assertEqual(0, len(self.door.live))
+        self.assertEqual(0, len(self.server.live))
         self.assert_counted("idle_seconds")
         self.assert_counted("idle_seconds", "idle_seconds")
 
@@ -373,7 +373,7 @@ class LimitTests(Counting):
         self.origin(port=443)
         client = self.said(CONNECT)
 
-        over = self.door.drain()
+        over = self.server.drain()
         self.network.advance(6)
 
         self.successResultOf(over)
@@ -389,8 +389,8 @@ class LimitTests(Counting):
 
         self.said(GET + GET.replace(b".example/", b".example:443/"))
 
-        self.assertEqual(1, len(self.door.pool))
-        self.assertTrue(other.talker.saw_eof)
+        self.assertEqual(1, len(self.server.pool))
+        self.assertTrue(other.peer.saw_eof)
         self.assert_counted("pool_connections")
 
     def test_pool_connections_per_origin(self) -> None:
@@ -400,11 +400,11 @@ class LimitTests(Counting):
                 self.limit(pool_connections_per_origin=most)
                 origin = self.origin()
                 clients = [self.said(GET) for _ in range(most + 1)]
-                for talker in origin.talkers:
-                    talker.says(OK)
+                for peer in origin.peers:
+                    peer.says(OK)
                 self.network.settle()
                 self.assertEqual([True] * (most + 1), [b"ok" in client.received for client in clients])
-                self.assertEqual(most, len(self.door.pool))
+                self.assertEqual(most, len(self.server.pool))
                 self.assert_counted("pool_connections_per_origin")
 
     def test_pool_seconds(self) -> None:
@@ -412,20 +412,20 @@ class LimitTests(Counting):
         self.limit(pool_seconds=5)
         origin = self.origin(answer=greet)
         self.said(GET)
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
-        self.assertEqual(0, len(self.door.pool))
+        self.assertEqual(0, len(self.server.pool))
         self.assert_counted("pool_seconds", times=0)
         self.said(GET)
 
         self.network.advance(6)
 
-        self.assertEqual(0, len(self.door.pool))
+        self.assertEqual(0, len(self.server.pool))
         self.assert_counted("pool_seconds")
 
 
-class LimitThroughProxyTests(Counting, RoadCase):
-    """The limit that there is only where the road has a proxy."""
+class LimitThroughProxyTests(Counting, RouteCase):
+    """The limit that there is only where the route has a proxy."""
 
     limits = Limits(handshake_seconds=5)
 

@@ -6,10 +6,10 @@ from attrs import define, field
 from zope.interface import implementer
 
 from egress.interfaces import IPolicy, IPolicyObserver
-from egress.model import Admission, AuditRecord, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
 from egress.policy.rate import make_rate
 from egress.proxy.limits import Limits
-from tests.proxy.support import RULES, DoorCase
+from tests.proxy.support import RULES, ServerCase
 from tests.proxy.tunnel.test_tunnel import CONNECT, hello
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n\r\n"
@@ -42,7 +42,7 @@ class Listener:
         self._break()
         return self.verdict
 
-    def ended(self, record: AuditRecord) -> None:
+    def ended(self, record: AuditEvent) -> None:
         """Write it down."""
         self.heard.append(f"ended {record.cause}")
         self._break()
@@ -52,7 +52,7 @@ class Listener:
             raise RuntimeError("boom")
 
 
-class ObserverTests(DoorCase):
+class ObserverTests(ServerCase):
     """started, moved at most once a second, ended exactly once."""
 
     def setUp(self) -> None:
@@ -63,7 +63,7 @@ class ObserverTests(DoorCase):
 
     def test_exchange(self) -> None:
         """A whole exchange: begun, its bytes, its end."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         self.said(GET)
 
@@ -75,7 +75,7 @@ class ObserverTests(DoorCase):
         client = self.said(CONNECT)
         for _ in range(5):
             client.says(b"12")
-            origin.talker.says(b"345")
+            origin.peer.says(b"345")
             self.network.advance(0.5)
         self.network.advance(10)
         client.aborts()
@@ -97,7 +97,7 @@ class ObserverTests(DoorCase):
         self.network.advance(2)
 
         self.assertTrue(client.was_reset)
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         record = self.ends()[-1]
         assert record.refused is not None
         self.assertEqual(
@@ -136,8 +136,8 @@ class ObserverTests(DoorCase):
         self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
 
 
-class RateTests(DoorCase):
-    """The rate policy on the real door."""
+class RateTests(ServerCase):
+    """The rate policy on the real proxy server."""
 
     def arrange_rate(self, **settings: object) -> None:
         """Put a rate beside the rules."""
@@ -149,7 +149,7 @@ class RateTests(DoorCase):
     def test_requests(self) -> None:
         """Too many are answered 429 with a time, and it passes by itself."""
         self.arrange_rate(requests_per_minute=2)
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.said(GET * 3)
 
@@ -168,7 +168,7 @@ class RateTests(DoorCase):
         self.assert_refused(self.said(CONNECT), 429, "rate_limited")
 
         first.aborts()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         self.said(CONNECT).heard(b"HTTP/1.1 200 ")
@@ -179,14 +179,14 @@ class RateTests(DoorCase):
         origin = self.origin(port=443)
         client = self.said(CONNECT)
 
-        origin.talker.says(b"x" * 5000)
+        origin.peer.says(b"x" * 5000)
         self.network.advance(3)
 
         self.assertTrue(client.was_reset)
         self.assertEqual(self.ends()[-1].cause, "policy")
 
 
-class FurtherLimits(DoorCase):
+class FurtherLimits(ServerCase):
     """Bounds that have no other home."""
 
     limits = Limits(hello_bytes=512, pool_connections_per_origin=1, drain_seconds=0)
@@ -202,16 +202,16 @@ class FurtherLimits(DoorCase):
         self.network.settle()
 
         self.assertTrue(client.was_reset)
-        self.assertEqual(origin.talker.received, b"")
+        self.assertEqual(origin.peer.received, b"")
         self.assertEqual(self.ends()[-1].cause, "hello_malformed")
 
     def test_pool_per_origin(self) -> None:
         """Idle connections to one origin beyond the bound are closed."""
         origin = self.origin()
         first, second = self.said(GET), self.said(GET)
-        for talker in origin.talkers:
-            talker.says(OK)
+        for peer in origin.peers:
+            peer.says(OK)
         self.network.settle()
 
         self.assertTrue(first.received.endswith(b"hello") and second.received.endswith(b"hello"))
-        self.assertEqual(len(self.door.pool), 1)
+        self.assertEqual(len(self.server.pool), 1)

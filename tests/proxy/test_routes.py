@@ -1,4 +1,4 @@
-"""Whole dialogues by roads with proxies."""
+"""Whole dialogues by routes with proxies."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from egress.config import structure
 from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
 from egress.gate.own_addresses import OwnAddresses
 from egress.interfaces import ITunnelingAgent, IUpstreamSelector
-from egress.proxy.http1.forwarding import Through
-from egress.testing.peers import Origin, Talker
+from egress.proxy.http1.forwarding import Forwarding
+from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import (
-    RoadSelector,
-    RoadsSettings,
     RouteSettings,
+    RoutingSettings,
     TunnelingAgent,
+    UpstreamSelector,
     UpstreamSettings,
     make_plain_upstream,
     make_upstream,
     read_environment,
 )
 from egress.upstream.credentials import BasicCredentials, FixedCredentials
-from tests.proxy.support import ADDRESS, OTHER, RULES, DoorCase
+from tests.proxy.support import ADDRESS, OTHER, RULES, ServerCase
 from tests.upstream.forward_proxy import ForwardProxy
 
 PROXY = "198.18.0.9"
@@ -35,29 +35,29 @@ CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\
 GET = b"GET http://origin.example/page?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
 
 
-class RoadCase(DoorCase):
+class RouteCase(ServerCase):
     """Arranges a proxy at `PROXY`, which everything goes through unless a test says otherwise."""
 
     environ: dict[str, str] = {"HTTPS_PROXY": f"http://user:pass@{PROXY}:3128"}  # noqa: RUF012  # replaced, not changed
     upstreams: list[dict[str, Any]] = []  # noqa: RUF012
     routes: list[dict[str, Any]] = []  # noqa: RUF012
-    roads: dict[str, Any] = {}  # noqa: RUF012
+    routing: dict[str, Any] = {}  # noqa: RUF012
     via = ""
 
     def selector(self) -> IUpstreamSelector:
-        self.road_selector = RoadSelector(
+        self.upstream_selector = UpstreamSelector(
             tuple(structure(UpstreamSettings, table) for table in self.upstreams),
             tuple(structure(RouteSettings, table) for table in self.routes),
-            structure(RoadsSettings, self.roads),
+            structure(RoutingSettings, self.routing),
             read_environment(self.environ),
             {"agents": self.via},
         )
-        return self.road_selector
+        return self.upstream_selector
 
     def agent(self, own: OwnAddresses) -> ITunnelingAgent:
-        environment = self.road_selector.environment
+        environment = self.upstream_selector.environment
         upstreams = self.proxies = {
-            each.name: make_upstream(each, self.network.clock, None) for each in self.road_selector.upstreams
+            each.name: make_upstream(each, self.network.clock, None) for each in self.upstream_selector.upstreams
         }
         for proxy in environment.proxies:
             upstreams[proxy.variable] = make_plain_upstream(proxy.variable, proxy.address, proxy.variable)
@@ -74,7 +74,7 @@ class RoadCase(DoorCase):
         )
 
     def own(self) -> OwnAddresses:
-        hops = tuple(hop.authority for hop in self.road_selector.hops)
+        hops = tuple(hop.authority for hop in self.upstream_selector.hops)
         sockets = (("127.0.0.1", self.port()),)
         return OwnAddresses(sockets, hops, local=lambda address: address.is_loopback)
 
@@ -85,10 +85,10 @@ class RoadCase(DoorCase):
         super().arrange(policies, rules)
 
     def arrange_anew(self, rules: dict[str, Any] | None = None) -> None:
-        """Let the door be made with what the test has set."""
+        """Let the proxy server be made with what the test has set."""
         self.arrange(rules=rules or RULES)
 
-    def proxy(self, answer: Callable[[Talker, bytes], object] | None = None) -> Origin:
+    def proxy(self, answer: Callable[[NetworkPeer, bytes], object] | None = None) -> Origin:
         """Let there be a proxy that answers as the test says."""
         return self.network.origin(PROXY, 3128, answer)
 
@@ -99,7 +99,7 @@ class RoadCase(DoorCase):
         return proxy
 
 
-class TunnelTests(RoadCase):
+class TunnelTests(RouteCase):
     """CONNECT through a proxy."""
 
     def test_by_name(self) -> None:
@@ -131,7 +131,7 @@ class TunnelTests(RoadCase):
         client.heard(b"HTTP/1.1 200 ")
 
         self.assertEqual([f"{ADDRESS}:443"], proxy.targets)
-        self.assertEqual(1, len(origin.talkers))
+        self.assertEqual(1, len(origin.peers))
 
     def test_rule_with_addresses_by_address(self) -> None:
         """A rule that opens addresses is asked for by the judged address, however exact its host."""
@@ -163,16 +163,16 @@ class TunnelTests(RoadCase):
         self.assertNotIn(b"Y2xpZW50", proxy.asked[0])
 
 
-class PlainTests(RoadCase):
+class PlainTests(RouteCase):
     """Plain HTTP through a proxy."""
 
     def test_credentials_are_not_spelled(self) -> None:
         """What a proxy is sent does not show in a traceback."""
-        self.assertNotIn("hunter2", repr(Through(None, None, True, b"Basic hunter2", "")))
+        self.assertNotIn("hunter2", repr(Forwarding(None, None, True, b"Basic hunter2", "")))
 
     def test_absolute_form_on_a_kept_connection(self) -> None:
         """Requests go in absolute form, one after the other on one connection, whichever origin they are for."""
-        proxy = self.proxy(lambda talker, _: talker.says(ANSWER))
+        proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
         client = self.said(GET)
         client.heard(b"HTTP/1.1 200 ")
 
@@ -180,8 +180,8 @@ class PlainTests(RoadCase):
         self.network.settle()
 
         client.heard(b"HTTP/1.1 200 ")
-        self.assertEqual(1, len(proxy.talkers))
-        heard = proxy.talkers[0].received
+        self.assertEqual(1, len(proxy.peers))
+        heard = proxy.peers[0].received
         self.assertIn(b"GET http://origin.example/page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", heard)
         self.assertIn(b"GET http://a.wide.example/ HTTP/1.1\r\nHost: a.wide.example\r\n", heard)
         self.assertEqual(2, heard.count(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"))
@@ -190,7 +190,7 @@ class PlainTests(RoadCase):
         """A proxy that must be told the address is asked by CONNECT, or it would put the address into Host."""
         self.arrange(rules={"allow": [{"hosts": ["**"], "ports": [80]}]})
         proxy = self.forwarding()
-        origin = self.origin(answer=lambda talker, _: talker.says(ANSWER))
+        origin = self.origin(answer=lambda peer, _: peer.says(ANSWER))
 
         client = self.said(GET)
         client.heard(b"HTTP/1.1 200 ")
@@ -199,13 +199,13 @@ class PlainTests(RoadCase):
 
         client.heard(b"HTTP/1.1 200 ")
         self.assertEqual([f"{ADDRESS}:80"], proxy.targets)
-        self.assertEqual(1, len(origin.talkers))
-        self.assertIn(b"GET /page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", origin.talkers[0].received)
-        self.assertNotIn(b"Proxy-", origin.talkers[0].received)
+        self.assertEqual(1, len(origin.peers))
+        self.assertIn(b"GET /page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", origin.peers[0].received)
+        self.assertNotIn(b"Proxy-", origin.peers[0].received)
 
     def test_literal_in_absolute_form(self) -> None:
         """An address is an address whoever is asked for it."""
-        proxy = self.proxy(lambda talker, _: talker.says(ANSWER))
+        proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
 
         self.said(b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % ((ADDRESS.encode(),) * 2)).heard(b"HTTP/1.1 200 ")
 
@@ -215,7 +215,7 @@ class PlainTests(RoadCase):
         """A protocol that changes goes by CONNECT: what follows is no longer HTTP."""
         proxy = self.forwarding()
         switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        self.origin(answer=lambda talker, _: talker.says(switched))
+        self.origin(answer=lambda peer, _: peer.says(switched))
 
         client = self.said(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 
@@ -225,7 +225,7 @@ class PlainTests(RoadCase):
     def test_407_is_not_the_clients(self) -> None:
         """A proxy that does not like our credentials is the operator's affair: 502, and no challenge to the client."""
         challenge = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate, Basic realm=x\r\nContent-Length: 0\r\n\r\n"
-        self.proxy(lambda talker, _: talker.says(challenge))
+        self.proxy(lambda peer, _: peer.says(challenge))
 
         client = self.said(GET)
 
@@ -235,13 +235,13 @@ class PlainTests(RoadCase):
 
     def test_closed_without_an_answer(self) -> None:
         """It is the proxy that closed, as far as anybody can tell."""
-        self.proxy(lambda talker, _: talker.closes())
+        self.proxy(lambda peer, _: peer.closes())
 
         self.assert_refused(self.said(GET), 502, "proxy_malformed")
 
     def test_garbage(self) -> None:
         """What is not HTTP is a proxy's fault too."""
-        self.proxy(lambda talker, _: talker.says(b"SSH-2.0-x\r\n\r\n"))
+        self.proxy(lambda peer, _: peer.says(b"SSH-2.0-x\r\n\r\n"))
 
         self.assert_refused(self.said(GET), 502, "proxy_malformed")
 
@@ -258,12 +258,12 @@ class PlainTests(RoadCase):
         """A kept connection that the proxy closes as we use it costs nobody anything."""
         heard: list[bytes] = []
 
-        def hear(talker: Talker, data: bytes) -> None:
+        def hear(peer: NetworkPeer, data: bytes) -> None:
             heard.append(data)
             if len(heard) == 2:
-                talker.aborts()
+                peer.aborts()
             else:
-                talker.says(ANSWER)
+                peer.says(ANSWER)
 
         self.proxy(hear)
         client = self.said(GET)
@@ -277,17 +277,17 @@ class PlainTests(RoadCase):
 
     def test_other_credentials_take_another_connection(self) -> None:
         """A connection on which other credentials were sent is not used again."""
-        proxy = self.proxy(lambda talker, _: talker.says(ANSWER))
+        proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
         self.said(GET).heard(b"HTTP/1.1 200 ")
 
         known = self.proxies["HTTPS_PROXY"]
         self.proxies["HTTPS_PROXY"] = evolve(known, credentials=FixedCredentials(BasicCredentials.parse("user:other")))
         self.said(GET)
 
-        self.assertEqual(2, len(proxy.talkers))
+        self.assertEqual(2, len(proxy.peers))
 
 
-class NameTests(RoadCase):
+class NameTests(RouteCase):
     """Names that cannot be resolved here."""
 
     def test_named_host_is_left_to_the_proxy(self) -> None:
@@ -360,7 +360,7 @@ class NameTests(RoadCase):
         self.assert_refused(self.said(CONNECT), 403, "address_refused")
 
 
-class UpstreamTests(RoadCase):
+class UpstreamTests(RouteCase):
     """Upstreams of the configuration."""
 
     environ = {}  # noqa: RUF012
@@ -399,7 +399,7 @@ class UpstreamTests(RoadCase):
         self.via = "second"
         self.arrange_anew({"allow": [{"hosts": ["origin.example"], "addresses": ["10.0.0.0/8"]}]})
 
-        self.assert_refused(self.said(CONNECT), 403, "road_refused")
+        self.assert_refused(self.said(CONNECT), 403, "route_refused")
 
     def test_internal_names_are_judged_in_remote_mode(self) -> None:
         """What is reserved by name stays refused where no name is looked up, and a private literal as well."""
@@ -437,14 +437,14 @@ class UpstreamTests(RoadCase):
         client.aborts()
         self.network.settle()
 
-        self.assertEqual(([], 1), (proxy.asked, len(origin.talkers)))
+        self.assertEqual(([], 1), (proxy.asked, len(origin.peers)))
         record = self.ends()[-1]
         assert record.admission is not None
         self.assertEqual(("direct", "wide"), (record.admission.plan.label, record.admission.plan.bypassed))
 
 
-class HopTests(RoadCase):
-    """Proxies as destinations, and roads that lead back."""
+class HopTests(RouteCase):
+    """Proxies as destinations, and routes that lead back."""
 
     environ = {"HTTPS_PROXY": "http://proxy.corp.example:3128"}  # noqa: RUF012
 
@@ -468,7 +468,7 @@ class HopTests(RoadCase):
                 self.assert_refused(client, 403, "own_address")
 
     def test_loop(self) -> None:
-        """A road that leads to a listener of ours is cut off before anything is sent."""
+        """A route that leads to a listener of ours is cut off before anything is sent."""
         self.resolver.answer("proxy.corp.example", "127.0.0.1")
         self.environ = {"HTTPS_PROXY": f"http://proxy.corp.example:{self._port + 1}"}
         self.arrange_everything()
@@ -477,7 +477,7 @@ class HopTests(RoadCase):
 
         self.assertNotIn("127.0.0.1", problem["reason"])
 
-    def connect(self, place: str) -> Talker:
+    def connect(self, place: str) -> NetworkPeer:
         """Ask for a tunnel."""
         return self.said(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (place.encode(), place.encode()))
 
@@ -531,22 +531,22 @@ class HopTests(RoadCase):
         self.assert_refused(self.connect("proxy:3129"), 403, "own_address")
 
 
-class RouteTests(RoadCase):
-    """Roads that let nothing out."""
+class RouteTests(RouteCase):
+    """Routes that let nothing out."""
 
     routes = [{"name": "no", "hosts": ["origin.example"], "via": "refuse"}]  # noqa: RUF012
     environ = {"HTTPS_PROXY": f"http://{PROXY}:3128", "NO_PROXY": "a.wide.example"}  # noqa: RUF012
 
     def test_refuse(self) -> None:
         """A route that refuses is said to be what refused, and nothing is looked up."""
-        problem = self.assert_refused(self.said(CONNECT), 403, "road_refused")
+        problem = self.assert_refused(self.said(CONNECT), 403, "route_refused")
 
         self.assertEqual("no", problem["rule"])
         self.assertEqual([], self.resolver.asked)
 
     def test_direct_is_forbidden(self) -> None:
         """What NO_PROXY would send direct is refused where the operator forbids that."""
-        self.roads = {"direct": "refuse"}
+        self.routing = {"direct": "refuse"}
         self.arrange_anew()
 
         client = self.said(b"CONNECT a.wide.example:443 HTTP/1.1\r\nHost: a.wide.example:443\r\n\r\n")

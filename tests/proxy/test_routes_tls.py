@@ -7,7 +7,7 @@ from pathlib import Path
 
 from OpenSSL import SSL
 
-from tests.proxy.test_routes import ANSWER, CONNECT, GET, PROXY, RoadCase
+from tests.proxy.test_routes import ANSWER, CONNECT, GET, PROXY, RouteCase
 from tests.upstream.certificates import Root
 from tests.upstream.tls_proxy import Speaker, TlsProxy
 
@@ -17,7 +17,7 @@ CLIENTS = Root("clients")
 GOOD = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-class TlsRoadTests(RoadCase):
+class TlsRouteTests(RouteCase):
     """An https:// upstream."""
 
     environ: dict[str, str] = {}  # noqa: RUF012

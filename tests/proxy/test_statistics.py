@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from egress.proxy.statistics import count_tunnels
-from tests.proxy.support import DoorCase
+from tests.proxy.support import ServerCase
 from tests.proxy.test_limits import CONNECT, GET, Counting, greet
 
 
 class CountedDialogues(Counting):
-    """What happens at the door is counted."""
+    """What happens at the proxy server is counted."""
 
-    def requests(self, verdict: str, policy: str, road: str, code: str, front: str) -> float:
+    def requests(self, verdict: str, policy: str, upstream: str, code: str, request_form: str) -> float:
         """Give how many requests were counted with these labels."""
-        labels = {"verdict": verdict, "policy": policy, "road": road, "code": code, "front": front}
+        labels = {
+            "verdict": verdict,
+            "policy": policy,
+            "upstream": upstream,
+            "code": code,
+            "request_form": request_form,
+        }
         return self.metrics.registry.get_sample_value("egress_requests_total", labels) or 0.0
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -32,8 +38,10 @@ class CountedDialogues(Counting):
         self.assertEqual(1, self.requests("deny", "rules", "", "denied", "http"))
         self.assertEqual(1, self.requests("allow", "rules", "direct", "connection_refused", "http"))
         self.assertEqual(1, self.requests("none", "", "", "bad_head", ""))
-        self.assertEqual(4, sum(self.counted("egress_requests_total", "front", front) for front in ("http", "")))
-        self.assertEqual(2, self.value("egress_bytes_total", direction="down", road="direct"))
+        self.assertEqual(
+            4, sum(self.counted("egress_requests_total", "request_form", request_form) for request_form in ("http", ""))
+        )
+        self.assertEqual(2, self.value("egress_bytes_total", direction="down", upstream="direct"))
         self.assertEqual(1, self.value("egress_phase_seconds_count", phase="wait"))
         self.assertEqual(2, self.value("egress_phase_seconds_count", phase="judge"))
 
@@ -43,36 +51,36 @@ class CountedDialogues(Counting):
         client = self.said(CONNECT)
         client.says(b"ping")
         self.network.settle()
-        origin.talker.says(b"pong!")
+        origin.peer.says(b"pong!")
         self.network.advance(3)
-        self.assertEqual(1, self.value("egress_tunnels", road="direct"))
-        self.assertEqual(4, self.value("egress_tunnel_bytes", direction="up", road="direct"))
-        self.assertEqual(5, self.value("egress_tunnel_bytes", direction="down", road="direct"))
+        self.assertEqual(1, self.value("egress_tunnels", upstream="direct"))
+        self.assertEqual(4, self.value("egress_tunnel_bytes", direction="up", upstream="direct"))
+        self.assertEqual(5, self.value("egress_tunnel_bytes", direction="down", upstream="direct"))
         self.assertEqual(0, self.requests("allow", "rules", "direct", "", "connect"))
         self.assertEqual(1, self.value("egress_connections"))
 
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
-        self.assertIs(None, self.value("egress_tunnels", road="direct"))
+        self.assertIs(None, self.value("egress_tunnels", upstream="direct"))
         self.assertEqual(1, self.requests("allow", "rules", "direct", "", "connect"))
-        self.assertEqual(4, self.value("egress_bytes_total", direction="up", road="direct"))
-        self.assertEqual(5, self.value("egress_bytes_total", direction="down", road="direct"))
-        self.assertEqual(1, self.value("egress_ends_total", cause="complete", front="connect"))
+        self.assertEqual(4, self.value("egress_bytes_total", direction="up", upstream="direct"))
+        self.assertEqual(5, self.value("egress_bytes_total", direction="down", upstream="direct"))
+        self.assertEqual(1, self.value("egress_ends_total", cause="complete", request_form="connect"))
         self.assertEqual(0, self.value("egress_connections"))
 
-    def test_pool_and_world(self) -> None:
-        """Idle origin connections are counted, and which World judges and since when."""
+    def test_pool_and_snapshot(self) -> None:
+        """Idle origin connections are counted, and which snapshot judges and since when."""
         self.origin(answer=greet)
         self.said(GET)
 
         self.assertEqual(1, self.value("egress_pool_connections"))
-        self.assertEqual(1, self.value("egress_world_generation"))
-        self.assertGreaterEqual(self.value("egress_world_age_seconds") or -1.0, 0.0)
+        self.assertEqual(1, self.value("egress_config_generation"))
+        self.assertGreaterEqual(self.value("egress_config_age_seconds") or -1.0, 0.0)
 
 
-class Tunnels(DoorCase):
+class Tunnels(ServerCase):
     """What counts as a tunnel."""
 
     def test_only_what_stands(self) -> None:
@@ -81,13 +89,13 @@ class Tunnels(DoorCase):
         self.said(CONNECT)
         origin = self.origin()
         self.said(GET)
-        self.assertEqual({}, count_tunnels(self.door))
+        self.assertEqual({}, count_tunnels(self.server))
 
         self.said(
             b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
         )
-        origin.talkers[-1].says(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x00")
+        origin.peers[-1].says(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x00")
         self.network.settle()
 
-        found = count_tunnels(self.door)["direct"]
+        found = count_tunnels(self.server)["direct"]
         self.assertEqual((1, 0, 2), (found.tunnels, found.up, found.down))

@@ -6,7 +6,7 @@ from attrs import define, field
 from OpenSSL import SSL
 
 from egress.testing.network import Network
-from egress.testing.peers import Talker
+from egress.testing.peers import NetworkPeer
 from tests.upstream.certificates import Identity
 
 _PIECE = 16_384
@@ -29,7 +29,7 @@ def client_context(own: Identity | None = None, versions: tuple[int, int] = (0, 
 
 
 @define(eq=False)
-class SecureTalker:
+class TlsPeer:
     """A talker, and TLS on it.
 
     Attributes:
@@ -42,7 +42,7 @@ class SecureTalker:
     """
 
     network: Network
-    talker: Talker
+    peer: NetworkPeer
     context: SSL.Context
     received: bytes = b""
     saw_notify: bool = False
@@ -83,7 +83,7 @@ class SecureTalker:
 
     def _step(self) -> bool:
         self.network.settle()
-        came = self.talker.take()
+        came = self.peer.take()
         if came:
             self.tls.bio_write(came)
         try:
@@ -98,8 +98,8 @@ class SecureTalker:
             going = self.tls.bio_read(1 << 20)
         except SSL.WantReadError:
             return bool(came)
-        if not self.talker.is_closed:
-            self.talker.says(going)
+        if not self.peer.is_closed:
+            self.peer.says(going)
         return True
 
     def _move(self) -> None:

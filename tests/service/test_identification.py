@@ -10,18 +10,18 @@ from egress.errors import ConfigError
 from egress.gate.gate import Gate
 from egress.identity import Identifier
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.server import Door
-from egress.service.build import Host, make_policies, make_world, parse_endpoints
-from egress.service.dry_run import make_rehearsal
+from egress.proxy.server import ProxyServer
+from egress.service.build import HostServices, make_policies, make_snapshot, parse_endpoints
+from egress.service.dry_run import make_dry_run
 from egress.service.identification import bound_locally, make_identifier, planned_locally
 from egress.service.listen.sockets import BoundSocket
-from egress.service.routing import make_roads
+from egress.service.routing import make_routing
 from egress.service.settings.settings import Source, load
 from egress.testing import FakeResolver
-from egress.testing.audit_log import MemoryJournal
+from egress.testing.audit_log import MemoryAuditLog
 from egress.testing.network import Network
-from egress.testing.peers import Talker
-from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, basic, made_line
+from egress.testing.peers import NetworkPeer
+from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, basic, generated_line
 
 ADDRESS = "93.184.216.34"
 
@@ -47,7 +47,7 @@ class CallersCase(SynchronousTestCase):
         self.directory = Path(self.mktemp())
         self.directory.mkdir()
         self.tokens = self.directory / "tokens.txt"
-        self.tokens.write_text(made_line("research-1") + made_line("ci", OTHER_TOKEN))
+        self.tokens.write_text(generated_line("research-1") + generated_line("ci", OTHER_TOKEN))
 
     def load(self, text: str) -> Source:
         """Write a configuration, and read it."""
@@ -57,7 +57,7 @@ class CallersCase(SynchronousTestCase):
 
 
 class WholeTests(CallersCase):
-    """A door in memory, put together as the supervisor does it."""
+    """A proxy server in memory, put together as the supervisor does it."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -65,26 +65,33 @@ class WholeTests(CallersCase):
         reactor = self.network.reactor
         source = self.load(CONFIGURATION)
         limits = source.settings.limits
-        host = Host(reactor, FakeResolver({"origin.example": ADDRESS}))
+        host = HostServices(reactor, FakeResolver({"origin.example": ADDRESS}))
         policies = make_policies(source, host)
-        world = make_world(source, host, policies, make_roads(source, reactor, {}), [("127.0.0.1", 3128)], reactor)
-        self.journal = MemoryJournal()
-        identifier = make_identifier(source, reactor, planned_locally(parse_endpoints(source)))
-        door = Door(
-            Gate(world, reactor, limits.policy_seconds), identifier, self.journal, reactor, limits, now=reactor.seconds
+        snapshot = make_snapshot(
+            source, host, policies, make_routing(source, reactor, {}), [("127.0.0.1", 3128)], reactor
         )
-        door.start()
-        self.addCleanup(door.stop)
-        self.network.listen("127.0.0.1", 3128, ProxyFactory("agents", door))
+        self.audit_log = MemoryAuditLog()
+        identifier = make_identifier(source, reactor, planned_locally(parse_endpoints(source)))
+        server = ProxyServer(
+            Gate(snapshot, reactor, limits.policy_seconds),
+            identifier,
+            self.audit_log,
+            reactor,
+            limits,
+            now=reactor.seconds,
+        )
+        server.start()
+        self.addCleanup(server.stop)
+        self.network.listen("127.0.0.1", 3128, ProxyFactory("agents", server))
         self.heard: list[bytes] = []
         self.network.origin(ADDRESS, 80, self.answer)
 
-    def answer(self, talker: Talker, data: bytes) -> None:
+    def answer(self, peer: NetworkPeer, data: bytes) -> None:
         """Answer as the origin."""
         self.heard.append(data)
-        talker.says(b"HTTP/1.1 204 No Content\r\n\r\n")
+        peer.says(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    def ask(self, *credentials: bytes) -> Talker:
+    def ask(self, *credentials: bytes) -> NetworkPeer:
         """Ask the proxy for the origin."""
         client = self.network.dial("127.0.0.1", 3128)
         fields = b"".join(b"Proxy-Authorization: " + each + b"\r\n" for each in credentials)
@@ -92,12 +99,12 @@ class WholeTests(CallersCase):
         self.network.settle()
         return client
 
-    def test_a_token_opens_the_door(self) -> None:
+    def test_a_token_opens_the_server(self) -> None:
         """Rules name its client, the record has it, and the origin never sees it."""
         for credentials in (b"Bearer " + TOKEN.encode(), basic("research-1", TOKEN)):
             self.ask(credentials).heard(b"HTTP/1.1 204 ")
 
-            record = self.journal.records[-1]
+            record = self.audit_log.records[-1]
             self.assertEqual("agents/token:research-1", record.client.key)
             self.assertIn("token:research-1", record.client.labels)
         self.assertEqual(2, len(self.heard))
@@ -108,7 +115,7 @@ class WholeTests(CallersCase):
         """A right token is not yet an allowed request."""
         self.ask(b"Bearer " + OTHER_TOKEN.encode()).heard(b"HTTP/1.1 403 ")
 
-        self.assertEqual("agents/token:ci", self.journal.records[-1].client.key)
+        self.assertEqual("agents/token:ci", self.audit_log.records[-1].client.key)
 
     def test_no_token_and_a_wrong_one(self) -> None:
         """Both are asked for credentials, and nothing goes out."""
@@ -121,7 +128,7 @@ class WholeTests(CallersCase):
 
     def test_new_token(self) -> None:
         """A token that is added to the file holds without a restart."""
-        self.tokens.write_text(made_line("research-2", OTHER_TOKEN))
+        self.tokens.write_text(generated_line("research-2", OTHER_TOKEN))
         self.network.advance(1)
 
         self.ask(b"Bearer " + OTHER_TOKEN.encode()).heard(b"HTTP/1.1 204 ")
@@ -178,7 +185,7 @@ class SettingsTests(CallersCase):
         self.tokens.chmod(0o644)
 
         with self.assertRaises(ConfigError) as caught:
-            make_rehearsal(self.load(CONFIGURATION), Network().reactor, {})
+            make_dry_run(self.load(CONFIGURATION), Network().reactor, {})
 
         self.assertIn("open to every user", str(caught.exception))
 

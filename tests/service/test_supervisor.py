@@ -15,21 +15,21 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from egress.audit import Journal
+from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
 from egress.gate.gate import Gate
 from egress.identity import ListenerIdentifier
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.server import Door
-from egress.service.build import Host, make_look_up, make_policies, make_world, parse_endpoints
+from egress.proxy.server import ProxyServer
+from egress.service.build import HostServices, make_lookup, make_policies, make_snapshot, parse_endpoints
 from egress.service.listen.endpoint import Endpoint
 from egress.service.listen.listeners import Listener, Listeners
 from egress.service.process.descriptors import raise_descriptor_limit
 from egress.service.process.signals import Signals
 from egress.service.reload.configuration import Configuration
-from egress.service.routing import make_roads
+from egress.service.routing import make_routing
 from egress.service.settings.settings import load
-from egress.service.settings.summary import journal_places, summary
+from egress.service.settings.summary import audit_log_places, summary
 from egress.service.supervisor import Supervisor
 from egress.testing.host import FakeResolver
 
@@ -85,24 +85,24 @@ class SupervisorTests(SynchronousTestCase):
         self.reactor: Any = MemoryReactorClock()
         self.source = load(None, allow)
         limits = self.source.settings.limits
-        host = Host(self.reactor, FakeResolver())
-        roads = make_roads(self.source, self.reactor, {})
+        host = HostServices(self.reactor, FakeResolver())
+        routing = make_routing(self.source, self.reactor, {})
         policies = make_policies(self.source, host)
-        world = make_world(self.source, host, policies, roads, [("127.0.0.1", 3128)], self.reactor)
-        self.journal = Journal(self.reactor, [], LineEncoder("none"), 64)
-        door = Door(
-            Gate(world, self.reactor, limits.policy_seconds),
+        snapshot = make_snapshot(self.source, host, policies, routing, [("127.0.0.1", 3128)], self.reactor)
+        self.audit_log = AuditLog(self.reactor, [], LineEncoder("none"), 64)
+        server = ProxyServer(
+            Gate(snapshot, self.reactor, limits.policy_seconds),
             ListenerIdentifier(),
-            self.journal,
+            self.audit_log,
             self.reactor,
             limits,
         )
         self.socket = MemorySocket("agents", "127.0.0.1:3128", own)
-        look_up = make_look_up(self.source.settings.dns, self.reactor)
+        lookup = make_lookup(self.source.settings.dns, self.reactor)
         listeners = Listeners(self.reactor, (Listener(self.socket, parse_endpoints(self.source)[0]),), self.bind)
-        factories = {"agents": ProxyFactory("agents", door)}
-        configuration = Configuration(self.source, roads, listeners, factories, door, host, self.reactor)
-        return Supervisor(self.reactor, configuration, self.journal, look_up)
+        factories = {"agents": ProxyFactory("agents", server)}
+        configuration = Configuration(self.source, routing, listeners, factories, server, host, self.reactor)
+        return Supervisor(self.reactor, configuration, self.audit_log, lookup)
 
     def bind(self, name: str, _endpoint: Endpoint, where: str) -> MemorySocket:
         """Make the socket of a listener that a reload brings."""
@@ -134,7 +134,7 @@ class SupervisorTests(SynchronousTestCase):
         self.successResultOf(stopped)
 
     def test_says_what_it_serves(self) -> None:
-        """The start message names the listeners, the journal and what is allowed."""
+        """The start message names the listeners, the audit log and what is allowed."""
         supervisor = self.make("example.com")
         said = "\n".join(self.start(supervisor))
         self.stop(supervisor)
@@ -166,12 +166,12 @@ class SupervisorTests(SynchronousTestCase):
         """Ports close first; the socket's file goes and the service has stopped once they are closed."""
         supervisor = self.make()
         self.start(supervisor)
-        self.assertFalse(supervisor.door.is_stopping)
+        self.assertFalse(supervisor.server.is_stopping)
 
         stopped = supervisor.stopService()
 
         self.assertTrue(self.socket.port.is_closing)
-        self.assertTrue(supervisor.door.is_stopping)
+        self.assertTrue(supervisor.server.is_stopping)
         self.assertFalse(self.socket.is_closed)
         self.assertNoResult(stopped)
         self.socket.port.closing.callback(None)
@@ -180,7 +180,7 @@ class SupervisorTests(SynchronousTestCase):
         self.successResultOf(stopped)
 
     def test_stops_although_a_port_fails(self) -> None:
-        """A port that cannot be closed does not keep the journal from being written."""
+        """A port that cannot be closed does not keep the audit log from being written."""
         supervisor = self.make()
         self.start(supervisor)
 
@@ -243,11 +243,11 @@ class SummaryTests(SynchronousTestCase):
         self.assertEqual("0 policies, 0 rules, guard on", summary(load(None).settings))
         self.assertEqual("1 policy, 2 rules, guard on", summary(load(None, ["a.example", "b.example"]).settings))
 
-    def test_journal_places(self) -> None:
-        """The journal's file is named with its directory."""
+    def test_audit_log_places(self) -> None:
+        """The audit log's file is named with its directory."""
         self.patch(__import__("os"), "environ", {"EGRESS_STATE": "/var/lib/elsewhere"})
 
-        self.assertEqual(["/var/lib/elsewhere/audit.jsonl"], journal_places(load(None).settings))
+        self.assertEqual(["/var/lib/elsewhere/audit.jsonl"], audit_log_places(load(None).settings))
 
     def test_descriptor_limit(self) -> None:
         """The limit that holds afterwards is told, and raising it twice changes nothing."""

@@ -38,7 +38,7 @@ class UnitTests(SynchronousTestCase):
         program, command, *arguments = shlex.split(self.service["ExecStart"])
         options = Options()
         options.parseOptions(arguments)
-        self.assertEqual(("/usr/bin/egress", "proxy"), (program, command))
+        self.assertEqual(("/usr/bin/egress", "serve"), (program, command))
         _, before, file = shlex.split(self.service["ExecStartPre"])
         self.assertIn("FILE", CliRunner().invoke(main, [before, "--help"]).output)
         self.assertEqual(file, options["config"])
@@ -66,5 +66,5 @@ class UnitTests(SynchronousTestCase):
         self.assertGreater(int(self.service["TimeoutStopSec"]), Limits().drain_seconds)
 
     def test_state(self) -> None:
-        """The journal lies in the directory that systemd makes."""
+        """The audit log lies in the directory that systemd makes."""
         self.assertEqual(f"EGRESS_STATE=/var/lib/{self.service['StateDirectory']}", self.service["Environment"])

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from egress.testing.network import Network
-from egress.testing.peers import Talker
+from egress.testing.peers import NetworkPeer
 
 ORIGIN = "192.0.2.1"
 
@@ -116,9 +116,9 @@ class NetworkCase(SynchronousTestCase):
         self.servers = Keeping()
         self.network.listen("127.0.0.1", 3128, self.servers)
 
-    def connect(self, make: Callable[[], Plain] = Half) -> tuple[Talker, Plain]:
+    def connect(self, make: Callable[[], Plain] = Half) -> tuple[NetworkPeer, Plain]:
         """Dial the server; give both ends."""
         self.servers.make = make
-        talker = self.network.dial("127.0.0.1", 3128)
+        peer = self.network.dial("127.0.0.1", 3128)
         self.network.settle()
-        return talker, self.servers.last
+        return peer, self.servers.last

@@ -32,7 +32,7 @@ class ConnectTests(NetworkCase):
 
     def test_origin_answers(self) -> None:
         """The code under test dials; the origin's script answers."""
-        origin = self.network.origin(ORIGIN, 80, answer=lambda talker, data: talker.says(data.upper()))
+        origin = self.network.origin(ORIGIN, 80, answer=lambda peer, data: peer.says(data.upper()))
 
         client = self.successful_dial()
         client.tcp.write(b"hello")
@@ -62,31 +62,31 @@ class ConnectTests(NetworkCase):
     def test_source_and_bind_address(self) -> None:
         """A dialler comes from where it says."""
         origin = self.network.origin(ORIGIN, 80)
-        talker = self.network.dial("127.0.0.1", 3128, source="10.0.0.9")
+        peer = self.network.dial("127.0.0.1", 3128, source="10.0.0.9")
         endpoint = TCP4ClientEndpoint(self.network.reactor, ORIGIN, 80, bindAddress=("10.0.0.7", 0))
         endpoint.connect(Keeping())
         self.network.settle()
 
-        self.assertEqual(self.servers.last.tcp.getPeer(), IPv4Address("TCP", *talker.address))
-        self.assertEqual(talker.address[0], "10.0.0.9")
-        self.assertEqual(origin.talker.peer[0], "10.0.0.7")
+        self.assertEqual(self.servers.last.tcp.getPeer(), IPv4Address("TCP", *peer.address))
+        self.assertEqual(peer.address[0], "10.0.0.9")
+        self.assertEqual(origin.peer.peer[0], "10.0.0.7")
 
     def test_ipv6(self) -> None:
         """IPv6 works as IPv4 does, however the literal is spelled."""
         servers = Keeping()
         self.network.listen("2001:db8::1", 80, servers)
         dialling = TCP6ClientEndpoint(self.network.reactor, "2001:DB8:0::1", 80).connect(Keeping())
-        talker = self.network.dial("2001:db8::1", 80)
+        peer = self.network.dial("2001:db8::1", 80)
         self.network.settle()
 
         client = cast(Plain, self.successResultOf(dialling))
         client.tcp.write(b"six")
-        talker.says(b"too")
+        peer.says(b"too")
         self.network.settle()
 
         self.assertEqual([server.heard for server in servers.built], [b"too", b"six"])
         self.assertEqual(servers.last.tcp.getHost(), IPv6Address("TCP", "2001:db8::1", 80))
-        self.assertEqual(talker.address[0], "::1")
+        self.assertEqual(peer.address[0], "::1")
         self.assertEqual(self.network.dialled, [("2001:db8::1", 80)])
 
     def test_refused(self) -> None:
@@ -175,12 +175,12 @@ class ConnectTests(NetworkCase):
     def test_stopped_port_resets_who_waits(self) -> None:
         """A connection that was never accepted is reset when the port closes."""
         origin = self.network.origin(ORIGIN, 80)
-        talker = self.network.dial(ORIGIN, 80)
+        peer = self.network.dial(ORIGIN, 80)
 
         origin.stops()
         self.network.settle()
 
-        self.assertTrue(talker.was_reset)
+        self.assertTrue(peer.was_reset)
 
     def test_wildcard(self) -> None:
         """A port without interface is reached through every loopback address and no other."""
@@ -219,8 +219,8 @@ class SettleTests(NetworkCase):
             def dataReceived(self, data: bytes) -> None:
                 raise ZeroDivisionError
 
-        talker, server = self.connect(Broken)
-        talker.says(b"x")
+        peer, server = self.connect(Broken)
+        peer.says(b"x")
 
         self.assertRaises(ZeroDivisionError, self.network.settle)
         self.network.settle()
@@ -239,9 +239,9 @@ class SettleTests(NetworkCase):
                 raise LookupError
 
         self.servers.make = Broken
-        talker = self.network.dial("127.0.0.1", 3128)
+        peer = self.network.dial("127.0.0.1", 3128)
         self.assertRaises(ZeroDivisionError, self.network.settle)
-        talker.ends()
+        peer.ends()
         self.assertRaises(LookupError, self.network.settle)
 
     def test_exception_in_delayed_call(self) -> None:
@@ -256,8 +256,8 @@ class SettleTests(NetworkCase):
 
     def test_endless_dialogue(self) -> None:
         """Two that never stop talking fail the test."""
-        self.network.origin(ORIGIN, 80, answer=lambda talker, data: talker.says(data))
-        talker = self.network.dial(ORIGIN, 80)
+        self.network.origin(ORIGIN, 80, answer=lambda peer, data: peer.says(data))
+        peer = self.network.dial(ORIGIN, 80)
 
         class Echo(Half):
             def dataReceived(self, data: bytes) -> None:
@@ -267,7 +267,7 @@ class SettleTests(NetworkCase):
         dialling = TCP4ClientEndpoint(self.network.reactor, ORIGIN, 80).connect(self.servers)
         self.network.settle()
         cast(Plain, self.successResultOf(dialling)).tcp.write(b"x")
-        talker.says(b"y")
+        peer.says(b"y")
 
         with self.assertRaisesRegex(AssertionError, "still busy"):
             self.network.settle(limit=1000)
@@ -296,7 +296,7 @@ class SettleTests(NetworkCase):
 
     def test_settle_inside_settle(self) -> None:
         """A script that settles is told not to."""
-        self.network.origin(ORIGIN, 80, answer=lambda talker, data: self.network.settle())
+        self.network.origin(ORIGIN, 80, answer=lambda peer, data: self.network.settle())
         self.network.dial(ORIGIN, 80).says(b"x")
 
         with self.assertRaisesRegex(AssertionError, "inside settle"):
@@ -304,12 +304,12 @@ class SettleTests(NetworkCase):
 
     def test_leaks(self) -> None:
         """A connection left open is counted, and so is a delayed call; those that are expected are not."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         expected = self.network.reactor.callLater(9, print)
         self.assertEqual(self.network.open_links(), 1)
         self.assertRaises(AssertionError, self.network.assert_quiet, expected)
 
-        talker.ends()
+        peer.ends()
         server.tcp.loseConnection()
         self.network.settle()
 
@@ -325,25 +325,25 @@ class SettleTests(NetworkCase):
 
     def test_heard_tells_what_was_heard(self) -> None:
         """A failed expectation shows the bytes."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         server.tcp.write(b"HTTP/1.1 403 Forbidden\r\n")
         self.network.settle()
 
-        talker.heard(b"HTTP/1.1 403", contains=b"Forb")
+        peer.heard(b"HTTP/1.1 403", contains=b"Forb")
         with self.assertRaisesRegex(AssertionError, "403 Forbidden"):
-            talker.heard(b"HTTP/1.1 200")
+            peer.heard(b"HTTP/1.1 200")
         with self.assertRaisesRegex(AssertionError, "403 Forbidden"):
-            talker.heard(contains=b"OK")
+            peer.heard(contains=b"OK")
 
     def test_take(self) -> None:
         """take gives each byte once; heard is about those not yet taken."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         server.tcp.write(b"first")
         self.network.settle()
-        self.assertEqual(talker.take(), b"first")
+        self.assertEqual(peer.take(), b"first")
         server.tcp.write(b"second")
         self.network.settle()
 
-        talker.heard(b"second")
-        self.assertEqual((talker.take(), talker.take()), (b"second", b""))
-        self.assertEqual(talker.received, b"firstsecond")
+        peer.heard(b"second")
+        self.assertEqual((peer.take(), peer.take()), (b"second", b""))
+        self.assertEqual(peer.received, b"firstsecond")

@@ -101,28 +101,30 @@ class RequestTests(SynchronousTestCase):
         """An https URL is the tunnel that a client opens for it."""
         request = make_request("https://Example.COM./secret?q=1")
 
-        self.assertEqual((request.front, request.method, request.path), ("connect", "CONNECT", None))
+        self.assertEqual((request.request_form, request.method, request.path), ("connect", "CONNECT", None))
         self.assertEqual(request.authority.text, "example.com:443")
 
     def test_readable(self) -> None:
         """An http URL is a readable request, without its query."""
         request = make_request("http://example.com/a/b?q=1")
 
-        self.assertEqual((request.front, request.method, request.path), ("http", "GET", "/a/b"))
+        self.assertEqual((request.request_form, request.method, request.path), ("http", "GET", "/a/b"))
         self.assertEqual(request.authority.text, "example.com:80")
 
     def test_inside_a_tunnel(self) -> None:
         """An https URL with a method is a readable request in an intercepted tunnel."""
         request = make_request("https://example.com/a", method="POST")
 
-        self.assertEqual((request.front, request.method, request.path), ("http", "POST", "/a"))
+        self.assertEqual((request.request_form, request.method, request.path), ("http", "POST", "/a"))
         self.assertEqual(request.authority.port, 443)
 
     def test_tunnel_to_any_port(self) -> None:
         """CONNECT makes a tunnel of anything."""
         request = make_request("http://example.com:22/", method="CONNECT")
 
-        self.assertEqual((request.front, request.authority.text, request.path), ("connect", "example.com:22", None))
+        self.assertEqual(
+            (request.request_form, request.authority.text, request.path), ("connect", "example.com:22", None)
+        )
 
     def test_parts(self) -> None:
         """The parts can be given one by one."""

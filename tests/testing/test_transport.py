@@ -23,14 +23,14 @@ class FlowTests(NetworkCase):
 
     def test_nothing_moves_before_settle(self) -> None:
         """Neither side is called from inside a write."""
-        talker, server = self.connect()
+        peer, server = self.connect()
 
         server.tcp.write(b"down")
-        talker.says(b"up")
-        self.assertEqual((talker.received, server.heard), (b"", b""))
+        peer.says(b"up")
+        self.assertEqual((peer.received, server.heard), (b"", b""))
         self.network.settle()
 
-        self.assertEqual((talker.received, server.heard), (b"down", b"up"))
+        self.assertEqual((peer.received, server.heard), (b"down", b"up"))
 
     def test_no_reentrancy(self) -> None:
         """Two protocols of the code under test never call each other through their transports."""
@@ -56,29 +56,29 @@ class FlowTests(NetworkCase):
 
     def test_segments(self) -> None:
         """No piece is longer than a segment."""
-        talker, server = self.connect()
+        peer, server = self.connect()
 
-        talker.says(b"x" * 3000)
+        peer.says(b"x" * 3000)
         self.network.settle()
 
         self.assertEqual([len(piece) for piece in server.pieces], [1460, 1460, 80])
 
     def test_byte_by_byte(self) -> None:
         """With segments of one byte, every byte comes alone."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         self.network.segment_bytes = 1
 
-        talker.says(b"abc")
+        peer.says(b"abc")
         self.network.settle()
 
         self.assertEqual(server.pieces, [b"a", b"b", b"c"])
 
     def test_back_pressure_is_bounded(self) -> None:
         """A reader that does not read stops the writer's producer; a window and a buffer are all that is held."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         source = Source()
         server.tcp.registerProducer(source, True)
-        talker.stops_reading()
+        peer.stops_reading()
 
         while source.asked == []:
             server.tcp.write(b"x" * 1000)
@@ -87,7 +87,7 @@ class FlowTests(NetworkCase):
         self.assertEqual(source.asked, ["pause"])
         self.assertLessEqual(self.network.buffered_bytes(), 65536 + 65536 + 1000)
         self.assertGreater(self.network.buffered_bytes(), 65536)
-        talker.reads_again()
+        peer.reads_again()
         self.network.settle()
         self.assertEqual(source.asked, ["pause", "resume"])
         self.assertEqual(self.network.buffered_bytes(), 0)
@@ -95,12 +95,12 @@ class FlowTests(NetworkCase):
     def test_window_size(self) -> None:
         """The window can be chosen."""
         self.network.window_bytes = 10
-        talker, server = self.connect()
+        peer, server = self.connect()
         server.tcp.pauseProducing()
 
-        talker.says(b"x" * 100)
+        peer.says(b"x" * 100)
         self.network.settle()
-        self.assertEqual(talker.unsent, 90)
+        self.assertEqual(peer.unsent, 90)
         server.tcp.resumeProducing()
         self.network.settle()
 
@@ -108,10 +108,10 @@ class FlowTests(NetworkCase):
 
     def test_much_data(self) -> None:
         """Megabytes pass whole and in order."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         data = bytes(range(256)) * 8192
 
-        talker.says(data)
+        peer.says(data)
         self.network.settle()
 
         self.assertTrue(server.heard == data)
@@ -122,47 +122,47 @@ class EndTests(NetworkCase):
 
     def test_client_half_closes(self) -> None:
         """After a client's FIN the server can still answer."""
-        talker, server = self.connect()
+        peer, server = self.connect()
 
-        talker.says(b"question")
-        talker.ends()
+        peer.says(b"question")
+        peer.ends()
         self.network.settle()
         self.assertEqual((server.heard, cast(Half, server).saw_eof), (b"question", True))
         server.tcp.write(b"answer")
         server.tcp.loseConnection()
         self.network.settle()
 
-        talker.heard(b"answer")
-        self.assertTrue(talker.is_closed)
+        peer.heard(b"answer")
+        self.assertTrue(peer.is_closed)
         self.network.assert_quiet()
 
     def test_server_half_closes(self) -> None:
         """After a server's FIN the client can go on, and knows that it is only half an end."""
-        talker, server = self.connect()
+        peer, server = self.connect()
 
         server.tcp.loseWriteConnection()
         self.network.settle()
-        self.assertEqual((talker.saw_eof, talker.is_closed), (True, False))
-        talker.says(b"still here")
+        self.assertEqual((peer.saw_eof, peer.is_closed), (True, False))
+        peer.says(b"still here")
         self.network.settle()
 
         self.assertEqual(server.heard, b"still here")
 
     def test_plain_protocol(self) -> None:
         """To a protocol without half-close, a FIN is the end of the connection."""
-        talker, server = self.connect(Plain)
+        peer, server = self.connect(Plain)
 
-        talker.ends()
+        peer.ends()
         self.network.settle()
 
         self.assertEqual(server.ends, [error.ConnectionDone])
-        self.assertTrue(talker.is_closed)
+        self.assertTrue(peer.is_closed)
 
     def test_client_resets(self) -> None:
         """A reader hears of a RST at once, and once."""
-        talker, server = self.connect()
+        peer, server = self.connect()
 
-        talker.aborts()
+        peer.aborts()
         self.network.settle()
 
         self.assertEqual(server.ends, [error.ConnectionLost])
@@ -170,34 +170,34 @@ class EndTests(NetworkCase):
 
     def test_server_resets(self) -> None:
         """A client hears of a RST even while it does not read."""
-        talker, server = self.connect()
-        talker.stops_reading()
+        peer, server = self.connect()
+        peer.stops_reading()
 
         server.tcp.abortConnection()
         self.network.settle()
 
-        self.assertEqual((talker.was_reset, talker.saw_eof), (True, False))
+        self.assertEqual((peer.was_reset, peer.saw_eof), (True, False))
         self.assertEqual(server.ends, [error.ConnectionAborted])
 
     def test_reset_while_paused_and_writing(self) -> None:
         """A paused transport that has something to send notices a RST."""
-        talker, server = self.connect()
-        talker.stops_reading()
+        peer, server = self.connect()
+        peer.stops_reading()
         server.tcp.pauseProducing()
         server.tcp.write(b"x" * 200_000)
         self.network.settle()
 
-        talker.aborts()
+        peer.aborts()
         self.network.settle()
 
         self.assertEqual(server.ends, [error.ConnectionLost])
 
     def test_reset_while_paused_and_idle(self) -> None:
         """A paused transport with nothing to send notices a RST when it reads again, as on the epoll reactor."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         server.tcp.pauseProducing()
 
-        talker.aborts()
+        peer.aborts()
         self.network.settle()
         self.assertEqual(server.ends, [])
         server.tcp.resumeProducing()
@@ -207,11 +207,11 @@ class EndTests(NetworkCase):
 
     def test_end_while_paused(self) -> None:
         """Neither bytes nor their end reach a paused transport."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         server.tcp.pauseProducing()
 
-        talker.says(b"later")
-        talker.ends()
+        peer.says(b"later")
+        peer.ends()
         self.network.settle()
         self.assertEqual((server.heard, cast(Half, server).saw_eof), (b"", False))
         server.tcp.resumeProducing()
@@ -221,22 +221,22 @@ class EndTests(NetworkCase):
 
     def test_data_to_the_closed(self) -> None:
         """What is sent to a closed connection is answered by a RST."""
-        talker, server = self.connect()
+        peer, server = self.connect()
         server.tcp.loseConnection()
         self.network.settle()
-        self.assertFalse(talker.was_reset)
+        self.assertFalse(peer.was_reset)
 
-        talker.says(b"too late")
+        peer.says(b"too late")
         self.network.settle()
 
-        self.assertTrue(talker.was_reset)
+        self.assertTrue(peer.was_reset)
 
     def test_talker_closes(self) -> None:
         """A talker that closes for good sends everything first, then resets whatever comes later."""
-        talker, server = self.connect()
+        peer, server = self.connect()
 
-        talker.says(b"bye")
-        talker.closes()
+        peer.says(b"bye")
+        peer.closes()
         self.network.settle()
         self.assertEqual((server.heard, cast(Half, server).saw_eof), (b"bye", True))
         server.tcp.write(b"one")
@@ -248,12 +248,12 @@ class EndTests(NetworkCase):
 
     def test_closing_unread_resets(self) -> None:
         """A talker that closes with bytes unread resets (RFC 2525 section 2.17)."""
-        talker, server = self.connect()
-        talker.stops_reading()
+        peer, server = self.connect()
+        peer.stops_reading()
         server.tcp.write(b"unread")
         self.network.settle()
 
-        talker.closes()
+        peer.closes()
         self.network.settle()
 
         self.assertEqual(server.ends, [error.ConnectionLost])

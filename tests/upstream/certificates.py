@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 
-from egress.tls.pem import ClientCertificate, Trust
+from egress.tls.pem import ClientCertificate, TrustedAuthorities
 
 _DAY = datetime.timedelta(days=1)
 
@@ -92,9 +92,9 @@ class Root(Identity):
         super().__init__(certificate, key, above)
 
     @property
-    def trust(self) -> Trust:
+    def trust(self) -> TrustedAuthorities:
         """Believe this authority alone."""
-        return Trust((self.certificate,), has_system=False)
+        return TrustedAuthorities((self.certificate,), has_system=False)
 
     def issue(self, *names: str, begins: int = -1, ends: int = 1, is_server: bool = True, key: Any = None) -> Identity:
         """Sign a certificate.

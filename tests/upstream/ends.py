@@ -1,4 +1,4 @@
-"""What stands at our end of a road in these tests."""
+"""What stands at our end of a route in these tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy that works, for roads with more than one of them. It knows CONNECT and nothing else."""
+"""A proxy that works, for routes with more than one of them. It knows CONNECT and nothing else."""
 
 from __future__ import annotations
 

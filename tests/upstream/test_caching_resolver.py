@@ -404,11 +404,11 @@ class CrowdTests(ResolverCase):
         stopped = False
         first: Deferred[tuple[Address, ...]] = Deferred()
 
-        def look_up(host: str) -> Deferred[tuple[Address, ...]]:
+        def lookup(host: str) -> Deferred[tuple[Address, ...]]:
             return fail(ResolverFailed("stopped")) if stopped else first
 
         settings = evolve(SETTINGS, concurrent=1, waiting=5000, cache_names=5000)
-        self.resolver = CachingResolver(self.clock, look_up, settings)
+        self.resolver = CachingResolver(self.clock, lookup, settings)
         waiting = [self.wait_for(f"host{number}.example") for number in range(5000)]
 
         stopped = True

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from egress.errors import CODES, DialFailed
 from egress.model import Trace
 from egress.testing.network import Network
-from egress.testing.peers import Origin, Talker
+from egress.testing.peers import NetworkPeer, Origin
 from egress.transports.connection_notice import abort
 from egress.upstream.connect_handshake import INTERIM_LIMIT, ConnectEndpoint
 from egress.upstream.first_hop import FirstHopEndpoint
@@ -61,11 +61,11 @@ class Tunnel:
         self.proxy = self.network.origin(PROXY, 8080)
         result = self.dial()
         for piece in pieces:
-            if not self.proxy.talker.is_closed:
-                self.proxy.talker.says(piece)
+            if not self.proxy.peer.is_closed:
+                self.proxy.peer.says(piece)
                 self.network.settle()
-        if then and not self.proxy.talker.is_closed:
-            getattr(self.proxy.talker, then)()
+        if then and not self.proxy.peer.is_closed:
+            getattr(self.proxy.peer, then)()
             self.network.settle()
         return result
 
@@ -76,7 +76,7 @@ class RequestTests(SynchronousTestCase):
     def asked(self, tunnel: Tunnel) -> bytes:
         """Give what the proxy hears."""
         tunnel.answered()
-        return tunnel.proxy.talker.received
+        return tunnel.proxy.peer.received
 
     def test_it_is_an_endpoint(self) -> None:
         """It can stand wherever Twisted wants an endpoint."""
@@ -119,12 +119,12 @@ class TunnelTests(SynchronousTestCase):
         self.tunnel = Tunnel()
         self.network = self.tunnel.network
 
-    def open(self, *pieces: bytes) -> tuple[Ear, Talker]:
+    def open(self, *pieces: bytes) -> tuple[Ear, NetworkPeer]:
         """Open one, and forget what was said for it."""
         ear = self.successResultOf(self.tunnel.answered(*(pieces or (GOOD,))))
         assert isinstance(ear, Ear)
-        self.tunnel.proxy.talker.take()
-        return ear, self.tunnel.proxy.talker
+        self.tunnel.proxy.peer.take()
+        return ear, self.tunnel.proxy.peer
 
     def test_bytes_go_both_ways(self) -> None:
         """Afterwards the proxy is not noticed any more."""
@@ -161,7 +161,7 @@ class TunnelTests(SynchronousTestCase):
         result = self.tunnel.answered()
         result.addCallback(lambda ear: order.extend(["fired", *cast(Ear, ear).events]))
 
-        self.tunnel.proxy.talker.says(GOOD + b"early")
+        self.tunnel.proxy.peer.says(GOOD + b"early")
         self.network.settle()
 
         self.assertEqual(order, ["fired", "made"])
@@ -288,7 +288,7 @@ class TunnelTests(SynchronousTestCase):
         result = self.tunnel.answered()
         result.addCallback(lambda ear: abort(cast(Ear, ear).transport))
 
-        self.tunnel.proxy.talker.says(GOOD + b"early")
+        self.tunnel.proxy.peer.says(GOOD + b"early")
         self.network.settle()
 
         self.assertEqual(self.tunnel.ears.built[0].events[-1], "lost")
@@ -417,7 +417,7 @@ class FailureTests(SynchronousTestCase):
         result = tunnel.answered()
 
         for octet in GOOD[:10]:
-            tunnel.proxy.talker.says(bytes([octet]))
+            tunnel.proxy.peer.says(bytes([octet]))
             tunnel.network.advance(0.5)
 
         self.assertEqual(self.failed(tunnel, result).code, "proxy_timeout")
@@ -441,7 +441,7 @@ class FailureTests(SynchronousTestCase):
 
         self.assertEqual(
             problem.reason,
-            "A proxy on the road does not accept our credentials; it offers Negotiate, Basic, and we speak Basic.",
+            "An upstream proxy does not accept our credentials; it offers Negotiate, Basic, and we speak Basic.",
         )
 
     def test_no_credentials(self) -> None:
@@ -483,7 +483,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(problem.code, "proxy_unreachable")
         self.assertIn("cannot be reached", problem.reason)
 
-    def test_the_journal_gets_it_all(self) -> None:
+    def test_the_audit_log_gets_it_all(self) -> None:
         """Code, attempts and the upstream are in one line."""
         tunnel = Tunnel()
 

@@ -123,11 +123,11 @@ class OneAddressTests(SynchronousTestCase):
         assert isinstance(protocol, Listening) and protocol.transport is not None
         protocol.transport.write(b"to the origin")
         self.network.settle()
-        talker = origin.talker
-        talker.says(b"from the origin")
+        peer = origin.peer
+        peer.says(b"from the origin")
         self.network.settle()
 
-        talker.heard(b"to the origin")
+        peer.heard(b"to the origin")
         self.assertEqual(protocol.heard, b"from the origin")
         self.assertEqual((self.talk.trace.dialled, self.talk.trace.attempts), (FOUR, [(FOUR, "")]))
 
@@ -161,7 +161,7 @@ class OneAddressTests(SynchronousTestCase):
                 protocol = self.successResultOf(talk.dial(FOUR))
                 assert isinstance(protocol, Listening)
 
-                origin.talker.ends()
+                origin.peer.ends()
                 talk.network.settle()
 
                 self.assertEqual(getattr(protocol, "has_heard_fin", False), is_open)
@@ -324,7 +324,7 @@ class DeadlineTests(SynchronousTestCase):
     """No wait is without end, and the code says what happened."""
 
     def test_codes(self) -> None:
-        """A refusal says most, a missed deadline more than a missing road."""
+        """A refusal says most, a missed deadline more than a missing route."""
         rows = [
             # what each address does, the code, the seconds until it is known
             (["refused"], "connection_refused", 0.0),

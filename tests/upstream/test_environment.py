@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
 from egress.testing.requests import make_authority
-from egress.upstream.environment import PROXY_VARIABLES, EnvironmentRoads, read_environment
+from egress.upstream.environment import PROXY_VARIABLES, EnvironmentProxies, read_environment
 from egress.upstream.proxy_url import parse_proxy_url
 
 P1, P2, P3 = "http://one.example:3128", "http://two.example:3128", "https://three.example"
@@ -83,11 +83,11 @@ WARNINGS: list[tuple[dict[str, str], list[str]]] = [
 ]
 
 
-def spell(roads: EnvironmentRoads) -> tuple[str, str]:
+def spell(routing: EnvironmentProxies) -> tuple[str, str]:
     """Give the variable and the first label of the host, for tunnels and for plain HTTP."""
     first, second = (
         f"{proxy.variable} {proxy.address.authority.host.partition('.')[0]}" if proxy is not None else ""
-        for proxy in (roads.tunnel, roads.plain)
+        for proxy in (routing.tunnel, routing.plain)
     )
     return first, second
 
@@ -125,13 +125,13 @@ class ProxyUrlTests(SynchronousTestCase):
         spellings: list[str] = []
         for value in (url, url + "/x", url.removeprefix("http://"), url.replace("http", "socks5"), url + "0000"):
             try:
-                roads = read_environment({"HTTPS_PROXY": value, "NO_PROXY": "*"})
+                routing = read_environment({"HTTPS_PROXY": value, "NO_PROXY": "*"})
             except ConfigError as error:
                 spellings += (str(error), repr(error), repr(error.__cause__), error.where)
             else:
-                assert roads.tunnel is not None
-                address = roads.tunnel.address
-                spellings += (str(address), repr(address), repr(roads), str(roads.tunnel), *roads.warnings)
+                assert routing.tunnel is not None
+                address = routing.tunnel.address
+                spellings += (str(address), repr(address), repr(routing), str(routing.tunnel), *routing.warnings)
         assume(password not in user and encoded not in quote(user, safe=""))
         for spelling in spellings:
             self.assertNotIn(password, spelling)
@@ -200,15 +200,15 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_no_proxy(self) -> None:
         """Lower case counts here too, and this machine is always in it."""
-        roads = read_environment({"HTTPS_PROXY": P1, "NO_PROXY": "a.example", "no_proxy": "b.example"})
+        routing = read_environment({"HTTPS_PROXY": P1, "NO_PROXY": "a.example", "no_proxy": "b.example"})
 
-        self.assertTrue(roads.no_proxy.matches_name(make_authority("b.example", 443)))
-        self.assertFalse(roads.no_proxy.matches_name(make_authority("a.example", 443)))
-        self.assertTrue(roads.no_proxy.matches_name(make_authority("localhost", 443)))
+        self.assertTrue(routing.no_proxy.matches_name(make_authority("b.example", 443)))
+        self.assertFalse(routing.no_proxy.matches_name(make_authority("a.example", 443)))
+        self.assertTrue(routing.no_proxy.matches_name(make_authority("localhost", 443)))
         self.assertTrue(read_environment({}).no_proxy.matches_name(make_authority("127.0.0.1", 80)))
 
     def test_proxies(self) -> None:
         """Each proxy in use is given once, those that do not count not at all."""
-        roads = read_environment({"HTTPS_PROXY": P1, "HTTP_PROXY": P2, "ALL_PROXY": P3})
-        self.assertEqual([proxy.variable for proxy in roads.proxies], ["HTTPS_PROXY", "HTTP_PROXY"])
+        routing = read_environment({"HTTPS_PROXY": P1, "HTTP_PROXY": P2, "ALL_PROXY": P3})
+        self.assertEqual([proxy.variable for proxy in routing.proxies], ["HTTPS_PROXY", "HTTP_PROXY"])
         self.assertEqual([proxy.variable for proxy in read_environment({"ALL_PROXY": P3}).proxies], ["ALL_PROXY"])

@@ -1,4 +1,4 @@
-"""`[[upstream]]`, `[[route]]` and `[roads]`, and the page about them."""
+"""`[[upstream]]`, `[[route]]` and `[routing]`, and the page about them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.config import structure
 from egress.errors import ConfigError
 from egress.upstream.environment import NO_PROXY, PROXY_VARIABLES
-from egress.upstream.routing_settings import RESERVED, RoadsSettings, RouteSettings, UpstreamSettings, check_roads
+from egress.upstream.routing_settings import RESERVED, RouteSettings, RoutingSettings, UpstreamSettings, check_routing
 from tests.documents import DOCS, blocks_of
 
-PAGE: Path = DOCS / "roads.md"
+PAGE: Path = DOCS / "routing.md"
 
 UPSTREAM: dict[str, object] = {"name": "corp", "url": "http://proxy.example:3128"}
 TLS: dict[str, object] = {"name": "corp", "url": "https://proxy.example"}
@@ -106,7 +106,7 @@ class Document:
 
     upstream: tuple[UpstreamSettings, ...] = ()
     route: tuple[RouteSettings, ...] = ()
-    roads: RoadsSettings = field(factory=RoadsSettings)
+    routing: RoutingSettings = field(factory=RoutingSettings)
     listener: tuple[Mapping[str, object], ...] = ()
     policy: tuple[Mapping[str, object], ...] = ()
 
@@ -115,7 +115,7 @@ def check(document: str) -> None:
     """Shape a document and hold its names to each other."""
     shaped = structure(Document, tomllib.loads(document))
     listeners = {str(table["name"]): str(table.get("via", "")) for table in shaped.listener}
-    check_roads(shaped.upstream, shaped.route, shaped.roads, listeners)
+    check_routing(shaped.upstream, shaped.route, shaped.routing, listeners)
 
 
 class SettingsTests(SynchronousTestCase):
@@ -142,11 +142,11 @@ class SettingsTests(SynchronousTestCase):
                 structure(RouteSettings, table, "route[1]")
             self.assertEqual(caught.exception.where, f"route[1].{key}", table)
 
-    def test_bad_roads(self) -> None:
+    def test_bad_routing(self) -> None:
         """Only known words say whether requests may go direct."""
         with self.assertRaises(ConfigError) as caught:
-            structure(RoadsSettings, {"direct": "never"}, "roads")
-        self.assertEqual(caught.exception.where, "roads.direct")
+            structure(RoutingSettings, {"direct": "never"}, "routing")
+        self.assertEqual(caught.exception.where, "routing.direct")
 
     @given(st.text(min_size=4).map("q9Z~".__add__), st.sampled_from(["", "http://", "https://", "socks5://"]))
     def test_no_error_shows_a_password(self, password: str, scheme: str) -> None:
@@ -167,10 +167,10 @@ class NamesTests(SynchronousTestCase):
     def test_good(self) -> None:
         """Names lead to what there is, and proxies through each other as long as that ends."""
         check(A + 'through = "b"\n' + B + 'through = "c"\n' + C)
-        check(A + '[[route]]\nname = "r"\nvia = "a"\n[roads]\ndefault = "a"\ndirect = "refuse"')
+        check(A + '[[route]]\nname = "r"\nvia = "a"\n[routing]\ndefault = "a"\ndirect = "refuse"')
         for via in ("direct", "environment", "refuse", ""):
             check(f'[[listener]]\nname = "l"\nvia = "{via}"')
-        check('[roads]\ndefault = "environment"\ndirect = "no_proxy"')
+        check('[routing]\ndefault = "environment"\ndirect = "no_proxy"')
 
     def test_bad(self) -> None:
         """The error stands where the wrong name was written."""
@@ -188,11 +188,11 @@ class NamesTests(SynchronousTestCase):
             ('[[route]]\nname = "r"\nvia = ""', "route[0].via"),
             ('[[route]]\nname = "r"\nvia = "none"', "route[0].via"),
             ('[[listener]]\nname = "k"\n[[listener]]\nname = "l"\nvia = "a"', "listener[1].via"),
-            ('[roads]\ndefault = "a"', "roads.default"),
-            ('[roads]\ndefault = "refuse"', "roads.default"),
-            ('[roads]\ndefault = "direct"\ndirect = "refuse"', "roads.default"),
-            ('[[route]]\nname = "r"\nvia = "direct"\n[roads]\ndirect = "no_proxy"', "route[0].via"),
-            ('[[listener]]\nname = "l"\nvia = "direct"\n[roads]\ndirect = "refuse"', "listener[0].via"),
+            ('[routing]\ndefault = "a"', "routing.default"),
+            ('[routing]\ndefault = "refuse"', "routing.default"),
+            ('[routing]\ndefault = "direct"\ndirect = "refuse"', "routing.default"),
+            ('[[route]]\nname = "r"\nvia = "direct"\n[routing]\ndirect = "no_proxy"', "route[0].via"),
+            ('[[listener]]\nname = "l"\nvia = "direct"\n[routing]\ndirect = "refuse"', "listener[0].via"),
         ]
         for document, where in rows:
             with self.assertRaises(ConfigError, msg=document) as caught:
@@ -211,7 +211,7 @@ def _spell_default(field: Attribute[Any]) -> str:
 
 
 class DocumentTests(SynchronousTestCase):
-    """docs/roads.md is held to the code."""
+    """docs/routing.md is held to the code."""
 
     def test_every_key(self) -> None:
         """Each table of keys has those of the code with their defaults, no more and no less."""
@@ -219,7 +219,7 @@ class DocumentTests(SynchronousTestCase):
         for heading, cls in (
             ("## `[[upstream]]`", UpstreamSettings),
             ("## `[[route]]`", RouteSettings),
-            ("## `[roads]`", RoadsSettings),
+            ("## `[routing]`", RoutingSettings),
         ):
             section = text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
             rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE))

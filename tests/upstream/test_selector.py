@@ -1,4 +1,4 @@
-"""Which road a request takes."""
+"""Which route a request takes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from egress.match import ClientPatterns, PortSet, parse_host, parse_port
 from egress.model import Request, Resolution
 from egress.testing.requests import make_request
 from egress.upstream.environment import read_environment
-from egress.upstream.route_plan import RoadPlan
-from egress.upstream.routing_settings import RoadsSettings, RouteSettings, UpstreamSettings
-from egress.upstream.selector import DIRECT, DirectSelector, RoadSelector
+from egress.upstream.route_plan import UpstreamPlan
+from egress.upstream.routing_settings import RouteSettings, RoutingSettings, UpstreamSettings
+from egress.upstream.selector import DIRECT, DirectSelector, UpstreamSelector
 from tests.documents import DOCS, blocks_of
 
 ENVIRON = {
@@ -67,7 +67,7 @@ name = "never"
 hosts = ["**.evil.example", "198.51.100.0/24"]
 via = "refuse"
 
-[roads]
+[routing]
 default = "environment"
 """
 )
@@ -75,14 +75,14 @@ default = "environment"
 
 def make_selector(
     document: str = "", environ: Mapping[str, str] | None = None, listeners: Mapping[str, str] | None = None
-) -> RoadSelector:
+) -> UpstreamSelector:
     """Build a selector as the supervisor does."""
     table = tomllib.loads(document)
     upstreams = table.get("upstream", [])
-    return RoadSelector(
+    return UpstreamSelector(
         tuple(structure(UpstreamSettings, each, f"upstream[{index}]") for index, each in enumerate(upstreams)),
         tuple(structure(RouteSettings, each, f"route[{index}]") for index, each in enumerate(table.get("route", []))),
-        structure(RoadsSettings, table.get("roads", {}), "roads"),
+        structure(RoutingSettings, table.get("routing", {}), "routing"),
         read_environment(environ or {}),
         {"agents": "", **(listeners or {})},
     )
@@ -93,7 +93,7 @@ def resolved(host: str, *addresses: str) -> Resolution:
     return Resolution(host, tuple(map(ip_address, addresses)))
 
 
-def spell(plan: RoadPlan) -> tuple[str, int, str, str]:
+def spell(plan: UpstreamPlan) -> tuple[str, int, str, str]:
     """Give what the record would hold."""
     return plan.label, plan.level, plan.decided, plan.bypassed
 
@@ -102,12 +102,12 @@ class CascadeTests(SynchronousTestCase):
     """The levels, one above the other."""
 
     def test_interface(self) -> None:
-        """Both selectors provide what the Gate asks for."""
+        """Both selectors provide what the gate asks for."""
         verifyObject(IUpstreamSelector, DirectSelector())
         verifyObject(IUpstreamSelector, make_selector())
 
     def test_nothing_said(self) -> None:
-        """Without configuration and environment every road is direct, by the last level."""
+        """Without configuration and environment every route is direct, by the last level."""
         selector = make_selector()
         plan = selector.select(make_request("https://example.com/"))
 
@@ -136,9 +136,9 @@ class CascadeTests(SynchronousTestCase):
         rows = [
             (make_request("https://a.lab.example/"), ("lab", 0, 'route "lab-hosts"', "")),
             (make_request("https://[2001:db8::5]/"), ("lab", 0, 'route "lab-hosts"', "")),
-            (make_request("https://lab.example/"), ("HTTPS_PROXY", 4, "roads.default", "")),
+            (make_request("https://lab.example/"), ("HTTPS_PROXY", 4, "routing.default", "")),
             (make_request("https://x.org/", labels=["token:research-1"]), ("direct", 0, 'route "by-client"', "")),
-            (make_request("http://x.org/", labels=["token:research-1"]), ("HTTPS_PROXY", 4, "roads.default", "")),
+            (make_request("http://x.org/", labels=["token:research-1"]), ("HTTPS_PROXY", 4, "routing.default", "")),
             (make_request("https://x.org/", listener="builder"), ("corp", 2, 'listener "builder"', "")),
             (make_request("https://a.lab.example/", listener="builder"), ("lab", 0, 'route "lab-hosts"', "")),
             (make_request("https://x.org/", listener="quiet"), ("direct", 2, 'listener "quiet"', "")),
@@ -147,7 +147,7 @@ class CascadeTests(SynchronousTestCase):
             self.assertEqual(spell(selector.select(request)), expected, request.authority.text)
 
     def test_listener_that_is_gone(self) -> None:
-        """What came by a listener that is not configured takes no road: the one that it had is not known."""
+        """What came by a listener that is not configured takes no route: the one that it had is not known."""
         selector = make_selector(CASCADE, ENVIRON, {"builder": "corp"})
 
         for url in ("https://a.lab.example/", "https://x.org/", "http://x.org/"):
@@ -167,7 +167,7 @@ class CascadeTests(SynchronousTestCase):
             for labels in ((), ("token:research-1",)):
                 with self.assertRaises(Refused, msg=url) as caught:
                     selector.select(make_request(url, labels=labels, listener="builder"))
-                self.assertEqual((caught.exception.code, caught.exception.rule), ("road_refused", "never"))
+                self.assertEqual((caught.exception.code, caught.exception.rule), ("route_refused", "never"))
         self.assertEqual(selector.select(make_request("https://evil.example/")).label, "HTTPS_PROXY")
 
     def test_refusals_are_not_shared(self) -> None:
@@ -178,20 +178,20 @@ class CascadeTests(SynchronousTestCase):
             with self.assertRaises(Refused) as caught:
                 selector.select(make_request("https://example.com/", listener="shut"))
             seen.append(caught.exception)
-        self.assertEqual(seen[0].code, "road_refused")
+        self.assertEqual(seen[0].code, "route_refused")
         self.assertIsNot(seen[0], seen[1])
 
     def test_default(self) -> None:
-        """`[roads] default` stands above the environment."""
+        """`[routing] default` stands above the environment."""
         for default, label in (("corp", "corp"), ("direct", "direct"), ("environment", "HTTPS_PROXY")):
-            selector = make_selector(TWO + f'[roads]\ndefault = "{default}"', ENVIRON)
+            selector = make_selector(TWO + f'[routing]\ndefault = "{default}"', ENVIRON)
             plan = selector.select(make_request("https://example.com/"))
             self.assertEqual((plan.label, plan.level), (label, 4))
 
     def test_environment_that_is_not_there(self) -> None:
-        """Who names the environment's road and has none is told at the start, where it was written."""
+        """Who names the environment's route and has none is told at the start, where it was written."""
         rows: list[tuple[str, dict[str, str], str]] = [
-            ('[roads]\ndefault = "environment"', {}, "roads.default"),
+            ('[routing]\ndefault = "environment"', {}, "routing.default"),
             ('[[route]]\nname = "r"\nvia = "environment"', {}, "route[0].via"),
             ("", {"l": "environment"}, "listener[1].via"),
         ]
@@ -264,17 +264,17 @@ class NoProxyTests(SynchronousTestCase):
         """A name in NO_PROXY goes direct at once; the level that decided stays."""
         selector = make_selector(CASCADE, ENVIRON, {"builder": "corp"})
         rows = [
-            ("https://api.team.svc.cluster.local/", "agents", ("direct", 4, "roads.default", "HTTPS_PROXY")),
-            ("https://10.100.0.1/", "agents", ("direct", 4, "roads.default", "HTTPS_PROXY")),
-            ("https://localhost/", "agents", ("direct", 4, "roads.default", "HTTPS_PROXY")),
+            ("https://api.team.svc.cluster.local/", "agents", ("direct", 4, "routing.default", "HTTPS_PROXY")),
+            ("https://10.100.0.1/", "agents", ("direct", 4, "routing.default", "HTTPS_PROXY")),
+            ("https://localhost/", "agents", ("direct", 4, "routing.default", "HTTPS_PROXY")),
             ("https://localhost/", "builder", ("corp", 2, 'listener "builder"', "")),
             ("https://a.intern.example/", "builder", ("direct", 2, 'listener "builder"', "corp")),
-            ("https://a.intern.example/", "agents", ("HTTPS_PROXY", 4, "roads.default", "")),
+            ("https://a.intern.example/", "agents", ("HTTPS_PROXY", 4, "routing.default", "")),
         ]
         for url, listener, expected in rows:
             plan = selector.select(make_request(url, listener=listener))
             self.assertEqual(spell(plan), expected, url)
-        # A direct road resolves here, whatever the proxy's own setting is.
+        # A direct route resolves here, whatever the proxy's own setting is.
         self.assertEqual(selector.select(make_request("https://a.intern.example/", listener="builder")).dns, "auto")
 
     def test_by_address(self) -> None:
@@ -283,11 +283,11 @@ class NoProxyTests(SynchronousTestCase):
         mixed = resolved("api.example.com", "192.0.2.1", "10.96.0.7", "10.97.0.7")
 
         route = plan.settle(mixed, 443)
-        road = plan.road_by_address(mixed, 443)
+        plan = plan.plan_by_address(mixed, 443)
 
         self.assertEqual((route.upstream, route.hops, route.texts), ("direct", (), ("10.96.0.7", "10.97.0.7")))
-        self.assertEqual(spell(road), ("direct", 5, "HTTPS_PROXY", "HTTPS_PROXY"))
-        self.assertEqual(road.settle(mixed, 443), route)
+        self.assertEqual(spell(plan), ("direct", 5, "HTTPS_PROXY", "HTTPS_PROXY"))
+        self.assertEqual(plan.settle(mixed, 443), route)
 
     def test_not_by_address(self) -> None:
         """Without such an address all go through the proxy, and so does a name that was not resolved."""
@@ -297,10 +297,10 @@ class NoProxyTests(SynchronousTestCase):
             route = plan.settle(resolution, 443)
             self.assertEqual((route.upstream, route.hops), ("HTTPS_PROXY", plan.hops))
             self.assertEqual((route.addresses, route.by_name), (resolution.addresses, resolution.is_delegated))
-            self.assertIs(plan.road_by_address(resolution, 443), plan)
+            self.assertIs(plan.plan_by_address(resolution, 443), plan)
 
     def test_asked_for_by_name(self) -> None:
-        """Only a proxy can be asked for a name; a direct road dials what was judged."""
+        """Only a proxy can be asked for a name; a direct route dials what was judged."""
         plan = make_selector(environ=ENVIRON).select(make_request("https://api.example.com/"))
 
         self.assertTrue(plan.settle(resolved("api.example.com", "192.0.2.1"), 443, by_name=True).by_name)
@@ -319,7 +319,7 @@ class NoProxyTests(SynchronousTestCase):
 
     def test_port(self) -> None:
         """An entry with a port counts for that port alone."""
-        plan = make_selector(TWO + '[roads]\ndefault = "corp"').select(make_request("https://x.org:8443/"))
+        plan = make_selector(TWO + '[routing]\ndefault = "corp"').select(make_request("https://x.org:8443/"))
         resolution = resolved("x.org", "192.0.2.1")
 
         self.assertEqual(plan.settle(resolution, 8443).upstream, "direct")
@@ -327,7 +327,7 @@ class NoProxyTests(SynchronousTestCase):
 
     def test_inherited(self) -> None:
         """An upstream can take NO_PROXY from the environment, where no proxy need be named."""
-        document = '[[upstream]]\nname = "a"\nurl = "http://a:1"\nno_proxy = "environment"\n[roads]\ndefault = "a"'
+        document = '[[upstream]]\nname = "a"\nurl = "http://a:1"\nno_proxy = "environment"\n[routing]\ndefault = "a"'
         selector = make_selector(document, {"NO_PROXY": "b.example"})
 
         self.assertEqual(selector.select(make_request("https://b.example/")).label, "direct")
@@ -335,11 +335,11 @@ class NoProxyTests(SynchronousTestCase):
 
 
 class DirectTests(SynchronousTestCase):
-    """`[roads] direct`."""
+    """`[routing] direct`."""
 
     def test_refuse(self) -> None:
         """Nothing goes out without a proxy, NO_PROXY or not."""
-        selector = make_selector('[roads]\ndirect = "refuse"', ENVIRON)
+        selector = make_selector('[routing]\ndirect = "refuse"', ENVIRON)
         plan = selector.select(make_request("https://example.com/"))
         self.assertEqual(plan.settle(resolved("example.com", "192.0.2.1"), 443).upstream, "HTTPS_PROXY")
 
@@ -347,9 +347,9 @@ class DirectTests(SynchronousTestCase):
             lambda: selector.select(make_request("https://a.svc.cluster.local/")),
             lambda: selector.select(make_request("https://127.0.0.1/")),
             lambda: plan.settle(resolved("example.com", "192.0.2.1", "10.96.0.1"), 443),
-            lambda: plan.road_by_address(resolved("example.com", "10.96.0.1"), 443),
-            lambda: make_selector('[roads]\ndirect = "refuse"').select(make_request("https://example.com/")),
-            lambda: make_selector('[roads]\ndirect = "refuse"', {"HTTP_PROXY": "http://p"}).select(
+            lambda: plan.plan_by_address(resolved("example.com", "10.96.0.1"), 443),
+            lambda: make_selector('[routing]\ndirect = "refuse"').select(make_request("https://example.com/")),
+            lambda: make_selector('[routing]\ndirect = "refuse"', {"HTTP_PROXY": "http://p"}).select(
                 make_request("https://example.com/")
             ),
         ):
@@ -359,7 +359,7 @@ class DirectTests(SynchronousTestCase):
 
     def test_no_proxy(self) -> None:
         """Only what NO_PROXY lists goes out without a proxy."""
-        document = '[roads]\ndirect = "no_proxy"'
+        document = '[routing]\ndirect = "no_proxy"'
         selector = make_selector(document, ENVIRON)
         plan = selector.select(make_request("https://example.com/"))
 
@@ -421,10 +421,10 @@ class AgreementTests(SynchronousTestCase):
     )
     def test_agrees(self, routes: list[dict[str, object]], host: str, port: int, label: str) -> None:
         """The first route that matches counts, those that refuse first."""
-        selector = RoadSelector(
+        selector = UpstreamSelector(
             (UpstreamSettings("one", "http://one:1"), UpstreamSettings("two", "http://two:1")),
             tuple(structure(RouteSettings, {"name": str(index), **route}) for index, route in enumerate(routes)),
-            RoadsSettings(),
+            RoutingSettings(),
             read_environment({}),
             {"agents": ""},
         )
@@ -439,11 +439,11 @@ class AgreementTests(SynchronousTestCase):
 
 
 class DocumentTests(SynchronousTestCase):
-    """The examples of docs/roads.md do what the page says."""
+    """The examples of docs/routing.md do what the page says."""
 
     def test_the_wish(self) -> None:
         """With the page's first example cluster services go direct, and the rest through the proxy."""
-        block = blocks_of(DOCS / "roads.md", "sh")[0]
+        block = blocks_of(DOCS / "routing.md", "sh")[0]
         environ = dict(re.findall(r"^export (\w+)=['\"]?(.*?)['\"]?$", block, re.MULTILINE))
         self.assertEqual(sorted(environ), ["HTTPS_PROXY", "NO_PROXY"])
         selector = make_selector(environ=environ)

@@ -1,4 +1,4 @@
-"""Roads and the endpoints made of them."""
+"""Routes and the endpoints made of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zope.interface.verify import verifyObject
 
 from egress.errors import DialFailed, NameNotFound, ResolverTimeout
 from egress.interfaces import IResolver, ITunnelingAgent, IUpstreamSelector
-from egress.model import Authority, Client, Hop, Plan, Request, Resolution, Route, Secret, Trace
+from egress.model import Authority, Client, Hop, Request, Resolution, Route, RoutePlan, Secret, Trace
 from egress.testing.network import Network
 from egress.upstream import DirectSelector, TunnelingAgent, Upstream
 from egress.upstream.credentials import BasicCredentials, FixedCredentials
-from egress.upstream.tls_handshake import HopTls
+from egress.upstream.tls_handshake import UpstreamTls
 from tests.upstream.certificates import Identity, Root
 from tests.upstream.ends import Ear, Ears, dial_failed, place
 from tests.upstream.forward_proxy import ForwardProxy
@@ -59,7 +59,7 @@ class TunnelingAgentTests(SynchronousTestCase):
         self.assertEqual(trace.dialled, "192.0.2.1")
 
     def test_a_route_through_proxies_is_never_dialled_straight(self) -> None:
-        """A road with a proxy that is not known is an error; leaving it quietly would be a way round."""
+        """A route with a proxy that is not known is an error; leaving it quietly would be a way round."""
         hop = Hop("corporate", "http", Authority("192.0.2.9", 8080))
 
         with self.assertRaises(ValueError):
@@ -115,7 +115,7 @@ class Chain:
         factory = TLSMemoryBIOFactory(accepting, False, proxy, self.network.reactor)
         self.network.listen(address, 8080, factory)
         authority = place(host, 8080)
-        self.upstreams[name] = Upstream(name, "https", authority, tls=HopTls.make(authority, ROOT.trust), **how)
+        self.upstreams[name] = Upstream(name, "https", authority, tls=UpstreamTls.make(authority, ROOT.trust), **how)
         return proxy
 
     def route(self, *names: str, addresses: tuple[str, ...] = (), by_name: bool = False) -> Route:
@@ -130,7 +130,7 @@ class Chain:
         return result
 
 
-class RoadTests(SynchronousTestCase):
+class RouteTests(SynchronousTestCase):
     """Routes through proxies."""
 
     def setUp(self) -> None:
@@ -143,13 +143,13 @@ class RoadTests(SynchronousTestCase):
         assert isinstance(ear, Ear)
         ear.stream.write(b"up")
         self.network.settle()
-        self.chain.origin.talker.says(b"down")
+        self.chain.origin.peer.says(b"down")
         self.network.settle()
         self.chain.origin.heard(b"up")
         self.assertEqual(ear.heard, b"down")
         ear.stream.loseConnection()
         self.network.settle()
-        self.chain.origin.talker.closes()
+        self.chain.origin.peer.closes()
         self.network.settle()
         self.network.assert_quiet()
 
@@ -191,7 +191,7 @@ class RoadTests(SynchronousTestCase):
 
         self.successResultOf(result)
         self.assertEqual(proxy.targets, ["[2001:db8::1]:8443"])
-        self.assertEqual(len(origin.talkers), 1)
+        self.assertEqual(len(origin.peers), 1)
 
     def test_a_literal_target_by_name(self) -> None:
         """An address that the client wrote is its own name."""
@@ -265,7 +265,7 @@ class RoadTests(SynchronousTestCase):
         self.assertEqual(far.asked, [])
 
     def test_which_hop_failed(self) -> None:
-        """The journal names it, the client's sentence does not."""
+        """The audit log names it, the client's sentence does not."""
         near = self.chain.proxy("near", NEAR)
         far = self.chain.proxy("far", FAR)
         near_refuses = b"HTTP/1.1 403 no\r\n\r\n"
@@ -276,7 +276,7 @@ class RoadTests(SynchronousTestCase):
 
             self.assertEqual(problem.code, "proxy_refused")
             self.assertIn(f"'{name}'", problem.detail)
-            self.assertEqual(problem.reason, "A proxy on the road refused the connection with status 403.")
+            self.assertEqual(problem.reason, "An upstream proxy refused the connection with status 403.")
 
     def test_another_proxy_than_the_judged(self) -> None:
         """A route to another place than the name has now is not taken, and no credentials are given for it."""
@@ -472,7 +472,7 @@ class ProxyNameTests(SynchronousTestCase):
 
             for each in (problem, problem_later):
                 self.assertEqual(each.code, "proxy_unreachable")
-                self.assertEqual(each.reason, "The name of a proxy on the road does not resolve.")
+                self.assertEqual(each.reason, "The name of an upstream proxy does not resolve.")
                 self.assertIn(error.code, each.detail)
 
     def test_no_resolver(self) -> None:
@@ -502,7 +502,7 @@ class ProxyNameTests(SynchronousTestCase):
 
 
 class DirectSelectorTests(SynchronousTestCase):
-    """There is one road."""
+    """There is one route."""
 
     def test_it_is_a_selector(self) -> None:
         """It can stand wherever a selector is asked for."""
@@ -514,6 +514,6 @@ class DirectSelectorTests(SynchronousTestCase):
 
         plan = DirectSelector().select(request)
 
-        self.assertEqual(plan, Plan("direct", 6))
+        self.assertEqual(plan, RoutePlan("direct", 6))
         self.assertIs(DirectSelector().select(request), plan)
         self.assertEqual(plan.settle(Resolution("example.com", (ADDRESS,))), Route("direct", (), (ADDRESS,)))

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
-from egress.tls.pem import Trust, load_client_certificate, load_trust
+from egress.tls.pem import TrustedAuthorities, load_client_certificate, load_trust
 from egress.upstream import Upstream, make_plain_upstream, make_upstream
 from egress.upstream.proxy_url import parse_proxy_url
 from egress.upstream.routing_settings import UpstreamSettings
@@ -45,7 +45,7 @@ class TrustTests(FilesCase):
 
         trust = load_trust(self.file("ca.pem", ROOT.pem + b"a remark\n" + other.pem), has_system=False)
 
-        self.assertEqual(trust, Trust((ROOT.certificate, other.certificate), has_system=False))
+        self.assertEqual(trust, TrustedAuthorities((ROOT.certificate, other.certificate), has_system=False))
 
     def test_no_authority(self) -> None:
         """A file without one ends the start: to trust nobody, or everybody, is not what was meant."""
@@ -58,7 +58,7 @@ class TrustTests(FilesCase):
     def test_nobody(self) -> None:
         """A trust in nobody cannot even be made."""
         with self.assertRaises(ValueError):
-            Trust((), has_system=False)
+            TrustedAuthorities((), has_system=False)
 
     def test_not_a_file(self) -> None:
         """What cannot be read says so; a pipe is not waited for."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import CAUSES, ProtocolError
-from egress.wire.client_hello import Hello, HelloReader, looks_like_tls
+from egress.wire.client_hello import ClientHello, ClientHelloReader, looks_like_tls
 
 LIMIT = 65536
 
@@ -57,9 +57,9 @@ def splits(data: bytes) -> Iterator[tuple[bytes, ...]]:
     yield tuple(data[at : at + 1] for at in range(len(data)))
 
 
-def read(pieces: Iterable[bytes], limit: int = LIMIT) -> Hello | None:
+def read(pieces: Iterable[bytes], limit: int = LIMIT) -> ClientHello | None:
     """Feed pieces and give the last answer."""
-    reader = HelloReader(limit)
+    reader = ClientHelloReader(limit)
     hello = None
     for piece in pieces:
         hello = reader.feed(piece)
@@ -200,38 +200,38 @@ class HelloTests(SynchronousTestCase):
         """The name is given in lower case, without its trailing dot."""
         for sent, name in NAMES:
             found = read([records(message((SUPPORTED_VERSIONS, server_name(sent), ALPN)))])
-            self.assertEqual(found, Hello(name, False), sent)
+            self.assertEqual(found, ClientHello(name, False), sent)
 
     def test_no_name(self) -> None:
         """A hello without a name, or without any extensions (RFC 5246 section 7.4.1.2), has the empty name."""
         for extensions in ((SUPPORTED_VERSIONS, ALPN), (), None):
-            self.assertEqual(read([records(message(extensions))]), Hello("", False))
+            self.assertEqual(read([records(message(extensions))]), ClientHello("", False))
 
     def test_encrypted_hello(self) -> None:
         """An encrypted hello is noticed, wherever it stands, with and without an outer name."""
-        self.assertEqual(read([records(message((ECH, _NAME)))]), Hello("a.example", True))
-        self.assertEqual(read([records(message((_NAME, ALPN, ECH)))]), Hello("a.example", True))
-        self.assertEqual(read([records(message((ECH,)))]), Hello("", True))
+        self.assertEqual(read([records(message((ECH, _NAME)))]), ClientHello("a.example", True))
+        self.assertEqual(read([records(message((_NAME, ALPN, ECH)))]), ClientHello("a.example", True))
+        self.assertEqual(read([records(message((ECH,)))]), ClientHello("", True))
 
     def test_versions(self) -> None:
         """The versions that clients write into record and hello do not matter below the major one."""
         for minor in range(5):
             version = bytes([3, minor])
             self.assertEqual(
-                read([records(message((_NAME,), version=version), version=version)]), Hello("a.example", False)
+                read([records(message((_NAME,), version=version), version=version)]), ClientHello("a.example", False)
             )
 
     def test_short_fields(self) -> None:
         """Fields may be as short as the grammar has them."""
         short = message((_NAME,), session=b"", ciphers=b"\x00\x2f", compressions=b"\x01\x00")
 
-        self.assertEqual(read([records(short)]), Hello("a.example", False))
+        self.assertEqual(read([records(short)]), ClientHello("a.example", False))
 
     def test_every_split(self) -> None:
         """The answer is the same for every split, and comes with the last octet and not before."""
         stream = records(_GOOD)
         for pieces in splits(stream):
-            self.assertEqual(read(pieces), Hello("a.example", False))
+            self.assertEqual(read(pieces), ClientHello("a.example", False))
         for size in range(len(stream)):
             self.assertIsNone(read([stream[:size]]))
 
@@ -239,18 +239,20 @@ class HelloTests(SynchronousTestCase):
         """A hello may be cut into any number of records (RFC 8446 section 5.1)."""
         for size in range(1, len(_GOOD) + 1):
             stream = records(_GOOD, size)
-            self.assertEqual(read([stream]), Hello("a.example", False), size)
-            self.assertEqual(read(stream[at : at + 1] for at in range(len(stream))), Hello("a.example", False), size)
+            self.assertEqual(read([stream]), ClientHello("a.example", False), size)
+            self.assertEqual(
+                read(stream[at : at + 1] for at in range(len(stream))), ClientHello("a.example", False), size
+            )
 
     def test_everything_is_held(self) -> None:
         """All octets fed are held in order, with those that follow the hello."""
         early = b"\x14\x03\x03\x00\x01\x01" + b"\x17\x03\x03\x00\x05early"
         stream = records(_GOOD, 40) + early
         for pieces in splits(stream):
-            reader = HelloReader(LIMIT)
+            reader = ClientHelloReader(LIMIT)
             for piece in pieces:
                 hello = reader.feed(piece)
-            self.assertEqual((hello, reader.held), (Hello("a.example", False), stream))
+            self.assertEqual((hello, reader.held), (ClientHello("a.example", False), stream))
 
     def test_first_octet(self) -> None:
         """A record's first octet tells TLS from other protocols, and from a hello of SSL 2.0."""
@@ -313,13 +315,13 @@ class RefusalTests(SynchronousTestCase):
         for size in (16384, 20):
             stream = records(_GOOD, size)
             for pieces in splits(stream + b"more"):
-                self.assertEqual(read(pieces, len(stream)), Hello("a.example", False))
+                self.assertEqual(read(pieces, len(stream)), ClientHello("a.example", False))
                 self.assert_refused(pieces, "limit", len(stream) - 1)
 
     def test_endless_hello(self) -> None:
         """A hello that does not end is refused at the limit, not gathered."""
         stream = records(_GOOD + b"\x00" * 1000)
-        reader = HelloReader(64)
+        reader = ClientHelloReader(64)
         self.assertIsNone(reader.feed(stream[:5]))
 
         with self.assertRaises(ProtocolError):
@@ -335,13 +337,13 @@ class RealHelloTests(SynchronousTestCase):
             stream = spoken("Real.Example", version)
             self.assertTrue(looks_like_tls(stream))
             for pieces in splits(stream):
-                self.assertEqual(read(pieces), Hello("real.example", False))
+                self.assertEqual(read(pieces), ClientHello("real.example", False))
 
     def test_without_name(self) -> None:
         """No name is sent for no host, nor by this library for an address."""
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             for name in (None, "192.0.2.1", "2001:db8::1"):
-                self.assertEqual(read([spoken(name, version)]), Hello("", False))
+                self.assertEqual(read([spoken(name, version)]), ClientHello("", False))
 
     def test_several_records(self) -> None:
         """A hello longer than a record is read out of all of them."""
@@ -349,5 +351,5 @@ class RealHelloTests(SynchronousTestCase):
         self.assertGreater(len(stream), 16384 + 5)
 
         self.assertEqual(
-            read(stream[at : at + 1000] for at in range(0, len(stream), 1000)), Hello("real.example", False)
+            read(stream[at : at + 1000] for at in range(0, len(stream), 1000)), ClientHello("real.example", False)
         )

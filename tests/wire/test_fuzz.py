@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
 from egress.wire.body import ChunkedBody
-from egress.wire.client_hello import HelloReader
+from egress.wire.client_hello import ClientHelloReader
 from tests.wire.test_body import BROKEN_BODIES, CHUNKED_BODIES, h11_reads
 from tests.wire.test_client_hello import (
     ALPN,
@@ -77,7 +77,7 @@ def read_chunked(pieces: Sequence[bytes]) -> tuple[object, ...]:
 
 def read_hello(pieces: Sequence[bytes]) -> tuple[object, ...]:
     """Read a hello with a small limit."""
-    reader = HelloReader(2048)
+    reader = ClientHelloReader(2048)
     hello = None
     for piece in pieces:
         hello = reader.feed(piece)

@@ -15,17 +15,17 @@ from egress.errors import Refused
 from egress.interfaces import IIdentifier, IStreamTransport
 from egress.model import Client, Connection
 from egress.proxy import error_responses as answers
-from egress.proxy.client.facts import PeerOf, gather
+from egress.proxy.client.facts import ReadPeer, gather
 from egress.proxy.client.refusal import refuse
 from egress.proxy.http1.pipelining import read_heads
-from egress.proxy.http1.request_parsing import Understood
-from egress.proxy.roles import CLOSING, DRAINING, LINGERING, OVER, READING, Drain, Work
-from egress.proxy.transaction import Passage, is_failure
+from egress.proxy.http1.request_parsing import ParsedRequest
+from egress.proxy.roles import CLOSING, DRAINING, LINGERING, OVER, READING, ClientReceiver, FlushProducer
+from egress.proxy.transaction import Transaction, is_failure
 from egress.transports.immediate_write import is_flushed, send
 from egress.wire.head import RequestReader
 
 if TYPE_CHECKING:
-    from egress.proxy.server import Door
+    from egress.proxy.server import ProxyServer
 
 _log = Logger()
 
@@ -36,22 +36,22 @@ HELD_BYTES = 65_536
 
 @implementer(IProtocol, IHalfCloseableProtocol)
 @define(eq=False, weakref_slot=False)
-class ClientProtocol:
+class ClientConnection:
     """One client connection.
 
     Attributes:
-        door: what all connections share.
+        proxy server: what all connections share.
         connection: the facts of this one.
         begin: makes the work that serves a request.
         peer_of: reads uid and gid from a unix socket; None on any other.
         by_facts: who it is by the facts of the connection alone.
         settled_by: the identifier that will say the same of every request; None where each has to be asked about.
         client: who it is counted for: whoever made the latest request.
-        connection_id: what the journal calls it.
+        connection_id: what the audit log calls it.
         transport: given when the connection stands.
         reader: reads the next head, once there was one that was not known.
         work: serves the current request.
-        passage: of the current request.
+        transaction: of the current request.
         held: bytes that wait for their turn.
         is_ended: the client's FIN was seen.
         is_clogged: what was last written may not all be gone.
@@ -63,22 +63,22 @@ class ClientProtocol:
         later: they will be, after others had their turn.
     """
 
-    door: Door
+    server: ProxyServer
     connection: Connection
-    begin: Callable[[ClientProtocol, Understood], None]
-    peer_of: PeerOf | None = None
+    begin: Callable[[ClientConnection, ParsedRequest], None]
+    read_peer_of: ReadPeer | None = None
     by_facts: Client = field(init=False)
     settled_by: IIdentifier | None = field(init=False, default=None)
     client: Client = field(init=False)
     connection_id: str = field(init=False, default="")
     transport: IStreamTransport = field(init=False)
     reader: RequestReader | None = field(init=False, default=None)
-    work: Work | None = field(init=False, default=None)
-    passage: Passage | None = field(init=False, default=None)
+    receiver: ClientReceiver | None = field(init=False, default=None)
+    transaction: Transaction | None = field(init=False, default=None)
     held: bytes = field(init=False, default=b"")
     is_ended: bool = field(init=False, default=False)
     is_clogged: bool = field(init=False, default=False)
-    is_leaving: bool = field(init=False, default=False)
+    is_displaced: bool = field(init=False, default=False)
     is_cut: bool = field(init=False, default=False)
     is_timed: bool = field(init=False, default=False)
     due: int = field(init=False, default=0)
@@ -93,22 +93,22 @@ class ClientProtocol:
     def makeConnection(self, transport: ITransport) -> None:
         """Begin (IProtocol)."""
         self.transport = cast(IStreamTransport, transport)  # our listeners accept stream connections only
-        door = self.door
+        server = self.server
         refused = gather(self, transport)
-        refused = door.entered(self) or refused
+        refused = server.entered(self) or refused
         if refused is not None:
             self.refuse_unread(refused)
             return
-        door.wheel.expect(self, door.limits.keepalive_seconds)
+        server.timers.expect(self, server.limits.keepalive_seconds)
 
     def connectionMade(self) -> None:
         """Do nothing: `makeConnection` has done it (IProtocol)."""
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to whoever they are for."""
-        work = self.work
-        if work is not None:
-            work.client_data(data)
+        receiver = self.receiver
+        if receiver is not None:
+            receiver.client_data(data)
         elif self.state == READING:
             self.held = self.held + data if self.held else data
             read_heads(self)
@@ -118,8 +118,8 @@ class ClientProtocol:
     def readConnectionLost(self) -> None:
         """The client's FIN: what runs is finished, nothing new is begun."""
         self.is_ended = True
-        if self.work is not None:
-            self.work.client_ended()
+        if self.receiver is not None:
+            self.receiver.client_ended()
         elif self.state in (READING, LINGERING, DRAINING) and (self.state == LINGERING or not self.held):
             self.close()
 
@@ -128,25 +128,25 @@ class ClientProtocol:
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
-        door = self.door
+        server = self.server
         self.state = OVER
         later, self.later = self.later, None
         if later is not None:
             later.cancel()
-        door.wheel.forget(self)
-        work, self.work = self.work, None
-        if work is not None:
-            work.client_lost(reason)
-        self.passage = self.reader = None
+        server.timers.forget(self)
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.client_lost(reason)
+        self.transaction = self.reader = None
         self.held = b""
-        door.left(self)
+        server.left(self)
 
     # What an exchange or a tunnel asks of its connection.
 
     @property
     def is_last(self) -> bool:
         """Whether no request follows the one that runs."""
-        return self.is_leaving or self.door.is_stopping
+        return self.is_displaced or self.server.is_stopping
 
     def hold(self, data: bytes) -> None:
         """Keep bytes that are not yet wanted; the rest waits in the kernel."""
@@ -183,15 +183,15 @@ class ClientProtocol:
             is_read: the request was read to its end. If not, the client may still be sending, and a plain close would
                 answer that with a reset, which can destroy the answer on its way (RFC 9112 section 9.6).
         """
-        self.work = self.passage = None
+        self.receiver = self.transaction = None
         if self.state == OVER:
             return
-        if keep_alive and not (self.is_leaving or self.door.is_stopping) and (self.held or not self.is_ended):
+        if keep_alive and not (self.is_displaced or self.server.is_stopping) and (self.held or not self.is_ended):
             if self.is_clogged:
                 # Whoever sends requests and does not read the answers would have us keep them all.
                 self.state = DRAINING
-                self.door.wheel.expect(self, self.door.limits.idle_seconds)
-                self.transport.registerProducer(Drain(self._drained), False)
+                self.server.timers.expect(self, self.server.limits.idle_seconds)
+                self.transport.registerProducer(FlushProducer(self._drained), False)
             else:
                 self._go_on()
         elif is_read and not self.held:
@@ -208,11 +208,11 @@ class ClientProtocol:
 
     def _go_on(self) -> None:
         """Read the next request."""
-        if self.is_leaving:
+        if self.is_displaced:
             self.linger()
             return
         self.state = READING
-        self.door.wheel.expect(self, self.door.limits.keepalive_seconds)
+        self.server.timers.expect(self, self.server.limits.keepalive_seconds)
         if self._is_paused:
             self.resume()
         if self.held:
@@ -220,15 +220,17 @@ class ClientProtocol:
         if self.is_ended and self.state == READING and not self.held:
             self.close()
 
-    def answer_refusal(self, passage: Passage, refused: Refused, *, keep_alive: bool, has_body: bool = True) -> None:
+    def answer_refusal(
+        self, transaction: Transaction, refused: Refused, *, keep_alive: bool, has_body: bool = True
+    ) -> None:
         """Answer the current request with a refusal, and record it."""
         keep_alive = keep_alive and not self.is_last
-        passage.status = refused.status
-        self.send(answers.refusal(refused, passage.request.id, keep_alive=keep_alive, has_body=has_body))
+        transaction.status = refused.status
+        self.send(answers.refusal(refused, transaction.request.id, keep_alive=keep_alive, has_body=has_body))
         if is_failure(refused):
-            passage.record("end", "failed", refused)
+            transaction.record("end", "failed", refused)
         else:
-            passage.record("refused", "refused", refused)
+            transaction.record("refused", "refused", refused)
         self.finished(keep_alive=keep_alive, is_read=False)
 
     def refuse_unread(self, refused: Refused) -> None:
@@ -242,7 +244,7 @@ class ClientProtocol:
         """Send what is written and a FIN, and read on for a while so that the client is not met by a reset."""
         if self.state == OVER:
             return
-        self.work = self.passage = None
+        self.receiver = self.transaction = None
         self.held = b""
         self._stop_draining()
         self.state = LINGERING
@@ -251,22 +253,22 @@ class ClientProtocol:
             return
         self.resume()
         self.transport.loseWriteConnection()
-        self.door.wheel.expect(self, self.door.limits.linger_seconds)
+        self.server.timers.expect(self, self.server.limits.linger_seconds)
 
     def close(self) -> None:
         """Send what is written, and close."""
         if self.state == OVER:
             return
-        self.work = self.passage = None
+        self.receiver = self.transaction = None
         self._stop_draining()
         self.state = CLOSING
         if not is_flushed(self.transport):
-            self.door.wheel.expect(self, self.door.limits.idle_seconds)
+            self.server.timers.expect(self, self.server.limits.idle_seconds)
         self.transport.loseConnection()
 
     def let_go(self) -> None:
         """Hear that the connection is being closed, and that nothing of it is left to do."""
-        self.work = self.passage = None
+        self.receiver = self.transaction = None
         self.state = CLOSING
 
     def _stop_draining(self) -> None:
@@ -278,27 +280,27 @@ class ClientProtocol:
         """Reset the connection."""
         if self.state == OVER:
             return
-        self.work = self.passage = None
+        self.receiver = self.transaction = None
         self.state = CLOSING
         self.transport.abortConnection()
 
     def expired(self) -> None:
         """The deadline passed."""
-        if self.work is not None:
-            self.work.expired()
+        if self.receiver is not None:
+            self.receiver.expired()
         elif self.state == READING and self.is_timed:
             self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
         elif self.state == READING:
-            self.door.reached["keepalive_seconds"] += 1
+            self.server.reached["keepalive_seconds"] += 1
             self.close()
         else:
-            self.door.reached["linger_seconds" if self.state == LINGERING else "idle_seconds"] += 1
+            self.server.reached["linger_seconds" if self.state == LINGERING else "idle_seconds"] += 1
             self.abort()
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop whatever runs, now."""
-        if self.work is not None:
-            self.work.end(cause, refused)
+        if self.receiver is not None:
+            self.receiver.end(cause, refused)
         else:
             self.abort()
 

@@ -14,9 +14,9 @@ from egress.errors import Refused
 from egress.model import Client
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
-PeerOf: TypeAlias = Callable[[ITransport], tuple[int, int]]
+ReadPeer: TypeAlias = Callable[[ITransport], tuple[int, int]]
 """Gives the uid and the gid of whoever connected; -1 for what is not known."""
 
 _UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
@@ -42,7 +42,7 @@ def read_peer(transport: ITransport) -> tuple[int, int]:
     return uid, gid
 
 
-def gather(client: ClientProtocol, transport: ITransport) -> Refused | None:
+def gather(client: ClientConnection, transport: ITransport) -> Refused | None:
     """Gather the facts of a connection, and see whose it is by them.
 
     Args:
@@ -52,13 +52,13 @@ def gather(client: ClientProtocol, transport: ITransport) -> Refused | None:
     Returns:
         None, or why nobody can be served on it.
     """
-    door = client.door
-    client.connection_id = client.connection_id or door.connection_id()
-    if client.peer_of is not None:
-        uid, gid = client.peer_of(transport)
+    server = client.server
+    client.connection_id = client.connection_id or server.connection_id()
+    if client.read_peer_of is not None:
+        uid, gid = client.read_peer_of(transport)
         client.connection = evolve(client.connection, uid=uid, gid=gid)
     refused = None
-    identifier = door.identifier
+    identifier = server.identifier
     try:
         client.by_facts = identifier.recognise(client.connection)
         client.settled_by = identifier if identifier.is_settled(client.connection) else None

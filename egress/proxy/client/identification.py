@@ -18,13 +18,13 @@ from egress.errors import ProtocolError, Refused
 from egress.interfaces import IIdentifier
 from egress.model import Client, Request
 from egress.proxy.client.refusal import record, refuse
-from egress.proxy.roles import left_behind
+from egress.proxy.roles import listener_removed
 from egress.wire.body import BodyReader, body_reader
 from egress.wire.framing import Framing, Kind
 from egress.wire.head import RequestHead
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 _log = Logger()
 
@@ -32,15 +32,15 @@ _log = Logger()
 _BODY_BYTES = 65_536
 
 
-def ask(client: ClientProtocol, credentials: bytes | None) -> Client | Deferred[Client] | Refused:
-    """Ask the door's identifier whose a request is.
+def ask(client: ClientConnection, credentials: bytes | None) -> Client | Deferred[Client] | Refused:
+    """Ask the proxy server's identifier whose a request is.
 
     Args:
         client: the connection that it came on.
         credentials: what came with it; None for nothing.
     """
     try:
-        return client.door.identifier.identify(client.connection, credentials)
+        return client.server.identifier.identify(client.connection, credentials)
     except Refused as refused:
         return refused
     except Exception:
@@ -49,8 +49,8 @@ def ask(client: ClientProtocol, credentials: bytes | None) -> Client | Deferred[
 
 
 @define(eq=False)
-class Identifying:
-    """Waits until it is known whose a request is; what the client sends meanwhile is held (Work).
+class PendingIdentification:
+    """Waits until it is known whose a request is; what the client sends meanwhile is held (ClientReceiver).
 
     Attributes:
         client: the protocol it came on.
@@ -61,7 +61,7 @@ class Identifying:
         proceed: called when the client is known.
     """
 
-    client: ClientProtocol
+    client: ClientConnection
     head: RequestHead
     framing: Framing
     request: Request | None
@@ -72,12 +72,12 @@ class Identifying:
     _is_over: bool = field(init=False, default=False)
 
     def begin(self, caller: Client | Deferred[Client] | Refused) -> None:
-        """Take the answer of the door's identifier."""
+        """Take the answer of the proxy server's identifier."""
         client = self.client
-        client.work = self
-        self._asked = client.door.identifier
+        client.receiver = self
+        self._asked = client.server.identifier
         if isinstance(caller, Deferred):
-            client.door.wheel.expect(client, client.door.limits.policy_seconds)
+            client.server.timers.expect(client, client.server.limits.policy_seconds)
             self._pending = caller
             caller.addCallbacks(self._identified, self._failed).addErrback(self._broke)
         elif isinstance(caller, Client):
@@ -93,21 +93,21 @@ class Identifying:
         if not isinstance(caller, Client):
             raise TypeError("an identifier gave something else than a client")
         if client.is_cut:
-            self._refuse(left_behind())
+            self._refuse(listener_removed())
             return
-        if self._asked is not client.door.identifier:
+        if self._asked is not client.server.identifier:
             # What was right when it was shown may be taken back by now.
             credentials = self.head.fields.values(b"proxy-authorization")
             self.begin(ask(client, credentials[0] if credentials else None))
             return
         if self.request is not None:
             self.request.client = caller
-        refused = client.door.recount(client, caller)
+        refused = client.server.recount(client, caller)
         if refused is not None:
             self._refuse(refused)
             return
-        client.work = None
-        client.door.wheel.clear(client)
+        client.receiver = None
+        client.server.timers.clear(client)
         self.proceed()
 
     def _failed(self, failure: Failure) -> None:
@@ -127,11 +127,11 @@ class Identifying:
     def _refuse(self, refused: Refused) -> None:
         """Answer, and get ready for the next request if it can be told where that begins."""
         client = self.client
-        client.work = None
+        client.receiver = None
         is_kept = self.is_kept and not client.is_last and self._can_go_on(refused)
         refuse(client, refused, self.request, keep_alive=is_kept, has_body=self.head.method != "HEAD")
         if is_kept and self.framing.kind is not Kind.NONE:
-            Discarding(client, body_reader(self.framing, "bad_framing")).begin()
+            BodyDiscard(client, body_reader(self.framing, "bad_framing")).begin()
         else:
             client.finished(keep_alive=is_kept, is_read=False)
 
@@ -153,7 +153,7 @@ class Identifying:
         return framing.length <= _BODY_BYTES and not self.head.fields.values(b"expect")
 
     def client_data(self, data: bytes) -> None:
-        """Hold what comes early (Work)."""
+        """Hold what comes early (ClientReceiver)."""
         self.client.hold(data)
 
     def client_ended(self) -> None:
@@ -184,8 +184,8 @@ class Identifying:
 
 
 @define(eq=False)
-class Discarding:
-    """Reads past the body of a request that was refused (Work).
+class BodyDiscard:
+    """Reads past the body of a request that was refused (ClientReceiver).
 
     Attributes:
         client: the protocol it comes on.
@@ -193,15 +193,15 @@ class Discarding:
         left: how many bytes of it may still come.
     """
 
-    client: ClientProtocol
+    client: ClientConnection
     body: BodyReader
     left: int = _BODY_BYTES
 
     def begin(self) -> None:
         """Read what is here, and wait for the rest."""
         client = self.client
-        client.work = self
-        client.door.wheel.expect(client, client.door.limits.head_seconds)
+        client.receiver = self
+        client.server.timers.expect(client, client.server.limits.head_seconds)
         client.resume()
         self.client_data(client.take_held())
 

@@ -1,20 +1,20 @@
-"""Answers and records what ends before it has a passage: no request could be read, or nobody could be named."""
+"""Answers and records what ends before it has a transaction: no request could be read, or nobody could be named."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from egress.errors import Refused
-from egress.model import AuditRecord, Request
+from egress.model import AuditEvent, Request
 from egress.proxy import error_responses as answers
 from egress.proxy.transaction import is_failure
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 
 def refuse(
-    client: ClientProtocol,
+    client: ClientConnection,
     refused: Refused,
     request: Request | None = None,
     *,
@@ -30,7 +30,7 @@ def refuse(
         keep_alive: what the answer says of the connection.
         has_body: the answer has one.
     """
-    request_id = client.door.request_id() if request is None else request.id
+    request_id = client.server.request_id() if request is None else request.id
     client.send(answers.refusal(refused, request_id, keep_alive=keep_alive, has_body=has_body))
     if request is not None and is_failure(refused):
         record(client, "end", "failed", request, refused, refused.status)
@@ -39,7 +39,7 @@ def refuse(
 
 
 def record(
-    client: ClientProtocol,
+    client: ClientConnection,
     kind: str,
     cause: str,
     request: Request | None,
@@ -47,7 +47,7 @@ def record(
     status: int = 0,
     request_id: str = "",
 ) -> None:
-    """Write the record of such an end; see `AuditRecord`.
+    """Write the record of such an end; see `AuditEvent`.
 
     Args:
         client: the connection. Without a request, its facts alone say whose it is.
@@ -58,19 +58,19 @@ def record(
         status: of the answer; 0 for none.
         request_id: what the answer called it, where there is no request.
     """
-    door = client.door
-    door.journal.record(
-        AuditRecord(
+    server = client.server
+    server.audit_log.record(
+        AuditEvent(
             kind,
-            door.now(),
+            server.now(),
             request,
             client.by_facts if request is None else request.client,
             client.connection,
             client.connection_id,
-            "" if request is None else request.front,
+            "" if request is None else request.request_form,
             refused=refused,
             status=status,
-            total_ms=0.0 if request is None else (door.clock.seconds() - request.begun) * 1000.0,
+            total_ms=0.0 if request is None else (server.clock.seconds() - request.begun) * 1000.0,
             cause=cause,
             request_id=request_id,
         )

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.model import Client
-from egress.proxy.client.connection import ClientProtocol
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.client.facts import gather
 from egress.proxy.client.refusal import record
@@ -45,7 +45,7 @@ _FAULTS = (
 )
 
 
-class SecureTransport(TlsTransport):
+class ClientTlsTransport(TlsTransport):
     """The transport inside TLS with a client.
 
     What Twisted leaves to the global reactor is done here, and:
@@ -57,7 +57,7 @@ class SecureTransport(TlsTransport):
     - Producers. A pull producer is asked by the transport below, which knows when what was written is gone.
     """
 
-    factory: SecureFactory
+    factory: TlsProxyFactory
     _has_begun = False
     _has_ended = False
     _is_end_told = False
@@ -68,7 +68,7 @@ class SecureTransport(TlsTransport):
         """Wait for the first byte (IProtocol)."""
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
-        cast(Handshake, self.wrappedProtocol).arrive(self)
+        cast(ClientTlsHandshake, self.wrappedProtocol).arrive(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; the first of all begin TLS (IProtocol)."""
@@ -80,8 +80,8 @@ class SecureTransport(TlsTransport):
         super().dataReceived(data)
 
     def _wait_for_the_other_direction(self) -> None:
-        door = self.factory.door
-        self._closing = door.clock.callLater(door.limits.linger_seconds, self._close_late)
+        server = self.factory.server
+        self._closing = server.clock.callLater(server.limits.linger_seconds, self._close_late)
 
     def _close_late(self) -> None:
         self._closing = None
@@ -141,10 +141,10 @@ class SecureTransport(TlsTransport):
 
 @implementer(IProtocol, IHandshakeListener)
 @define(eq=False)
-class Handshake:
+class ClientTlsHandshake:
     """TLS's protocol until the handshake is over. Then the real one, which knows the certificate, takes its place.
 
-    It is among the door's connections from the start: whoever connects and shakes no hands is counted too.
+    It is among the proxy server's connections from the start: whoever connects and shakes no hands is counted too.
 
     Attributes:
         inner: the real one.
@@ -153,42 +153,42 @@ class Handshake:
         visit: the same.
     """
 
-    inner: ClientProtocol
+    inner: ClientConnection
     client: Client = field(init=False)
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
-    _transport: SecureTransport = field(init=False)
+    _transport: ClientTlsTransport = field(init=False)
     _is_counted: bool = field(init=False, default=False)
     _is_over: bool = field(init=False, default=False)
 
-    def arrive(self, transport: SecureTransport) -> None:
+    def arrive(self, transport: ClientTlsTransport) -> None:
         """Count the connection in, and wait.
 
         Args:
             transport: in which TLS has not begun.
         """
-        inner, door = self.inner, self.inner.door
+        inner, server = self.inner, self.inner.server
         self._transport = transport
         gather(inner, cast(ITransport, transport))  # a refusal is for later: the facts are not all here
         self.client = inner.client
         self._is_counted = True
-        refused = door.arrived(self)
+        refused = server.arrived(self)
         if refused is not None:
             # No handshake for the sake of an answer: it is what costs most.
             self._fail(refused)
             return
-        door.wheel.expect(self, door.limits.handshake_seconds)
+        server.timers.expect(self, server.limits.handshake_seconds)
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hear that the first byte is here, and that TLS begins (IProtocol).
 
         With as many handshakes as there may be, the oldest has to go: one takes milliseconds, if it is meant.
         """
-        door = self.inner.door
-        if len(door.shaking) >= door.limits.handshakes:
-            oldest = cast(Handshake, next(iter(door.shaking)))
+        server = self.inner.server
+        if len(server.shaking) >= server.limits.handshakes:
+            oldest = cast(ClientTlsHandshake, next(iter(server.shaking)))
             oldest.displaced()
-        door.shaking[self] = None
+        server.shaking[self] = None
 
     def handshakeCompleted(self) -> None:
         """Take the certificate, and hand the connection over (IHandshakeListener)."""
@@ -238,7 +238,7 @@ class Handshake:
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop now."""
         self._is_over = True
-        self.inner.door.shaking.pop(self, None)
+        self.inner.server.shaking.pop(self, None)
         self._transport.abortConnection()
 
     def _fail(self, refused: Refused) -> None:
@@ -246,16 +246,16 @@ class Handshake:
         self.end("refused", refused)
 
     def _record(self, refused: Refused) -> None:
-        record(self.inner, "refused", "refused", None, refused, request_id=self.inner.door.request_id())
+        record(self.inner, "refused", "refused", None, refused, request_id=self.inner.server.request_id())
 
     def _leave(self) -> None:
-        door = self.inner.door
+        server = self.inner.server
         self._is_over = True
-        door.wheel.forget(self)
-        door.shaking.pop(self, None)
+        server.timers.forget(self)
+        server.shaking.pop(self, None)
         if self._is_counted:
             self._is_counted = False
-            door.gone(self)
+            server.gone(self)
 
 
 def _fault(error: SSL.Error) -> Refused:
@@ -277,9 +277,9 @@ class _Handshakes:
     noisy: bool = False
     numPorts: int = 0
 
-    def buildProtocol(self, address: IAddress | None) -> Handshake:
+    def buildProtocol(self, address: IAddress | None) -> ClientTlsHandshake:
         """Build one."""
-        return Handshake(self.inner.buildProtocol(address))
+        return ClientTlsHandshake(self.inner.buildProtocol(address))
 
     def doStart(self) -> None:
         """Do nothing."""
@@ -288,7 +288,7 @@ class _Handshakes:
         """Do nothing."""
 
 
-class SecureFactory(TLSMemoryBIOFactory):
+class TlsProxyFactory(TLSMemoryBIOFactory):
     """The factory of one listener that speaks TLS.
 
     Args:
@@ -296,11 +296,11 @@ class SecureFactory(TLSMemoryBIOFactory):
         inner: builds what is spoken inside.
 
     Attributes:
-        door: what all listeners share.
+        proxy server: what all listeners share.
     """
 
-    protocol = SecureTransport
+    protocol = ClientTlsTransport
 
     def __init__(self, tls: ServerTls, inner: ProxyFactory) -> None:
-        self.door = inner.door
-        super().__init__(tls, False, _Handshakes(inner), self.door.clock)
+        self.server = inner.server
+        super().__init__(tls, False, _Handshakes(inner), self.server.clock)

@@ -10,12 +10,12 @@ from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
 from egress.model import Admission, Request
-from egress.proxy.http1.forwarding import STRAIGHT, Through
-from egress.proxy.http1.request_body import Sending, take_whole
-from egress.proxy.http1.response_stream import Answering
-from egress.proxy.origin.connection import OriginProtocol
-from egress.proxy.transaction import Passage
-from egress.proxy.tunnel.tunnel import Splice
+from egress.proxy.http1.forwarding import DIRECT_FORWARDING, Forwarding
+from egress.proxy.http1.request_body import RequestBodyStream, take_whole
+from egress.proxy.http1.response_stream import ResponseStream
+from egress.proxy.origin.connection import OriginConnection
+from egress.proxy.transaction import Transaction
+from egress.proxy.tunnel.tunnel import Tunnel
 from egress.transports.engine.transport import Transport
 from egress.transports.immediate_write import has_unsent, send
 from egress.wire.body import BodyReader, NoBody, body_reader
@@ -25,7 +25,7 @@ from egress.wire.head import RequestHead, ResponseReader
 from egress.wire.target import Target
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 # What RFC 9110 section 9.2.2 lets anybody repeat.
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
@@ -48,84 +48,84 @@ class Exchange:
         framing: of its body.
         is_kept: the client's connection may serve another request afterwards.
         upgrade: the protocol that the client may change to.
-        passage: its way through the Gate, its bytes and its record.
+        transaction: its way through the gate, its bytes and its record.
         body: reads the request's body.
         origin: once there is one.
         answering: reads and passes on the answer.
         through: how it goes through proxies.
     """
 
-    client: ClientProtocol
+    client: ClientConnection
     request: Request
     head: RequestHead
     target: Target
     framing: Framing
     is_kept: bool
     upgrade: bytes | None
-    passage: Passage = field(init=False)
+    transaction: Transaction = field(init=False)
     body: BodyReader = field(init=False)
-    origin: OriginProtocol | None = field(init=False, default=None)
-    answering: Answering | None = field(init=False, default=None)
-    through: Through = field(init=False, default=STRAIGHT)
+    origin: OriginConnection | None = field(init=False, default=None)
+    response_stream: ResponseStream | None = field(init=False, default=None)
+    forwarding: Forwarding = field(init=False, default=DIRECT_FORWARDING)
     _is_retried: bool = field(init=False, default=False)
     _mark: int = field(init=False, default=0)
     _quiet_since: float = field(init=False, default=0.0)
     _is_over: bool = field(init=False, default=False)
-    _sending: Sending | None = field(init=False, default=None)
+    _body_stream: RequestBodyStream | None = field(init=False, default=None)
 
     def begin(self) -> None:
-        """Ask the Gate."""
+        """Ask the gate."""
         client = self.client
-        self.passage = Passage(client, self.request, self)
+        self.transaction = Transaction(client, self.request, self)
         self.body = _NO_BODY if self.framing.kind is Kind.NONE else body_reader(self.framing, "bad_framing")
-        client.work, client.passage = self, self.passage
-        # Policies, the resolver and the dial have deadlines of their own. As `Wheel.clear` does it.
+        client.receiver, client.transaction = self, self.transaction
+        # Policies, the resolver and the dial have deadlines of their own. As `TimerWheel.clear` does it.
         client.due = 0
-        self.passage.admit()
+        self.transaction.admit()
 
     @property
     def has_begun(self) -> bool:
         """The client has been given the head of the answer."""
-        return self.answering is not None and self.answering.has_begun
+        return self.response_stream is not None and self.response_stream.has_begun
 
-    # What the passage tells (Traveller).
+    # What the transaction tells (TransactionOwner).
 
     def admitted(self, admission: Admission) -> None:
         """Take a connection that stands, or dial."""
         if self._is_over:
             return
-        self.through = STRAIGHT
+        self.forwarding = DIRECT_FORWARDING
         if admission.route.hops:
-            ways = self.client.door.ways
-            self.through = ways.find(self.passage.agent, self.request, admission.route, self.upgrade)
-        origin = self.client.door.pool.take(self.request, admission, self.through.place)
+            memo = self.client.server.forwarding_memo
+            self.forwarding = memo.find(self.transaction.agent, self.request, admission.route, self.upgrade)
+        origin = self.client.server.pool.take(self.request, admission, self.forwarding.place)
         if origin is None:
-            self.passage.dial(to_proxy=self.through.is_absolute)
+            self.transaction.dial(to_proxy=self.forwarding.is_absolute)
         else:
-            self.passage.dialled = origin.address
+            self.transaction.dialled = origin.address
             self.connected(origin)
 
-    def connected(self, origin: OriginProtocol) -> None:
+    def connected(self, origin: OriginConnection) -> None:
         """Send the head, and what has come of the body."""
         if self._is_over:
             origin.abort()
             return
         client = self.client
-        door = client.door
+        server = client.server
         self.origin = origin
-        answering = origin.answering
-        if answering is None:
-            limits = door.limits
-            answering = origin.answering = Answering(ResponseReader(limits.head_bytes, limits.head_fields))
-        self.answering = origin.user = answering
-        answering.begin(self)
+        response_stream = origin.response_stream
+        if response_stream is None:
+            reader = ResponseReader(server.limits.head_bytes, server.limits.head_fields)
+            response_stream = origin.response_stream = ResponseStream(reader)
+        self.response_stream = origin.user = response_stream
+        response_stream.begin(self)
         transport, framing = origin.transport, self.framing
         assert transport is not None, "an origin that is used stands"
         try:
-            if self.through is STRAIGHT:
+            if self.forwarding is DIRECT_FORWARDING:
                 onward = request_onward(self.head, self.target, framing, upgrade=self.upgrade)
             else:
-                onward = self.through.head(self.head, self.target, framing, self.upgrade)
+                onward = self.forwarding.head(self.head, self.target, framing, self.upgrade)
         except ProtocolError as error:
             self._give_origin_up()
             self.refused(Refused(error.code, error.sentence))
@@ -140,25 +140,25 @@ class Exchange:
             transport.write(onward)
         else:
             send(transport, onward)
-        self.passage.started()
-        answering.sent_at = door.clock.seconds()
-        door.wheel.expect(client, door.limits.response_seconds)
+        self.transaction.started()
+        response_stream.sent_at = server.clock.seconds()
+        server.timers.expect(client, server.limits.response_seconds)
 
     def sent(self) -> None:
         """Wait for the answer: the last of the request's body has just been sent."""
-        assert self.answering is not None
-        self._sending = None
-        door = self.client.door
-        self.answering.sent_at = door.clock.seconds()
-        door.wheel.expect(self.client, door.limits.response_seconds)
+        assert self.response_stream is not None
+        self._body_stream = None
+        server = self.client.server
+        self.response_stream.sent_at = server.clock.seconds()
+        server.timers.expect(self.client, server.limits.response_seconds)
 
-    def _send_in_pieces(self, onward: bytes, origin: OriginProtocol) -> None:
-        assert self.answering is not None and origin.transport is not None
+    def _send_in_pieces(self, onward: bytes, origin: OriginConnection) -> None:
+        assert self.response_stream is not None and origin.transport is not None
         send(origin.transport, onward)
-        self.passage.started()
-        self.answering.sent_at = self.client.door.clock.seconds()
-        self._sending = Sending(self, origin)
-        self._sending.begin()
+        self.transaction.started()
+        self.response_stream.sent_at = self.client.server.clock.seconds()
+        self._body_stream = RequestBodyStream(self, origin)
+        self._body_stream.begin()
         if self.client.is_ended and not self._is_over:
             self.client_ended()
 
@@ -167,22 +167,22 @@ class Exchange:
         if self._is_over:
             return
         self._is_over = True
-        self.passage.cancel()
+        self.transaction.cancel()
         self.client.answer_refusal(
-            self.passage,
+            self.transaction,
             refused,
             keep_alive=self.is_kept and self.body.is_complete,
             has_body=self.head.method != "HEAD",
         )
 
-    # What the client does (Work).
+    # What the client does (ClientReceiver).
 
     def client_data(self, data: bytes) -> None:
         """Pass the body on; what comes before its time is held."""
-        if self._sending is None:
+        if self._body_stream is None:
             self.client.hold(data)
         else:
-            self._sending.pass_on(data)
+            self._body_stream.pass_on(data)
 
     def client_ended(self) -> None:
         """A FIN within the body is the end of it; one after it only means that no further request will come."""
@@ -193,30 +193,30 @@ class Exchange:
         """The client went away."""
         if not self._is_over:
             self._is_over = True
-            self.passage.cancel()
+            self.transaction.cancel()
             self._give_origin_up()
-            self.passage.record("end", "client_closed" if reason.check(ConnectionDone) else "client_reset")
+            self.transaction.record("end", "client_closed" if reason.check(ConnectionDone) else "client_reset")
 
     def watch(self, seconds: float) -> None:
         """Begin to watch a body, which may stand still for so long and no longer.
 
         Nothing is done for this while bytes move: the counters are compared when the deadline is visited.
         """
-        self._mark = self.passage.up + self.passage.down
-        self._quiet_since = self.client.door.clock.seconds()
-        self.client.door.wheel.expect(self.client, seconds / 4)
+        self._mark = self.transaction.up + self.transaction.down
+        self._quiet_since = self.client.server.clock.seconds()
+        self.client.server.timers.expect(self.client, seconds / 4)
 
     def expired(self) -> None:
         """Something took too long, or it is time to look whether a body moves."""
-        client, limits = self.client, self.client.door.limits
+        client, limits = self.client, self.client.server.limits
         if not self.has_begun and self.body.is_complete:
             self.fail(Refused("origin_timeout", "The destination did not answer in time."), "idle")
             return
         seconds = limits.idle_seconds if self.has_begun else limits.body_stall_seconds
-        if self.passage.up + self.passage.down != self._mark:
+        if self.transaction.up + self.transaction.down != self._mark:
             self.watch(seconds)
-        elif client.door.clock.seconds() - self._quiet_since < seconds:
-            client.door.wheel.expect(client, seconds / 4)
+        elif client.server.clock.seconds() - self._quiet_since < seconds:
+            client.server.timers.expect(client, seconds / 4)
         elif self.has_begun:
             self.end("idle")
         else:
@@ -227,9 +227,9 @@ class Exchange:
         if self._is_over:
             return
         self._is_over = True
-        self.passage.cancel()
+        self.transaction.cancel()
         self._give_origin_up()
-        self.passage.record("refused" if refused is not None else "end", cause, refused)
+        self.transaction.record("refused" if refused is not None else "end", cause, refused)
         self.client.transport.unregisterProducer()
         self.client.abort()
 
@@ -243,7 +243,7 @@ class Exchange:
             self.end(cause)
             return
         self._give_origin_up()
-        self.refused(self.through.blame(refused, None))
+        self.refused(self.forwarding.blame(refused, None))
 
     def origin_closed(self, reason: Failure | None) -> None:
         """The origin closed before an answer, which it may do to an idle connection: try again where that is safe."""
@@ -253,17 +253,17 @@ class Exchange:
         can_retry = (
             origin.is_used
             and not self._is_retried
-            and not (self.answering is not None and self.answering.has_heard)
+            and not (self.response_stream is not None and self.response_stream.has_heard)
             and self.framing.kind is Kind.NONE
             and self.head.method in _IDEMPOTENT
         )
         self._give_origin_up()
         if can_retry:
             self._is_retried = True
-            self.client.door.wheel.clear(self.client)
-            self.passage.dial(to_proxy=self.through.is_absolute)
+            self.client.server.timers.clear(self.client)
+            self.transaction.dial(to_proxy=self.forwarding.is_absolute)
         else:
-            self.refused(self.through.blame(Refused("origin_closed", _CLOSED), reason))
+            self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
 
     def changed(self, rest: bytes) -> None:
         """The protocol has changed (101): what follows is a tunnel.
@@ -274,16 +274,16 @@ class Exchange:
         client, origin = self.client, self.origin
         assert origin is not None
         self._is_over = True
-        splice = Splice(client, origin, self.passage)
-        client.work = splice
-        splice.begin()
+        tunnel = Tunnel(client, origin, self.transaction)
+        client.receiver = tunnel
+        tunnel.begin()
         held = client.take_held()
         client.resume()
         if rest:
-            splice.origin_data(rest)
-        splice.join(held)
+            tunnel.origin_data(rest)
+        tunnel.join(held)
         if client.is_ended:
-            splice.client_ended()
+            tunnel.client_ended()
 
     def done(self, *, is_reusable: bool) -> None:
         """The answer was passed on whole.
@@ -292,38 +292,38 @@ class Exchange:
             is_reusable: the origin's connection is in a state for another request.
         """
         self._is_over = True
-        origin, client, passage = self.origin, self.client, self.passage
-        door, admission, is_read = client.door, passage.admission, self.body.is_complete
+        origin, client, transaction = self.origin, self.client, self.transaction
+        server, admission, is_read = client.server, transaction.admission, self.body.is_complete
         assert origin is not None and admission is not None
-        self.origin = self.answering = None
+        self.origin = self.response_stream = None
         origin.user = None
         if not is_read:
             self._stop_sending()
             origin.abort()
         elif (
             is_reusable
-            and not door.is_stopping
+            and not server.is_stopping
             and origin.transport is not None
             and not has_unsent(origin.transport)
-            and admission.generation == door.gate.world.generation
-            and door.pool.keep(origin, self.request, admission, self.through.place)
+            and admission.generation == server.gate.snapshot.generation
+            and server.pool.keep(origin, self.request, admission, self.forwarding.place)
         ):
             origin.is_used = True
         else:
-            origin.close(door.wheel, door.limits.linger_seconds)
-        passage.record("end", "complete")
+            origin.close(server.timers, server.limits.linger_seconds)
+        transaction.record("end", "complete")
         client.finished(keep_alive=self.is_kept, is_read=is_read)
 
     def _give_origin_up(self) -> None:
         origin, self.origin = self.origin, None
         if origin is not None:
             self._stop_sending()
-            if self.answering is not None:
-                self.answering.stop_producing()
-                self.answering = None
+            if self.response_stream is not None:
+                self.response_stream.stop_producing()
+                self.response_stream = None
             origin.abort()
 
     def _stop_sending(self) -> None:
-        sending, self._sending = self._sending, None
+        sending, self._body_stream = self._body_stream, None
         if sending is not None:
             sending.stop()

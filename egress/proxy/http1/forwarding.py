@@ -1,4 +1,4 @@
-"""How a plain request goes by a road with proxies: in absolute form to the last one, or by CONNECT."""
+"""How a plain request goes by a route with proxies: in absolute form to the last one, or by CONNECT."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from egress.wire.target import Target
 
 # What an exchange says of its origin, and what is meant where the other side is a proxy.
 _BLAMED = {
-    "origin_closed": ("proxy_malformed", "A proxy on the road closed the connection without an answer."),
-    "origin_malformed": ("proxy_malformed", "What a proxy on the road answered is not HTTP/1.1."),
-    "origin_timeout": ("proxy_timeout", "A proxy on the road did not answer in time."),
+    "origin_closed": ("proxy_malformed", "An upstream proxy closed the connection without an answer."),
+    "origin_malformed": ("proxy_malformed", "What an upstream proxy answered is not HTTP/1.1."),
+    "origin_timeout": ("proxy_timeout", "An upstream proxy did not answer in time."),
 }
 
 
 @define(eq=False)
-class Through:
+class Forwarding:
     """One plain request's way through proxies.
 
     Attributes:
@@ -34,7 +34,7 @@ class Through:
             wrong site. Nor where the protocol is to change.
         authorization: what the last proxy is sent, in absolute form.
         place: tells connections of the pool apart: no two requests share one that were not judged for the same place,
-            that go by other proxies, or whose proxies got other credentials. "" on a direct road.
+            that go by other proxies, or whose proxies got other credentials. "" on a direct route.
     """
 
     agent: ITunnelingAgent | None
@@ -44,7 +44,7 @@ class Through:
     place: str
 
     @classmethod
-    def make(cls, agent: ITunnelingAgent, request: Request, route: Route, upgrade: bytes | None) -> Through:
+    def make(cls, agent: ITunnelingAgent, request: Request, route: Route, upgrade: bytes | None) -> Forwarding:
         """Find out how.
 
         Args:
@@ -101,15 +101,15 @@ _WAYS = 1024
 
 
 @define(eq=False)
-class Ways:
+class ForwardingMemo:
     """Remembers how plain requests go by a route, for as long as its proxies' credentials stay what they are."""
 
-    _known: dict[int, tuple[Route, str, ITunnelingAgent, int, Through]] = field(init=False, factory=dict, repr=False)
+    _known: dict[int, tuple[Route, str, ITunnelingAgent, int, Forwarding]] = field(init=False, factory=dict, repr=False)
 
-    def find(self, agent: ITunnelingAgent, request: Request, route: Route, upgrade: bytes | None) -> Through:
-        """Find out how. See `Through.make`."""
+    def find(self, agent: ITunnelingAgent, request: Request, route: Route, upgrade: bytes | None) -> Forwarding:
+        """Find out how. See `Forwarding.make`."""
         if upgrade is not None:
-            return Through.make(agent, request, route, upgrade)
+            return Forwarding.make(agent, request, route, upgrade)
         mark, text = agent.credentials_mark(route), request.authority.text
         known = self._known.get(id(route))
         # The route is kept, so that nothing else has its identity meanwhile.
@@ -117,10 +117,10 @@ class Ways:
             return known[4]
         if len(self._known) >= _WAYS:
             self._known.clear()
-        made = Through.make(agent, request, route, None)
+        made = Forwarding.make(agent, request, route, None)
         self._known[id(route)] = route, text, agent, mark, made
         return made
 
 
-# What every request on a direct road has.
-STRAIGHT = Through(None, None, False, None, "")
+# What every request on a direct route has.
+DIRECT_FORWARDING = Forwarding(None, None, False, None, "")

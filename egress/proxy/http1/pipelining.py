@@ -8,10 +8,10 @@ from twisted.logger import Logger
 
 from egress.errors import Refused
 from egress.proxy.http1.request_parsing import read_on
-from egress.proxy.roles import READING, WORKING, left_behind
+from egress.proxy.roles import READING, WORKING, listener_removed
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 _log = Logger()
 
@@ -19,7 +19,7 @@ _log = Logger()
 _HEADS = 32
 
 
-def read_heads(client: ClientProtocol) -> None:
+def read_heads(client: ClientConnection) -> None:
     """Begin the requests that are held, until one has to be waited for."""
     if client.is_looping or client.later is not None:
         return
@@ -29,21 +29,21 @@ def read_heads(client: ClientProtocol) -> None:
         while client.held and client.state == READING:
             if not left:
                 client.pause()
-                client.later = client.door.clock.callLater(0, _go_on, client)
+                client.later = client.server.clock.callLater(0, _go_on, client)
                 return
             left -= 1
             data, client.held = client.held, b""
             # One that begins and ends with this read, on a connection that has had no other.
-            understood = client.door.known_heads.find(data) if client.reader is None else None
-            if understood is None:
-                understood = read_on(client, data)
-                if understood is None:
+            parsed = client.server.parsed_requests.find(data) if client.reader is None else None
+            if parsed is None:
+                parsed = read_on(client, data)
+                if parsed is None:
                     return
             client.state = WORKING
-            if client.is_leaving:
-                client.refuse_unread(left_behind())
+            if client.is_displaced:
+                client.refuse_unread(listener_removed())
             else:
-                client.begin(client, understood)
+                client.begin(client, parsed)
     except Exception:
         _log.failure("serving a request failed")
         client.refuse_unread(Refused("internal_error", "The proxy failed."))
@@ -51,7 +51,7 @@ def read_heads(client: ClientProtocol) -> None:
         client.is_looping = False
 
 
-def _go_on(client: ClientProtocol) -> None:
+def _go_on(client: ClientConnection) -> None:
     client.later = None
     if client.state == READING:
         client.resume()

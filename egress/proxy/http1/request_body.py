@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from egress.errors import ProtocolError, Refused
-from egress.proxy.origin.connection import OriginProtocol
+from egress.proxy.origin.connection import OriginConnection
 from egress.transports.immediate_write import send
 from egress.wire.body import chunk, last_chunk, passable
 from egress.wire.framing import Kind
@@ -24,10 +24,10 @@ def take_whole(exchange: Exchange) -> bytes | None:
     """
     framing, client, body = exchange.framing, exchange.client, exchange.body
     length = framing.length
-    if framing.kind is not Kind.LENGTH or len(client.held) < length or length > client.door.limits.request_body_bytes:
+    if framing.kind is not Kind.LENGTH or len(client.held) < length or length > client.server.limits.request_body_bytes:
         return None
     payload = body.feed(client.take_held())
-    exchange.passage.up += length
+    exchange.transaction.up += length
     client.resume()
     if body.rest:
         client.hold(body.rest)
@@ -35,7 +35,7 @@ def take_whole(exchange: Exchange) -> bytes | None:
 
 
 @define(eq=False)
-class Sending:
+class RequestBodyStream:
     """Passes a body on as it comes.
 
     Attributes:
@@ -44,7 +44,7 @@ class Sending:
     """
 
     exchange: Exchange
-    origin: OriginProtocol
+    origin: OriginConnection
     _is_producing: bool = field(init=False, default=False)
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Sending:
         exchange = self.exchange
         client, transport = exchange.client, self.origin.transport
         assert transport is not None, "an origin that is used stands"
-        exchange.watch(client.door.limits.body_stall_seconds)
+        exchange.watch(client.server.limits.body_stall_seconds)
         transport.registerProducer(client.transport, True)
         self._is_producing = True
         early = client.take_held()
@@ -62,15 +62,15 @@ class Sending:
     def pass_on(self, data: bytes) -> None:
         """Send a piece."""
         exchange = self.exchange
-        passage, body, client = exchange.passage, exchange.body, exchange.client
+        transaction, body, client = exchange.transaction, exchange.body, exchange.client
         try:
             payload = body.feed(data)
         except ProtocolError as error:
             exchange.fail(Refused(error.code, error.sentence), "body_malformed")
             return
-        passage.up += len(payload)
-        limits = client.door.limits
-        if passage.up > limits.request_body_bytes:
+        transaction.up += len(payload)
+        limits = client.server.limits
+        if transaction.up > limits.request_body_bytes:
             exchange.fail(Refused("body_too_large", "The request body is longer than it may be."), "body_too_large")
             return
         transport = self.origin.transport

@@ -13,7 +13,7 @@ from egress.wire.head import RequestHead, RequestReader, is_harmless
 from egress.wire.target import Target, parse_target
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
 """Fields, in lower case, that are never reflected by TRACE (RFC 9110 section 9.3.8)."""
@@ -25,7 +25,7 @@ _HEAD_BYTES = 1024
 
 
 @define(eq=False)
-class Understood:
+class ParsedRequest:
     """A head, taken apart.
 
     Attributes:
@@ -43,7 +43,7 @@ class Understood:
     credentials: bytes | None = field(default=None, repr=False)
 
 
-def understand(head: RequestHead, body_limit_bytes: int) -> Understood:
+def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
     """Take a head apart.
 
     Args:
@@ -55,7 +55,7 @@ def understand(head: RequestHead, body_limit_bytes: int) -> Understood:
     """
     target = parse_target(head.method, head.target)
     if head.fields.is_plain:
-        return Understood(head, target, NO_BODY, target.form == "asterisk")
+        return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
     framing = request_framing(head)
     if framing.length > body_limit_bytes:
         raise ProtocolError("body_too_large", "The request body is longer than it may be.")
@@ -63,10 +63,10 @@ def understand(head: RequestHead, body_limit_bytes: int) -> Understood:
     check_options(head)
     is_own = forwards_left(head) == 0 or target.form == "asterisk"
     credentials = _credentials(head)
-    return Understood(head, target, framing, is_own, credentials)
+    return ParsedRequest(head, target, framing, is_own, credentials)
 
 
-class KnownHeads:
+class ParsedRequestMemo:
     """The CONNECT heads that were understood, by their octets: a client's differ by their destination only.
 
     Measured: reading and understanding one costs a tenth of a tunnel's set-up. Only heads of a few usual fields are
@@ -76,10 +76,10 @@ class KnownHeads:
     __slots__ = ("_known", "find")
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Understood] = {}
+        self._known: dict[bytes, ParsedRequest] = {}
         self.find = self._known.get
 
-    def keep(self, octets: bytes, understood: Understood) -> None:
+    def keep(self, octets: bytes, parsed: ParsedRequest) -> None:
         """Remember a head, if that is allowed.
 
         Args:
@@ -87,22 +87,22 @@ class KnownHeads:
             understood: what it means.
         """
         if (
-            understood.head.method != "CONNECT"
-            or understood.credentials is not None
-            or understood.framing.kind is not Kind.NONE
+            parsed.head.method != "CONNECT"
+            or parsed.credentials is not None
+            or parsed.framing.kind is not Kind.NONE
             or len(octets) > _HEAD_BYTES
-            or not is_harmless(understood.head.fields)
+            or not is_harmless(parsed.head.fields)
         ):
             return
         if len(self._known) >= _HEADS:
             self._known.clear()
-        self._known[octets] = understood
+        self._known[octets] = parsed
 
     def __len__(self) -> int:
         return len(self._known)
 
 
-def read_on(client: ClientProtocol, data: bytes) -> Understood | None:
+def read_on(client: ClientConnection, data: bytes) -> ParsedRequest | None:
     """Read more of a client's next head.
 
     Args:
@@ -112,14 +112,14 @@ def read_on(client: ClientProtocol, data: bytes) -> Understood | None:
     Returns:
         The head, once it is whole; what follows it is held by the client. None where it is not, or is refused.
     """
-    door, reader = client.door, client.reader
+    server, reader = client.server, client.reader
     if reader is None:
-        limits = door.limits
+        limits = server.limits
         reader = client.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
     try:
         head = reader.feed(data)
         if head is not None:
-            understood = understand(head, door.limits.request_body_bytes)
+            parsed = parse_request(head, server.limits.request_body_bytes)
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.sentence))
         return None
@@ -128,13 +128,13 @@ def read_on(client: ClientProtocol, data: bytes) -> Understood | None:
             client.close()
         elif not client.is_timed and reader.is_begun:
             client.is_timed = True
-            door.wheel.expect(client, door.limits.head_seconds)
+            server.timers.expect(client, server.limits.head_seconds)
         return None
     client.held = reader.rest
     if head.method == "CONNECT" and not client.is_timed and not client.held:
-        door.known_heads.keep(data, understood)
+        server.parsed_requests.keep(data, parsed)
     client.is_timed = False
-    return understood
+    return parsed
 
 
 def _credentials(head: RequestHead) -> bytes | None:

@@ -26,8 +26,8 @@ _INTERIM_BYTES = 65_536
 
 
 @define(eq=False)
-class Answering:
-    """Reads an origin's answer and passes it on (OriginUser).
+class ResponseStream:
+    """Reads an origin's answer and passes it on (OriginReceiver).
 
     It belongs to the connection, and is used again with it.
 
@@ -69,7 +69,7 @@ class Answering:
                 if asked.is_http11 and asked.method != "HEAD":
                     usual = read_usual(data, self.reader.limit_bytes, self.reader.field_limit)
                     # A 407 of a proxy is about our credentials, not the client's.
-                    if usual is not None and not (usual[0] == 407 and exchange.through.is_absolute):
+                    if usual is not None and not (usual[0] == 407 and exchange.forwarding.is_absolute):
                         self._answer_as_usual(data, *usual)
                         return
             while self._body is None:
@@ -80,9 +80,9 @@ class Answering:
                 if head.status == 101:
                     self._change(head, data)
                     return
-                if head.status == 407 and exchange.through.is_absolute:
+                if head.status == 407 and exchange.forwarding.is_absolute:
                     # It is about our credentials, not the client's.
-                    exchange.fail(exchange.through.challenged(head), "failed")
+                    exchange.fail(exchange.forwarding.challenged(head), "failed")
                     return
                 if head.status < 200:
                     self._pass_interim(head)
@@ -96,21 +96,21 @@ class Answering:
     def _answer_as_usual(self, data: bytes, status: int, onward: bytes, length: int, at: int) -> None:
         """Pass an answer on that `read_usual` took."""
         exchange = self.exchange
-        client, passage = exchange.client, exchange.passage
-        door = client.door
+        client, transaction = exchange.client, exchange.transaction
+        server = client.server
         if (
             exchange.is_kept
             and exchange.body.is_complete
-            and not client.is_leaving
-            and not door.is_stopping
+            and not client.is_displaced
+            and not server.is_stopping
             and (not client.is_ended or client.held)
         ):
             onward += b"\r\n"
         else:
             exchange.is_kept = False
             onward += b"Connection: close\r\n\r\n"
-        exchange.request.phases.wait = (door.clock.seconds() - self.sent_at) * 1000.0
-        passage.status = status
+        exchange.request.phases.wait = (server.clock.seconds() - self.sent_at) * 1000.0
+        transaction.status = status
         surplus = len(data) - at - length
         if surplus < 0:
             self._is_chunked, self._is_reusable = False, True
@@ -119,7 +119,7 @@ class Answering:
             return
         # All of it is here, as it is more often than not: no reader and no producer are needed.
         self.has_begun = True
-        passage.down += length
+        transaction.down += length
         transport = client.transport
         if type(transport) is Transport:
             transport.write(onward + data[at : at + length])
@@ -148,7 +148,7 @@ class Answering:
             raise ProtocolError("origin_malformed", "The destination changed to a protocol that nobody asked for.")
         self.has_begun = True
         self._measure()
-        exchange.passage.status = 101
+        exchange.transaction.status = 101
         onward = response_onward(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
         exchange.client.send(onward)
         exchange.changed(rest)
@@ -178,12 +178,12 @@ class Answering:
         options = self._options = head.fields.options
         self._is_reusable = head.is_http11 and kind is not Kind.CLOSE and b"close" not in options
         self._measure()
-        exchange.passage.status = head.status
+        exchange.transaction.status = head.status
         return onward
 
     def _measure(self) -> None:
         exchange = self.exchange
-        exchange.request.phases.wait = (exchange.client.door.clock.seconds() - self.sent_at) * 1000.0
+        exchange.request.phases.wait = (exchange.client.server.clock.seconds() - self.sent_at) * 1000.0
 
     def _pass_on(self, data: bytes, onward: bytes = b"") -> None:
         """Pass a piece of the answer's body on, the first one behind its head."""
@@ -193,7 +193,7 @@ class Answering:
         self.has_begun = True
         client = exchange.client
         if payload:
-            exchange.passage.down += len(payload)
+            exchange.transaction.down += len(payload)
             onward += chunk(payload) if self._is_chunked else payload
         if body.is_complete:
             if self._is_chunked:
@@ -207,7 +207,7 @@ class Answering:
         if not self._is_producing and exchange.origin is not None and exchange.origin.transport is not None:
             self._is_producing = True
             client.transport.registerProducer(exchange.origin.transport, True)
-            exchange.watch(client.door.limits.idle_seconds)
+            exchange.watch(client.server.limits.idle_seconds)
 
     def origin_ended(self) -> None:
         """The origin's FIN: the end of a body without framing, and a fault anywhere else."""

@@ -16,16 +16,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.interfaces import IStreamTransport
-from egress.transports.connection_notice import Met
+from egress.transports.connection_notice import OnConnected
 from egress.transports.immediate_write import is_flushed
 
 if TYPE_CHECKING:
-    from egress.proxy.http1.response_stream import Answering
+    from egress.proxy.http1.response_stream import ResponseStream
     from egress.proxy.origin.pool import Key, OriginPool
-    from egress.timing.timer_wheel import Wheel
+    from egress.timing.timer_wheel import TimerWheel
 
 
-class OriginUser(Protocol):
+class OriginReceiver(Protocol):
     """What an exchange or a tunnel hears of its origin."""
 
     def origin_data(self, data: bytes) -> None:
@@ -40,14 +40,14 @@ class OriginUser(Protocol):
 
 @implementer(IProtocol, IHalfCloseableProtocol)
 @define(eq=False, weakref_slot=False)
-class OriginProtocol:
+class OriginConnection:
     """One connection to an origin.
 
     Attributes:
         transport: given when the connection stands.
         user: who uses it now; None while it is idle.
         address: the address that was dialled, for the pool.
-        generation: of the World that had it dialled, for the pool as well.
+        generation: of the snapshot that had it dialled, for the pool as well.
         wheel: keeps its deadline, once it has had one.
         is_closing: it has been closed, and its last bytes are on their way.
         is_used: it has served a request before, so that its origin may be closing it at this very moment.
@@ -58,18 +58,18 @@ class OriginProtocol:
     """
 
     transport: IStreamTransport | None = None
-    user: OriginUser | None = None
+    user: OriginReceiver | None = None
     address: str = ""
     generation: int = 0
     is_used: bool = False
     pool: OriginPool | None = None
     key: Key | None = None
     is_closing: bool = False
-    wheel: Wheel | None = None
+    timers: TimerWheel | None = None
     due: int = 0
     visit: int = 0
-    answering: Answering | None = None
-    met: Met | None = None
+    response_stream: ResponseStream | None = None
+    met: OnConnected | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hear of the connection (IProtocol)."""
@@ -103,8 +103,8 @@ class OriginProtocol:
         """Hand the end on."""
         if self.pool is not None:
             self.pool.forget(self)
-        if self.wheel is not None:
-            self.wheel.forget(self)
+        if self.timers is not None:
+            self.timers.forget(self)
         user, self.user, self.transport = self.user, None, None
         if user is not None:
             user.origin_lost(reason)
@@ -121,11 +121,11 @@ class OriginProtocol:
 
     def retire(self) -> None:
         """Close an idle connection."""
-        pool, wheel = self.pool, self.wheel
+        pool, timers = self.pool, self.timers
         if pool is not None:
             pool.forget(self)
-            if wheel is not None:
-                self.close(wheel, pool.limits.linger_seconds)
+            if timers is not None:
+                self.close(timers, pool.limits.linger_seconds)
                 return
         if self.transport is not None:
             self.transport.loseConnection()
@@ -136,7 +136,7 @@ class OriginProtocol:
         if self.transport is not None:
             self.transport.abortConnection()
 
-    def close(self, wheel: Wheel, seconds: float) -> None:
+    def close(self, timers: TimerWheel, seconds: float) -> None:
         """Close after what was written, unheard by its user.
 
         Args:
@@ -147,8 +147,8 @@ class OriginProtocol:
         if self.transport is not None:
             self.is_closing = True
             if not is_flushed(self.transport):
-                self.wheel = wheel
-                wheel.expect(self, seconds)
+                self.timers = timers
+                timers.expect(self, seconds)
             self.transport.loseConnection()
 
 
@@ -159,13 +159,13 @@ class OriginFactory:
     noisy = False
     numPorts = 0
 
-    def buildProtocol(self, _address: IAddress) -> OriginProtocol:
+    def buildProtocol(self, _address: IAddress) -> OriginConnection:
         """Build one."""
-        return OriginProtocol()
+        return OriginConnection()
 
-    def build(self, _address: IAddress | None, met: Met) -> OriginProtocol:
+    def build(self, _address: IAddress | None, met: OnConnected) -> OriginConnection:
         """Build one that tells whoever dialled that it stands. See `egress.upstream.direct_endpoint.Build`."""
-        return OriginProtocol(met=met)
+        return OriginConnection(met=met)
 
     def doStart(self) -> None:
         """Do nothing."""

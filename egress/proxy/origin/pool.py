@@ -1,4 +1,4 @@
-"""Idle origin connections, kept for the next request of the same client on the same road to the same address."""
+"""Idle origin connections, kept for the next request of the same client on the same route to the same address."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from attrs import define, field
 
 from egress.model import Admission, Request
 from egress.proxy.limits import Limits
-from egress.timing.timer_wheel import Wheel
+from egress.timing.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
-    from egress.proxy.origin.connection import OriginProtocol
+    from egress.proxy.origin.connection import OriginConnection
 
-# Road, place, and client with its labels: limits may count many as one client that must not share connections. On a
-# direct road the place is the origin, and the dialled address is compared when a connection is taken; through proxies
+# Route, place, and client with its labels: limits may count many as one client that must not share connections. On a
+# direct route the place is the origin, and the dialled address is compared when a connection is taken; through proxies
 # see `egress.proxy.http1.forwarding`.
 Key = tuple[str, str, str, frozenset[str]]
 
@@ -28,30 +28,30 @@ class OriginPool:
     Attributes:
         limits: `pool_connections`, `pool_connections_per_origin` and `pool_seconds` are used.
         wheel: for their deadlines.
-        generation: of the World that judges now. What another one had dialled is not kept: it may lead another way.
+        generation: of the snapshot that judges now. What another one had dialled is not kept: it may lead another way.
         reached: how often each of the three was.
     """
 
     limits: Limits
-    wheel: Wheel
+    timers: TimerWheel
     generation: int
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
-    _idle: dict[Key, list[OriginProtocol]] = field(init=False, factory=dict)
+    _idle: dict[Key, list[OriginConnection]] = field(init=False, factory=dict)
     _count: int = field(init=False, default=0)
 
     def __len__(self) -> int:
         return self._count
 
-    def take(self, request: Request, admission: Admission, place: str = "") -> OriginProtocol | None:
+    def take(self, request: Request, admission: Admission, place: str = "") -> OriginConnection | None:
         """Give a connection that may serve this request, if there is one.
 
-        On a direct road it was dialled to an address that has just been judged; an address that is no longer among the
+        On a direct route it was dialled to an address that has just been judged; an address that is no longer among the
         answers is not used again, even if it stands open.
 
         Args:
             request: what is wanted.
             admission: what was judged.
-            place: through proxies, what tells connections apart; "" on a direct road.
+            place: through proxies, what tells connections apart; "" on a direct route.
         """
         route, client = admission.route, request.client
         # As `_key` has it.
@@ -66,12 +66,12 @@ class OriginPool:
                 if not kept:
                     del self._idle[key]
                 self._count -= 1
-                origin.due = 0  # as `Wheel.clear` does it
+                origin.due = 0  # as `TimerWheel.clear` does it
                 origin.pool = None
                 return origin
         return None
 
-    def keep(self, origin: OriginProtocol, request: Request, admission: Admission, place: str = "") -> bool:
+    def keep(self, origin: OriginConnection, request: Request, admission: Admission, place: str = "") -> bool:
         """Take a connection back.
 
         Args:
@@ -102,11 +102,11 @@ class OriginPool:
             return False
         kept.append(origin)
         self._count += 1
-        origin.pool, origin.wheel = self, self.wheel
-        self.wheel.expect(origin, limits.pool_seconds)
+        origin.pool, origin.timers = self, self.timers
+        self.timers.expect(origin, limits.pool_seconds)
         return True
 
-    def forget(self, origin: OriginProtocol) -> None:
+    def forget(self, origin: OriginConnection) -> None:
         """Drop a connection that ended, or is about to, while it was idle."""
         if origin.pool is None or origin.key is None:
             return
@@ -115,11 +115,11 @@ class OriginPool:
         if not kept:
             del self._idle[origin.key]
         self._count -= 1
-        self.wheel.clear(origin)
+        self.timers.clear(origin)
         origin.pool = None
 
     def renew(self, limits: Limits, generation: int) -> None:
-        """Begin anew under another World."""
+        """Begin anew under another snapshot."""
         self.limits, self.generation = limits, generation
         self.close()
 

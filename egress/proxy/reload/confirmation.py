@@ -1,4 +1,4 @@
-"""A connection that stands while another World has taken over: that one is asked before a byte goes through."""
+"""A connection that stands while another snapshot has taken over: that one is asked before a byte goes through."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from twisted.python.failure import Failure
 
 from egress.errors import Refused
 from egress.model import Admission
-from egress.proxy.origin.connection import OriginProtocol
+from egress.proxy.origin.connection import OriginConnection
 
 if TYPE_CHECKING:
-    from egress.proxy.transaction import Passage
+    from egress.proxy.transaction import Transaction
 
 
 @define(eq=False)
-class Confirming:
-    """Keeps what the other side says meanwhile (OriginUser).
+class Confirmation:
+    """Keeps what the other side says meanwhile (OriginReceiver).
 
     Attributes:
-        passage: of the request that dialled.
+        transaction: of the request that dialled.
         origin: what answered.
     """
 
-    passage: Passage
-    origin: OriginProtocol
+    transaction: Transaction
+    origin: OriginConnection
     _held: bytes = field(init=False, default=b"")
     _is_ended: bool = field(init=False, default=False)
 
     def begin(self) -> None:
-        """Ask the Gate."""
+        """Ask the gate."""
         origin = self.origin
         origin.user = self
         assert origin.transport is not None, "a connection that was just made stands"
@@ -40,10 +40,12 @@ class Confirming:
         self._ask()
 
     def _ask(self) -> None:
-        passage = self.passage
-        assert passage.admission is not None, "only what was admitted is dialled"
+        transaction = self.transaction
+        assert transaction.admission is not None, "only what was admitted is dialled"
         try:
-            answer = passage.client.door.gate.judge_again(passage.request, passage.admission, passage.dialled)
+            answer = transaction.client.server.gate.judge_again(
+                transaction.request, transaction.admission, transaction.dialled
+            )
         except Exception:
             self._failed(Failure())
             return
@@ -52,21 +54,21 @@ class Confirming:
             self._confirmed(answer)
         else:
             waiting = cast("Deferred[Admission]", answer)
-            passage.pending = waiting
+            transaction.pending = waiting
             waiting.addCallbacks(self._confirmed, self._failed)
 
     def _confirmed(self, admission: Admission) -> None:
-        passage, origin = self.passage, self.origin
-        passage.pending, passage.admission = None, admission
-        if passage.is_stale:
+        transaction, origin = self.transaction, self.origin
+        transaction.pending, transaction.admission = None, admission
+        if transaction.is_stale:
             self._ask()
             return
         origin.user = None
         if origin.transport is None:
-            passage.traveller.refused(Refused("origin_closed", "The destination closed the connection at once."))
+            transaction.owner.refused(Refused("origin_closed", "The destination closed the connection at once."))
             return
         origin.transport.resumeProducing()
-        passage.traveller.connected(origin)
+        transaction.owner.connected(origin)
         if self._held:
             origin.dataReceived(self._held)
         if self._is_ended:
@@ -74,9 +76,9 @@ class Confirming:
 
     def _failed(self, failure: Failure) -> None:
         self.origin.abort()
-        self.passage.failed(failure)
+        self.transaction.failed(failure)
 
-    # What the connection says (OriginUser).
+    # What the connection says (OriginReceiver).
 
     def origin_data(self, data: bytes) -> None:
         """Keep what was read with a handshake, and what one read brought."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from twisted.logger import Logger
 
-from egress.proxy.roles import left_behind
+from egress.proxy.roles import listener_removed
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 _log = Logger()
 
 
 @frozen
-class Displaced:
+class DisplacedListeners:
     """The names of listeners that are not what they were.
 
     Attributes:
@@ -31,11 +31,11 @@ class Displaced:
         return listener in self.lost or listener in self.moved
 
 
-NOWHERE_ELSE = Displaced()
+NONE_DISPLACED = DisplacedListeners()
 """All listeners are where they were."""
 
 
-def take_leave(client: ClientProtocol, *, is_cut: bool) -> None:
+def displace(client: ClientConnection, *, is_cut: bool) -> None:
     """Let a connection serve nothing more; an idle one is closed at once. Whatever happens, the others have their turn.
 
     Args:
@@ -43,13 +43,13 @@ def take_leave(client: ClientProtocol, *, is_cut: bool) -> None:
         is_cut: a request that has not begun to move bytes is refused. One that has is ended by the walk over all that
             is under way, see `egress.proxy.reload.reevaluation`.
     """
-    client.is_leaving, client.is_cut = True, client.is_cut or is_cut
+    client.is_displaced, client.is_cut = True, client.is_cut or is_cut
     try:
-        passage = client.passage
-        if client.work is None:
+        transaction = client.transaction
+        if client.receiver is None:
             client.drain()
-        elif is_cut and passage is not None and not passage.is_started:
-            passage.turn_away(left_behind())
+        elif is_cut and transaction is not None and not transaction.is_started:
+            transaction.turn_away(listener_removed())
     except Exception:
         _log.failure("ending a request failed")
         client.abort()

@@ -1,4 +1,4 @@
-"""Goes over what is under way after a new World is in place, and ends what that refuses.
+"""Goes over what is under way after a new snapshot is in place, and ends what that refuses.
 
 A few requests are judged in each turn of the reactor, so that thousands of tunnels do not hold up those who wait.
 """
@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 
 from egress.errors import Refused
 from egress.model import Admission
-from egress.proxy.roles import left_behind
+from egress.proxy.roles import listener_removed
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
-    from egress.proxy.server import Door
-    from egress.proxy.transaction import Passage
+    from egress.proxy.client.connection import ClientConnection
+    from egress.proxy.server import ProxyServer
+    from egress.proxy.transaction import Transaction
 
 _SLICE = 32
 
@@ -33,40 +33,40 @@ _log = Logger()
 
 
 @define(eq=False)
-class Rejudging:
+class Reevaluation:
     """One walk over all live connections.
 
     What has not begun to move bytes is passed over: it is judged again before it does. So is what begins later.
 
     Attributes:
-        door: whose connections.
+        proxy server: whose connections.
         done: fires when all have been judged, or when the walk is cut short by `stop`.
-        judged: how many requests the Gate was asked about.
+        judged: how many requests the gate was asked about.
         ended: how many of them it refused.
     """
 
-    door: Door
-    done: Deferred[Rejudging] = field(init=False, factory=Deferred)
+    server: ProxyServer
+    done: Deferred[Reevaluation] = field(init=False, factory=Deferred)
     judged: int = field(init=False, default=0)
     ended: int = field(init=False, default=0)
-    _clients: Iterator[ClientProtocol] = field(init=False)
+    _clients: Iterator[ClientConnection] = field(init=False)
     _call: IDelayedCall | None = field(init=False, default=None)
-    _pending: dict[Passage, None] = field(init=False, factory=dict)
+    _pending: dict[Transaction, None] = field(init=False, factory=dict)
     _is_walked: bool = field(init=False, default=False)
 
     def begin(self) -> None:
         """Take the first step in the reactor's next turn."""
-        self._clients = iter(list(self.door.live))
-        self._call = self.door.clock.callLater(0, self._step)
+        self._clients = iter(list(self.server.live))
+        self._call = self.server.clock.callLater(0, self._step)
 
     def stop(self) -> None:
-        """Ask about no more: a newer World is in place, or everything ends."""
+        """Ask about no more: a newer snapshot is in place, or everything ends."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
         self._is_walked = True
-        for passage in list(self._pending):
-            passage.leave_judgement()
+        for transaction in list(self._pending):
+            transaction.leave_judgement()
         self._look_whether_done()
 
     def _step(self) -> None:
@@ -79,55 +79,55 @@ class Rejudging:
                 self._look_whether_done()
                 return
             self._visit(client)
-        self._call = self.door.clock.callLater(0 if room else _PAUSE_SECONDS, self._step)
+        self._call = self.server.clock.callLater(0 if room else _PAUSE_SECONDS, self._step)
 
-    def _visit(self, client: ClientProtocol) -> None:
+    def _visit(self, client: ClientConnection) -> None:
         """Judge what runs on one connection. Nothing that goes wrong there keeps the others from their turn."""
         try:
-            passage = client.passage
-            if passage is None or not passage.is_started:
+            transaction = client.transaction
+            if transaction is None or not transaction.is_started:
                 return
             if client.is_cut:
                 self.judged += 1
-                self._end(client, Failure(left_behind()))
-            elif passage.admission is not None:
-                self._judge(client, passage, passage.admission)
-            # Else the new World is judging it already: it has started once, and has to be dialled again.
+                self._end(client, Failure(listener_removed()))
+            elif transaction.admission is not None:
+                self._judge(client, transaction, transaction.admission)
+            # Else the new snapshot is judging it already: it has started once, and has to be dialled again.
         except Exception:
             self._end(client, Failure())
 
-    def _judge(self, client: ClientProtocol, passage: Passage, admission: Admission) -> None:
-        gate = self.door.gate
-        if admission.generation == gate.world.generation:
+    def _judge(self, client: ClientConnection, transaction: Transaction, admission: Admission) -> None:
+        gate = self.server.gate
+        if admission.generation == gate.snapshot.generation:
             return
         self.judged += 1
         try:
-            answer = gate.judge_again(passage.request, admission, passage.dialled)
+            answer = gate.judge_again(transaction.request, admission, transaction.dialled)
         except Exception:
             self._end(client, Failure())
             return
         # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
         if type(answer) is not Admission:
             waiting = cast("Deferred[Admission]", answer)
-            passage.judgement = waiting
-            self._pending[passage] = None
-            waiting.addErrback(self._refused, client, passage)
-            waiting.addBoth(self._decided, passage)
+            transaction.judgement = waiting
+            self._pending[transaction] = None
+            waiting.addErrback(self._refused, client, transaction)
+            waiting.addBoth(self._decided, transaction)
 
-    def _refused(self, failure: Failure, client: ClientProtocol, passage: Passage) -> None:
+    def _refused(self, failure: Failure, client: ClientConnection, transaction: Transaction) -> None:
         # Whoever cancels it has let go of it before.
-        if passage.judgement is not None:
-            passage.judgement = None
+        if transaction.judgement is not None:
+            transaction.judgement = None
             self._end(client, failure)
         elif not failure.check(CancelledError):
             _log.failure("judging again failed after it was given up", failure)
 
-    def _decided(self, _: object, passage: Passage) -> None:
-        passage.judgement = None
-        self._pending.pop(passage, None)
+    def _decided(self, _: object, transaction: Transaction) -> None:
+        transaction.judgement = None
+        self._pending.pop(transaction, None)
         self._look_whether_done()
 
-    def _end(self, client: ClientProtocol, failure: Failure) -> None:
+    def _end(self, client: ClientConnection, failure: Failure) -> None:
         self.ended += 1
         try:
             if isinstance(failure.value, Refused):
@@ -139,7 +139,7 @@ class Rejudging:
             _log.failure("ending a request failed")
             self._cut(client)
 
-    def _cut(self, client: ClientProtocol) -> None:
+    def _cut(self, client: ClientConnection) -> None:
         """Reset a connection that cannot be ended as it should."""
         try:
             client.abort()

@@ -13,34 +13,34 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
-from egress.proxy.origin.connection import OriginProtocol
-from egress.proxy.transaction import Passage
+from egress.proxy.origin.connection import OriginConnection
+from egress.proxy.transaction import Transaction
 from egress.transports.engine.transport import Transport
 from egress.transports.immediate_write import is_flushed, send
 
 if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientProtocol
+    from egress.proxy.client.connection import ClientConnection
 
 # A tunnel that lives longer than this leaves a line while it is open, so that a killed process leaves a trace of it.
 _OPEN_SECONDS = 2.0
 
 
 @define(eq=False, weakref_slot=False)
-class Splice:
+class Tunnel:
     """A tunnel that stands.
 
     Attributes:
         client: one side.
         origin: the other.
-        passage: its bytes, its record.
+        transaction: its bytes, its record.
         begun: seconds on the clock.
         mark: bytes moved at the last visit of the deadline.
         quiet_since: when a visit first found `mark` unchanged.
     """
 
-    client: ClientProtocol
-    origin: OriginProtocol
-    passage: Passage
+    client: ClientConnection
+    origin: OriginConnection
+    transaction: Transaction
     begun: float = 0.0
     mark: int = -1
     quiet_since: float = 0.0
@@ -53,12 +53,12 @@ class Splice:
         """Join the origin's side: what it says goes to the client from now on."""
         client, origin = self.client, self.origin
         assert origin.transport is not None, "an origin that is joined stands"
-        self.begun = self.quiet_since = client.door.clock.seconds()
+        self.begun = self.quiet_since = client.server.clock.seconds()
         origin.user = self
         near, far = client.transport, origin.transport
         # By their exact type: a TLS transport would pass any other question on to the transport below it.
         if type(near) is type(far) is Transport:
-            self.passage.downward = far.engine.relay(far, near)
+            self.transaction.downward = far.engine.relay(far, near)
             far.release()
         else:
             near.registerProducer(far, True)
@@ -71,30 +71,30 @@ class Splice:
         Args:
             data: what the client has said so far.
         """
-        passage, near, far = self.passage, self.client.transport, self.origin.transport
-        passage.travelled()
+        transaction, near, far = self.transaction, self.client.transport, self.origin.transport
+        transaction.release_dial()
         if type(near) is type(far) is Transport:
             if data:
-                passage.up += len(data)
+                transaction.up += len(data)
                 far.write(data)
-            passage.upward = near.engine.relay(near, far)
+            transaction.upward = near.engine.relay(near, far)
         elif data:
             self.client_data(data)
 
     def expect(self) -> None:
         """Set the first deadline."""
-        self.client.door.wheel.expect(self.client, _OPEN_SECONDS)
+        self.client.server.timers.expect(self.client, _OPEN_SECONDS)
 
     def client_data(self, data: bytes) -> None:
-        """Pass on (Work)."""
-        self.passage.up += len(data)
+        """Pass on (ClientReceiver)."""
+        self.transaction.up += len(data)
         transport = self.origin.transport
         if transport is not None:
             send(transport, data)
 
     def origin_data(self, data: bytes) -> None:
-        """Pass on (OriginUser)."""
-        self.passage.down += len(data)
+        """Pass on (OriginReceiver)."""
+        self.transaction.down += len(data)
         send(self.client.transport, data)
 
     def client_ended(self) -> None:
@@ -104,7 +104,7 @@ class Splice:
         self._is_client_done = True
         if self._is_origin_done:
             self._complete()
-        elif self.passage.upward is None:  # a relay has passed it on already
+        elif self.transaction.upward is None:  # a relay has passed it on already
             transport = self.origin.transport
             assert transport is not None
             transport.unregisterProducer()
@@ -117,7 +117,7 @@ class Splice:
         self._is_origin_done = True
         if self._is_client_done:
             self._complete()
-        elif self.passage.downward is None:
+        elif self.transaction.downward is None:
             self.client.transport.unregisterProducer()
             self.client.transport.loseWriteConnection()
 
@@ -145,14 +145,14 @@ class Splice:
 
         Nothing is done for this while bytes move: the counters are compared when the deadline is visited.
         """
-        client, passage = self.client, self.passage
-        limits = client.door.limits
-        now = client.door.clock.seconds()
+        client, transaction = self.client, self.transaction
+        limits = client.server.limits
+        now = client.server.clock.seconds()
         if not self._is_told:
             self._is_told = True
-            passage.record("open", "")
-        passage.count()
-        moved = passage.up + passage.down
+            transaction.record("open", "")
+        transaction.count()
+        moved = transaction.up + transaction.down
         if moved != self.mark:
             self.mark, self.quiet_since = moved, now
         elif now - self.quiet_since >= limits.idle_seconds:
@@ -162,7 +162,7 @@ class Splice:
         if left <= 0:
             self.end("lifetime")
             return
-        client.door.wheel.expect(client, min(limits.idle_seconds / 4, left))
+        client.server.timers.expect(client, min(limits.idle_seconds / 4, left))
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Reset both sides."""
@@ -177,8 +177,8 @@ class Splice:
         return (self._is_client_done and self._is_origin_done) or reason.check(ConnectionDone) is not None
 
     def _complete(self) -> None:
-        client, origin, passage = self.client, self.origin, self.passage
-        is_relayed = passage.upward is not None and passage.downward is not None
+        client, origin, transaction = self.client, self.origin, self.transaction
+        is_relayed = transaction.upward is not None and transaction.downward is not None
         self._over("complete")
         if is_relayed and is_flushed(client.transport) and is_flushed(origin.transport):
             # Nothing is left to send, and the engine closes what it has relayed to both ends.
@@ -192,9 +192,9 @@ class Splice:
     def _close_origin(self) -> None:
         if self.origin.transport is not None:
             self.origin.transport.unregisterProducer()
-        door = self.client.door
-        self.origin.close(door.wheel, door.limits.idle_seconds)
+        server = self.client.server
+        self.origin.close(server.timers, server.limits.idle_seconds)
 
     def _over(self, cause: str, refused: Refused | None = None) -> None:
         self._is_over = True
-        self.passage.record("refused" if refused is not None else "end", cause, refused)
+        self.transaction.record("refused" if refused is not None else "end", cause, refused)

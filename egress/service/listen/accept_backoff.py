@@ -20,7 +20,7 @@ _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _log = Logger()
 
 
-class PatientSocket(socket.socket):
+class BackoffSocket(socket.socket):
     """A listening socket whose port rests for a while when no connection can be accepted.
 
     Left to itself Twisted's port closes the clients that wait where the process has no descriptors left, and asks

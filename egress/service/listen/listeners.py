@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from egress.errors import ConfigError
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.reload.displaced_listeners import Displaced
+from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from egress.service.listen.sockets import Listening
 from egress.service.settings.settings import Source
@@ -27,7 +27,7 @@ _log = Logger()
 
 @implementer(IProtocolFactory)
 @define(eq=False)
-class Entrance:
+class SwitchableFactory:
     """What a port asks for protocols; what stands behind it changes while the port stays.
 
     Attributes:
@@ -69,12 +69,12 @@ class Listener:
 
     socket: Listening
     endpoint: Endpoint
-    entrance: Entrance | None = None
+    entrance: SwitchableFactory | None = None
     port: IListeningPort | None = None
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> None:
         """Take connections from now on."""
-        self.entrance = Entrance(factory)
+        self.entrance = SwitchableFactory(factory)
         self.port = self.socket.serve(reactor, self.entrance)
 
     def stop(self) -> Deferred[Any]:
@@ -103,12 +103,12 @@ class Change:
         return [each.socket for each in self.next.values()]
 
     @property
-    def displaced(self) -> Displaced:
+    def displaced(self) -> DisplacedListeners:
         """Find the names whose connections would be taken for somebody else's. To be asked before it is committed."""
         moved = frozenset(each.socket.name for each in self.gone if each.socket.name in self.next)
         lost = {each.socket.name for each in self.gone} - moved
         lost |= {each.socket.name for name, each in self.next.items() if each.socket.name != name}
-        return Displaced(frozenset(lost), moved)
+        return DisplacedListeners(frozenset(lost), moved)
 
     def abandon(self) -> None:
         """Let everything stay as it is."""

@@ -32,7 +32,7 @@ _log = Logger()
 
 
 @frozen
-class Offer:
+class ActivationSocket:
     """One descriptor that systemd left open.
 
     Attributes:
@@ -47,7 +47,7 @@ class Offer:
 
 
 @define(eq=False)
-class Offers:
+class ActivationSockets:
     """What systemd left open, until a listener takes it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Offers:
         why_none: said where nothing was left open.
     """
 
-    waiting: list[Offer]
+    waiting: list[ActivationSocket]
     why_none: str = "systemd handed no sockets to this process"
 
     def adopt(self, name: str, endpoint: SystemdEndpoint, where: str, engine: Engine | None = None) -> BoundSocket:
@@ -91,7 +91,7 @@ class Offers:
             except OSError:
                 continue  # it never was one
 
-    def _take(self, endpoint: SystemdEndpoint, where: str) -> Offer:
+    def _take(self, endpoint: SystemdEndpoint, where: str) -> ActivationSocket:
         named = [offer for offer in self.waiting if offer.name == endpoint.name]
         if endpoint.index is not None:
             named = [offer for offer in named if offer.index == endpoint.index]
@@ -130,7 +130,7 @@ def _bound(name: str, listening: socket.socket, engine: Engine | None) -> BoundS
     return BoundSocket(name, listening, spell(host, port), (host, port), engine=engine)
 
 
-def read_offers(environment: MutableMapping[str, str]) -> Offers:
+def read_activation_sockets(environment: MutableMapping[str, str]) -> ActivationSockets:
     """Read which descriptors systemd left open.
 
     The variables are taken out of the environment and the descriptors are closed to programs that are started later.
@@ -142,30 +142,30 @@ def read_offers(environment: MutableMapping[str, str]) -> Offers:
     count = environment.pop("LISTEN_FDS", "")
     names = environment.pop("LISTEN_FDNAMES", "")
     if not pid and not count:
-        return Offers([])
+        return ActivationSockets([])
     if pid != str(os.getpid()):
-        return Offers([], "LISTEN_PID is not this process: systemd handed its sockets to another one")
+        return ActivationSockets([], "LISTEN_PID is not this process: systemd handed its sockets to another one")
     if not (count.isascii() and count.isdigit() and len(count) < 6):
-        return Offers([], "LISTEN_FDS is not a number: what systemd handed over cannot be known")
-    return Offers(number(names.split(":") if names else [], range(_FIRST, _FIRST + int(count))))
+        return ActivationSockets([], "LISTEN_FDS is not a number: what systemd handed over cannot be known")
+    return ActivationSockets(number(names.split(":") if names else [], range(_FIRST, _FIRST + int(count))))
 
 
-def number(names: Sequence[str], descriptors: range) -> list[Offer]:
+def number(names: Sequence[str], descriptors: range) -> list[ActivationSocket]:
     """Number the descriptors of each name, and close them to programs that are started later.
 
     Args:
         names: of the first so many; those that follow, and those called "", have none.
         descriptors: one after the other.
     """
-    offers: list[Offer] = []
+    activation_sockets: list[ActivationSocket] = []
     met: dict[str, int] = {}
     for at, descriptor in enumerate(descriptors):
         name = names[at] if at < len(names) and names[at] else _NAMELESS
         index = met.get(name, 0)
         met[name] = index + 1
-        offers.append(Offer(name, index, descriptor))
+        activation_sockets.append(ActivationSocket(name, index, descriptor))
         try:
             os.set_inheritable(descriptor, False)
         except OSError:
             continue  # whoever names it is told
-    return offers
+    return activation_sockets

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from egress.errors import ConfigError
-from egress.service.listen.accept_backoff import PatientSocket
+from egress.service.listen.accept_backoff import BackoffSocket
 from egress.service.listen.endpoint import TcpEndpoint, UnixEndpoint
 from egress.service.listen.unix_path import short_name
 
@@ -57,7 +57,7 @@ class BoundSocket:
     Attributes:
         name: the listener's name.
         socket: non-blocking.
-        address: for people: `127.0.0.1:3128` or `unix:/run/egress/door`.
+        address: for people: `127.0.0.1:3128` or `unix:/run/egress/proxy server`.
         own: the IP address and port as the kernel knows them; None on a unix socket.
         mode: the permissions of a unix socket; None where they are systemd's affair.
         inode: device and inode of a unix socket's file, so that no other file is removed in its place.
@@ -71,7 +71,7 @@ class BoundSocket:
     mode: int | None = None
     inode: tuple[int, int] | None = None
     engine: Engine | None = None
-    _served: Port | PatientSocket | None = None
+    _served: Port | BackoffSocket | None = None
 
     @property
     def pauses(self) -> int:
@@ -89,7 +89,7 @@ class BoundSocket:
         if self.own is not None and self.engine is not None:
             port = self._served = self.engine.listen(self.socket.dup(), factory)
         else:
-            patient = self._served = PatientSocket(os.dup(self.socket.fileno()))
+            patient = self._served = BackoffSocket(os.dup(self.socket.fileno()))
             if self.own is None:
                 twisted_port: tcp.Port = _UnixPort(self.address.removeprefix("unix:"), self.mode, factory, reactor)
             else:

@@ -13,8 +13,8 @@ from twisted.logger import Logger
 
 from egress.api.metrics import Metrics
 from egress.api.status import StatusFactory, StatusPage
-from egress.audit import Journal
-from egress.proxy.server import Door
+from egress.audit import AuditLog
+from egress.proxy.server import ProxyServer
 from egress.service.listen.sockets import Listening
 from egress.service.metric_readings import read_everything
 
@@ -36,9 +36,11 @@ class Status:
     metrics: Metrics = field(factory=Metrics)
     _port: IListeningPort | None = field(init=False, default=None)
 
-    def watch(self, door: Door, journal: Journal, sockets: Callable[[], Sequence[Listening]], engine: str) -> None:
+    def watch(
+        self, server: ProxyServer, audit_log: AuditLog, sockets: Callable[[], Sequence[Listening]], engine: str
+    ) -> None:
         """Say whose state the metrics are about. See `read_everything`."""
-        read_everything(self.metrics, door, journal, sockets, engine)
+        read_everything(self.metrics, server, audit_log, sockets, engine)
 
     def start(self, reactor: Any, faults: Callable[[], Sequence[str]]) -> None:
         """Serve.

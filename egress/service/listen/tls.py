@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IProtocolFactory
 from egress.config import prefix
 from egress.errors import ConfigError
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.client.tls import SecureFactory
-from egress.proxy.server import Door
+from egress.proxy.client.tls import TlsProxyFactory
+from egress.proxy.server import ProxyServer
 from egress.service.settings.settings import ListenerSettings, Source
 from egress.tls import ServerTls, make_context
 from egress.tls.pem import load_client_certificate, load_trust
@@ -55,12 +55,12 @@ def _load(source: Source, listener: ListenerSettings) -> ServerTls:
     return ServerTls(context)
 
 
-def make_factories(source: Source, door: Door, tls: Mapping[str, ServerTls]) -> dict[str, IProtocolFactory]:
+def make_factories(source: Source, server: ProxyServer, tls: Mapping[str, ServerTls]) -> dict[str, IProtocolFactory]:
     """Make what builds the protocols of each listener.
 
     Args:
         source: the settings.
-        door: what all listeners share.
+        proxy server: what all listeners share.
         tls: of those that speak it, by name.
 
     Returns:
@@ -68,7 +68,7 @@ def make_factories(source: Source, door: Door, tls: Mapping[str, ServerTls]) -> 
     """
     factories: dict[str, IProtocolFactory] = {}
     for listener in source.settings.listener:
-        plain = ProxyFactory(listener.name, door)
+        plain = ProxyFactory(listener.name, server)
         secure = tls.get(listener.name)
-        factories[listener.name] = plain if secure is None else SecureFactory(secure, plain)
+        factories[listener.name] = plain if secure is None else TlsProxyFactory(secure, plain)
     return factories

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-# A tunnel has two descriptors; the journal, the reactor and the resolver have some of their own.
+# A tunnel has two descriptors; the audit log, the reactor and the resolver have some of their own.
 _DESCRIPTORS_PER_CONNECTION = 2
 _DESCRIPTORS_OF_OURS = 64
 

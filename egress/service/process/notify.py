@@ -93,9 +93,9 @@ class Notifier:
 
     Nothing in here raises and nothing blocks: the manager's absence is no reason to serve badly.
 
-    A ping of the watchdog means that the reactor turns and that `is_well` says so. A journal that takes no more records
-    does not stop the pings: every request is refused then, with an answer that says why, and a restart would free no
-    disk but would end every tunnel and lose the records that wait.
+    A ping of the watchdog means that the reactor turns and that `is_well` says so. An audit log that takes no more
+    records does not stop the pings: every request is refused then, with an answer that says why, and a restart would
+    free no disk but would end every tunnel and lose the records that wait.
 
     Attributes:
         clock: for the watchdog.

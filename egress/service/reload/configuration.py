@@ -13,17 +13,17 @@ from twisted.python.failure import Failure
 
 from egress.config.path import join
 from egress.errors import ConfigError
-from egress.gate.snapshot import World
+from egress.gate.snapshot import Snapshot
 from egress.interfaces import IIdentifier
-from egress.proxy.reload.reevaluation import Rejudging
-from egress.proxy.server import Door
-from egress.service.build import Host, make_policies, make_world, parse_endpoints
+from egress.proxy.reload.reevaluation import Reevaluation
+from egress.proxy.server import ProxyServer
+from egress.service.build import HostServices, make_policies, make_snapshot, parse_endpoints
 from egress.service.identification import bound_locally, make_identifier
 from egress.service.listen.listeners import Change, Listeners
 from egress.service.listen.tls import load_tls, make_factories
 from egress.service.reload.changes import changes
 from egress.service.reload.weaker import weakenings
-from egress.service.routing import Roads, make_roads
+from egress.service.routing import Routing, make_routing
 from egress.service.settings.consistency import check_together
 from egress.service.settings.settings import Source, load
 from egress.upstream import CachingResolver
@@ -45,7 +45,7 @@ class Reloaded:
     """What a reload did.
 
     Attributes:
-        generation: of the World that judges now.
+        generation: of the snapshot that judges now.
         changed: what is different, a few words each.
         weaker: in which ways it protects less, a sentence each.
         warnings: what else an operator should hear, a sentence each.
@@ -69,8 +69,8 @@ class _New:
     """All parts of a new configuration. Nothing of it is in force yet."""
 
     source: Source
-    roads: Roads
-    world: World
+    routing: Routing
+    snapshot: Snapshot
     identifier: IIdentifier
     factories: Mapping[str, IProtocolFactory]
 
@@ -81,10 +81,10 @@ class Configuration:
 
     Attributes:
         source: its settings. Those that only a start can change are those of the start.
-        roads: the ways out.
+        routes: the ways out.
         listeners: as they are served.
         factories: what builds the listeners' protocols, by their names.
-        door: where requests come in.
+        proxy server: where requests come in.
         host: lends its parts to policies; counters and the resolver's answers stay.
         reactor: runs everything.
         engine: dials and serves, if the reactor does not.
@@ -94,11 +94,11 @@ class Configuration:
     """
 
     source: Source
-    roads: Roads
+    routing: Routing
     listeners: Listeners
     factories: Mapping[str, IProtocolFactory]
-    door: Door
-    host: Host
+    server: ProxyServer
+    host: HostServices
     reactor: Any
     engine: Engine | None = None
     environ: Mapping[str, str] | None = None
@@ -139,8 +139,8 @@ class Configuration:
         source, warnings = self._with_fixed(read)
         endpoints = parse_endpoints(source)
         policies = make_policies(source, self.host)
-        roads = make_roads(source, self.reactor, self.environ)
-        check_together(source, policies, roads.selector)
+        routing = make_routing(source, self.reactor, self.environ)
+        check_together(source, policies, routing.selector)
         tls = load_tls(source)
         try:
             change = self.listeners.plan(source, endpoints)
@@ -148,16 +148,16 @@ class Configuration:
             raise source.place(error)
         try:
             own = [*self.own, *(each.own for each in change.sockets if each.own is not None)]
-            generation = self.door.gate.world.generation + 1
+            generation = self.server.gate.snapshot.generation + 1
             dialler = self.engine or self.reactor
-            world = make_world(source, self.host, policies, roads, own, dialler, generation)
+            snapshot = make_snapshot(source, self.host, policies, routing, own, dialler, generation)
             identifier = make_identifier(source, self.reactor, bound_locally(change.sockets))
-            new = _New(source, roads, world, identifier, make_factories(source, self.door, tls))
+            new = _New(source, routing, snapshot, identifier, make_factories(source, self.server, tls))
             done = Reloaded(
                 generation,
                 tuple(changes(old.settings, read.settings)),
                 tuple(weakenings(old.settings, source.settings)),
-                (*warnings, *roads.warnings),
+                (*warnings, *routing.warnings),
             )
             self.listeners.serve_new(change, new.factories)
         except ConfigError as error:
@@ -189,14 +189,14 @@ class Configuration:
         self.listeners.commit(change, new.factories)
         if isinstance(self.host.resolver, CachingResolver):
             self.host.resolver.settings = settings.dns
-        judged = self.door.renew(new.world, new.identifier, settings.limits, settings.tls, displaced)
-        self.door.gate.remember_delegated(settings.dns.delegated_seconds)
+        judged = self.server.renew(new.snapshot, new.identifier, settings.limits, settings.tls, displaced)
+        self.server.gate.remember_delegated(settings.dns.delegated_seconds)
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
-        self.source, self.roads, self.factories = new.source, new.roads, new.factories
+        self.source, self.routing, self.factories = new.source, new.routing, new.factories
 
 
-def _say_judged(done: Rejudging | Failure) -> None:
-    if isinstance(done, Rejudging) and done.judged:
+def _say_judged(done: Reevaluation | Failure) -> None:
+    if isinstance(done, Reevaluation) and done.judged:
         _log.info(
             "{judged} requests under way were judged again, and {ended} of them ended",
             judged=done.judged,

@@ -10,7 +10,7 @@ from egress.audit import AuditSettings
 from egress.proxy.limits import Limits
 from egress.service.reload.weaker_listeners import weaker_listeners
 from egress.service.reload.weaker_policies import limiting_kinds, weaker_policies
-from egress.service.reload.weaker_routing import weaker_roads, weaker_upstreams
+from egress.service.reload.weaker_routing import weaker_routing, weaker_upstreams
 from egress.service.settings.settings import Settings
 
 # The limits that protect others from a client. The rest keep this proxy in working order.
@@ -32,7 +32,7 @@ def weakenings(old: Settings, new: Settings) -> list[str]:
     if old.tls.sni == "enforce" and new.tls.sni == "record":
         said.append('tls.sni is "record": a tunnel may lead to another host than the one that was judged')
     said += weaker_policies(old.policy, new.policy)
-    said += weaker_roads(old, new)
+    said += weaker_routing(old, new)
     said += weaker_upstreams(old.upstream, new.upstream)
     said += weaker_listeners(old.listener, new.listener, limiting_kinds(new.policy, new.route))
     return said + _weaker_limits(old.limits, new.limits) + _weaker_audit(old.audit, new.audit)

@@ -49,7 +49,7 @@ def _weaker_listener(old: ListenerSettings | None, new: ListenerSettings, kinds:
         elif new.via == VIA_DIRECT and old.via != VIA_DIRECT:
             yield "lets everything go out without a proxy"
         elif old.via not in ("", VIA_DIRECT, VIA_REFUSE) and not new.via:
-            yield "has no road of its own any more"
+            yield "has no route of its own any more"
 
 
 def _lowered(old: ListenerSettings, new: ListenerSettings, kinds: Collection[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Says how new roads protect less than old ones."""
+"""Says how new routes protect less than old ones."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _DNS = ("pinned", "auto", "remote")
 _WORDS = ("", VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE)
 
 
-def weaker_roads(old: Settings, new: Settings) -> list[str]:
-    """Compare the `[roads]` and `[[route]]` tables: what is refused, and what goes past the proxies."""
+def weaker_routing(old: Settings, new: Settings) -> list[str]:
+    """Compare the `[routing]` and `[[route]]` tables: what is refused, and what goes past the proxies."""
     return [*_weaker_default(old, new), *_weaker_routes(old, new), *_overtaking(old.route, new.route)]
 
 
 def _weaker_default(old: Settings, new: Settings) -> Iterator[str]:
-    before, after = old.roads, new.roads
+    before, after = old.routing, new.routing
     if _DIRECT.index(after.direct) > _DIRECT.index(before.direct):
         what = "whatever NO_PROXY lists" if after.direct == "no_proxy" else "anything"
-        yield f'roads.direct is "{after.direct}": {what} may go out without a proxy'
+        yield f'routing.direct is "{after.direct}": {what} may go out without a proxy'
     if after.default == VIA_DIRECT and before.default != VIA_DIRECT:
-        yield 'roads.default is "direct": what nothing else decides goes out without a proxy'
+        yield 'routing.default is "direct": what nothing else decides goes out without a proxy'
     elif before.default not in _WORDS and after.default in _WORDS and after.direct != "refuse":
         # Which proxies the environment names is not looked at.
         what = f'"{after.default}"' if after.default else "left out"
-        yield f"roads.default is {what}: what nothing else decides goes by the environment, which may name no proxy"
+        yield f"routing.default is {what}: what nothing else decides goes by the environment, which may name no proxy"
 
 
 def _weaker_routes(old: Settings, new: Settings) -> Iterator[str]:
@@ -51,14 +51,14 @@ def _weaker_routes(old: Settings, new: Settings) -> Iterator[str]:
 
 def _can_be_direct(settings: Settings) -> bool:
     """Whether what no route decides may go out without a proxy."""
-    vias = [settings.roads.default, *(listener.via or settings.roads.default for listener in settings.listener)]
-    return settings.roads.direct == "allow" and any(via in _WORDS and via != VIA_REFUSE for via in vias)
+    vias = [settings.routing.default, *(listener.via or settings.routing.default for listener in settings.listener)]
+    return settings.routing.direct == "allow" and any(via in _WORDS and via != VIA_REFUSE for via in vias)
 
 
 def _has_proxies(settings: Settings) -> bool:
     """Whether the configuration, not the environment, sends anything through proxies."""
     vias = [route.via for route in settings.route] + [listener.via for listener in settings.listener]
-    vias.append(settings.roads.default)
+    vias.append(settings.routing.default)
     return any(via not in _WORDS for via in vias)
 
 

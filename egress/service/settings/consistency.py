@@ -13,16 +13,16 @@ from egress.policy.destinations import Destinations
 from egress.policy.rate import RatePolicy
 from egress.policy.rules import RuleSettings
 from egress.service.settings.settings import Source
-from egress.upstream import RoadSelector
+from egress.upstream import UpstreamSelector
 
 
-def check_together(source: Source, policies: Sequence[IPolicy], selector: RoadSelector) -> None:
-    """Hold rules to roads and to listeners.
+def check_together(source: Source, policies: Sequence[IPolicy], selector: UpstreamSelector) -> None:
+    """Hold rules to routes and to listeners.
 
     Args:
         source: the settings.
         policies: in configured order. Others than our own are not looked into.
-        selector: picks the road.
+        selector: picks the route.
 
     Raises:
         ConfigError: `addresses` over `dns = "remote"`, or a client of a listener that is not there.
@@ -35,8 +35,8 @@ def _within(policy: IPolicy) -> IPolicy:
     return policy.inner if isinstance(policy, AuditOnly) else policy
 
 
-def _check_addresses(source: Source, policies: Sequence[IPolicy], selector: RoadSelector) -> None:
-    """Find rules that open addresses on a road where none is ever judged.
+def _check_addresses(source: Source, policies: Sequence[IPolicy], selector: UpstreamSelector) -> None:
+    """Find rules that open addresses on a route where none is ever judged.
 
     What can be known of a pattern is tried: the shortest name that it matches. What that leaves out is refused when it
     is asked for.
@@ -51,7 +51,7 @@ def _check_addresses(source: Source, policies: Sequence[IPolicy], selector: Road
             name = _remote_name(source, rule, selector) if rule.addresses else None
             if name is not None:
                 where = f"policy[{index}].allow[{at}].addresses"
-                problem = f'opens nothing: {name} goes by a road with dns = "remote", where no address is judged'
+                problem = f'opens nothing: {name} goes by a route with dns = "remote", where no address is judged'
                 raise source.place(ConfigError(where, problem))
 
 
@@ -82,15 +82,15 @@ def _clients(source: Source, policies: Sequence[IPolicy]) -> Iterator[tuple[str,
         yield f"route[{index}]", route.clients
 
 
-def _remote_name(source: Source, rule: RuleSettings, selector: RoadSelector) -> str | None:
+def _remote_name(source: Source, rule: RuleSettings, selector: UpstreamSelector) -> str | None:
     for listener in source.settings.listener:
         labels = frozenset([f"listener:{listener.name}"])
         if rule.clients is not None and not rule.clients.match(labels):
             continue
         for host in map(_sample, rule.hosts):
             for port in _ports(rule) if host else ():
-                for front in ("connect", "http"):
-                    if _is_remote(selector, front, Authority(host, port), Client("", labels), listener.name):
+                for request_form in ("connect", "http"):
+                    if _is_remote(selector, request_form, Authority(host, port), Client("", labels), listener.name):
                         return host
     return None
 
@@ -106,8 +106,10 @@ def _ports(rule: RuleSettings) -> Iterator[int]:
         yield span[0]
 
 
-def _is_remote(selector: RoadSelector, front: str, authority: Authority, client: Client, listener: str) -> bool:
-    request = Request("", front, "GET", authority, None, client, listener, 0.0, is_rehearsal=True)
+def _is_remote(
+    selector: UpstreamSelector, request_form: str, authority: Authority, client: Client, listener: str
+) -> bool:
+    request = Request("", request_form, "GET", authority, None, client, listener, 0.0, is_dry_run=True)
     try:
         plan = selector.select(request)
     except Refused:

@@ -17,7 +17,7 @@ from egress.identity import Requirement
 from egress.policy.guard import GuardSettings
 from egress.proxy.limits import Limits, TlsSettings
 from egress.service.settings.allow_option import ALLOW_POLICY, allow_table
-from egress.upstream import DnsSettings, RoadsSettings, RouteSettings, UpstreamSettings
+from egress.upstream import DnsSettings, RouteSettings, RoutingSettings, UpstreamSettings
 
 DEFAULT_ENDPOINT = "tcp:3128:interface=127.0.0.1"
 _NAME_LIMIT = 64
@@ -60,7 +60,7 @@ class ListenerSettings:
         endpoint: where it listens: `tcp:PORT[:interface=ADDRESS]`, `tcp6:PORT[:interface=ADDRESS]`,
             `unix:PATH[:mode=600]` or `systemd:NAME[:index=0]`. Without `interface`, on every address of this machine. A
             colon inside a value is written with a backslash before it. Port 0 is any free port.
-        via: the road of what comes by it: an upstream's name, "direct", "environment" or "refuse"; "" for the one that
+        via: the route of what comes by it: an upstream's name, "direct", "environment" or "refuse"; "" for the one that
             everything takes.
         require: "basic" takes only requests with credentials, by Basic or Bearer; "certificate" only connections with
             a client certificate; "none" takes both where they are given.
@@ -101,14 +101,14 @@ class Settings:
     """The whole file.
 
     Attributes:
-        state: the directory for what is kept, the journal above all. "" is $EGRESS_STATE, else the user's state
+        state: the directory for what is kept, the audit log above all. "" is $EGRESS_STATE, else the user's state
             directory.
         engine: what serves TCP connections: "auto" is our own transports where the system has epoll, "twisted" is
             Twisted's.
         listener: where clients connect.
         upstream: the proxies that requests can be sent through.
-        route: roads for some destinations.
-        roads: the road of everything else.
+        route: routes for some destinations.
+        routes: the route of everything else.
         policy: who decides, in this order. The keys of each depend on its `kind`.
         guard: which addresses are refused although a policy allows the name.
         dns: how names are looked up.
@@ -125,7 +125,7 @@ class Settings:
     )
     upstream: tuple[UpstreamSettings, ...] = ()
     route: tuple[RouteSettings, ...] = ()
-    roads: RoadsSettings = field(factory=RoadsSettings)
+    routing: RoutingSettings = field(factory=RoutingSettings)
     policy: tuple[Mapping[str, object], ...] = ()
     guard: GuardSettings = field(factory=GuardSettings)
     dns: DnsSettings = field(factory=DnsSettings)

@@ -31,6 +31,6 @@ def state_of(settings: Settings) -> str:
     return os.path.abspath(settings.state or state_directory())
 
 
-def journal_places(settings: Settings) -> list[str]:
+def audit_log_places(settings: Settings) -> list[str]:
     """Say where the record goes."""
     return [settings.audit.path_in(state_of(settings)) if word == "file" else word for word in settings.audit.to]

@@ -1,1 +1,1 @@
-"""Roads through real proxies, in networks that the tests make."""
+"""Routes through real proxies, in networks that the tests make."""

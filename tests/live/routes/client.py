@@ -30,7 +30,7 @@ class Answer:
         return found
 
 
-def ask(port: int, front: str, authority: str) -> Answer:
+def ask(port: int, supervisor: str, authority: str) -> Answer:
     """Ask for a destination.
 
     Args:
@@ -40,12 +40,12 @@ def ask(port: int, front: str, authority: str) -> Answer:
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
-        if front == "connect":
+        if supervisor == "connect":
             connection.request("CONNECT", authority, headers={"Host": authority})
         else:
             connection.request("GET", f"http://{authority}/", headers={"Host": authority})
         response = connection.getresponse()
-        is_open = front == "connect" and response.status == 200
+        is_open = supervisor == "connect" and response.status == 200
         return Answer(response.status, "" if is_open else response.read().decode("utf-8"))
     finally:
         connection.close()

@@ -40,7 +40,7 @@ _RESOLVER = "nameserver {address}\noptions timeout:1 attempts:1\n"
 _ORDER = "hosts: files dns\n"
 
 
-class World:
+class Snapshot:
     """Five networks, and a node on which names are what its hosts file says.
 
     Attributes:

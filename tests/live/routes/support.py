@@ -1,4 +1,4 @@
-"""What tests of roads share: a world, its proxies, and a supervisor in it, for each class."""
+"""What tests of routes share: a world, its proxies, and a supervisor in it, for each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.live.routes.environment import (
     SECOND_NAME,
     SITE,
     SITE_6,
-    World,
+    Snapshot,
 )
 from tests.live.routes.haproxy import Haproxy, needs_haproxy
 from tests.live.routes.namespaces import needs_networks
@@ -62,7 +62,7 @@ def spellings(password: str) -> tuple[str, str]:
     return password, b64encode(f"{USER}:{password}".encode()).decode("ascii")
 
 
-class RoadCase(LiveCase):
+class RouteCase(LiveCase):
     """Tests whose supervisor has no way out but a Squid that wants to know who asks.
 
     Clients, that is this thread and what it starts, are on the node; origins are outside.
@@ -73,10 +73,10 @@ class RoadCase(LiveCase):
         hosts: the names that the node knows.
         known: the names that the Squid knows, all of the one origin.
         is_silent: the node's resolver does not answer.
-        road: the journal's name of the road.
+        route: the audit log's name of the route.
     """
 
-    world: ClassVar[World]
+    snapshot: ClassVar[Snapshot]
     squid: ClassVar[Squid]
     place: ClassVar[Place] = Place(ORIGIN_NAME, "::")
     address_check: ClassVar[str] = "none"
@@ -84,7 +84,7 @@ class RoadCase(LiveCase):
     hosts: ClassVar[Mapping[str, str]] = {PROXY_NAME: SITE}
     known: ClassVar[tuple[str, ...]] = (ORIGIN_NAME, SECOND_NAME)
     is_silent: ClassVar[bool] = False
-    road: ClassVar[str] = "HTTPS_PROXY"
+    route: ClassVar[str] = "HTTPS_PROXY"
     _shared: ClassVar[ExitStack]
 
     def setUp(self) -> None:
@@ -93,7 +93,7 @@ class RoadCase(LiveCase):
         needs_squid()
         super().setUp()
         there = ExitStack()
-        there.enter_context(self.world.node.entered())
+        there.enter_context(self.snapshot.node.entered())
         self.addCleanup(there.close)
 
     def proxies(self) -> dict[str, str]:
@@ -120,10 +120,10 @@ class RoadCase(LiveCase):
         kind._shared = ExitStack()
         with ExitStack() as until_made:
             until_made.callback(kind._shared.close)
-            kind.world = World(directory, self.hosts, is_silent=self.is_silent)
-            kind._shared.callback(kind.world.stop)
+            kind.snapshot = Snapshot(directory, self.hosts, is_silent=self.is_silent)
+            kind._shared.callback(kind.snapshot.stop)
             hosts = dict.fromkeys(self.known, (ORIGIN, ORIGIN_6))
-            kind.squid = Squid(self.world.site, (SITE, SITE_6), hosts, {USER: PASSWORD})
+            kind.squid = Squid(self.snapshot.site, (SITE, SITE_6), hosts, {USER: PASSWORD})
             kind._shared.callback(kind.squid.stop)
             self.start_proxies()
             kind.supervisor = self.start_supervisor(directory)
@@ -131,7 +131,9 @@ class RoadCase(LiveCase):
 
     def start_supervisor(self, directory: Path) -> Supervisor:
         """Start the supervisor, with nothing in its environment but what is about proxies."""
-        return Supervisor(directory, self.configuration(directory), self.environment_on_node(), self.world.node.words())
+        return Supervisor(
+            directory, self.configuration(directory), self.environment_on_node(), self.snapshot.node.words()
+        )
 
     def environment_on_node(self) -> dict[str, str]:
         """Give the supervisor's environment."""
@@ -150,13 +152,13 @@ class RoadCase(LiveCase):
     @contextmanager
     def there(self) -> Iterator[None]:
         """Outside."""
-        with self.world.outside.entered():
+        with self.snapshot.outside.entered():
             yield
 
     def assert_passed(self, port: int, *fronts: str, host: str = "") -> list[dict[str, Any]]:
-        """The same, and by the road that was chosen; each has reached the proxy, with the supervisor's credentials."""
+        """The same, and by the route that was chosen; each has reached the proxy, with the supervisor's credentials."""
         lines = super().assert_passed(port, *fronts, host=host)
-        self.assertEqual({self.road}, {line["road"] for line in lines})
+        self.assertEqual({self.route}, {line["upstream"] for line in lines})
         asked = self.squid.await_asked(f"{host or self.place.host}:{port}", len(fronts))
         self.assertEqual({USER}, {each.user for each in asked})
         return lines
@@ -167,7 +169,7 @@ class RoadCase(LiveCase):
         self.assertNotIn(REFUSED, str(self.squid.asked()))
 
 
-class RowCase(RoadCase):
+class RowCase(RouteCase):
     """The same with two proxies in a row: HAProxy, which wants a certificate, before the first; and the partner's.
 
     Attributes:
@@ -178,7 +180,7 @@ class RowCase(RoadCase):
     partner: ClassVar[Squid]
     partner_url: ClassVar[str] = f"http://{PARTNER}:3128"
     place: ClassVar[Place] = Place(FAR_NAME, "::")
-    road: ClassVar[str] = "partner"
+    route: ClassVar[str] = "partner"
 
     def setUp(self) -> None:
         """Look for what it takes."""
@@ -213,23 +215,23 @@ credentials = "{words}"
 {f'ca = "{self.authority.path}"' if is_tls else "allow_plaintext_credentials = true"}
 through = "site"
 
-[roads]
+[routing]
 default = "partner"
 """
 
     def start_proxies(self) -> None:
         """Start the two others."""
         kind = type(self)
-        for space, address in ((self.world.site, SITE), (self.world.partner, PARTNER)):
+        for space, address in ((self.snapshot.site, SITE), (self.snapshot.partner, PARTNER)):
             proxy = Haproxy(space, address, self.authority.chain, self.authority.path)
             self._shared.callback(proxy.stop)
-        kind.partner = Squid(self.world.partner, (PARTNER,), {FAR_NAME: (FAR, FAR_6)}, {USER: PARTNER_PASSWORD})
+        kind.partner = Squid(self.snapshot.partner, (PARTNER,), {FAR_NAME: (FAR, FAR_6)}, {USER: PARTNER_PASSWORD})
         self._shared.callback(kind.partner.stop)
 
     def assert_passed(self, port: int, *fronts: str, host: str = "") -> list[dict[str, Any]]:
         """The first proxy was asked for the second one alone, and that one for the destination."""
-        lines = super(RoadCase, self).assert_passed(port, *fronts, host=host)
-        self.assertEqual({self.road}, {line["road"] for line in lines})
+        lines = super(RouteCase, self).assert_passed(port, *fronts, host=host)
+        self.assertEqual({self.route}, {line["upstream"] for line in lines})
         self.partner.await_asked(f"{host or self.place.host}:{port}", len(fronts))
         self.assertLessEqual({each.target for each in self.squid.asked()}, {self.partner_url.partition("://")[2]})
         return lines

@@ -1,4 +1,4 @@
-"""The door's clients, by HTTPS and by plain HTTP, where the only way out is a proxy that the environment names."""
+"""Clients, by HTTPS and by plain HTTP, where the only way out is a proxy that the environment names."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from tests.live import test_clients, test_libraries, test_packages, test_streams
 from tests.live.origins import Origin
 from tests.live.routes.environment import PARTNER
 from tests.live.routes.haproxy import TLS_PORT
-from tests.live.routes.support import RoadCase, RowCase
+from tests.live.routes.support import RouteCase, RowCase
 
 
-class CurlTests(RoadCase, test_clients.CurlTests):
+class CurlTests(RouteCase, test_clients.CurlTests):
     """curl."""
 
 
-class WgetTests(RoadCase, test_clients.WgetTests):
+class WgetTests(RouteCase, test_clients.WgetTests):
     """wget."""
 
 
-class NodeTests(RoadCase, test_clients.NodeTests):
+class NodeTests(RouteCase, test_clients.NodeTests):
     """Node without packages."""
 
 
-class RequestsTests(RoadCase, test_libraries.RequestsTests):
+class RequestsTests(RouteCase, test_libraries.RequestsTests):
     """requests."""
 
 
-class Urllib3Tests(RoadCase, test_libraries.Urllib3Tests):
+class Urllib3Tests(RouteCase, test_libraries.Urllib3Tests):
     """urllib3."""
 
 
-class HttpxTests(RoadCase, test_libraries.HttpxTests):
+class HttpxTests(RouteCase, test_libraries.HttpxTests):
     """httpx."""
 
 
-class AiohttpTests(RoadCase, test_libraries.AiohttpTests):
+class AiohttpTests(RouteCase, test_libraries.AiohttpTests):
     """aiohttp."""
 
 
-class GitTests(RoadCase, test_packages.GitTests):
+class GitTests(RouteCase, test_packages.GitTests):
     """git."""
 
 
-class PipTests(RoadCase, test_packages.PipTests):
+class PipTests(RouteCase, test_packages.PipTests):
     """pip."""
 
 
-class NpmTests(RoadCase, test_packages.NpmTests):
+class NpmTests(RouteCase, test_packages.NpmTests):
     """npm."""
 
 
-class EventTests(RoadCase, test_streams.EventTests):
+class EventTests(RouteCase, test_streams.EventTests):
     """Server-sent events."""
 
     def acknowledge(self, origin: Origin) -> None:
@@ -57,11 +57,11 @@ class EventTests(RoadCase, test_streams.EventTests):
         origin.heard.release()
 
 
-class WebSocketTests(RoadCase, test_streams.WebSocketTests):
+class WebSocketTests(RouteCase, test_streams.WebSocketTests):
     """WebSockets."""
 
 
-class Http2Tests(RoadCase, test_tls_inside.Http2Tests):
+class Http2Tests(RouteCase, test_tls_inside.Http2Tests):
     """HTTP/2 inside tunnels."""
 
 

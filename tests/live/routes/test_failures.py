@@ -1,4 +1,4 @@
-"""What clients are told when a proxy on the road will not have them, or is not what it should be."""
+"""What clients are told when an upstream proxy will not have them, or is not what it should be."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.live.routes.client import ask
 from tests.live.routes.environment import NOWHERE, ORIGIN_NAME, PARTNER, SITE
 from tests.live.routes.haproxy import MUTUAL_PORT, TLS_PORT, Haproxy, needs_haproxy
 from tests.live.routes.squid import BANNED, PORT
-from tests.live.routes.support import LISTENER, PASSWORD, PROXY_NAME, RULES, USER, RoadCase, spellings
+from tests.live.routes.support import LISTENER, PASSWORD, PROXY_NAME, RULES, USER, RouteCase, spellings
 from tests.live.support import needs
 
-FRONTS = ("http", "connect")
+REQUEST_FORMS = ("http", "connect")
 WRONG = "wrong-secret-7391"
 OTHER_PROXY_NAME = "misnamed.example"
 KNOWN = f"{USER}:{PASSWORD}@"
@@ -29,17 +29,17 @@ CASES = {
     "misnamed": (f"https://{KNOWN}{OTHER_PROXY_NAME}:{TLS_PORT}", "proxy_tls_failed", "another host"),
     "no-certificate": (f"https://{KNOWN}{PROXY_NAME}:{MUTUAL_PORT}", "proxy_tls_failed", "client certificate"),
     "not-tls": (f"https://{KNOWN}{PROXY_NAME}:{PORT}", "proxy_tls_failed", "does not speak TLS"),
-    "not-http": (f"http://{KNOWN}{PROXY_NAME}:{TLS_PORT}", "proxy_malformed", "proxy on the road"),
+    "not-http": (f"http://{KNOWN}{PROXY_NAME}:{TLS_PORT}", "proxy_malformed", "proxy on the route"),
 }
 TRUSTING = ("misnamed", "no-certificate", "not-tls")
 
 
-class FailureTests(RoadCase):
-    """One listener for each way to fail, and one road that works."""
+class FailureTests(RouteCase):
+    """One listener for each way to fail, and one route that works."""
 
-    secrets: ClassVar[tuple[str, ...]] = (*RoadCase.secrets, *spellings(WRONG))
+    secrets: ClassVar[tuple[str, ...]] = (*RouteCase.secrets, *spellings(WRONG))
     hosts: ClassVar[dict[str, str]] = {PROXY_NAME: SITE, OTHER_PROXY_NAME: SITE}
-    road: ClassVar[str] = "good"
+    route: ClassVar[str] = "good"
 
     def setUp(self) -> None:
         """Look for what it takes."""
@@ -83,12 +83,12 @@ via = "second"
 
     def start_proxies(self) -> None:
         """Start HAProxy. There is no second proxy behind the first."""
-        proxy = Haproxy(self.world.site, SITE, self.authority.chain, self.authority.path)
+        proxy = Haproxy(self.snapshot.site, SITE, self.authority.chain, self.authority.path)
         self._shared.callback(proxy.stop)
 
-    def problem(self, listener: str, front: str, authority: str) -> dict[str, Any]:
+    def problem(self, listener: str, supervisor: str, authority: str) -> dict[str, Any]:
         """Ask, and give what was refused. It names no proxy and no secret."""
-        answer = ask(self.supervisor.port_of(listener), front, authority)
+        answer = ask(self.supervisor.port_of(listener), supervisor, authority)
         for word in (*self.secrets, USER, SITE, PARTNER, NOWHERE, PROXY_NAME, OTHER_PROXY_NAME, f":{PORT}"):
             self.assertNotIn(word, answer.text)
         problem = answer.problem
@@ -99,17 +99,17 @@ via = "second"
         """Each failure has its code and its words, for tunnels and for plain HTTP."""
         origin = self.origin()
         for name, (_, code, words) in CASES.items():
-            for front in FRONTS:
-                with self.subTest(name=name, front=front):
-                    problem = self.problem(name, front, f"{ORIGIN_NAME}:{origin.port}")
+            for supervisor in REQUEST_FORMS:
+                with self.subTest(name=name, supervisor=supervisor):
+                    problem = self.problem(name, supervisor, f"{ORIGIN_NAME}:{origin.port}")
 
                     self.assertEqual((502, code), (problem["status"], problem["code"]), problem)
                     self.assertIn(words, problem["reason"])
         lines = self.lines(origin.port, 2 * len(CASES))
         for line in lines:
             told = (line["type"], line["verdict"], line["cause"], line["code"])
-            self.assertEqual(("end", "allow", "failed", CASES[line["road"]][1]), told)
-            self.assertEqual([line["road"]], line["hops"])
+            self.assertEqual(("end", "allow", "failed", CASES[line["upstream"]][1]), told)
+            self.assertEqual([line["upstream"]], line["hops"])
         self.assertEqual([], origin.seen)
 
     def test_forbidden(self) -> None:
@@ -127,9 +127,9 @@ via = "second"
     def test_second_in_the_row(self) -> None:
         """A second proxy that the first cannot reach."""
         port = self.origin().port
-        for front in FRONTS:
-            with self.subTest(front=front):
-                problem = self.problem("second", front, f"{ORIGIN_NAME}:{port}")
+        for supervisor in REQUEST_FORMS:
+            with self.subTest(supervisor=supervisor):
+                problem = self.problem("second", supervisor, f"{ORIGIN_NAME}:{port}")
 
                 self.assertEqual((502, "proxy_failed"), (problem["status"], problem["code"]), problem)
                 self.assertIn("status 503", problem["reason"])
@@ -137,14 +137,14 @@ via = "second"
             self.assertIn("upstream 'good'", line["detail"])
 
     def test_a_proxy_is_no_destination(self) -> None:
-        """Nobody talks to a proxy of the road as if it were a destination, however it is called."""
+        """Nobody talks to a proxy of the route as if it were a destination, however it is called."""
         for host in (SITE, PROXY_NAME):
-            for front in FRONTS:
-                with self.subTest(host=host, front=front):
-                    self.assertEqual("own_address", self.problem("good", front, f"{host}:{PORT}")["code"])
+            for supervisor in REQUEST_FORMS:
+                with self.subTest(host=host, supervisor=supervisor):
+                    self.assertEqual("own_address", self.problem("good", supervisor, f"{host}:{PORT}")["code"])
 
-    def test_the_good_road(self) -> None:
-        """The road that works does, beside all these."""
+    def test_the_good_route(self) -> None:
+        """The route that works does, beside all these."""
         needs("curl", "curl is not installed")
         origin = self.origin(is_tls=True)
         words = ("curl", "--no-progress-meter", "--cacert", self.authority.path)
@@ -156,7 +156,7 @@ via = "second"
         self.assert_passed(origin.port, "connect")
 
 
-class SilentProxyTests(RoadCase):
+class SilentProxyTests(RouteCase):
     """A proxy that takes connections and says nothing."""
 
     silent: ClassVar[socket.socket]
@@ -167,7 +167,7 @@ class SilentProxyTests(RoadCase):
 
     def start_proxies(self) -> None:
         """Listen, and leave it at that."""
-        with self.world.site.entered():
+        with self.snapshot.site.entered():
             type(self).silent = self._shared.enter_context(socket.create_server((SITE, 0)))
 
     def configuration(self, directory: Path) -> str:
@@ -188,7 +188,7 @@ url = "http://{SITE}:{port}"
 name = "inside"
 url = "https://{SITE}:{port}"
 
-[roads]
+[routing]
 default = "outside"
 {RULES}
 """
@@ -196,9 +196,9 @@ default = "outside"
     def test_deadlines(self) -> None:
         """Each wait for it has an end: for TLS, for the answer to CONNECT, and for a page."""
         for listener in ("agents", "inside"):
-            for front in FRONTS:
-                with self.subTest(listener=listener, front=front):
-                    problem = ask(self.supervisor.port_of(listener), front, f"{ORIGIN_NAME}:443").problem
+            for supervisor in REQUEST_FORMS:
+                with self.subTest(listener=listener, supervisor=supervisor):
+                    problem = ask(self.supervisor.port_of(listener), supervisor, f"{ORIGIN_NAME}:443").problem
 
                     told = (problem["status"], problem["code"], problem["may_retry"])
                     self.assertEqual((504, "proxy_timeout", True), told, problem)

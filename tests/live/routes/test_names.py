@@ -9,24 +9,24 @@ from typing import Any, ClassVar
 from tests.live.origins import HELLO
 from tests.live.routes.client import ask
 from tests.live.routes.environment import ORIGIN, ORIGIN_NAME, SECOND_NAME, SITE
-from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RoadCase
+from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase
 from tests.live.support import REFUSED, await_that, needs
 
-FRONTS = ("http", "connect")
+REQUEST_FORMS = ("http", "connect")
 UNKNOWN = "some.open.example"
 OTHER_UNKNOWN = "other.open.example"
 
 
-class NamesCase(RoadCase):
+class NamesCase(RouteCase):
     """Says what was on record of the last request."""
 
     def last(self, port: int, count: int) -> dict[str, Any]:
         """Give the last of so many lines."""
         return self.lines(port, count)[-1]
 
-    def get(self, port: int, front: str = "connect", name: str = ORIGIN_NAME) -> None:
+    def get(self, port: int, supervisor: str = "connect", name: str = ORIGIN_NAME) -> None:
         """Reach a destination."""
-        answer = ask(self.supervisor.port, front, f"{name}:{port}")
+        answer = ask(self.supervisor.port, supervisor, f"{name}:{port}")
         self.assertEqual(200, answer.status, answer.text)
 
 
@@ -39,39 +39,41 @@ class SilentTests(NamesCase):
         """The name is left to the proxy. The resolver is asked once, and whoever comes later does not wait for it."""
         port = self.origin().port
         self.get(port, name=SECOND_NAME)
-        self.assertTrue(self.world.questions(SECOND_NAME))
+        self.assertTrue(self.snapshot.questions(SECOND_NAME))
         first = self.last(port, 1)
 
         for _ in range(5):
-            for front in FRONTS:
-                self.get(port, front, SECOND_NAME)
+            for supervisor in REQUEST_FORMS:
+                self.get(port, supervisor, SECOND_NAME)
 
-        self.assertEqual(0, self.world.questions(SECOND_NAME))
+        self.assertEqual(0, self.snapshot.questions(SECOND_NAME))
         self.assertIsNotNone(first["resolve_ms"])
         for line in self.lines(port, 11)[1:]:
-            self.assertEqual((None, "none", "HTTPS_PROXY"), (line["resolve_ms"], line["address_check"], line["road"]))
+            self.assertEqual(
+                (None, "none", "HTTPS_PROXY"), (line["resolve_ms"], line["address_check"], line["upstream"])
+            )
 
     def test_curl(self) -> None:
         """A page by HTTPS and by plain HTTP."""
         needs("curl", "curl is not installed")
-        for is_tls, front in ((True, "connect"), (False, "http")):
-            with self.subTest(front=front):
+        for is_tls, supervisor in ((True, "connect"), (False, "http")):
+            with self.subTest(supervisor=supervisor):
                 origin = self.origin(is_tls=is_tls)
 
                 done = self.run_client("curl", "--no-progress-meter", "--cacert", self.authority.path, origin.url)
 
                 self.assertEqual((0, HELLO.decode()), (done.returncode, done.stdout), done.stderr)
-                self.assert_passed(origin.port, front)
+                self.assert_passed(origin.port, supervisor)
 
     def test_a_denied_name_is_not_looked_up(self) -> None:
         """Neither the resolver nor the proxy hears of it: both would be ways out."""
         port = self.origin().port
 
-        for front in FRONTS:
-            self.assertEqual("no_rule", ask(self.supervisor.port, front, f"{REFUSED}:{port}").problem["code"])
+        for supervisor in REQUEST_FORMS:
+            self.assertEqual("no_rule", ask(self.supervisor.port, supervisor, f"{REFUSED}:{port}").problem["code"])
 
-        self.assert_refused(port, *FRONTS)
-        self.assertEqual(0, self.world.questions(REFUSED))
+        self.assert_refused(port, *REQUEST_FORMS)
+        self.assertEqual(0, self.snapshot.questions(REFUSED))
 
 
 class AskedAgainTests(NamesCase):
@@ -88,17 +90,17 @@ class AskedAgainTests(NamesCase):
         """The resolver is asked again, no request waits for it, and what it then knows is judged."""
         port, count = self.origin().port, 1
         self.get(port)
-        self.world.questions(ORIGIN_NAME)
+        self.snapshot.questions(ORIGIN_NAME)
 
         def is_asked_again() -> bool:
             nonlocal count
             count += 1
             self.get(port)
-            return self.world.questions(ORIGIN_NAME) > 0
+            return self.snapshot.questions(ORIGIN_NAME) > 0
 
         await_that(is_asked_again, lambda: "the resolver was not asked again")
         self.assertEqual({None}, {line["resolve_ms"] for line in self.lines(port, count)[1:]})
-        self.world.node.run("tee", "-a", "/etc/hosts", stdin=f"{ORIGIN} {ORIGIN_NAME}\n")
+        self.snapshot.node.run("tee", "-a", "/etc/hosts", stdin=f"{ORIGIN} {ORIGIN_NAME}\n")
 
         def is_judged() -> bool:
             nonlocal count
@@ -160,11 +162,11 @@ ports = ["1-65535"]
 timeout_seconds = 1
 """
 
-    def asked_for(self, dns: str, front: str, name: str, port: int) -> str:
+    def asked_for(self, dns: str, supervisor: str, name: str, port: int) -> str:
         """Ask, and say what the proxy was asked for."""
         before = len(self.squid.asked())
-        ask(self.supervisor.port_of(dns), front, f"{name}:{port}")
-        await_that(lambda: len(self.squid.asked()) > before, lambda: str(self.supervisor.journal()))
+        ask(self.supervisor.port_of(dns), supervisor, f"{name}:{port}")
+        await_that(lambda: len(self.squid.asked()) > before, lambda: str(self.supervisor.audit_log()))
         (asked,) = self.squid.asked()[before:]
         return f"{asked.method} {asked.target}"
 
@@ -199,17 +201,17 @@ timeout_seconds = 1
 
         self.asked_for("remote", "connect", UNKNOWN, port)
 
-        self.assertEqual(0, self.world.questions(UNKNOWN))
+        self.assertEqual(0, self.snapshot.questions(UNKNOWN))
 
     def test_what_is_left_to_nobody(self) -> None:
         """A name that cannot be resolved here, and that nobody else may resolve, is refused; it says what helps."""
         port = self.origin().port
         for dns, name, is_told in (("auto", OTHER_UNKNOWN, True), ("pinned", ORIGIN_NAME, False)):
-            for front in FRONTS:
-                with self.subTest(dns=dns, front=front):
-                    problem = ask(self.supervisor.port_of(dns), front, f"{name}:{port}").problem
+            for supervisor in REQUEST_FORMS:
+                with self.subTest(dns=dns, supervisor=supervisor):
+                    problem = ask(self.supervisor.port_of(dns), supervisor, f"{name}:{port}").problem
 
                     self.assertIn(problem["code"], ("resolver_timeout", "resolver_failed"))
                     self.assertEqual(is_told, "`delegate`" in problem["reason"], problem)
-        self.assertTrue(self.world.questions(OTHER_UNKNOWN))
+        self.assertTrue(self.snapshot.questions(OTHER_UNKNOWN))
         self.assertNotIn(OTHER_UNKNOWN, str(self.squid.asked()))

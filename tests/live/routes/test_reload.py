@@ -1,4 +1,4 @@
-"""Another road, while the supervisor runs."""
+"""Another route, while the supervisor runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import ClassVar
 from tests.live.routes.client import ask
 from tests.live.routes.environment import ORIGIN_NAME, SITE, SITE_6
 from tests.live.routes.squid import PORT
-from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RoadCase
+from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase
 from tests.live.support import PATIENCE_SECONDS, await_that
 
-FRONTS = ("http", "connect")
+REQUEST_FORMS = ("http", "connect")
 
 
 def told(default: str) -> str:
-    """Give a configuration with two roads, one of which is taken."""
-    text = f'{LISTENER}\n[roads]\ndefault = "{default}"\n'
+    """Give a configuration with two routes, one of which is taken."""
+    text = f'{LISTENER}\n[routing]\ndefault = "{default}"\n'
     for name, host in (("four", SITE), ("six", f"[{SITE_6}]")):
         text += f"""
 [[upstream]]
@@ -29,10 +29,10 @@ allow_plaintext_credentials = true
     return text + RULES
 
 
-class ReloadTests(RoadCase):
-    """The file names another road, and the supervisor is told to read it."""
+class ReloadTests(RouteCase):
+    """The file names another route, and the supervisor is told to read it."""
 
-    road: ClassVar[str] = "six"
+    route: ClassVar[str] = "six"
 
     def proxies(self) -> dict[str, str]:
         """Nothing."""
@@ -43,7 +43,7 @@ class ReloadTests(RoadCase):
         return told("four")
 
     def test_reload(self) -> None:
-        """A tunnel stays on the road that it was opened on; what comes later takes the new one."""
+        """A tunnel stays on the route that it was opened on; what comes later takes the new one."""
         with self.there():
             listening = socket.create_server(("::", 0), family=socket.AF_INET6)
         self.addCleanup(listening.close)
@@ -66,8 +66,8 @@ class ReloadTests(RoadCase):
 
         tunnel.sendall(b"still here")
         self.assertEqual(b"still here", accepted.recv(4096))
-        for front in FRONTS:
-            self.assertEqual(200, ask(self.supervisor.port, front, f"{ORIGIN_NAME}:{origin.port}").status)
+        for supervisor in REQUEST_FORMS:
+            self.assertEqual(200, ask(self.supervisor.port, supervisor, f"{ORIGIN_NAME}:{origin.port}").status)
         after = self.lines(origin.port, 3)[1:]
-        self.assertEqual(("four", SITE), (before["road"], before["dialled"]))
-        self.assertEqual([("six", SITE_6)] * 2, [(line["road"], line["dialled"]) for line in after])
+        self.assertEqual(("four", SITE), (before["upstream"], before["dialled"]))
+        self.assertEqual([("six", SITE_6)] * 2, [(line["upstream"], line["dialled"]) for line in after])

@@ -13,21 +13,21 @@ from tests.live.routes.client import ask
 from tests.live.routes.daemon import SOMEBODY
 from tests.live.routes.environment import FAR_NAME, ORIGIN_NAME, SITE
 from tests.live.routes.squid import BANNED, PORT
-from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RoadCase, spellings
+from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase, spellings
 from tests.live.support import PATIENCE_SECONDS, REFUSED, Supervisor, await_that, needs
 
 EGRESS = Path(sys.executable).parent / "egress"
-FRONTS = ("http", "connect")
+REQUEST_FORMS = ("http", "connect")
 FILED = "filed-secret-7391"
 WRITTEN = "written-secret-7391"
 # Its owner may read what another process of the same user may; root's other powers are gone.
 POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")
 
 
-class SecretTests(RoadCase):
+class SecretTests(RouteCase):
     """Credentials from the environment, from a file, and from a URL in the configuration."""
 
-    secrets: ClassVar[tuple[str, ...]] = (*RoadCase.secrets, *spellings(FILED), *spellings(WRITTEN))
+    secrets: ClassVar[tuple[str, ...]] = (*RouteCase.secrets, *spellings(FILED), *spellings(WRITTEN))
 
     def setUp(self) -> None:
         """Look for what it takes."""
@@ -65,7 +65,7 @@ allow_plaintext_credentials = true
 
     def start_supervisor(self, directory: Path) -> Supervisor:
         """Start it as a user that has no powers, whom the agent may be, too."""
-        words = [*self.world.node.words(), *POWERLESS]
+        words = [*self.snapshot.node.words(), *POWERLESS]
         return Supervisor(directory, self.configuration(directory), self.environment_on_node(), words)
 
     def assert_free(self, text: str, where: str) -> None:
@@ -74,20 +74,20 @@ allow_plaintext_credentials = true
             self.assertNotIn(secret, text, where)
 
     def test_told_to_nobody(self) -> None:
-        """Whatever happens on the way, neither clients nor origins nor the log and the journal get to know them."""
+        """Whatever happens on the way, neither clients nor origins nor the log and the audit log get to know them."""
         origin = self.origin()
         statuses: dict[tuple[str, str, str], int] = {}
         for listener in ("agents", "filed", "written"):
             port = self.supervisor.port_of(listener)
             for host in (ORIGIN_NAME, FAR_NAME, BANNED, REFUSED):
-                for front in FRONTS:
-                    answer = ask(port, front, f"{host}:{origin.port}")
-                    self.assert_free(answer.text, f"{listener} {host} {front}")
-                    statuses[listener, host, front] = answer.status
-        for front in FRONTS:
-            self.assertEqual(200, statuses["agents", ORIGIN_NAME, front])
-            self.assertEqual(502, statuses["filed", ORIGIN_NAME, front])
-            self.assertEqual(502, statuses["written", ORIGIN_NAME, front])
+                for supervisor in REQUEST_FORMS:
+                    answer = ask(port, supervisor, f"{host}:{origin.port}")
+                    self.assert_free(answer.text, f"{listener} {host} {supervisor}")
+                    statuses[listener, host, supervisor] = answer.status
+        for supervisor in REQUEST_FORMS:
+            self.assertEqual(200, statuses["agents", ORIGIN_NAME, supervisor])
+            self.assertEqual(502, statuses["filed", ORIGIN_NAME, supervisor])
+            self.assertEqual(502, statuses["written", ORIGIN_NAME, supervisor])
         self.supervisor.process.send_signal(signal.SIGHUP)
         await_that(lambda: "configuration 2 is in force" in self.supervisor.said(), self.supervisor.said)
         self.assertEqual(200, ask(self.supervisor.port, "connect", f"{ORIGIN_NAME}:{origin.port}").status)
@@ -95,7 +95,7 @@ allow_plaintext_credentials = true
         self.assertNotIn("proxy-authorization", first.fields)
         self.assert_free(str(origin.seen), "an origin")
         self.assert_free(self.supervisor.said(), "the log")
-        self.assert_free(self.supervisor.journal_text(), "the journal")
+        self.assert_free(self.supervisor.audit_log_text(), "the audit log")
 
     def test_told_by_no_command(self) -> None:
         """Commands that show the configuration do not show them."""

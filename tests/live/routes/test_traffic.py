@@ -14,10 +14,10 @@ from tests.live.origins import HELLO
 from tests.live.routes.client import ask
 from tests.live.routes.environment import ORIGIN, ORIGIN_6, ORIGIN_NAME, SECOND_NAME, SITE, SITE_6
 from tests.live.routes.squid import PORT
-from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RoadCase
+from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase
 from tests.live.support import PATIENCE_SECONDS, await_that
 
-FRONTS = ("http", "connect")
+REQUEST_FORMS = ("http", "connect")
 SIZE = 48_000_000
 BY_ADDRESS = f"""
 [[policy.allow]]
@@ -27,13 +27,13 @@ ports = ["1-65535"]
 """
 
 
-class TransferTests(RoadCase, test_transfers.TransferTests):
+class TransferTests(RouteCase, test_transfers.TransferTests):
     """Large transfers with curl, without and with a client that does not read."""
 
     size: ClassVar[int] = SIZE
 
 
-class AddressTests(RoadCase):
+class AddressTests(RouteCase):
     """The proxy is reached by IPv6, and asked for addresses of both families."""
 
     def proxies(self) -> dict[str, str]:
@@ -48,14 +48,14 @@ class AddressTests(RoadCase):
         """A literal stays one, in brackets where it needs them."""
         port = self.origin().port
         for host in (ORIGIN, f"[{ORIGIN_6}]", ORIGIN_NAME):
-            for front in FRONTS:
-                with self.subTest(host=host, front=front):
-                    self.assertEqual(200, ask(self.supervisor.port, front, f"{host}:{port}").status)
+            for supervisor in REQUEST_FORMS:
+                with self.subTest(host=host, supervisor=supervisor):
+                    self.assertEqual(200, ask(self.supervisor.port, supervisor, f"{host}:{port}").status)
             self.squid.await_asked(f"{host}:{port}", 2)
         self.assertEqual({SITE_6}, {line["dialled"] for line in self.lines(port, 6)})
 
 
-class ConnectionTests(RoadCase):
+class ConnectionTests(RouteCase):
     """Connections, and how they end."""
 
     def configuration(self, directory: Path) -> str:
@@ -176,8 +176,8 @@ allow_plaintext_credentials = true
     def test_changed_credentials(self) -> None:
         """Credentials in a file are changed without a reload, and a new password is used at once."""
         port, listener = self.origin().port, self.supervisor.port_of("filed")
-        for front in FRONTS:
-            answer = ask(listener, front, f"{ORIGIN_NAME}:{port}")
+        for supervisor in REQUEST_FORMS:
+            answer = ask(listener, supervisor, f"{ORIGIN_NAME}:{port}")
             self.assertEqual("proxy_auth_required", json.loads(answer.text)["code"])
 
         self.words.write_text(f"{USER}:{PASSWORD}", "ascii")
@@ -192,19 +192,19 @@ allow_plaintext_credentials = true
         self.assertEqual(200, ask(self.supervisor.port, "http", authority).status)
 
         self.squid.suspend()
-        for front in FRONTS:
-            problem = ask(self.supervisor.port, front, authority).problem
+        for supervisor in REQUEST_FORMS:
+            problem = ask(self.supervisor.port, supervisor, authority).problem
             self.assertEqual((502, "proxy_unreachable"), (problem["status"], problem["code"]))
             self.assertTrue(problem["may_retry"])
         self.assertEqual(200, self.again("http", authority))
         self.squid.suspend()
         self.assertEqual(200, self.again("http", authority))
 
-    def again(self, front: str, authority: str) -> int:
+    def again(self, supervisor: str, authority: str) -> int:
         """Start the proxy again, and ask.
 
         Returns:
             The status.
         """
         self.squid.resume()
-        return ask(self.supervisor.port, front, authority).status
+        return ask(self.supervisor.port, supervisor, authority).status

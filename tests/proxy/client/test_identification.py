@@ -14,9 +14,9 @@ from egress.identity import ListenerIdentifier
 from egress.model import Client
 from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.limits import Limits
-from egress.testing.peers import Talker
+from egress.testing.peers import NetworkPeer
 from tests.proxy.accounts import ALICE, BOB, Roster
-from tests.proxy.support import ADDRESS, DoorCase
+from tests.proxy.support import ADDRESS, ServerCase
 
 CHALLENGES = (
     b'\r\nProxy-Authenticate: Basic realm="egress", charset="UTF-8"\r\nProxy-Authenticate: Bearer realm="egress"\r\n'
@@ -37,17 +37,17 @@ def connect(credentials: bytes | None = None, more: bytes = b"") -> bytes:
     return b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n" + shown + more + b"\r\n"
 
 
-class CallersCase(DoorCase):
-    """A door with a roster."""
+class CallersCase(ServerCase):
+    """A proxy server with a roster."""
 
     is_required = True
 
     def setUp(self) -> None:
         super().setUp()
         self.roster = Roster(self.is_required)
-        self.door.identifier = self.roster
+        self.server.identifier = self.roster
 
-    def says(self, client: Talker, data: bytes) -> bytes:
+    def says(self, client: NetworkPeer, data: bytes) -> bytes:
         """Let a client say something, and give what it heard then."""
         client.take()
         client.says(data)
@@ -64,7 +64,7 @@ class Asked(CallersCase):
 
     def test_plain_request_is_challenged_and_repeated(self) -> None:
         """A request without credentials gets both challenges, and its repetition on the same connection is served."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.client()
 
         refused = self.says(client, get())
@@ -75,7 +75,7 @@ class Asked(CallersCase):
         self.assertIn(b"\r\nConnection: keep-alive\r\n", refused)
         self.assertTrue(served.startswith(b"HTTP/1.1 200 OK\r\n"))
         self.assertEqual(["agents/127.0.0.1", "alice"], self.clients())
-        self.assertEqual(1, len(origin.talkers))
+        self.assertEqual(1, len(origin.peers))
 
     def test_tunnel_is_challenged_and_repeated(self) -> None:
         """So is a CONNECT: clients that wait to be asked do so on one connection."""
@@ -92,20 +92,20 @@ class Asked(CallersCase):
         self.assertTrue(served.startswith(b"HTTP/1.1 200 "))
         origin.heard(b"hello")
         client.ends()
-        origin.talker.ends()
+        origin.peer.ends()
         self.network.settle()
         self.assertEqual(["agents/127.0.0.1", "bob"], self.clients())
 
     def test_old_clients_without_host(self) -> None:
         """Credentials count in HTTP/1.0 too, where a head may have no other field that means something to a proxy."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         old = b"GET http://origin.example/page HTTP/1.0\r\nProxy-Authorization: %b\r\n\r\n"
 
         served, refused = self.said(old % ALICE), self.said(old % WRONG)
 
         served.heard(b"HTTP/1.1 200 OK\r\n")
         self.assert_refused(refused, 407, "credentials_refused")
-        self.assertNotIn(b"Authorization", origin.talker.received)
+        self.assertNotIn(b"Authorization", origin.peer.received)
 
     def test_refusal_is_recorded(self) -> None:
         """The record has what was asked for, and the client by the connection's facts."""
@@ -115,14 +115,14 @@ class Asked(CallersCase):
         record = self.ends()[-1]
         assert record.request is not None
         self.assertEqual("origin.example:80", record.request.authority.text)
-        self.assertEqual(("refused", "http"), (record.kind, record.front))
+        self.assertEqual(("refused", "http"), (record.kind, record.request_form))
         self.assertEqual(record.request.id, problem["request_id"])
         self.assertEqual("agents/127.0.0.1", record.client.key)
         self.assertEqual("agents/127.0.0.1", record.request.client.key)
 
     def test_a_refusal_after_somebody_was_served(self) -> None:
         """Wrong credentials are not charged to whoever used the connection before."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(get(ALICE))
 
         self.says(client, get(WRONG))
@@ -142,15 +142,15 @@ class Asked(CallersCase):
 
     def test_credentials_stay_here(self) -> None:
         """No origin gets Proxy-Authorization, neither from the head nor from a trailer."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         body = b"1\r\na\r\n0\r\nProxy-Authorization: " + ALICE + b"\r\n\r\n"
 
         self.said(get(ALICE, b"Connection: proxy-authorization\r\n"))
         self.said(get(ALICE, b"Transfer-Encoding: chunked\r\nTrailer: Proxy-Authorization\r\n", b"POST") + body)
 
-        for talker in origin.talkers:
-            self.assertNotIn(b"authorization", talker.received.lower().replace(b"trailer: proxy-authorization", b""))
-            self.assertNotIn(ALICE, talker.received)
+        for peer in origin.peers:
+            self.assertNotIn(b"authorization", peer.received.lower().replace(b"trailer: proxy-authorization", b""))
+            self.assertNotIn(ALICE, peer.received)
 
     def test_credentials_stay_out_of_trace(self) -> None:
         """An answer to TRACE reflects everything but them."""
@@ -187,14 +187,14 @@ class Asked(CallersCase):
 
     def test_pipelined_callers(self) -> None:
         """Each request is of whoever its own credentials name, and their connections to an origin are apart."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.said(get(ALICE) + get(BOB) + get() + get(ALICE))
 
         self.assertEqual(3, client.received.count(b"HTTP/1.1 200 OK\r\n"))
         self.assertEqual(1, client.received.count(b"HTTP/1.1 407 "))
         self.assertEqual(["alice", "bob", "agents/127.0.0.1", "alice"], self.clients())
-        self.assertEqual([2, 1], [talker.received.count(b"GET /page ") for talker in origin.talkers])
+        self.assertEqual([2, 1], [peer.received.count(b"GET /page ") for peer in origin.peers])
 
     def test_head_is_challenged_without_a_body(self) -> None:
         """In answer to HEAD there is no body."""
@@ -212,7 +212,7 @@ class Asked(CallersCase):
             def identify(self, _connection: object, _credentials: bytes | None) -> Client | Deferred[Client]:
                 raise RuntimeError("broken")
 
-        self.door.identifier = Broken()
+        self.server.identifier = Broken()
 
         client = self.said(get(ALICE))
 
@@ -226,7 +226,7 @@ class Asked(CallersCase):
         client.closes()
         self.network.settle()
 
-        self.assertEqual((set(), {}), (self.door.live, self.door.per_client))
+        self.assertEqual((set(), {}), (self.server.live, self.server.per_client))
         self.assertEqual(0, self.network.open_links())
 
 
@@ -240,7 +240,7 @@ class BodiesOfRefused(CallersCase):
             for cut in range(len(body) + 1):
                 with self.subTest(length=length, cut=cut):
                     self.setUp()
-                    origin = self.origin(answer=lambda talker, _: talker.says(OK))
+                    origin = self.origin(answer=lambda peer, _: peer.says(OK))
                     client = self.said(get(None, length, b"POST") + body[:cut])
 
                     client.says(body[cut:] + get(ALICE))
@@ -248,12 +248,12 @@ class BodiesOfRefused(CallersCase):
 
                     self.assertEqual(1, client.received.count(b"HTTP/1.1 407 "))
                     self.assertTrue(client.received.endswith(b"\r\n\r\nhello"))
-                    self.assertNotIn(b"01234", origin.talker.received)
+                    self.assertNotIn(b"01234", origin.peer.received)
                     self._port += 1
 
     def test_empty_body(self) -> None:
         """A length of zero is no body."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(get(None, b"Content-Length: 0\r\n", b"POST"))
 
         self.assertTrue(self.says(client, get(ALICE)).startswith(b"HTTP/1.1 200 "))
@@ -293,11 +293,11 @@ class BodiesOfRefused(CallersCase):
         """It has to come in the time of a head."""
         client = self.said(get(None, b"Content-Length: 5\r\n", b"POST") + b"01")
 
-        self.network.advance(self.door.limits.head_seconds + 1)
+        self.network.advance(self.server.limits.head_seconds + 1)
 
         self.assertTrue(client.saw_eof)
-        self.network.advance(self.door.limits.linger_seconds + 1)
-        self.assertEqual(set(), self.door.live)
+        self.network.advance(self.server.limits.linger_seconds + 1)
+        self.assertEqual(set(), self.server.live)
 
     def test_client_that_ends_in_it(self) -> None:
         """A FIN within the body ends the connection."""
@@ -306,17 +306,17 @@ class BodiesOfRefused(CallersCase):
         client.ends()
         self.network.settle()
 
-        self.assertEqual(set(), self.door.live)
+        self.assertEqual(set(), self.server.live)
 
     def test_stopping_in_it(self) -> None:
         """A proxy that stops does not wait for it."""
         client = self.said(get(None, b"Content-Length: 5\r\n", b"POST") + b"01")
 
-        self.door.stop()
+        self.server.stop()
         self.network.settle()
 
         self.assertTrue(client.was_reset)
-        self.door.start()
+        self.server.start()
 
 
 class TunnelsOfRefused(CallersCase):
@@ -369,7 +369,7 @@ class Slow(CallersCase):
 
     def test_request_waits(self) -> None:
         """What the client sends meanwhile is held, and all is served in order."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(get(ALICE) + get(BOB))
         self.assertEqual(b"", client.received)
 
@@ -395,11 +395,11 @@ class Slow(CallersCase):
 
         client.heard(b"HTTP/1.1 200 ")
         origin.heard(b"early")
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertTrue(origin.peer.saw_eof)
 
     def test_body_waits(self) -> None:
         """And so does a body."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(get(ALICE, b"Content-Length: 5\r\n", b"POST") + b"012")
         client.says(b"34")
         self.network.settle()
@@ -407,7 +407,7 @@ class Slow(CallersCase):
         self.roster.pending[0].callback(Client("alice"))
         self.network.settle()
 
-        self.assertTrue(origin.talker.received.endswith(b"\r\n\r\n01234"))
+        self.assertTrue(origin.peer.received.endswith(b"\r\n\r\n01234"))
         client.heard(b"HTTP/1.1 200 ")
 
     def test_refused_at_last(self) -> None:
@@ -435,7 +435,7 @@ class Slow(CallersCase):
         """An identifier that does not answer is not waited for without end."""
         client = self.said(get(ALICE))
 
-        self.network.advance(self.door.limits.policy_seconds + 1)
+        self.network.advance(self.server.limits.policy_seconds + 1)
 
         self.assert_refused(client, 500, "internal_error")
         self.assertEqual(1, self.roster.cancelled)
@@ -464,13 +464,13 @@ class Slow(CallersCase):
         """A proxy that stops does not wait."""
         client = self.said(get(ALICE))
 
-        self.door.stop()
+        self.server.stop()
         self.network.settle()
 
         self.assertTrue(client.was_reset)
         self.assertEqual(1, self.roster.cancelled)
         self.assertEqual(["stopping"], [each.cause for each in self.ends()])
-        self.door.start()
+        self.server.start()
 
 
 class Optional(CallersCase):
@@ -480,7 +480,7 @@ class Optional(CallersCase):
 
     def test_with_and_without(self) -> None:
         """A request without them is of the connection's client, whoever came before."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         self.said(get() + get(ALICE) + get())
 
@@ -492,12 +492,12 @@ class Reloaded(CallersCase):
 
     def test_nothing_was_asked_before(self) -> None:
         """What is asked for from now on is asked for on connections that stand, too."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
-        self.door.identifier = ListenerIdentifier()
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        self.server.identifier = ListenerIdentifier()
         client = self.said(get())
         client.heard(OK[:12])
 
-        self.door.identifier = self.roster
+        self.server.identifier = self.roster
 
         self.assertIn(b" 407 ", self.says(client, get()))
         self.assertIn(b" 200 ", self.says(client, get(ALICE)))
@@ -511,22 +511,22 @@ class Counts(CallersCase):
 
     def test_counts_move(self) -> None:
         """The count follows the requests."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.client()
         self.network.settle()
-        self.assertEqual({"agents/127.0.0.1": 1}, self.door.per_client)
+        self.assertEqual({"agents/127.0.0.1": 1}, self.server.per_client)
 
         self.says(client, get(ALICE))
-        self.assertEqual({"alice": 1}, self.door.per_client)
+        self.assertEqual({"alice": 1}, self.server.per_client)
         self.says(client, get(BOB) + get(WRONG))
-        self.assertEqual({"bob": 1}, self.door.per_client)
+        self.assertEqual({"bob": 1}, self.server.per_client)
         client.closes()
         self.network.settle()
-        self.assertEqual({}, self.door.per_client)
+        self.assertEqual({}, self.server.per_client)
 
     def test_one_too_many(self) -> None:
         """One client's third connection is refused; another's is not, although both come from one address."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         self.said(get(ALICE))
         self.said(get(ALICE))
 
@@ -535,7 +535,7 @@ class Counts(CallersCase):
         self.assert_refused(third, 429, "too_many_connections")
         self.assertEqual("alice", self.ends()[-1].client.key)
         self.assertTrue(self.says(third, get(BOB)).startswith(b"HTTP/1.1 200 "))
-        self.assertEqual({"alice": 2, "bob": 1}, self.door.per_client)
+        self.assertEqual({"alice": 2, "bob": 1}, self.server.per_client)
 
 
 class Unix(CallersCase):
@@ -545,11 +545,11 @@ class Unix(CallersCase):
         """They are read once, when the connection is made, and are facts of it."""
         asked: list[ITransport] = []
 
-        def peer_of(transport: ITransport) -> tuple[int, int]:
+        def read_peer_of(transport: ITransport) -> tuple[int, int]:
             asked.append(transport)
             return 1001, 100
 
-        inner = ProxyFactory("agents", self.door, peer_of)
+        inner = ProxyFactory("agents", self.server, read_peer_of)
 
         class AsUnix(Factory):
             noisy = False
@@ -574,15 +574,15 @@ class Unix(CallersCase):
         self.assertEqual((-1, -1), (self.ends()[0].connection.uid, self.ends()[0].connection.gid))
 
 
-class Usual(DoorCase):
+class Usual(ServerCase):
     """The identifier that is always there."""
 
     def test_credentials_are_dropped(self) -> None:
         """Where none are asked for, those that come are neither looked at nor passed on."""
-        self.assertIsInstance(self.door.identifier, ListenerIdentifier)
-        origin = self.origin(ADDRESS, answer=lambda talker, _: talker.says(OK))
+        self.assertIsInstance(self.server.identifier, ListenerIdentifier)
+        origin = self.origin(ADDRESS, answer=lambda peer, _: peer.says(OK))
 
         client = self.said(get(WRONG))
 
         client.heard(b"HTTP/1.1 200 ")
-        self.assertNotIn(b"uthorization", origin.talker.received)
+        self.assertNotIn(b"uthorization", origin.peer.received)

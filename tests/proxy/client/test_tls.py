@@ -12,13 +12,13 @@ from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.client.tls import SecureFactory
+from egress.proxy.client.tls import TlsProxyFactory
 from egress.proxy.limits import Limits
-from egress.testing.peers import Talker
+from egress.testing.peers import NetworkPeer
 from egress.tls import ServerTls, make_context
 from tests.proxy.accounts import ALICE, Roster, facts
-from tests.proxy.support import DoorCase
-from tests.proxy.tls_peer import SecureTalker, client_context
+from tests.proxy.support import ServerCase
+from tests.proxy.tls_peer import TlsPeer, client_context
 from tests.upstream.certificates import Identity, Root
 
 ROOT = Root()
@@ -61,8 +61,8 @@ def of_version_4(own: Identity) -> crypto.X509:
     return crypto.load_certificate(crypto.FILETYPE_ASN1, b"\x30\x82" + len(body).to_bytes(2, "big") + body)
 
 
-class SecureCase(DoorCase):
-    """A door that also has a listener with TLS."""
+class SecureCase(ServerCase):
+    """A proxy server that also has a listener with TLS."""
 
     asks = False
     requires = False
@@ -70,22 +70,22 @@ class SecureCase(DoorCase):
     def setUp(self) -> None:
         super().setUp()
         self.roster = Roster(is_required=False)
-        self.door.identifier = self.roster
+        self.server.identifier = self.roster
         authorities = [CLIENTS.certificate] if self.asks else []
         context = make_context([SERVER.certificate], SERVER.key, authorities, is_required=self.requires)
-        self.network.listen(AT, 3129, SecureFactory(ServerTls(context), ProxyFactory("secure", self.door)))
+        self.network.listen(AT, 3129, TlsProxyFactory(ServerTls(context), ProxyFactory("secure", self.server)))
 
-    def dial(self, own: Identity | None = None, versions: tuple[int, int] = (0, 0)) -> SecureTalker:
+    def dial(self, own: Identity | None = None, versions: tuple[int, int] = (0, 0)) -> TlsPeer:
         """Connect a client."""
-        return SecureTalker(self.network, self.network.dial(AT, 3129), client_context(own, versions))
+        return TlsPeer(self.network, self.network.dial(AT, 3129), client_context(own, versions))
 
-    def plain(self) -> Talker:
+    def plain(self) -> NetworkPeer:
         """Connect one that speaks no TLS."""
         return self.network.dial(AT, 3129)
 
     def assert_gone(self) -> None:
         """Assert that nothing is left of any client."""
-        self.assertEqual((set(), set(), {}), (self.door.live, self.door.arriving, self.door.per_client))
+        self.assertEqual((set(), set(), {}), (self.server.live, self.server.arriving, self.server.per_client))
 
 
 class Dialogues(SecureCase):
@@ -93,7 +93,7 @@ class Dialogues(SecureCase):
 
     def test_requests(self) -> None:
         """Several requests are served on one connection, in both versions of TLS."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         for versions in (TLS12, TLS13):
             client = self.dial(versions=versions)
 
@@ -106,7 +106,7 @@ class Dialogues(SecureCase):
     def test_byte_by_byte(self) -> None:
         """However it is cut."""
         self.network.segment_bytes = 1
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.dial()
 
         client.says(GET)
@@ -116,7 +116,7 @@ class Dialogues(SecureCase):
     def test_challenge_and_credentials(self) -> None:
         """A 407 keeps the connection here as well."""
         self.roster.is_required = True
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.dial()
 
         client.says(GET)
@@ -129,13 +129,13 @@ class Dialogues(SecureCase):
         """Back-pressure reaches the origin, and nothing is lost."""
         size = 2_000_000
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
-        origin = self.origin(answer=lambda talker, _: talker.says(head + b"x" * size))
+        origin = self.origin(answer=lambda peer, _: peer.says(head + b"x" * size))
         client = self.dial()
-        client.talker.stops_reading()
+        client.peer.stops_reading()
 
         client.says(GET)
-        self.assertGreater(origin.talker.unsent, size // 2)
-        client.talker.reads_again()
+        self.assertGreater(origin.peer.unsent, size // 2)
+        client.peer.reads_again()
         client.settle()
 
         self.assertTrue(client.received.endswith(b"x"))
@@ -144,13 +144,13 @@ class Dialogues(SecureCase):
     def test_reader_that_stops_between_answers(self) -> None:
         """Whoever does not read the answers is asked for no further requests; then all goes on."""
         body = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
-        origin = self.origin(answer=lambda talker, _: talker.says(body))
+        origin = self.origin(answer=lambda peer, _: peer.says(body))
         client = self.dial()
-        client.talker.stops_reading()
+        client.peer.stops_reading()
 
         client.says(GET * 10)
-        heard = origin.talker.received.count(b"GET ")
-        client.talker.reads_again()
+        heard = origin.peer.received.count(b"GET ")
+        client.peer.reads_again()
         client.settle()
 
         self.assertLess(heard, 10)
@@ -158,18 +158,18 @@ class Dialogues(SecureCase):
 
     def test_tunnel(self) -> None:
         """Bytes go both ways, early ones too."""
-        origin = self.origin(port=443, answer=lambda talker, data: talker.says(data.upper()))
+        origin = self.origin(port=443, answer=lambda peer, data: peer.says(data.upper()))
         client = self.dial()
 
         client.says(CONNECT + b"early ")
         client.says(b"late")
 
         self.assertTrue(client.received.endswith(b"\r\n\r\nEARLY LATE"))
-        self.assertEqual(b"early late", origin.talker.received)
+        self.assertEqual(b"early late", origin.peer.received)
 
     def test_facts(self) -> None:
         """The record says by which listener it came; without a certificate there is no name."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         self.dial().says(GET)
 
@@ -182,7 +182,7 @@ class Dialogues(SecureCase):
             context = client_context()
             context.set_alpn_protos(offered)
 
-            client = SecureTalker(self.network, self.plain(), context)
+            client = TlsPeer(self.network, self.plain(), context)
 
             self.assertEqual(chosen, client.tls.get_alpn_proto_negotiated())
 
@@ -195,10 +195,10 @@ class Ends(SecureCase):
         for versions in (TLS12, TLS13):
             client = self.dial(versions=versions)
 
-            client.advance(self.door.limits.keepalive_seconds + 1)
+            client.advance(self.server.limits.keepalive_seconds + 1)
 
             self.assertTrue(client.saw_notify)
-            self.assertTrue(client.talker.saw_eof)
+            self.assertTrue(client.peer.saw_eof)
             self.assert_gone()
 
     def test_client_half_closes(self) -> None:
@@ -208,11 +208,11 @@ class Ends(SecureCase):
         client.says(CONNECT + b"all I have")
 
         client.notifies()
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertTrue(origin.peer.saw_eof)
         self.assertFalse(client.saw_notify)
-        origin.talker.says(b"but I have more")
+        origin.peer.says(b"but I have more")
         client.settle()
-        origin.talker.ends()
+        origin.peer.ends()
         client.settle()
 
         self.assertTrue(client.received.endswith(b"but I have more"))
@@ -227,7 +227,7 @@ class Ends(SecureCase):
         client.says(GET)
         client.notifies()
 
-        origin.talker.says(OK)
+        origin.peer.says(OK)
         client.settle()
 
         self.assertTrue(client.received.endswith(b"hello"))
@@ -242,7 +242,7 @@ class Ends(SecureCase):
             client.notifies()
 
             self.assertTrue(client.saw_notify)
-            self.assertTrue(client.talker.saw_eof)
+            self.assertTrue(client.peer.saw_eof)
             self.assert_gone()
 
     def test_client_ends_before_tls13(self) -> None:
@@ -254,7 +254,7 @@ class Ends(SecureCase):
         client.notifies()
 
         self.assertTrue(client.saw_notify)
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertTrue(origin.peer.saw_eof)
         self.assertEqual(["complete"], [each.cause for each in self.ends()])
 
     def test_client_ends_well(self) -> None:
@@ -264,13 +264,13 @@ class Ends(SecureCase):
         client.says(CONNECT + b"all")
 
         client.notifies()
-        client.talker.closes()
+        client.peer.closes()
         client.settle()
 
-        self.assertTrue(origin.talker.saw_eof)
-        self.assertFalse(origin.talker.was_reset)
+        self.assertTrue(origin.peer.saw_eof)
+        self.assertFalse(origin.peer.was_reset)
         self.assertEqual(["complete"], [each.cause for each in self.ends()])
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
         self.assert_gone()
 
@@ -280,10 +280,10 @@ class Ends(SecureCase):
         client = self.dial()
         client.says(CONNECT + b"a part")
 
-        client.talker.closes()
+        client.peer.closes()
         client.settle()
 
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         self.assertEqual(["client_reset"], [each.cause for each in self.ends()])
         self.assert_gone()
 
@@ -293,18 +293,18 @@ class Ends(SecureCase):
         client = self.dial(versions=TLS13)
         client.says(CONNECT)
 
-        origin.talker.says(b"all I have")
-        origin.talker.ends()
+        origin.peer.says(b"all I have")
+        origin.peer.ends()
         client.settle()
         self.assertTrue(client.received.endswith(b"all I have"))
         self.assertTrue(client.saw_notify)
         client.says(b"but I have more")
-        client.advance(self.door.limits.linger_seconds * 10)
+        client.advance(self.server.limits.linger_seconds * 10)
         client.says(b", and more")
         client.notifies()
 
-        self.assertEqual(b"but I have more, and more", origin.talker.received)
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(b"but I have more, and more", origin.peer.received)
+        self.assertTrue(origin.peer.saw_eof)
         self.assertEqual(["complete"], [each.cause for each in self.ends()])
         self.assert_gone()
 
@@ -314,16 +314,16 @@ class Ends(SecureCase):
         client = self.dial(versions=TLS12)
         client.says(CONNECT)
 
-        origin.talker.says(b"all I have")
-        origin.talker.ends()
+        origin.peer.says(b"all I have")
+        origin.peer.ends()
         client.settle()
         self.assertFalse(client.saw_notify)
         client.says(b"but I have more")
-        client.advance(self.door.limits.linger_seconds)
+        client.advance(self.server.limits.linger_seconds)
 
         self.assertTrue(client.saw_notify)
-        self.assertEqual(b"but I have more", origin.talker.received)
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(b"but I have more", origin.peer.received)
+        self.assertTrue(origin.peer.saw_eof)
         self.assertEqual(["complete"], [each.cause for each in self.ends()])
         self.assert_gone()
 
@@ -332,11 +332,11 @@ class Ends(SecureCase):
         origin = self.origin(port=443)
         client = self.dial(versions=TLS12)
         client.says(CONNECT)
-        origin.talker.ends()
+        origin.peer.ends()
         client.settle()
 
         client.notifies()
-        client.talker.closes()
+        client.peer.closes()
         client.settle()
 
         self.assert_gone()
@@ -348,15 +348,15 @@ class Ends(SecureCase):
         for versions in (TLS12, TLS13):
             client = self.dial(versions=versions)
             client.says(GET)
-            origin.talker.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na part")
+            origin.peer.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na part")
             client.settle()
 
-            origin.talker.aborts()
+            origin.peer.aborts()
             client.settle()
 
             self.assertTrue(client.received.endswith(b"a part"))
             self.assertFalse(client.saw_notify)
-            self.assertTrue(client.talker.was_reset)
+            self.assertTrue(client.peer.was_reset)
 
     def test_refusal_before_the_end_of_a_body(self) -> None:
         """The answer arrives although the client is still sending, and the connection ends."""
@@ -367,7 +367,7 @@ class Ends(SecureCase):
 
         self.assertTrue(client.received.startswith(b"HTTP/1.1 403 "))
         self.assertTrue(client.saw_notify)
-        client.advance(self.door.limits.linger_seconds + 1)
+        client.advance(self.server.limits.linger_seconds + 1)
         self.assert_gone()
 
     def test_draining(self) -> None:
@@ -377,13 +377,13 @@ class Ends(SecureCase):
         busy.says(CONNECT)
         self.network.settle()
 
-        drained = self.door.drain()
+        drained = self.server.drain()
         idle.settle()
 
         self.assertTrue(idle.saw_notify)
         self.assertTrue(shaking.was_reset)
         self.assertNoResult(drained)
-        self.network.advance(self.door.limits.drain_seconds + 1)
+        self.network.advance(self.server.limits.drain_seconds + 1)
         self.successResultOf(drained)
         self.assert_gone()
 
@@ -421,7 +421,7 @@ class Handshakes(SecureCase):
         """A handshake that does not end is ended."""
         client = self.plain()
 
-        self.network.advance(self.door.limits.handshake_seconds + 1)
+        self.network.advance(self.server.limits.handshake_seconds + 1)
 
         self.assertTrue(client.was_reset)
         self.assertEqual([("tls_failed", 0, "The TLS handshake did not end in time.")], self.faults())
@@ -444,7 +444,7 @@ class Handshakes(SecureCase):
         context = client_context(versions=(SSL.TLS1_VERSION, SSL.TLS1_1_VERSION))
         context.set_cipher_list(b"ALL:@SECLEVEL=0")
 
-        client = SecureTalker(self.network, self.plain(), context)
+        client = TlsPeer(self.network, self.plain(), context)
 
         self.assertNotEqual("", client.fault)
         self.assert_gone()
@@ -452,11 +452,11 @@ class Handshakes(SecureCase):
     def test_clients_that_do_not_believe(self) -> None:
         """A client that refuses our certificate says so, and so does the record."""
         for versions in (TLS12, TLS13):
-            self.journal.records.clear()
+            self.audit_log.records.clear()
             context = client_context(versions=versions)
             context.set_verify(SSL.VERIFY_PEER)
 
-            client = SecureTalker(self.network, self.plain(), context)
+            client = TlsPeer(self.network, self.plain(), context)
 
             self.assertIn("certificate verify failed", client.fault)
             self.assertEqual(
@@ -483,21 +483,21 @@ class FirstBytes(SecureCase):
     def setUp(self) -> None:
         super().setUp()
         self.tls_made = CountingTls(make_context([SERVER.certificate], SERVER.key))
-        self.network.listen(AT, 3130, SecureFactory(self.tls_made, ProxyFactory("secure", self.door)))
+        self.network.listen(AT, 3130, TlsProxyFactory(self.tls_made, ProxyFactory("secure", self.server)))
 
     def test_silence(self) -> None:
         """TLS begins with the first byte; until then there is only a count and a deadline."""
         client = self.network.dial(AT, 3130)
         self.network.settle()
-        self.assertEqual((0, 1, 0), (self.tls_made.made, len(self.door.arriving), len(self.door.shaking)))
+        self.assertEqual((0, 1, 0), (self.tls_made.made, len(self.server.arriving), len(self.server.shaking)))
 
         client.says(b"\x16")
         self.network.settle()
-        self.assertEqual((1, 1, 1), (self.tls_made.made, len(self.door.arriving), len(self.door.shaking)))
+        self.assertEqual((1, 1, 1), (self.tls_made.made, len(self.server.arriving), len(self.server.shaking)))
 
-        self.network.advance(self.door.limits.handshake_seconds + 1)
+        self.network.advance(self.server.limits.handshake_seconds + 1)
         self.assertTrue(client.was_reset)
-        self.assertEqual((1, {}), (self.tls_made.made, self.door.shaking))
+        self.assertEqual((1, {}), (self.tls_made.made, self.server.shaking))
         self.assert_gone()
 
     def test_silent_ends(self) -> None:
@@ -510,17 +510,17 @@ class FirstBytes(SecureCase):
             self.assert_gone()
         self.network.dial(AT, 3130)
         self.network.settle()
-        self.door.stop()
+        self.server.stop()
         self.network.settle()
         self.assert_gone()
         self.assertEqual(0, self.tls_made.made)
 
     def test_done(self) -> None:
         """A handshake that is over is none any more."""
-        client = SecureTalker(self.network, self.network.dial(AT, 3130), client_context())
+        client = TlsPeer(self.network, self.network.dial(AT, 3130), client_context())
         client.says(GET)
 
-        self.assertEqual((1, {}), (self.tls_made.made, self.door.shaking))
+        self.assertEqual((1, {}), (self.tls_made.made, self.server.shaking))
 
 
 class HandshakeCeiling(SecureCase):
@@ -535,7 +535,7 @@ class HandshakeCeiling(SecureCase):
         for each in slow:
             each.says(b"\x16\x03")
         self.network.settle()
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.dial()
         client.says(GET)
@@ -544,7 +544,7 @@ class HandshakeCeiling(SecureCase):
         self.assertEqual([True, False], [each.was_reset for each in slow])
         self.assertEqual([False] * 5, [each.was_reset for each in silent])
         self.assertEqual("busy", getattr(self.ends()[0].refused, "code", ""))
-        self.assertEqual(1, len(self.door.shaking))
+        self.assertEqual(1, len(self.server.shaking))
 
     def test_at_once(self) -> None:
         """Those that come in the same moment each take another one's place."""
@@ -555,7 +555,7 @@ class HandshakeCeiling(SecureCase):
 
         self.assertEqual([True, True, True, False, False], [each.was_reset for each in clients])
         self.assertEqual(["busy"] * 3, [getattr(each.refused, "code", "") for each in self.ends()])
-        self.assertEqual(2, len(self.door.arriving))
+        self.assertEqual(2, len(self.server.arriving))
 
 
 class HandshakeCounts(SecureCase):
@@ -568,7 +568,7 @@ class HandshakeCounts(SecureCase):
         one, two = self.plain(), self.dial()
 
         three = self.dial()
-        self.assertTrue(three.talker.was_reset)
+        self.assertTrue(three.peer.was_reset)
         self.assertEqual("too_many_connections", getattr(self.ends()[-1].refused, "code", ""))
         one.closes()
         self.network.settle()
@@ -587,7 +587,7 @@ class Certificates(SecureCase):
 
     def test_name(self) -> None:
         """Its name is a fact of the connection, in both versions."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         for versions in (TLS12, TLS13):
             self.dial(CLIENT, versions).says(GET)
 
@@ -597,7 +597,7 @@ class Certificates(SecureCase):
 
     def test_none(self) -> None:
         """Who has none is served without a name."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.dial()
         client.says(GET)
@@ -620,14 +620,14 @@ class Certificates(SecureCase):
 
     def test_name_that_cannot_be_read(self) -> None:
         """One with names of a kind that nobody uses is served without a name."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         for raw in (b"\x30\x04\xa3\x02\x30\x00", b"\x30\x06\xa5\x04\xa1\x02\x0c\x00"):
             client = self.dial(strange(raw))
             client.says(GET)
 
             self.assertTrue(client.received.startswith(b"HTTP/1.1 200 "))
             self.assertEqual("", self.ends()[-1].connection.certificate)
-            client.talker.closes()
+            client.peer.closes()
             self.network.settle()
             self.assert_gone()
 
@@ -639,16 +639,16 @@ class Certificates(SecureCase):
             context.use_certificate(of_version_4(CLIENT))
             context.use_privatekey(CLIENT.key)
 
-            client = SecureTalker(self.network, self.plain(), context)
+            client = TlsPeer(self.network, self.plain(), context)
             client.says(GET)
 
             self.assertEqual(b"", client.received)
-            self.assertTrue(client.talker.was_reset)
+            self.assertTrue(client.peer.was_reset)
             refused = self.ends()[-1].refused
             assert refused is not None
             self.assertEqual(("tls_failed", "The client's certificate cannot be read."), (refused.code, refused.reason))
-            self.assertEqual([1], list(self.door.per_client.values()))
-            other.talker.closes()
+            self.assertEqual([1], list(self.server.per_client.values()))
+            other.peer.closes()
             self.network.settle()
             self.assert_gone()
         self.assertEqual(2, len(self.ends()))
@@ -661,7 +661,7 @@ class RequiredCertificates(SecureCase):
 
     def test_with(self) -> None:
         """Who has one is served."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.dial(CLIENT)
 
         client.says(GET)

@@ -1,4 +1,4 @@
-"""Plain HTTP through the door: what the origin gets, and what the client gets."""
+"""Plain HTTP through the proxy server: what the origin gets, and what the client gets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from egress.errors import NameNotFound, ResolverFailed, ResolverTimeout
 from egress.proxy.limits import Limits
-from egress.testing.peers import Talker
-from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, DoorCase
+from egress.testing.peers import NetworkPeer
+from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
 
 GET = b"GET http://origin.example/a/b?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
-class Requests(DoorCase):
+class Requests(ServerCase):
     """Heads and bodies on their way to the origin."""
 
     def test_absolute_form_becomes_origin_form(self) -> None:
@@ -23,13 +23,13 @@ class Requests(DoorCase):
         self.said(b"GET http://Origin.Example:80/a?q=1 HTTP/1.1\r\nHost: other.example\r\nAccept: */*\r\n\r\n")
 
         self.assertEqual(
-            origin.talker.received,
+            origin.peer.received,
             b"GET /a?q=1 HTTP/1.1\r\nHost: origin.example\r\nAccept: */*\r\nVia: 1.1 egress\r\n\r\n",
         )
 
     def test_answer_reaches_the_client(self) -> None:
         """The origin's answer is passed on, with a Via, and the connection lives on."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.said(GET)
 
@@ -38,14 +38,14 @@ class Requests(DoorCase):
 
     def test_every_method_passes(self) -> None:
         """Methods that nobody has heard of are judged and passed on like the others."""
-        origin = self.origin(answer=lambda talker, _: talker.says(b"HTTP/1.1 204 No Content\r\n\r\n"))
+        origin = self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 204 No Content\r\n\r\n"))
         client = self.client()
 
         for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "PROPFIND", "BREW"):
             client.says(f"{method} http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             self.network.settle()
-            origin.talker.heard(f"{method} / HTTP/1.1\r\n".encode())
-            origin.talker.take()
+            origin.peer.heard(f"{method} / HTTP/1.1\r\n".encode())
+            origin.peer.take()
 
     def test_body_by_length(self) -> None:
         """A body with a length is passed on as it comes."""
@@ -56,7 +56,7 @@ class Requests(DoorCase):
         self.network.settle()
 
         origin.heard(contains=b"Content-Length: 10\r\n")
-        self.assertTrue(origin.talker.received.endswith(b"\r\n\r\n0123456789"))
+        self.assertTrue(origin.peer.received.endswith(b"\r\n\r\n0123456789"))
 
     def test_chunked_body_loses_its_extensions(self) -> None:
         """A chunked body is decoded and encoded anew: extensions go, harmless trailers stay, others go."""
@@ -67,7 +67,7 @@ class Requests(DoorCase):
             b"5;a=b\r\nhello\r\n0\r\nX-Sum: 1\r\nHost: evil\r\nContent-Length: 9\r\n\r\n"
         )
 
-        _, _, body = origin.talker.received.partition(b"\r\n\r\n")
+        _, _, body = origin.peer.received.partition(b"\r\n\r\n")
         self.assertEqual(body, b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n")
 
     def test_hop_by_hop_fields_stay_behind(self) -> None:
@@ -81,7 +81,7 @@ class Requests(DoorCase):
         )
 
         self.assertEqual(
-            origin.talker.received,
+            origin.peer.received,
             b"GET / HTTP/1.1\r\nHost: origin.example\r\nX-Other: 2\r\nVia: 1.1 egress\r\n\r\n",
         )
 
@@ -91,15 +91,15 @@ class Requests(DoorCase):
         client = self.client()
         client.says(b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n")
         self.network.settle()
-        origin.talker.stops_reading()
+        origin.peer.stops_reading()
 
         client.says(b"x" * 3_000_000)
         self.network.settle()
         self.assertGreater(client.unsent, 2_000_000)
 
-        origin.talker.reads_again()
+        origin.peer.reads_again()
         self.network.settle()
-        self.assertTrue(origin.talker.received.endswith(b"\r\n\r\n" + b"x" * 3_000_000))
+        self.assertTrue(origin.peer.received.endswith(b"\r\n\r\n" + b"x" * 3_000_000))
 
     def test_body_before_the_origin_stands_waits(self) -> None:
         """Much of a body that comes while the name is looked up waits in the kernel."""
@@ -113,7 +113,7 @@ class Requests(DoorCase):
         self.resolver.answer("origin.example", ADDRESS)
         self.network.settle()
 
-        self.assertTrue(origin.talker.received.endswith(b"x" * 1_000_000))
+        self.assertTrue(origin.peer.received.endswith(b"x" * 1_000_000))
         self.assertEqual(client.received, b"")
 
     def test_ipv6_literal(self) -> None:
@@ -133,7 +133,7 @@ class Requests(DoorCase):
         )
 
         self.assert_refused(client, 400, "bad_framing")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
 
     def test_client_that_leaves_in_its_body(self) -> None:
         """A body cut short resets the origin's connection."""
@@ -143,20 +143,20 @@ class Requests(DoorCase):
         client.ends()
         self.network.settle()
 
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         self.assertEqual(self.ends()[-1].cause, "client_closed")
 
 
-class Answers(DoorCase):
+class Answers(ServerCase):
     """Answers on their way to the client."""
 
     def answered(self, answer: bytes, request: bytes = GET, *, ends: bool = False) -> bytes:
         """Give what the client hears of an answer."""
 
-        def say(talker: Talker, _data: bytes) -> None:
-            talker.says(answer)
+        def say(peer: NetworkPeer, _data: bytes) -> None:
+            peer.says(answer)
             if ends:
-                talker.closes()
+                peer.closes()
 
         self.origin(answer=say)
         self.last = self.said(request)
@@ -195,7 +195,7 @@ class Answers(DoorCase):
         heard = self.answered(OK, b"HEAD http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
 
         self.assertEqual(heard, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nVia: 1.1 egress\r\n\r\n")
-        self.assertEqual(len(self.door.pool), 0)
+        self.assertEqual(len(self.server.pool), 0)
 
     def test_surplus_after_204_and_304(self) -> None:
         """Bytes after an answer that has no body are dropped with their connection."""
@@ -204,7 +204,7 @@ class Answers(DoorCase):
                 self.setUp()
                 heard = self.answered(b"HTTP/1.1 " + status + b"\r\n\r\nHTTP/1.1 200 OK\r\n\r\nsurplus")
                 self.assertEqual(heard, b"HTTP/1.1 " + status + b"\r\nVia: 1.1 egress\r\n\r\n")
-                self.assertEqual(len(self.door.pool), 0)
+                self.assertEqual(len(self.server.pool), 0)
 
     def test_interim_answers_pass(self) -> None:
         """100 and 103 are passed on before the final answer."""
@@ -263,10 +263,10 @@ class Answers(DoorCase):
         """A body without framing that ends in a reset was cut, not ended."""
         origin = self.origin()
         client = self.said(GET)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\n\r\nsome of it")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\n\r\nsome of it")
         self.network.settle()
 
-        origin.talker.aborts()
+        origin.peer.aborts()
         self.network.settle()
 
         self.assertTrue(client.was_reset)
@@ -276,10 +276,10 @@ class Answers(DoorCase):
         """A body that breaks its framing resets the client."""
         origin = self.origin()
         client = self.said(GET)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         self.network.settle()
 
-        origin.talker.says(b"zz\r\n")
+        origin.peer.says(b"zz\r\n")
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"3\r\nabc\r\n"), client.received)
@@ -293,8 +293,8 @@ class Answers(DoorCase):
                 self.setUp()
                 origin = self.origin()
                 client = self.said(GET)
-                origin.talker.says(answer)
-                origin.talker.closes()
+                origin.peer.says(answer)
+                origin.peer.closes()
                 self.network.settle()
                 self.assert_refused(client, 502, "origin_closed")
 
@@ -304,9 +304,9 @@ class Answers(DoorCase):
         client = self.said(GET)
         client.stops_reading()
 
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
         self.network.settle()
-        self.assertGreater(origin.talker.unsent, 2_000_000)
+        self.assertGreater(origin.peer.unsent, 2_000_000)
 
         client.reads_again()
         self.network.settle()
@@ -317,7 +317,7 @@ class Answers(DoorCase):
         origin = self.origin()
         client = self.said(b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n012")
 
-        origin.talker.says(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+        origin.peer.says(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"Connection: close\r\n\r\nno"), client.received)
@@ -332,13 +332,13 @@ class Answers(DoorCase):
         )
         origin.heard(contains=b"Expect: 100-continue\r\n")
 
-        origin.talker.says(b"HTTP/1.1 100 Continue\r\n\r\n")
+        origin.peer.says(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.network.settle()
         client.heard(b"HTTP/1.1 100 Continue\r\n")
         client.says(b"body")
         self.network.settle()
 
-        self.assertTrue(origin.talker.received.endswith(b"body"))
+        self.assertTrue(origin.peer.received.endswith(b"body"))
 
     def test_other_expectations_fail(self) -> None:
         """What nobody can promise is answered 417."""
@@ -347,12 +347,12 @@ class Answers(DoorCase):
         self.assert_refused(client, 417, "expectation_failed")
 
 
-class Pipelines(DoorCase):
+class Pipelines(ServerCase):
     """More than one request on a connection."""
 
     def test_pipelined_requests_are_answered_in_order(self) -> None:
         """Requests sent together are served one by one, refused ones in their place."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.said(
             GET + b"GET http://denied.example/ HTTP/1.1\r\nHost: a\r\n\r\n" + GET.replace(b"/a/b", b"/c")
@@ -373,28 +373,28 @@ class Pipelines(DoorCase):
 
     def test_origin_connection_is_used_again(self) -> None:
         """The next request of the same client to the same origin needs no new connection."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
 
         self.said(GET + GET)
 
-        self.assertEqual(len(origin.talkers), 1)
-        self.assertEqual(origin.talker.received.count(b"GET /a/b?q=1 HTTP/1.1"), 2)
+        self.assertEqual(len(origin.peers), 1)
+        self.assertEqual(origin.peer.received.count(b"GET /a/b?q=1 HTTP/1.1"), 2)
 
     def test_pooled_connection_serves_its_client_only(self) -> None:
         """Another client does not get the connection of the first."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         self.said(GET)
         other = self.network.dial("127.0.0.1", self.port(), source="192.0.2.9")
 
         other.says(GET)
         self.network.settle()
 
-        self.assertEqual(len(origin.talkers), 2)
+        self.assertEqual(len(origin.peers), 2)
 
     def test_pooled_connection_needs_a_judged_address(self) -> None:
         """When the name has moved, the connection to its old address is not used again."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
-        new = self.origin(OTHER, 80, answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        new = self.origin(OTHER, 80, answer=lambda peer, _: peer.says(OK))
         client = self.said(GET)
 
         self.resolver.answer("origin.example", OTHER)
@@ -406,15 +406,15 @@ class Pipelines(DoorCase):
 
     def test_idle_connection_closed_by_its_origin(self) -> None:
         """A connection that its origin closed while idle is forgotten."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(GET)
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         client.says(GET)
         self.network.settle()
 
-        self.assertEqual(len(origin.talkers), 2)
+        self.assertEqual(len(origin.peers), 2)
         self.assertEqual(client.received.count(b"hello"), 2)
 
     def test_stale_connection_is_tried_anew_once(self) -> None:
@@ -437,7 +437,7 @@ class Pipelines(DoorCase):
 
     def test_close_is_honoured(self) -> None:
         """Connection: close from the client ends its connection after the answer."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.said(b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 
@@ -446,11 +446,11 @@ class Pipelines(DoorCase):
 
     def test_origin_that_closes_is_not_pooled(self) -> None:
         """Connection: close from the origin does not close the client's."""
-        self.origin(answer=lambda talker, _: talker.says(OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n")))
+        self.origin(answer=lambda peer, _: peer.says(OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n")))
 
         client = self.said(GET)
 
-        self.assertEqual(len(self.door.pool), 0)
+        self.assertEqual(len(self.server.pool), 0)
         self.assertNotIn(b"Connection: close", client.received)
         self.assertFalse(client.saw_eof)
 
@@ -461,7 +461,7 @@ class Pipelines(DoorCase):
         client.ends()
         self.network.settle()
 
-        origin.talker.says(OK)
+        origin.peer.says(OK)
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"hello"))
@@ -478,7 +478,7 @@ class Pipelines(DoorCase):
         self.assertGreater(client.unsent, 1_000_000)
 
 
-class Upgrades(DoorCase):
+class Upgrades(ServerCase):
     """WebSocket."""
 
     ASK = (
@@ -492,9 +492,9 @@ class Upgrades(DoorCase):
         origin = self.origin()
         client = self.said(self.ASK)
         origin.heard(contains=b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        origin.talker.take()
+        origin.peer.take()
 
-        origin.talker.says(self.YES + b"first")
+        origin.peer.says(self.YES + b"first")
         self.network.settle()
         client.says(b"second")
         self.network.settle()
@@ -505,7 +505,7 @@ class Upgrades(DoorCase):
 
     def test_declined_upgrade_is_an_ordinary_answer(self) -> None:
         """An origin that does not change protocols answers as ever, and the connection lives on."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
 
         client = self.said(self.ASK + GET)
 
@@ -520,29 +520,29 @@ class Upgrades(DoorCase):
             b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
         )
 
-        self.assertNotIn(b"pgrade", origin.talker.received)
-        self.assertNotIn(b"HTTP2-Settings", origin.talker.received)
+        self.assertNotIn(b"pgrade", origin.peer.received)
+        self.assertNotIn(b"HTTP2-Settings", origin.peer.received)
 
     def test_half_close_after_upgrade(self) -> None:
         """A tunnel after 101 half-closes like any other."""
         origin = self.origin()
         client = self.said(self.ASK)
-        origin.talker.says(self.YES)
+        origin.peer.says(self.YES)
         self.network.settle()
 
         client.says(b"last")
         client.ends()
         self.network.settle()
-        self.assertTrue(origin.talker.saw_eof)
-        origin.talker.says(b"answer")
-        origin.talker.closes()
+        self.assertTrue(origin.peer.saw_eof)
+        origin.peer.says(b"answer")
+        origin.peer.closes()
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"answer"))
         self.assertEqual(self.ends()[-1].cause, "complete")
 
 
-class Failures(DoorCase):
+class Failures(ServerCase):
     """Each failure has its own code."""
 
     def test_names(self) -> None:
@@ -622,7 +622,7 @@ class Failures(DoorCase):
         self.assertTrue(client.received.endswith(b"\r\n\r\n"))
 
     def test_the_proxy_itself(self) -> None:
-        """The door is no destination, by address or by a name that leads to it."""
+        """The proxy server is no destination, by address or by a name that leads to it."""
         self.arrange_on_own_port()
 
         self.assert_refused(self.said(b"GET http://127.0.0.1:3199/ HTTP/1.1\r\nHost: a\r\n\r\n"), 403, "own_address")
@@ -630,22 +630,22 @@ class Failures(DoorCase):
         self.assertEqual(self.network.dialled, [])
 
     def arrange_on_own_port(self) -> None:
-        """Allow everything, on the door's own port."""
+        """Allow everything, on the proxy server's own port."""
         self._port = 3199
         self.resolver.answer("self.example", "127.0.0.1")
         self.arrange(
             rules={"allow": [{"hosts": ["**", "127.0.0.0/8"], "ports": ["1-65535"], "addresses": ["127.0.0.0/8"]}]}
         )
 
-    def test_journal_that_cannot_record(self) -> None:
+    def test_audit_log_that_cannot_record(self) -> None:
         """Nothing leaves unrecorded where the operator says so."""
-        self.journal.is_accepting = False
+        self.audit_log.is_accepting = False
 
-        self.assert_refused(self.said(GET), 503, "journal_unavailable")
+        self.assert_refused(self.said(GET), 503, "audit_log_unavailable")
         self.assertEqual(self.resolver.asked, [])
 
 
-class Deadlines(DoorCase):
+class Deadlines(ServerCase):
     """Every wait ends."""
 
     limits = Limits(
@@ -685,7 +685,7 @@ class Deadlines(DoorCase):
 
     def test_silence_between_requests(self) -> None:
         """So does one that has had its answer."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(GET)
 
         self.network.advance(21)
@@ -706,7 +706,7 @@ class Deadlines(DoorCase):
         self.network.advance(25)
 
         self.assert_refused(client, 408, "body_timeout")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
 
     def test_no_answer(self) -> None:
         """An origin that does not answer is 504."""
@@ -716,13 +716,13 @@ class Deadlines(DoorCase):
         self.network.advance(31)
 
         self.assert_refused(client, 504, "origin_timeout")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
 
     def test_stalled_answer(self) -> None:
         """An answer that stalls after its head ends in a reset."""
         origin = self.origin()
         client = self.said(GET)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")
         self.network.settle()
 
         self.network.advance(self.limits.idle_seconds * 1.3)
@@ -734,10 +734,10 @@ class Deadlines(DoorCase):
         """Server-sent events with long pauses are not cut while something comes within the idle time."""
         origin = self.origin()
         client = self.said(GET)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(10):
             self.network.advance(35)
-            origin.talker.says(b"1\r\nx\r\n")
+            origin.peer.says(b"1\r\nx\r\n")
         self.network.settle()
 
         self.assertFalse(client.is_closed)
@@ -745,14 +745,14 @@ class Deadlines(DoorCase):
 
     def test_idle_origin_connection(self) -> None:
         """A pooled connection is closed after its time."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         self.said(GET)
-        self.assertEqual(len(self.door.pool), 1)
+        self.assertEqual(len(self.server.pool), 1)
 
         self.network.advance(10)
 
-        self.assertEqual(len(self.door.pool), 0)
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertEqual(len(self.server.pool), 0)
+        self.assertTrue(origin.peer.saw_eof)
 
     def test_refused_client_that_never_leaves(self) -> None:
         """A client that keeps its connection after a refusal is let go."""
@@ -762,10 +762,10 @@ class Deadlines(DoorCase):
         self.network.advance(5)
 
         self.assertTrue(client.is_closed)
-        self.assertEqual(len(self.door.live), 0)
+        self.assertEqual(len(self.server.live), 0)
 
 
-class SlowGates(DoorCase):
+class SlowGates(ServerCase):
     """The deadlines of a connection do not run while a request is judged."""
 
     limits = Limits(head_seconds=5, keepalive_seconds=6)
@@ -773,7 +773,7 @@ class SlowGates(DoorCase):
     def test_slow_name(self) -> None:
         """A name that resolves after the head's deadline still gets its one answer."""
         self.resolver.hold("origin.example")
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(GET[:-1])
         self.network.advance(4.5)
         client.says(GET[-1:])
@@ -784,12 +784,12 @@ class SlowGates(DoorCase):
         self.network.settle()
 
         self.assertEqual(client.received.count(b"HTTP/1.1 "), 1)
-        self.assertEqual(len(origin.talkers), 1)
+        self.assertEqual(len(origin.peers), 1)
         self.assertEqual([record.status for record in self.ends()], [200])
 
     def test_slow_name_in_second_place(self) -> None:
         """So does one whose request came on a connection that had served another."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(GET)
         self.resolver.hold("a.wide.example")
         client.says(b"GET http://a.wide.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -801,10 +801,10 @@ class SlowGates(DoorCase):
         self.assertEqual(client.received.count(b"HTTP/1.1 200"), 2)
 
 
-class Greed(DoorCase):
+class Greed(ServerCase):
     """A client that asks and does not read has to wait."""
 
-    def greedy(self, request: bytes) -> Talker:
+    def greedy(self, request: bytes) -> NetworkPeer:
         """Ask a great many times and read nothing."""
         client = self.client()
         client.stops_reading()
@@ -824,16 +824,14 @@ class Greed(DoorCase):
 
     def test_answers(self) -> None:
         """Nor are short answers of an origin."""
-        self.origin(
-            answer=lambda talker, _: talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
-        )
+        self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000))
         client = self.greedy(GET)
         self.assertLess(self.network.buffered_bytes(), 400_000)
 
         self.network.advance(self.limits.idle_seconds + 2)
 
         self.assertTrue(client.is_closed)
-        self.assertEqual(len(self.door.live), 0)
+        self.assertEqual(len(self.server.live), 0)
 
     def test_end_while_waiting(self) -> None:
         """One that gives up while it has to wait is let go."""
@@ -842,24 +840,24 @@ class Greed(DoorCase):
         client.aborts()
         self.network.settle()
 
-        self.assertEqual(len(self.door.live), 0)
+        self.assertEqual(len(self.server.live), 0)
 
     def test_stop_while_waiting(self) -> None:
         """So is one that has to wait when the proxy stops."""
         client = self.greedy(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
 
-        self.door.drain()
+        self.server.drain()
         self.network.advance(self.limits.drain_seconds + 1)
 
         self.assertTrue(client.was_reset)
 
 
-class Leftovers(DoorCase):
+class Leftovers(ServerCase):
     """Bytes that are no request, before a FIN."""
 
     def test_fin_behind_an_unfinished_head(self) -> None:
         """The connection closes at once."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         for rest in (b"\r\n", b"GET http://or"):
             with self.subTest(rest):
                 client = self.client()
@@ -867,10 +865,10 @@ class Leftovers(DoorCase):
                 client.ends()
                 self.network.settle()
                 self.assertTrue(client.saw_eof)
-                self.assertEqual(len(self.door.live), 0)
+                self.assertEqual(len(self.server.live), 0)
 
 
-class Counts(DoorCase):
+class Counts(ServerCase):
     """Every count has a ceiling."""
 
     limits = Limits(connections=3, connections_per_client=2, request_body_bytes=10, pool_connections=1)
@@ -913,13 +911,13 @@ class Counts(DoorCase):
         )
 
         self.assert_refused(client, 413, "body_too_large")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
 
     def test_pool(self) -> None:
         """Idle connections beyond the ceiling are closed."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
-        self.origin(port=443, answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        self.origin(port=443, answer=lambda peer, _: peer.says(OK))
 
         self.said(GET + GET.replace(b"origin.example/", b"origin.example:443/"))
 
-        self.assertEqual(len(self.door.pool), 1)
+        self.assertEqual(len(self.server.pool), 1)

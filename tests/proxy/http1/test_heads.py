@@ -1,4 +1,4 @@
-"""What the door refuses to read, and what it answers by itself."""
+"""What the proxy server refuses to read, and what it answers by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from egress.audit.encoder import LineEncoder
 from egress.errors import CODES
 from egress.proxy.limits import Limits
-from tests.proxy.support import DoorCase
+from tests.proxy.support import ServerCase
 
 # name: (bytes, status, code). The sections are those of RFC 9112 unless they say otherwise.
 REFUSED = {
@@ -82,7 +82,7 @@ REFUSED = {
 }
 
 
-class Refusals(DoorCase):
+class Refusals(ServerCase):
     """Everything that is ambiguous is refused, and the connection closes."""
 
     def test_refused(self) -> None:
@@ -101,8 +101,8 @@ class Refusals(DoorCase):
 
         self.assertIn("CONNECT", problem["hint"])
 
-    def test_the_journal_knows_the_answer(self) -> None:
-        """The id in the answer to what could not be read is on its line in the journal, too."""
+    def test_the_audit_log_knows_the_answer(self) -> None:
+        """The id in the answer to what could not be read is on its line in the audit log, too."""
         problem = self.problem(self.said(b"GET bad\r\n\r\n"))
 
         line = json.loads(LineEncoder("first").encode(self.ends()[-1]))
@@ -130,7 +130,7 @@ class Refusals(DoorCase):
         self.assertNotIn(b"script", client.received)
 
 
-class OddPaces(DoorCase):
+class OddPaces(ServerCase):
     """The same answers, however the bytes come."""
 
     segment_bytes = 1
@@ -143,7 +143,7 @@ class OddPaces(DoorCase):
                     self.assert_refused(self.said(data), status, code)
 
 
-class OwnAnswers(DoorCase):
+class OwnAnswers(ServerCase):
     """Requests that end here."""
 
     def test_options_asterisk(self) -> None:
@@ -184,7 +184,7 @@ class OwnAnswers(DoorCase):
         origin.heard(b"OPTIONS * HTTP/1.1\r\n")
 
 
-class Stopping(DoorCase):
+class Stopping(ServerCase):
     """SIGTERM."""
 
     limits = Limits(drain_seconds=10)
@@ -195,11 +195,11 @@ class Stopping(DoorCase):
         idle = self.said(b"")
         client = self.said(b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
 
-        over = self.door.drain()
+        over = self.server.drain()
         self.network.settle()
         self.assertTrue(idle.saw_eof)
         self.assertNoResult(over)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"Connection: close\r\n\r\nok"), client.received)
@@ -210,7 +210,7 @@ class Stopping(DoorCase):
         self.origin(port=443)
         client = self.said(b"CONNECT origin.example:443 HTTP/1.1\r\nHost: a\r\n\r\n")
 
-        over = self.door.drain()
+        over = self.server.drain()
         self.network.advance(11)
 
         self.successResultOf(over)
@@ -219,12 +219,12 @@ class Stopping(DoorCase):
 
     def test_new_connections_are_told(self) -> None:
         """Whoever still comes is told."""
-        self.door.is_stopping = True
+        self.server.is_stopping = True
 
         self.assert_refused(self.said(b""), 503, "stopping")
 
 
-class Catalogue(DoorCase):
+class Catalogue(ServerCase):
     """The codes."""
 
     def test_every_status_has_a_phrase(self) -> None:

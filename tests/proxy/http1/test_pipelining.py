@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from egress.proxy.limits import Limits
-from tests.proxy.support import DoorCase
+from tests.proxy.support import ServerCase
 
 OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
 NO_RULE = b"GET http://other.example/%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-class PipeliningTests(DoorCase):
+class PipeliningTests(ServerCase):
     """They are answered in order, and others have their turn between."""
 
     limits = Limits(connections_per_client=50)
@@ -19,7 +19,7 @@ class PipeliningTests(DoorCase):
         client = self.said(b"".join(NO_RULE % number for number in range(500)))
 
         self.assertEqual(500, client.received.count(b"HTTP/1.1 403 "))
-        paths = [record.request.path for record in self.journal.records if record.request is not None]
+        paths = [record.request.path for record in self.audit_log.records if record.request is not None]
         self.assertEqual([f"/{number}" for number in range(500)], paths)
         client.take()
         client.says(OPTIONS)
@@ -35,7 +35,7 @@ class PipeliningTests(DoorCase):
         other.says(NO_RULE % 2)
         self.network.settle()
 
-        paths = [record.request.path for record in self.journal.records if record.request is not None]
+        paths = [record.request.path for record in self.audit_log.records if record.request is not None]
         self.assertEqual(1001, len(paths))
         self.assertLess(paths.index("/2"), 100)
 
@@ -56,10 +56,10 @@ class PipeliningTests(DoorCase):
         client.aborts()
         self.network.settle()
 
-        self.assertEqual(set(), self.door.live)
+        self.assertEqual(set(), self.server.live)
 
 
-class UnreadOriginTests(DoorCase):
+class UnreadOriginTests(ServerCase):
     """An origin that answers and does not read."""
 
     limits = Limits(linger_seconds=5.0)
@@ -68,20 +68,20 @@ class UnreadOriginTests(DoorCase):
         """Its connection serves no further request, and is reset if it does not take what it was sent."""
         ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         head = b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
-        origin = self.origin(answer=lambda talker, _: talker.stops_reading())
+        origin = self.origin(answer=lambda peer, _: peer.stops_reading())
         client = self.client()
         kept = []
         for _ in range(2):
             client.take()
             client.says(head + bytes(60_000))
             self.network.settle()
-            origin.talker.says(ok)
+            origin.peer.says(ok)
             self.network.settle()
             client.heard(b"HTTP/1.1 200 ")
-            kept.append(len(self.door.pool))
+            kept.append(len(self.server.pool))
         # The first fits into the window of an origin that does not read, the second does not.
         self.assertEqual([1, 0], kept)
-        self.assertEqual(1, len(origin.talkers))
+        self.assertEqual(1, len(origin.peers))
         client.closes()
         self.network.settle()
         self.assertEqual(1, self.network.open_links())
@@ -92,16 +92,16 @@ class UnreadOriginTests(DoorCase):
     def test_idle_connection(self) -> None:
         """One that is closed because it was idle for long, or for a reload, is reset in the end as well."""
         head = b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n"
-        origin = self.origin(answer=lambda talker, _: talker.stops_reading())
+        origin = self.origin(answer=lambda peer, _: peer.stops_reading())
         client = self.said(head + bytes(60_000))
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         self.network.settle()
         client.closes()
         self.network.settle()
-        self.assertEqual(1, len(self.door.pool))
-        self.door.pool.close()
+        self.assertEqual(1, len(self.server.pool))
+        self.server.pool.close()
         self.network.settle()
         self.network.advance(6)
 
-        self.assertEqual(0, len(self.door.pool))
+        self.assertEqual(0, len(self.server.pool))
         self.assertEqual(0, self.network.open_links())

@@ -5,18 +5,18 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
-from egress.proxy.http1.request_parsing import KnownHeads, Understood, understand
+from egress.proxy.http1.request_parsing import ParsedRequest, ParsedRequestMemo, parse_request
 from egress.proxy.limits import Limits
 from egress.wire.head import RequestReader
-from tests.proxy.reload.test_reevaluation import RejudgeCase
+from tests.proxy.reload.test_reevaluation import ReevaluationCase
 from tests.proxy.tunnel.test_tunnel import CONNECT, ESTABLISHED, TunnelCase
 
 
-def read(octets: bytes, limit_bytes: int = 16_384) -> Understood:
+def read(octets: bytes, limit_bytes: int = 16_384) -> ParsedRequest:
     """Read and understand a whole head."""
     head = RequestReader(limit_bytes, 8192, 100).feed(octets)
     assert head is not None, "it is whole"
-    return understand(head, 1000)
+    return parse_request(head, 1000)
 
 
 class UnderstandTests(SynchronousTestCase):
@@ -46,18 +46,18 @@ class UnderstandTests(SynchronousTestCase):
 
     def test_credentials_have_no_spelling(self) -> None:
         """What a client shows of itself is in no `repr`."""
-        understood = read(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
+        parsed = read(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
 
-        self.assertEqual(b"Basic c2VjcmV0", understood.credentials)
-        self.assertNotIn("c2VjcmV0", repr(understood))
+        self.assertEqual(b"Basic c2VjcmV0", parsed.credentials)
+        self.assertNotIn("c2VjcmV0", repr(parsed))
 
 
 class KnownHeadsTests(SynchronousTestCase):
     """What is remembered, and what is not."""
 
-    def keep(self, octets: bytes) -> KnownHeads:
+    def keep(self, octets: bytes) -> ParsedRequestMemo:
         """Have one remembered, if that is allowed."""
-        known = KnownHeads()
+        known = ParsedRequestMemo()
         known.keep(octets, read(octets))
         return known
 
@@ -88,7 +88,7 @@ class KnownHeadsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """However many different ones come, few are kept."""
-        known = KnownHeads()
+        known = ParsedRequestMemo()
         for port in range(1, 5000):
             octets = b"CONNECT a:%d HTTP/1.1\r\nHost: a:%d\r\n\r\n" % (port, port)
             known.keep(octets, read(octets))
@@ -111,8 +111,8 @@ class MemoryTests(TunnelCase):
             client.aborts()
             self.network.settle()
 
-        self.assertEqual(1, len(self.door.known_heads))
-        ends = [line for line in self.journal.records if line.kind == "end"]
+        self.assertEqual(1, len(self.server.parsed_requests))
+        ends = [line for line in self.audit_log.records if line.kind == "end"]
         self.assertEqual([("CONNECT", 200)] * 2, [(line.request.method, line.status) for line in ends if line.request])
 
     def test_pieces(self) -> None:
@@ -127,7 +127,7 @@ class MemoryTests(TunnelCase):
             client.heard(ESTABLISHED)
             client.aborts()
             self.network.settle()
-        self.assertEqual(0, len(self.door.known_heads))
+        self.assertEqual(0, len(self.server.parsed_requests))
 
     def test_early_bytes(self) -> None:
         """What follows a head in the same read is no part of what is remembered."""
@@ -136,31 +136,31 @@ class MemoryTests(TunnelCase):
             self.said(CONNECT + b"early").heard(ESTABLISHED)
             origin.heard(b"early")
 
-        self.assertEqual(0, len(self.door.known_heads))
+        self.assertEqual(0, len(self.server.parsed_requests))
 
 
-class ReloadTests(RejudgeCase):
+class ReloadTests(ReevaluationCase):
     """Limits that change."""
 
     def test_new_limits(self) -> None:
         """What was understood under other limits is forgotten."""
         self.origin(port=443)
         self.said(CONNECT).heard(ESTABLISHED)
-        self.assertEqual(1, len(self.door.known_heads))
+        self.assertEqual(1, len(self.server.parsed_requests))
 
         self.renew()
 
-        self.assertEqual(0, len(self.door.known_heads))
+        self.assertEqual(0, len(self.server.parsed_requests))
 
     def test_connections_that_stand(self) -> None:
         """New limits hold for the next head of a connection that stands, too."""
-        self.origin(answer=lambda talker, _: talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+        self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
         get = b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 20 + b"\r\n"
         client = self.said(get)
         client.heard(b"HTTP/1.1 200 ")
         client.take()
         gate = self.gate
-        self.door.renew(gate.world, self.door.identifier, Limits(head_fields=8), self.door.tls)
+        self.server.renew(gate.snapshot, self.server.identifier, Limits(head_fields=8), self.server.tls)
         client.says(get)
         self.network.settle()
 

@@ -9,30 +9,30 @@ from egress.errors import Refused
 from egress.model import Client, Connection, Route
 from egress.policy.destinations import make_destinations
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.http1.forwarding import Through
-from egress.proxy.reload.displaced_listeners import Displaced
+from egress.proxy.http1.forwarding import Forwarding
+from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.testing import make_request
-from egress.upstream import RoadSelector
+from egress.upstream import UpstreamSelector
 from tests.proxy.accounts import ALICE, Roster
 from tests.proxy.client.test_tls import AT, SecureCase
-from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, SAME, RejudgeCase
+from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, SAME, ReevaluationCase
 from tests.proxy.support import ADDRESS
-from tests.proxy.test_routes import ANSWER, PROXY, SECOND, RoadCase
+from tests.proxy.test_routes import ANSWER, PROXY, SECOND, RouteCase
 from tests.proxy.test_routes import GET as GET_PAGE
 
-LOST = Displaced(lost=frozenset({"agents"}))
-MOVED = Displaced(moved=frozenset({"agents"}))
+LOST = DisplacedListeners(lost=frozenset({"agents"}))
+MOVED = DisplacedListeners(moved=frozenset({"agents"}))
 ASKED = GET[:-2] + b"Proxy-Authorization: " + ALICE + b"\r\n\r\n"
 
 
-class Leaving(RejudgeCase):
+class Leaving(ReevaluationCase):
     """A listener that is gone, renamed or elsewhere."""
 
     def test_idle(self) -> None:
         """An idle connection is closed at once; those of other listeners stay."""
-        self.network.listen("127.0.0.2", 3128, ProxyFactory("others", self.door))
+        self.network.listen("127.0.0.2", 3128, ProxyFactory("others", self.server))
         idle, fresh, other = self.said(b""), self.said(b""), self.network.dial("127.0.0.2", 3128)
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         idle.says(GET)
         self.network.settle()
 
@@ -65,16 +65,16 @@ class Leaving(RejudgeCase):
 
         self.renew(SAME, displaced=MOVED)
         self.network.settle()
-        origin.talker.says(OK)
+        origin.peer.says(OK)
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"Connection: close\r\n\r\nok"), client.received)
         self.assertTrue(client.saw_eof)
-        self.assertEqual(1, origin.talker.received.count(b"GET "))
+        self.assertEqual(1, origin.peer.received.count(b"GET "))
 
     def test_waiting_for_a_slow_reader(self) -> None:
         """A connection whose answer is not taken yet serves nothing after it."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.client()
         self.network.window_bytes = 256
         client.stops_reading()
@@ -101,7 +101,7 @@ class Leaving(RejudgeCase):
         self.network.settle()
 
         self.assert_ended(client, "listener_gone")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         self.assertEqual((1, 1), (walk.judged, walk.ended))
 
     def test_before_it_begins(self) -> None:
@@ -120,13 +120,13 @@ class Leaving(RejudgeCase):
             self.assert_refused(client, 503, "listener_gone")
             self.assertTrue(client.saw_eof)
         self.network.advance(5.0)
-        self.assertEqual(0, sum(len(talker.received) for talker in origin.talkers))
+        self.assertEqual(0, sum(len(peer.received) for peer in origin.peers))
 
     def test_under_way(self) -> None:
         """An answer that is under way on a listener that is gone is reset: it may be what must not be seen there."""
         origin = self.origin()
         client = self.said(GET)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         self.network.settle()
 
         self.renew(SAME, displaced=LOST)
@@ -141,26 +141,26 @@ class Leaving(RejudgeCase):
         self.renew(SAME, displaced=MOVED)
 
         self.renew(SAME)
-        origin.talker.says(OK)
+        origin.peer.says(OK)
         self.network.settle()
 
         self.assertTrue(client.received.endswith(b"Connection: close\r\n\r\nok"), client.received)
 
 
-class WhileIdentified(RejudgeCase):
+class WhileIdentified(ReevaluationCase):
     """A reload while credentials are checked."""
 
     def setUp(self) -> None:
         super().setUp()
         self.roster = Roster(is_slow=True)
-        self.door.identifier = self.roster
+        self.server.identifier = self.roster
 
     def test_asked_again(self) -> None:
         """Who was right before the reload is asked for by what holds after it."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(ASKED)
         self.renew(SAME)
-        self.door.identifier = nobody = Nobody()
+        self.server.identifier = nobody = Nobody()
 
         self.roster.pending[0].callback(Client("alice"))
         self.network.settle()
@@ -170,11 +170,11 @@ class WhileIdentified(RejudgeCase):
 
     def test_served_if_still_right(self) -> None:
         """The new answer counts, at once or later."""
-        self.origin(answer=lambda talker, _: talker.says(OK))
+        self.origin(answer=lambda peer, _: peer.says(OK))
         for is_slow in (False, True):
             client = self.said(ASKED)
             self.renew(SAME)
-            self.door.identifier = second = Roster(is_slow=is_slow)
+            self.server.identifier = second = Roster(is_slow=is_slow)
             self.roster.pending[0].callback(Client("alice"))
             self.network.settle()
             if is_slow:
@@ -182,7 +182,7 @@ class WhileIdentified(RejudgeCase):
                 second.pending[0].callback(Client("new"))
                 self.network.settle()
             client.heard(b"HTTP/1.1 200 ")
-            self.door.identifier = self.roster = Roster(is_slow=True)
+            self.server.identifier = self.roster = Roster(is_slow=True)
         self.assertEqual(["alice", "new"], [record.client.key for record in self.ends()])
 
     def test_listener_that_is_gone(self) -> None:
@@ -212,15 +212,15 @@ class Handshakes(SecureCase):
         """A handshake with a listener that is elsewhere is not waited for."""
         client = self.network.dial(AT, 3129)
         self.network.settle()
-        self.assertEqual(1, len(self.door.arriving))
-        world = self.gate.world
+        self.assertEqual(1, len(self.server.arriving))
+        snapshot = self.gate.snapshot
 
-        self.door.renew(
-            evolve(world, generation=2),
-            self.door.identifier,
+        self.server.renew(
+            evolve(snapshot, generation=2),
+            self.server.identifier,
             self.limits,
             self.tls,
-            Displaced(moved=frozenset({"secure"})),
+            DisplacedListeners(moved=frozenset({"secure"})),
         )
         self.network.settle()
 
@@ -228,33 +228,33 @@ class Handshakes(SecureCase):
         self.assert_gone()
 
 
-class Pooled(RejudgeCase):
+class Pooled(ReevaluationCase):
     """Idle connections and whom they may serve."""
 
     def test_hosts_that_count_as_one(self) -> None:
         """Two hosts of one network, which limits count as one client, share no connection to an origin."""
-        self.network.listen("2001:db8::ffff", 3128, ProxyFactory("agents", self.door))
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        self.network.listen("2001:db8::ffff", 3128, ProxyFactory("agents", self.server))
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         for source in ("2001:db8::1", "2001:db8::2", "2001:db8::2"):
             client = self.network.dial("2001:db8::ffff", 3128, source)
             client.says(GET)
             self.network.settle()
             client.heard(b"HTTP/1.1 200 ")
 
-        self.assertEqual(2, len(origin.talkers))
+        self.assertEqual(2, len(origin.peers))
         self.assertEqual({"agents/2001:db8::/64"}, {record.client.key for record in self.ends()})
 
 
-class OldProxy(RoadCase):
+class OldProxy(RouteCase):
     """A proxy that a reload replaces."""
 
     environ: dict[str, str] = {}  # noqa: RUF012  # replaced, not changed
-    roads = {"default": "corp"}  # noqa: RUF012
+    routing = {"default": "corp"}  # noqa: RUF012
     upstreams = [{"name": "corp", "url": f"http://{PROXY}:3128"}]  # noqa: RUF012
 
-    def selector(self) -> RoadSelector:
+    def selector(self) -> UpstreamSelector:
         super().selector()
-        return self.road_selector
+        return self.upstream_selector
 
     def test_places(self) -> None:
         """Connections through other proxies are told apart, whatever these are called."""
@@ -264,24 +264,24 @@ class OldProxy(RoadCase):
             self.upstreams = [{"name": "corp", "url": url}]
             route = Route("corp", self.selector().hops, (), True)
             agent = self.agent(self.own())
-            places |= {Through.make(agent, request, route, upgrade).place for upgrade in (None, b"websocket")}
+            places |= {Forwarding.make(agent, request, route, upgrade).place for upgrade in (None, b"websocket")}
 
         self.assertEqual(8, len(places), places)
 
     def test_dialled_before(self) -> None:
         """What was being dialled at the reload serves the request that it was dialled for, and no other."""
-        old = self.network.origin(PROXY, 3128, lambda talker, _: talker.says(ANSWER))
-        new = self.network.origin(SECOND, 3128, lambda talker, _: talker.says(ANSWER))
+        old = self.network.origin(PROXY, 3128, lambda peer, _: peer.says(ANSWER))
+        new = self.network.origin(SECOND, 3128, lambda peer, _: peer.says(ANSWER))
         self.network.delay(PROXY, 3.0)
         client = self.said(GET_PAGE)
         self.upstreams = [{"name": "corp", "url": f"http://{SECOND}:3128"}]
         selector, own = self.selector(), self.own()
-        world = self.gate.world
+        snapshot = self.gate.snapshot
         policies = (make_destinations("rules", SAME, self.host),)
 
-        self.door.renew(
-            evolve(world, generation=2, policies=policies, selector=selector, agent=self.agent(own), own=own),
-            self.door.identifier,
+        self.server.renew(
+            evolve(snapshot, generation=2, policies=policies, selector=selector, agent=self.agent(own), own=own),
+            self.server.identifier,
             self.limits,
             self.tls,
         )
@@ -291,5 +291,5 @@ class OldProxy(RoadCase):
             client.says(GET_PAGE)
             self.network.settle()
 
-        self.assertEqual([1, 3], [sum(t.received.count(b"GET ") for t in each.talkers) for each in (old, new)])
-        self.assertEqual(1, len(self.door.pool))
+        self.assertEqual([1, 3], [sum(t.received.count(b"GET ") for t in each.peers) for each in (old, new)])
+        self.assertEqual(1, len(self.server.pool))

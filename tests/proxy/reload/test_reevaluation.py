@@ -1,4 +1,4 @@
-"""A new World in the middle of everything: what it refuses ends, and what it allows lives on."""
+"""A new snapshot in the middle of everything: what it refuses ends, and what it allows lives on."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from zope.interface import implementer
 from egress.errors import NameNotFound, Refused
 from egress.gate.own_addresses import OwnAddresses
 from egress.interfaces import IPolicy, IPolicyObserver
-from egress.model import Admission, AuditRecord, Authority, Hop, Outcome, Plan, Request, Resolution, Verdict
+from egress.model import Admission, AuditEvent, Authority, Hop, Outcome, Request, Resolution, RoutePlan, Verdict
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.policy.rate import make_rate
 from egress.proxy.limits import Limits
-from egress.proxy.reload import reevaluation as rejudge
-from egress.proxy.reload.displaced_listeners import NOWHERE_ELSE, Displaced
-from egress.proxy.reload.reevaluation import Rejudging
+from egress.proxy.reload import reevaluation as reevaluate
+from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedListeners
+from egress.proxy.reload.reevaluation import Reevaluation
 from egress.testing import FixedPolicy
-from egress.testing.peers import Origin, Talker
+from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import DirectSelector
-from tests.proxy.support import ADDRESS, OTHER, RULES, DoorCase
+from tests.proxy.support import ADDRESS, OTHER, RULES, ServerCase
 
 CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n\r\n"
@@ -78,7 +78,7 @@ class Watcher:
         self.heard.append(f"moved {up} {down}")
         return None
 
-    def ended(self, record: AuditRecord) -> None:
+    def ended(self, record: AuditEvent) -> None:
         """Write it down."""
         self.heard.append(f"ended {record.cause}")
 
@@ -86,7 +86,7 @@ class Watcher:
 class NothingDirect(DirectSelector):
     """Refuses every request."""
 
-    def select(self, request: Request) -> Plan:
+    def select(self, request: Request) -> RoutePlan:
         """Refuse."""
         raise Refused("direct_refused", "Nothing goes direct.")
 
@@ -101,9 +101,9 @@ class ThroughProxy(DirectSelector):
     def __init__(self, is_direct_allowed: bool) -> None:
         self._is_direct_allowed = is_direct_allowed
 
-    def select(self, request: Request) -> Plan:
+    def select(self, request: Request) -> RoutePlan:
         """Choose the proxy."""
-        return Plan("corp", 4, hops=(Hop("corp", "http", Authority("proxy.example", 3128)),))
+        return RoutePlan("corp", 4, hops=(Hop("corp", "http", Authority("proxy.example", 3128)),))
 
     def check_direct(self) -> None:
         """Say what may go on."""
@@ -111,28 +111,28 @@ class ThroughProxy(DirectSelector):
             raise Refused("direct_refused", "Nothing goes direct.")
 
 
-class RejudgeCase(DoorCase):
+class ReevaluationCase(ServerCase):
     """Arranges reloads."""
 
     def renew(
         self,
         rules: dict[str, Any] | None = None,
         policies: Iterable[IPolicy] | None = None,
-        displaced: Displaced = NOWHERE_ELSE,
+        displaced: DisplacedListeners = NONE_DISPLACED,
         **parts: Any,
-    ) -> Rejudging:
-        """Put a new World in place.
+    ) -> Reevaluation:
+        """Put a new snapshot in place.
 
         Args:
             rules: of its only policy.
             policies: in its place.
             displaced: listeners that are not what they were.
-            parts: further parts of the World.
+            parts: further parts of the snapshot.
 
         Returns:
             The walk over what is under way, which has not begun.
         """
-        old = self.gate.world
+        old = self.gate.snapshot
         made = tuple(policies) if policies is not None else (make_destinations("rules", rules or RULES, self.host),)
         settings: dict[str, Any] = {
             "generation": old.generation + 1,
@@ -144,14 +144,14 @@ class RejudgeCase(DoorCase):
             "own": old.own,
         }
         settings.update(parts)
-        walks: list[Rejudging] = []
-        done = self.door.renew(type(old)(**settings), self.door.identifier, self.limits, self.tls, displaced)
+        walks: list[Reevaluation] = []
+        done = self.server.renew(type(old)(**settings), self.server.identifier, self.limits, self.tls, displaced)
         done.addCallback(walks.append)
-        walk = self.door._rejudging
+        walk = self.server._reevaluation
         assert walk is not None
         return walk
 
-    def open(self) -> tuple[Talker, Origin]:
+    def open(self) -> tuple[NetworkPeer, Origin]:
         """Open a tunnel."""
         origin = self.origin(port=443)
         client = self.said(CONNECT)
@@ -159,7 +159,7 @@ class RejudgeCase(DoorCase):
         client.take()
         return client, origin
 
-    def assert_ended(self, client: Talker, code: str) -> tuple[AuditRecord, Refused]:
+    def assert_ended(self, client: NetworkPeer, code: str) -> tuple[AuditEvent, Refused]:
         """Assert that a tunnel was ended by a policy, and give its record."""
         self.assertTrue(client.was_reset)
         record = self.ends()[-1]
@@ -167,17 +167,17 @@ class RejudgeCase(DoorCase):
         self.assertEqual(("refused", "policy", code), (record.kind, record.cause, record.refused.code))
         return record, record.refused
 
-    def assert_lives(self, client: Talker, origin: Origin) -> None:
+    def assert_lives(self, client: NetworkPeer, origin: Origin) -> None:
         """Assert that bytes go both ways."""
         self.assertEqual([], self.ends())
         client.says(b"ping")
-        origin.talker.says(b"pong")
+        origin.peer.says(b"pong")
         self.network.settle()
         origin.heard(contains=b"ping")
         client.heard(b"pong")
 
 
-class Tunnels(RejudgeCase):
+class Tunnels(ReevaluationCase):
     """Tunnels that stand."""
 
     def test_newly_denied(self) -> None:
@@ -188,7 +188,7 @@ class Tunnels(RejudgeCase):
         self.network.settle()
 
         record, _ = self.assert_ended(client, "no_rule")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         # What let it in is still told; what ended it too.
         assert record.admission is not None
         self.assertEqual(("example", 1), (record.admission.verdict.rule, record.admission.generation))
@@ -225,7 +225,7 @@ class Tunnels(RejudgeCase):
         client, origin = self.open()
         client.ends()
         self.network.settle()
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertTrue(origin.peer.saw_eof)
 
         self.renew(OTHERS)
         self.network.settle()
@@ -270,7 +270,7 @@ class Tunnels(RejudgeCase):
     def test_the_guard(self) -> None:
         """A tunnel to an address that is not public ends once the guard is on."""
         self.resolver.answer("origin.example", "10.0.0.1")
-        self.gate.world = evolve(self.gate.world, guard=Guard(GuardSettings(enabled=False)))
+        self.gate.snapshot = evolve(self.gate.snapshot, guard=Guard(GuardSettings(enabled=False)))
         self.origin("10.0.0.1", 443)
         client = self.said(CONNECT)
         client.heard(ESTABLISHED)
@@ -289,8 +289,8 @@ class Tunnels(RejudgeCase):
 
         self.assert_ended(client, "own_address")
 
-    def test_a_road_that_refuses(self) -> None:
-        """A tunnel whose road is refused now ends."""
+    def test_a_route_that_refuses(self) -> None:
+        """A tunnel whose route is refused now ends."""
         client, _ = self.open()
 
         self.renew(SAME, selector=NothingDirect())
@@ -298,7 +298,7 @@ class Tunnels(RejudgeCase):
 
         self.assert_ended(client, "direct_refused")
 
-    def test_another_road(self) -> None:
+    def test_another_route(self) -> None:
         """A tunnel that goes direct stays though new ones go through a proxy, and ends where direct is forbidden."""
         client, origin = self.open()
 
@@ -312,7 +312,7 @@ class Tunnels(RejudgeCase):
 
     def test_many_in_slices(self) -> None:
         """Thousands of tunnels are judged a few in each turn of the reactor, and all of them are."""
-        self.patch(rejudge, "_SLICE", 3)
+        self.patch(reevaluate, "_SLICE", 3)
         self.origin(port=443)
         clients = [self.said(CONNECT) for _ in range(10)]
 
@@ -323,13 +323,13 @@ class Tunnels(RejudgeCase):
         self.assertEqual((10, 10), (walk.judged, walk.ended))
         self.assertEqual(["policy"] * 10, [record.cause for record in self.ends()])
         self.assertTrue(all(client.was_reset for client in clients))
-        self.assertEqual(0, len(self.door.live))
+        self.assertEqual(0, len(self.server.live))
 
 
-class Observers(RejudgeCase):
+class Observers(ReevaluationCase):
     """Policies that watch and count."""
 
-    def test_the_old_world_still_hears(self) -> None:
+    def test_the_old_snapshot_still_hears(self) -> None:
         """Who was told of a tunnel's start hears of its bytes and its end; who comes later is not told of it."""
         old, new = Watcher("old"), Watcher("new")
         self.arrange_anew([old])
@@ -346,8 +346,8 @@ class Observers(RejudgeCase):
         self.assertEqual(["started", "moved 5 0", "ended client_reset"], old.heard)
         self.assertEqual([], new.heard)
 
-    def test_the_old_world_still_hears_where_nobody_else_does(self) -> None:
-        """The same where the new World has no observers at all."""
+    def test_the_old_snapshot_still_hears_where_nobody_else_does(self) -> None:
+        """The same where the new snapshot has no observers at all."""
         old = Watcher("old")
         self.arrange_anew([old])
         client, _ = self.open()
@@ -373,7 +373,7 @@ class Observers(RejudgeCase):
             self.renew(policies=[allow, make_rate("rate", settings, self.host)])
             self.network.settle()
 
-        self.assertEqual(([], 2), (self.ends(), len(self.door.live)))
+        self.assertEqual(([], 2), (self.ends(), len(self.server.live)))
         self.assert_refused(self.said(CONNECT), 429, "rate_limited")
         second.aborts()
         first.aborts()
@@ -383,9 +383,9 @@ class Observers(RejudgeCase):
     def test_a_new_limit(self) -> None:
         """A limit that is new ends nothing that came before it."""
         client, origin = self.open()
-        talker = origin.talker
+        peer = origin.peer
         self.said(CONNECT).heard(ESTABLISHED)
-        origin.talkers.append(talker)
+        origin.peers.append(peer)
 
         self.renew(policies=[FixedPolicy("allow"), make_rate("rate", {"connections": 1}, self.host)])
         self.network.settle()
@@ -398,7 +398,7 @@ class Observers(RejudgeCase):
         self.arrange(policies)
 
 
-class LatePolicies(RejudgeCase):
+class LatePolicies(ReevaluationCase):
     """Policies that answer later."""
 
     def test_it_lives_until_it_is_decided(self) -> None:
@@ -452,8 +452,8 @@ class LatePolicies(RejudgeCase):
         self.assertEqual(1, len(slow.cancelled))
         self.assertTrue(walk.done.called)
 
-    def test_another_world_meanwhile(self) -> None:
-        """What the last World but one was asked is forgotten; the last one decides."""
+    def test_another_snapshot_meanwhile(self) -> None:
+        """What the last snapshot but one was asked is forgotten; the last one decides."""
         client, origin = self.open()
         slow = Slow()
         first = self.renew(policies=[slow])
@@ -468,7 +468,7 @@ class LatePolicies(RejudgeCase):
 
     def test_no_more_than_so_many_at_once(self) -> None:
         """A policy that answers later is asked about a bounded number at a time."""
-        self.patch(rejudge, "_PENDING", 2)
+        self.patch(reevaluate, "_PENDING", 2)
         self.origin(port=443)
         for _ in range(5):
             self.said(CONNECT)
@@ -490,17 +490,17 @@ class LatePolicies(RejudgeCase):
         self.renew(policies=[Slow()])
         self.network.settle()
 
-        self.door.stop()
+        self.server.stop()
         self.network.settle()
 
         self.assertEqual(["stopping"], [record.cause for record in self.ends()])
 
 
-class Pending(RejudgeCase):
+class Pending(ReevaluationCase):
     """Requests that were admitted and have not begun to move bytes."""
 
     def test_admitted_late(self) -> None:
-        """A request whose name is looked up while the World changes is judged by the new one, and not dialled."""
+        """A request whose name is looked up while the snapshot changes is judged by the new one, and not dialled."""
         self.origin(port=443)
         self.resolver.hold("origin.example")
         client = self.said(CONNECT)
@@ -530,7 +530,7 @@ class Pending(RejudgeCase):
         self.assertEqual(("renamed", 2), (admission.verdict.rule, admission.generation))
 
     def test_stale_before_its_200(self) -> None:
-        """A tunnel that is dialled while the World changes gets a refusal in the place of its 200."""
+        """A tunnel that is dialled while the snapshot changes gets a refusal in the place of its 200."""
         origin = self.origin(port=443)
         self.network.delay(ADDRESS, 1.0)
         client = self.said(CONNECT)
@@ -542,7 +542,7 @@ class Pending(RejudgeCase):
         self.network.advance(1.0)
 
         self.assert_refused(client, 403, "no_rule")
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
 
     def test_allowed_before_its_200(self) -> None:
         """The same where both allow it: it opens, and what either side says early arrives."""
@@ -564,8 +564,8 @@ class Pending(RejudgeCase):
         slow = Slow()
         self.renew(policies=[slow])
         self.network.advance(1.0)
-        origin.talker.says(b"220 ready\r\n")
-        origin.talker.ends()
+        origin.peer.says(b"220 ready\r\n")
+        origin.peer.ends()
         self.network.settle()
         self.assertEqual(b"", client.received)
 
@@ -576,8 +576,8 @@ class Pending(RejudgeCase):
         self.assertTrue(client.saw_eof)
         origin.heard(b"early")
 
-    def test_two_worlds_before_its_200(self) -> None:
-        """The last World decides, however many there were."""
+    def test_two_snapshots_before_its_200(self) -> None:
+        """The last snapshot decides, however many there were."""
         self.origin(port=443)
         self.network.delay(ADDRESS, 1.0)
         client = self.said(CONNECT)
@@ -602,7 +602,7 @@ class Pending(RejudgeCase):
         client.aborts()
         self.network.settle()
 
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         self.assertEqual((["client_closed"], 0), ([record.cause for record in self.ends()], self.network.open_links()))
 
     def test_the_origin_leaves_before_the_200(self) -> None:
@@ -614,14 +614,14 @@ class Pending(RejudgeCase):
         self.renew(policies=[slow])
         self.network.advance(1.0)
 
-        origin.talker.aborts()
+        origin.peer.aborts()
         self.network.settle()
         slow.say(Outcome.ALLOW)
         self.network.settle()
 
         self.assertIn(b"HTTP/1.1 ", client.received)
         self.assertEqual(1, len(self.ends()))
-        self.assertEqual(0, self.network.open_links() - len(self.door.live))
+        self.assertEqual(0, self.network.open_links() - len(self.server.live))
 
     def test_it_is_counted_once(self) -> None:
         """A request that is judged again before it begins does not count as two."""
@@ -639,14 +639,14 @@ class Pending(RejudgeCase):
         client.heard(ESTABLISHED)
 
 
-class Exchanges(RejudgeCase):
+class Exchanges(ReevaluationCase):
     """Plain requests."""
 
     def test_a_long_answer(self) -> None:
         """An answer that is under way ends where its request is refused now."""
         origin = self.origin()
         client = self.said(GET)
-        origin.talker.says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         self.network.settle()
 
         self.renew(OTHERS)
@@ -655,7 +655,7 @@ class Exchanges(RejudgeCase):
         self.assert_ended(client, "no_rule")
 
     def test_stale_before_it_is_sent(self) -> None:
-        """A request is not sent where the new World refuses it, and is told so."""
+        """A request is not sent where the new snapshot refuses it, and is told so."""
         origin = self.origin()
         self.network.delay(ADDRESS, 1.0)
         client = self.said(GET)
@@ -664,39 +664,39 @@ class Exchanges(RejudgeCase):
         self.network.advance(1.0)
 
         self.assert_refused(client, 403, "no_rule")
-        self.assertEqual(b"", origin.talker.received)
+        self.assertEqual(b"", origin.peer.received)
 
     def test_idle_connections_are_closed(self) -> None:
-        """What the old World dialled serves no request of the new one, not even where it was in use."""
+        """What the old snapshot dialled serves no request of the new one, not even where it was in use."""
         origin = self.origin()
         idle = self.said(GET)
-        origin.talker.says(OK)
+        origin.peer.says(OK)
         self.network.settle()
         idle.heard(OK[:12])
-        first = origin.talker
+        first = origin.peer
         busy = self.client()
-        self.assertEqual(1, len(self.door.pool))
+        self.assertEqual(1, len(self.server.pool))
 
         self.renew(SAME)
         self.network.settle()
-        self.assertEqual(0, len(self.door.pool))
+        self.assertEqual(0, len(self.server.pool))
         self.assertTrue(first.saw_eof)
         busy.says(GET)
         self.network.settle()
         self.renew(SAME)
         self.network.settle()
-        origin.talker.says(OK)
+        origin.peer.says(OK)
         self.network.settle()
 
         busy.heard(OK[:12])
-        self.assertEqual(0, len(self.door.pool))
+        self.assertEqual(0, len(self.server.pool))
         idle.says(GET)
         self.network.settle()
-        self.assertEqual(3, len(origin.talkers))
+        self.assertEqual(3, len(origin.peers))
 
     def test_a_kept_alive_client(self) -> None:
-        """The next request on a connection that stood before is judged by the new World."""
-        origin = self.origin(answer=lambda talker, _: talker.says(OK))
+        """The next request on a connection that stood before is judged by the new snapshot."""
+        origin = self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.said(GET)
         client.heard(OK[:12])
         client.take()
@@ -707,7 +707,7 @@ class Exchanges(RejudgeCase):
         self.network.settle()
 
         self.assert_refused(client, 403, "no_rule")
-        self.assertEqual(1, len(origin.talkers))
+        self.assertEqual(1, len(origin.peers))
 
     def test_new_limits(self) -> None:
         """Limits hold from the next request on."""

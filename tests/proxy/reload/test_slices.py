@@ -11,13 +11,13 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.interfaces import IApprovals
 from egress.model import Outcome, Request, Verdict
-from egress.proxy.client.connection import ClientProtocol
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.http1.exchange import Exchange
-from egress.proxy.reload import reevaluation as rejudge
-from egress.proxy.reload.reevaluation import Rejudging
+from egress.proxy.reload import reevaluation as reevaluate
+from egress.proxy.reload.reevaluation import Reevaluation
 from egress.testing import FixedPolicy
-from egress.testing.peers import Talker
-from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, RejudgeCase
+from egress.testing.peers import NetworkPeer
+from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase
 
 ONLY_PLAIN = {"allow": [{"name": "plain", "hosts": ["origin.example"], "ports": [80]}]}
 
@@ -56,40 +56,40 @@ class Broken:
         fail(cause)
 
 
-class WalkTests(RejudgeCase):
+class WalkTests(ReevaluationCase):
     """One walk over ten tunnels and something odd."""
 
-    def open_many(self) -> list[Talker]:
+    def open_many(self) -> list[NetworkPeer]:
         """Open the tunnels."""
         self.origin(port=443)
         return [self.said(CONNECT) for _ in range(10)]
 
-    def put(self, walk: Rejudging, client: ClientProtocol) -> None:
+    def put(self, walk: Reevaluation, client: ClientConnection) -> None:
         """Let the walk come to a connection when it has been to five others."""
-        order = [each for each in self.door.live if each is not client]
+        order = [each for each in self.server.live if each is not client]
         walk._clients = iter([*order[:5], client, *order[5:]])
 
     def test_a_request_that_is_judged_already(self) -> None:
-        """A request that has to be repeated, and waits for its name under the new World, does not stop the walk."""
-        self.patch(rejudge, "_SLICE", 1)
+        """A request that has to be repeated, and waits for its name under the new snapshot, does not stop the walk."""
+        self.patch(reevaluate, "_SLICE", 1)
         heard: list[bytes] = []
 
-        def hear(talker: Talker, data: bytes) -> None:
+        def hear(peer: NetworkPeer, data: bytes) -> None:
             heard.append(data)
             if len(heard) == 1:
-                talker.says(OK)
+                peer.says(OK)
 
         self.origin(answer=hear)
         client = self.said(GET)
         client.says(GET)
         self.network.settle()
         client.take()
-        repeated = next(iter(self.door.live))
+        repeated = next(iter(self.server.live))
         tunnels = self.open_many()
         self.resolver.hold("origin.example")
 
         walk = self.renew(ONLY_PLAIN)
-        cast(Exchange, repeated.work).origin_closed(None)
+        cast(Exchange, repeated.receiver).origin_closed(None)
         self.put(walk, repeated)
         self.network.settle()
 
@@ -104,9 +104,9 @@ class WalkTests(RejudgeCase):
         """What fails to end is cut, and the others are judged."""
         tunnels = self.open_many()
         walk = self.renew(OTHERS)
-        broken = next(iter(self.door.live))
+        broken = next(iter(self.server.live))
         self.put(walk, broken)
-        broken.work = Broken()
+        broken.receiver = Broken()
 
         self.network.settle()
 
@@ -118,10 +118,10 @@ class WalkTests(RejudgeCase):
         """A fault of ours ends the one that it happens to, and nobody else."""
         tunnels = self.open_many()
         walk = self.renew(SAME)
-        broken = next(iter(self.door.live))
+        broken = next(iter(self.server.live))
         self.put(walk, broken)
-        assert broken.passage is not None
-        broken.passage.admission = object()  # type: ignore[assignment]
+        assert broken.transaction is not None
+        broken.transaction.admission = object()  # type: ignore[assignment]
 
         self.network.settle()
 

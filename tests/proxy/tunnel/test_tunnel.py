@@ -1,4 +1,4 @@
-"""CONNECT through the door."""
+"""CONNECT through the proxy server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import ssl
 
 from egress.proxy.limits import Limits, TlsSettings
-from egress.testing.peers import Origin, Talker
-from tests.proxy.support import ADDRESS, ADDRESS6, DoorCase
+from egress.testing.peers import NetworkPeer, Origin
+from tests.proxy.support import ADDRESS, ADDRESS6, ServerCase
 
 CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -24,10 +24,10 @@ def hello(name: str | None) -> bytes:
     return outgoing.read()
 
 
-class TunnelCase(DoorCase):
+class TunnelCase(ServerCase):
     """Arranges an origin on port 443."""
 
-    def open(self, request: bytes = CONNECT) -> tuple[Talker, Origin]:
+    def open(self, request: bytes = CONNECT) -> tuple[NetworkPeer, Origin]:
         """Open a tunnel."""
         origin = self.origin(port=443)
         client = self.said(request)
@@ -46,7 +46,7 @@ class Tunnels(TunnelCase):
         client.says(b"ping")
         self.network.settle()
         origin.heard(b"ping")
-        origin.talker.says(b"pong")
+        origin.peer.says(b"pong")
         self.network.settle()
 
         client.heard(b"pong")
@@ -77,13 +77,13 @@ class Tunnels(TunnelCase):
         self.resolver.answer("origin.example", ADDRESS)
         self.network.settle()
 
-        self.assertEqual(origin.talker.received, b"x" * 1_000_000)
+        self.assertEqual(origin.peer.received, b"x" * 1_000_000)
 
     def test_origin_may_speak_first(self) -> None:
         """A server's greeting does not wait for the client."""
         client, origin = self.open()
 
-        origin.talker.says(b"220 ready\r\n")
+        origin.peer.says(b"220 ready\r\n")
         self.network.settle()
 
         client.heard(b"220 ready\r\n")
@@ -95,11 +95,11 @@ class Tunnels(TunnelCase):
         client.ends()
         self.network.settle()
         origin.heard(b"question")
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertTrue(origin.peer.saw_eof)
         self.assertFalse(client.is_closed)
 
-        origin.talker.says(b"a long answer" * 50_000)
-        origin.talker.ends()
+        origin.peer.says(b"a long answer" * 50_000)
+        origin.peer.ends()
         self.network.settle()
 
         self.assertEqual(client.received[len(ESTABLISHED) :], b"a long answer" * 50_000)
@@ -110,8 +110,8 @@ class Tunnels(TunnelCase):
     def test_half_close_by_the_origin(self) -> None:
         """The origin's FIN is passed on, and everything the client still says arrives."""
         client, origin = self.open()
-        origin.talker.says(b"bye")
-        origin.talker.ends()
+        origin.peer.says(b"bye")
+        origin.peer.ends()
         self.network.settle()
         self.assertTrue(client.saw_eof)
 
@@ -119,9 +119,9 @@ class Tunnels(TunnelCase):
         client.ends()
         self.network.settle()
 
-        self.assertEqual(origin.talker.received, b"x" * 500_000)
-        self.assertTrue(origin.talker.saw_eof)
-        self.assertEqual(len(self.door.live), 0)
+        self.assertEqual(origin.peer.received, b"x" * 500_000)
+        self.assertTrue(origin.peer.saw_eof)
+        self.assertEqual(len(self.server.live), 0)
 
     def test_fin_before_the_tunnel_stands(self) -> None:
         """A client that sends everything and a FIN at once still gets its answer."""
@@ -131,10 +131,10 @@ class Tunnels(TunnelCase):
         client.ends()
         self.network.settle()
         origin.heard(b"question")
-        self.assertTrue(origin.talker.saw_eof)
+        self.assertTrue(origin.peer.saw_eof)
 
-        origin.talker.says(b"answer")
-        origin.talker.closes()
+        origin.peer.says(b"answer")
+        origin.peer.closes()
         self.network.settle()
 
         self.assertEqual(client.received, ESTABLISHED + b"answer")
@@ -144,18 +144,18 @@ class Tunnels(TunnelCase):
         """A side that does not read holds the other back."""
         client, origin = self.open()
         client.stops_reading()
-        origin.talker.stops_reading()
+        origin.peer.stops_reading()
 
         client.says(b"u" * 2_000_000)
-        origin.talker.says(b"d" * 2_000_000)
+        origin.peer.says(b"d" * 2_000_000)
         self.network.settle()
         self.assertGreater(client.unsent, 1_500_000)
-        self.assertGreater(origin.talker.unsent, 1_500_000)
+        self.assertGreater(origin.peer.unsent, 1_500_000)
 
         client.reads_again()
-        origin.talker.reads_again()
+        origin.peer.reads_again()
         self.network.settle()
-        self.assertEqual(origin.talker.received, b"u" * 2_000_000)
+        self.assertEqual(origin.peer.received, b"u" * 2_000_000)
         self.assertEqual(client.take(), b"d" * 2_000_000)
 
     def test_resets_are_passed_on(self) -> None:
@@ -164,9 +164,9 @@ class Tunnels(TunnelCase):
             with self.subTest(by_client=by_client):
                 self.setUp()
                 client, origin = self.open()
-                (client if by_client else origin.talker).aborts()
+                (client if by_client else origin.peer).aborts()
                 self.network.settle()
-                self.assertTrue((origin.talker if by_client else client).was_reset)
+                self.assertTrue((origin.peer if by_client else client).was_reset)
                 self.assertEqual(self.ends()[-1].cause, "client_reset" if by_client else "origin_reset")
 
     def test_client_that_leaves_while_dialling(self) -> None:
@@ -221,12 +221,12 @@ class Tunnels(TunnelCase):
         """When both sides are gone, so is everything else."""
         client, origin = self.open()
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         self.assertEqual(self.network.open_links(), 0)
-        self.assertEqual(len(self.door.live), 0)
-        self.assertEqual(self.door.per_client, {})
+        self.assertEqual(len(self.server.live), 0)
+        self.assertEqual(self.server.per_client, {})
 
 
 class Hellos(TunnelCase):
@@ -241,9 +241,9 @@ class Hellos(TunnelCase):
             client.says(bytes((octet,)))
             self.network.settle()
 
-        self.assertEqual(origin.talker.received, sent)
+        self.assertEqual(origin.peer.received, sent)
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
         self.assertEqual(self.ends()[-1].server_name, "origin.example")
 
@@ -251,8 +251,8 @@ class Hellos(TunnelCase):
         """One that comes with CONNECT is looked at, too."""
         _client, origin = self.open(CONNECT + hello("origin.example"))
 
-        self.assertEqual(origin.talker.received, hello("origin.example")[:5] + origin.talker.received[5:])
-        self.assertGreater(len(origin.talker.received), 100)
+        self.assertEqual(origin.peer.received, hello("origin.example")[:5] + origin.peer.received[5:])
+        self.assertGreater(len(origin.peer.received), 100)
 
     def test_another_name(self) -> None:
         """A ClientHello for another host resets both sides before the origin hears a byte of it."""
@@ -262,7 +262,7 @@ class Hellos(TunnelCase):
         self.network.settle()
 
         self.assertTrue(client.was_reset)
-        self.assertEqual(origin.talker.received, b"")
+        self.assertEqual(origin.peer.received, b"")
         record = self.ends()[-1]
         self.assertEqual((record.kind, record.cause, record.server_name), ("refused", "server_name", "evil.example"))
 
@@ -274,10 +274,10 @@ class Hellos(TunnelCase):
         client.says(sent)
         self.network.settle()
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
-        self.assertEqual(origin.talker.received, sent)
+        self.assertEqual(origin.peer.received, sent)
         self.assertEqual(self.ends()[-1].server_name, "")
 
     def test_literal_address(self) -> None:
@@ -287,7 +287,7 @@ class Hellos(TunnelCase):
         client.says(hello("any.example"))
         self.network.settle()
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         self.assertEqual(self.ends()[-1].server_name, "any.example")
@@ -299,7 +299,7 @@ class Hellos(TunnelCase):
         self.network.settle()
         origin.heard(b"SSH-2.0-client\r\n")
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         self.assertIs(self.ends()[-1].server_name, None)
@@ -312,7 +312,7 @@ class Hellos(TunnelCase):
         self.network.settle()
 
         self.assertTrue(client.was_reset)
-        self.assertEqual(origin.talker.received, b"")
+        self.assertEqual(origin.peer.received, b"")
         self.assertEqual(self.ends()[-1].cause, "hello_malformed")
 
     def test_record_in_front(self) -> None:
@@ -324,7 +324,7 @@ class Hellos(TunnelCase):
                 client.says(first + hello("evil.example"))
                 self.network.settle()
                 self.assertTrue(client.was_reset)
-                self.assertEqual(origin.talker.received, b"")
+                self.assertEqual(origin.peer.received, b"")
 
     def test_unfinished(self) -> None:
         """One that does not end in time, or ends in a FIN, goes no further."""
@@ -340,7 +340,7 @@ class Hellos(TunnelCase):
                 else:
                     self.network.advance(self.limits.hello_seconds + 1)
                 self.assertTrue(client.was_reset)
-                self.assertEqual(origin.talker.received, b"")
+                self.assertEqual(origin.peer.received, b"")
                 self.assertEqual(self.ends()[-1].cause, "hello_truncated" if ends else "hello_timeout")
 
 
@@ -355,11 +355,11 @@ class RecordedHellos(TunnelCase):
         client.says(hello("other.example"))
         self.network.settle()
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         self.assertEqual(self.ends()[-1].server_name, "other.example")
-        self.assertGreater(len(origin.talker.received), 100)
+        self.assertGreater(len(origin.peer.received), 100)
 
 
 class TunnelDeadlines(TunnelCase):
@@ -371,11 +371,11 @@ class TunnelDeadlines(TunnelCase):
         """A tunnel open for more than two seconds leaves a line while it is open; a short one does not."""
         self.open()
         self.network.advance(1)
-        self.assertEqual([record.kind for record in self.journal.records], [])
+        self.assertEqual([record.kind for record in self.audit_log.records], [])
 
         self.network.advance(2)
 
-        self.assertEqual([record.kind for record in self.journal.records], ["open"])
+        self.assertEqual([record.kind for record in self.audit_log.records], ["open"])
 
     def test_idle(self) -> None:
         """A tunnel in which nothing moves is reset on both sides."""
@@ -384,7 +384,7 @@ class TunnelDeadlines(TunnelCase):
         self.network.advance(60)
 
         self.assertTrue(client.was_reset)
-        self.assertTrue(origin.talker.was_reset)
+        self.assertTrue(origin.peer.was_reset)
         self.assertEqual(self.ends()[-1].cause, "idle")
 
     def test_lifetime(self) -> None:
@@ -403,10 +403,10 @@ class TunnelDeadlines(TunnelCase):
         """The record has the bytes each way."""
         client, origin = self.open(CONNECT + b"12")
         client.says(b"345")
-        origin.talker.says(b"6789")
+        origin.peer.says(b"6789")
         self.network.settle()
         client.closes()
-        origin.talker.closes()
+        origin.peer.closes()
         self.network.settle()
 
         record = self.ends()[-1]

@@ -30,9 +30,9 @@ class EndpointTests(SynchronousTestCase):
     def test_unix(self) -> None:
         """A path, and a mode that is 600 if nothing else is said."""
         for text, path, mode in (
-            ("unix:/run/egress/door", "/run/egress/door", 0o600),
-            ("unix:/run/egress/door:mode=660", "/run/egress/door", 0o660),
-            ("unix:/run/egress/door:mode=0660", "/run/egress/door", 0o660),
+            ("unix:/run/egress/proxy server", "/run/egress/proxy server", 0o600),
+            ("unix:/run/egress/proxy server:mode=660", "/run/egress/proxy server", 0o660),
+            ("unix:/run/egress/proxy server:mode=0660", "/run/egress/proxy server", 0o660),
             (r"unix:/run/a\:b\=c\\d", r"/run/a:b=c\d", 0o600),
         ):
             self.assertEqual(UnixEndpoint(path, mode), parse_endpoint(text, "here"), text)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
 from egress.service.listen.endpoint import SystemdEndpoint
-from egress.service.listen.socket_activation import Offers, number, read_offers
+from egress.service.listen.socket_activation import ActivationSockets, number, read_activation_sockets
 
 # No process of the tests has a descriptor of this number or a higher one, so nothing is closed by mistake.
 FAR = 1_000_000
@@ -17,15 +17,17 @@ FAR = 1_000_000
 class EnvironmentTests(SynchronousTestCase):
     """What systemd leaves in the environment."""
 
-    def read(self, **environment: str) -> Offers:
+    def read(self, **environment: str) -> ActivationSockets:
         """Read variables, which are gone afterwards."""
-        offers = read_offers(environment)
+        activation_sockets = read_activation_sockets(environment)
         self.assertEqual({}, environment)
-        return offers
+        return activation_sockets
 
-    def why(self, offers: Offers) -> str:
+    def why(self, activation_sockets: ActivationSockets) -> str:
         """Say why there is nothing for an endpoint."""
-        error = self.assertRaises(ConfigError, offers.adopt, "a", SystemdEndpoint("agents"), "listener[0].endpoint")
+        error = self.assertRaises(
+            ConfigError, activation_sockets.adopt, "a", SystemdEndpoint("agents"), "listener[0].endpoint"
+        )
         self.assertEqual("listener[0].endpoint", error.where)
         problem: str = error.problem
         return problem
@@ -36,10 +38,10 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_another_process(self) -> None:
         """What was meant for another process is left alone."""
-        offers = self.read(LISTEN_PID=str(os.getpid() + 1), LISTEN_FDS="1", LISTEN_FDNAMES="agents")
+        activation_sockets = self.read(LISTEN_PID=str(os.getpid() + 1), LISTEN_FDS="1", LISTEN_FDNAMES="agents")
 
-        self.assertEqual([], offers.waiting)
-        self.assertIn("LISTEN_PID", self.why(offers))
+        self.assertEqual([], activation_sockets.waiting)
+        self.assertIn("LISTEN_PID", self.why(activation_sockets))
 
     def test_no_number(self) -> None:
         """A count that is none is said to be so."""
@@ -50,42 +52,42 @@ class EnvironmentTests(SynchronousTestCase):
 class TakeTests(SynchronousTestCase):
     """Names and numbers."""
 
-    def offers(self, *names: str) -> Offers:
+    def activation_sockets(self, *names: str) -> ActivationSockets:
         """Make offers of descriptors that are none."""
-        return Offers(number(names, range(FAR, FAR + len(names))))
+        return ActivationSockets(number(names, range(FAR, FAR + len(names))))
 
-    def fault(self, offers: Offers, name: str, index: int | None = None) -> str:
+    def fault(self, activation_sockets: ActivationSockets, name: str, index: int | None = None) -> str:
         """Ask for one in vain."""
-        error = self.assertRaises(ConfigError, offers.adopt, "a", SystemdEndpoint(name, index), "here")
+        error = self.assertRaises(ConfigError, activation_sockets.adopt, "a", SystemdEndpoint(name, index), "here")
         problem: str = error.problem
         return problem
 
     def test_unknown_name(self) -> None:
         """A name that systemd does not know is told together with those that it does."""
-        self.assertIn("'builder'", self.fault(self.offers("agents", "builder", "builder"), "agent"))
+        self.assertIn("'builder'", self.fault(self.activation_sockets("agents", "builder", "builder"), "agent"))
 
     def test_ambiguous(self) -> None:
         """Several of one name want a number."""
-        offers = self.offers("agents", "other", "agents")
+        activation_sockets = self.activation_sockets("agents", "other", "agents")
 
-        self.assertIn("2 sockets called 'agents'", self.fault(offers, "agents"))
-        self.assertIn("'agents:index=2'", self.fault(offers, "agents", 2))
+        self.assertIn("2 sockets called 'agents'", self.fault(activation_sockets, "agents"))
+        self.assertIn("'agents:index=2'", self.fault(activation_sockets, "agents", 2))
 
     def test_nameless(self) -> None:
         """Those without a name are called as systemd calls them."""
-        self.assertEqual(["unknown"], [offer.name for offer in self.offers("").waiting])
+        self.assertEqual(["unknown"], [offer.name for offer in self.activation_sockets("").waiting])
 
     def test_not_a_socket(self) -> None:
         """A descriptor that is no socket is refused, and is taken all the same."""
-        offers = self.offers("agents")
+        activation_sockets = self.activation_sockets("agents")
 
-        self.assertIn("is not a socket", self.fault(offers, "agents"))
-        self.assertEqual([], offers.waiting)
+        self.assertIn("is not a socket", self.fault(activation_sockets, "agents"))
+        self.assertEqual([], activation_sockets.waiting)
 
     def test_left_over(self) -> None:
         """What nobody takes is let go."""
-        offers = self.offers("agents", "other")
+        activation_sockets = self.activation_sockets("agents", "other")
 
-        offers.close_rest()
+        activation_sockets.close_rest()
 
-        self.assertEqual([], offers.waiting)
+        self.assertEqual([], activation_sockets.waiting)

@@ -13,8 +13,8 @@ from egress.api.metric_catalogue import METRICS, RECORDED
 from egress.api.status import StatusFactory
 from egress.cli import main
 from egress.errors import ConfigError, Refused
-from egress.service.build import make_look_up, parse_status
-from egress.service.dry_run import make_rehearsal
+from egress.service.build import make_lookup, parse_status
+from egress.service.dry_run import make_dry_run
 from egress.service.listen.status import Status
 from egress.service.settings.settings import Source, load
 from egress.service.supervisor import Supervisor
@@ -33,8 +33,8 @@ class StatusTests(test_supervisor.SupervisorTests):
         self.place = test_supervisor.MemorySocket("status", "127.0.0.1:3181", ("127.0.0.1", 3181))
         self.place.port.closing.callback(None)
         self.told = Status(self.place)
-        look_up = make_look_up(self.source.settings.dns, self.reactor)
-        return Supervisor(self.reactor, made.configuration, self.journal, look_up, status=self.told)
+        lookup = make_lookup(self.source.settings.dns, self.reactor)
+        return Supervisor(self.reactor, made.configuration, self.audit_log, lookup, status=self.told)
 
     def test_serves_to_the_end(self) -> None:
         """It is served with the listeners and closed after everything else; meanwhile it says what is the matter."""
@@ -64,7 +64,7 @@ class StatusTests(test_supervisor.SupervisorTests):
         self.assertEqual({name.removesuffix("_total") for name in METRICS}, set(families))
         for name, metric in METRICS.items():
             # Of tunnels there are numbers only where there are tunnels.
-            if metric not in RECORDED and "road" not in metric.labels:
+            if metric not in RECORDED and "upstream" not in metric.labels:
                 self.assertTrue(families[name.removesuffix("_total")].samples, name)
 
     def test_failed_reload(self) -> None:
@@ -117,7 +117,7 @@ class StatusSettingsTests(SynchronousTestCase):
     def test_no_destination(self) -> None:
         """It is one of the places where the proxy leads nobody, also when a rule allows it."""
         text = STATUS + '[[policy]]\nkind = "destinations"\n[[policy.allow]]\nhosts = ["127.0.0.1"]\nports = [3181]\n'
-        gate = make_rehearsal(self.load(text), Clock(), {}).gate
+        gate = make_dry_run(self.load(text), Clock(), {}).gate
 
         error = self.assertRaises(Refused, gate.admit, make_request("http://127.0.0.1:3181/metrics"))
 

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
-from egress.service.dry_run import make_rehearsal
+from egress.service.dry_run import make_dry_run
 from egress.service.listen.tls import load_tls
 from egress.service.settings.settings import load
 from tests.upstream.certificates import Root
@@ -46,7 +46,7 @@ class ListenerTlsTests(SynchronousTestCase):
         """Assert that the proxy would not start, and what it would say."""
         file = self.file(tls, more)
         with self.assertRaises(ConfigError) as caught:
-            make_rehearsal(load(file), Clock(), {})
+            make_dry_run(load(file), Clock(), {})
         self.assertEqual((file, where), (caught.exception.file, caught.exception.where))
         self.assertIn(words, caught.exception.problem)
 
@@ -59,7 +59,7 @@ class ListenerTlsTests(SynchronousTestCase):
             source = load(self.file(tls))
 
             self.assertEqual(["agents"], list(load_tls(source)))
-        make_rehearsal(load(self.file(tls, 'require = "certificate"')), Clock(), {})
+        make_dry_run(load(self.file(tls, 'require = "certificate"')), Clock(), {})
 
     def test_one_file(self) -> None:
         """The key may be in the file of the certificate."""

@@ -17,22 +17,22 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from egress.audit import Journal
+from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
 from egress.errors import ConfigError, Refused
 from egress.gate.gate import Gate
 from egress.model import Admission
 from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.server import Door
-from egress.service.build import Host, make_look_up, make_policies, make_world, parse_endpoints
+from egress.proxy.server import ProxyServer
+from egress.service.build import HostServices, make_lookup, make_policies, make_snapshot, parse_endpoints
 from egress.service.identification import bound_locally, make_identifier
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint
-from egress.service.listen.listeners import Entrance, Listener, Listeners
+from egress.service.listen.listeners import Listener, Listeners, SwitchableFactory
 from egress.service.listen.tls import make_factories
 from egress.service.process.control_socket import Control, ControlRefused
 from egress.service.process.notify import Notifier
 from egress.service.reload.configuration import Configuration
-from egress.service.routing import make_roads
+from egress.service.routing import make_routing
 from egress.service.settings.settings import load
 from egress.service.supervisor import Supervisor
 from egress.testing import make_request
@@ -117,26 +117,26 @@ class Bench:
         reactor = self.reactor
         source = load(str(self.file), self.allow, self.listen)
         limits = source.settings.limits
-        host = Host(reactor, FakeResolver({"a.example": ADDRESS, "b.example": ADDRESS}))
-        roads = make_roads(source, reactor, {})
+        host = HostServices(reactor, FakeResolver({"a.example": ADDRESS, "b.example": ADDRESS}))
+        routing = make_routing(source, reactor, {})
         endpoints = parse_endpoints(source)
         names = [each.name for each in source.settings.listener]
         sockets = [self.bind(name, each, name) for name, each in zip(names, endpoints, strict=True)]
         own = [each.own for each in sockets if each.own is not None]
-        world = make_world(source, host, make_policies(source, host), roads, own, reactor)
-        journal = Journal(reactor, [], LineEncoder("none"), 64)
+        snapshot = make_snapshot(source, host, make_policies(source, host), routing, own, reactor)
+        audit_log = AuditLog(reactor, [], LineEncoder("none"), 64)
         identifier = make_identifier(source, reactor, bound_locally(sockets))
-        door = Door(
-            Gate(world, reactor, limits.policy_seconds), identifier, journal, reactor, limits, source.settings.tls
+        server = ProxyServer(
+            Gate(snapshot, reactor, limits.policy_seconds), identifier, audit_log, reactor, limits, source.settings.tls
         )
         listeners = Listeners(reactor, tuple(map(Listener, sockets, endpoints)), self.bind)
-        factories = make_factories(source, door, {})
+        factories = make_factories(source, server, {})
         configuration = Configuration(
-            source, roads, listeners, factories, door, host, reactor, environ={}, own=(("127.0.0.1", 3181),)
+            source, routing, listeners, factories, server, host, reactor, environ={}, own=(("127.0.0.1", 3181),)
         )
-        look_up = make_look_up(source.settings.dns, reactor)
+        lookup = make_lookup(source.settings.dns, reactor)
         control = Control(reactor, "/proc/nowhere")
-        return Supervisor(reactor, configuration, journal, look_up, None, Manager(reactor), control=control)
+        return Supervisor(reactor, configuration, audit_log, lookup, None, Manager(reactor), control=control)
 
 
 class ReloadCase(SynchronousTestCase):
@@ -167,7 +167,7 @@ class ReloadCase(SynchronousTestCase):
 
     def stop(self) -> None:
         """Stop, unless that was done."""
-        if self.supervisor.door.is_stopping:
+        if self.supervisor.server.is_stopping:
             return
         for each in self.bench.bound:
             each.port.closing.callback(None)
@@ -182,16 +182,18 @@ class ReloadCase(SynchronousTestCase):
 
     def fails(self, text: str) -> str:
         """Reload what cannot be used, assert that nothing changed, and give the error."""
-        configuration, door = self.supervisor.configuration, self.supervisor.door
-        parts = (configuration.source, configuration.roads, configuration.listeners.all, configuration.factories)
-        before = (*parts, door.gate.world, door.limits, door.tls, door.identifier)
+        configuration, server = self.supervisor.configuration, self.supervisor.server
+        parts = (configuration.source, configuration.routing, configuration.listeners.all, configuration.factories)
+        before = (*parts, server.gate.snapshot, server.limits, server.tls, server.identifier)
         open_before = [each for each in self.bench.bound if not each.is_closed]
         self.file.write_text(text, "utf-8")
 
         error = self.assertRaises(ConfigError, self.supervisor.reload)
 
-        parts = (configuration.source, configuration.roads, configuration.listeners.all, configuration.factories)
-        for old, new in zip(before, (*parts, door.gate.world, door.limits, door.tls, door.identifier), strict=True):
+        parts = (configuration.source, configuration.routing, configuration.listeners.all, configuration.factories)
+        for old, new in zip(
+            before, (*parts, server.gate.snapshot, server.limits, server.tls, server.identifier), strict=True
+        ):
             self.assertIs(old, new)
         self.assertEqual(open_before, [each for each in self.bench.bound if not each.is_closed])
         self.assertEqual(str(error), configuration.problem)
@@ -200,10 +202,10 @@ class ReloadCase(SynchronousTestCase):
         return str(error)
 
     def admits(self, url: str) -> bool:
-        """Ask the Gate."""
+        """Ask the gate."""
         try:
             request = make_request(url, listener=self.supervisor.sockets[0].name)
-            self.assertIsInstance(self.supervisor.door.gate.admit(request), Admission)
+            self.assertIsInstance(self.supervisor.server.gate.admit(request), Admission)
         except Refused:
             return False
         return True
@@ -216,7 +218,7 @@ class InForce(ReloadCase):
         """New rules hold at once, and what changed is said: in the log, in the result, and on record."""
         supervisor = self.start()
         notes: list[Any] = []
-        self.patch(supervisor._journal, "note", lambda kind, **facts: notes.append((kind, facts)))
+        self.patch(supervisor._audit_log, "note", lambda kind, **facts: notes.append((kind, facts)))
         self.assertEqual((True, False), (self.admits("http://a.example/"), self.admits("http://b.example/")))
 
         done = self.reload(BASE.replace("a.example", "b.example"))
@@ -245,9 +247,9 @@ class InForce(ReloadCase):
 
         self.reload(BASE + '[limits]\npolicy_seconds = 1\npool_connections = 3\n[tls]\nsni = "record"\n')
 
-        door = supervisor.door
-        self.assertEqual((1.0, 1.0), (door.limits.policy_seconds, door.gate.policy_seconds))
-        self.assertEqual((3, "record"), (door.pool.limits.pool_connections, door.tls.sni))
+        server = supervisor.server
+        self.assertEqual((1.0, 1.0), (server.limits.policy_seconds, server.gate.policy_seconds))
+        self.assertEqual((3, "record"), (server.pool.limits.pool_connections, server.tls.sni))
 
     def test_names(self) -> None:
         """What is known of names stays, and its new lifetime holds for the next answer."""
@@ -259,11 +261,11 @@ class InForce(ReloadCase):
         self.reload(BASE + "[dns]\npositive_seconds = 7\ndelegated_seconds = 9\n")
 
         self.assertEqual(7.0, resolver.settings.positive_seconds)
-        self.assertEqual(9.0, supervisor.door.gate.delegated_seconds)
-        self.assertIs(resolver, supervisor.door.gate.world.resolver)
+        self.assertEqual(9.0, supervisor.server.gate.delegated_seconds)
+        self.assertIs(resolver, supervisor.server.gate.snapshot.resolver)
 
     def test_counters_survive(self) -> None:
-        """Policies of the new World go on counting where those of the old one stopped."""
+        """Policies of the new snapshot go on counting where those of the old one stopped."""
         rate = '[[policy]]\nkind = "rate"\nrequests_per_minute = 1\n'
         self.start(BASE + rate)
         self.assertTrue(self.admits("http://a.example/"))
@@ -315,11 +317,11 @@ class KeptListeners(ReloadCase):
     def entrance(self, at: int) -> ProxyFactory:
         """Give the factory behind a port."""
         entrance = self.bench.bound[at].factory
-        assert isinstance(entrance, Entrance) and isinstance(entrance.factory, ProxyFactory)
+        assert isinstance(entrance, SwitchableFactory) and isinstance(entrance.factory, ProxyFactory)
         return entrance.factory
 
     def test_kept(self) -> None:
-        """A listener whose road changes is neither bound again nor closed; what is behind it is new."""
+        """A listener whose route changes is neither bound again nor closed; what is behind it is new."""
         self.start()
         before = self.entrance(0)
 
@@ -341,7 +343,7 @@ class KeptListeners(ReloadCase):
         self.assertEqual((True, True, False), (gone.port.is_closing, gone.is_closed, new.port.is_closing))
         self.assertEqual("tests", self.entrance(2).listener)
         self.assertEqual(["agents", "tests"], [each.name for each in supervisor.sockets])
-        own = supervisor.door.gate.world.own.sockets
+        own = supervisor.server.gate.snapshot.own.sockets
         self.assertEqual({("127.0.0.1", port) for port in (3128, 4000, 3181)}, {*own})
 
     def test_moved(self) -> None:
@@ -457,7 +459,7 @@ class Failures(ReloadCase):
             BASE + '[[policy]]\nkind = "nobody"\n': f"{name}: policy[1].kind: ",
             BASE + '[[upstream]]\nname = "a"\nurl = "ftp://x"\n': f"{name}: upstream[0].url: ",
             BASE + '[[route]]\nname = "a"\nvia = "b"\n': f"{name}: route[0].via: ",
-            BASE + '[roads]\ndefault = "environment"\n': f"{name}: roads.default: ",
+            BASE + '[routing]\ndefault = "environment"\n': f"{name}: routing.default: ",
             BASE.replace("tcp:3129", "tcp:x"): f"{name}: listener[1].endpoint: ",
             BASE.replace("tcp:3129", "tcp:1"): f"{name}: listener[1].endpoint: 127.0.0.1:1 is in use",
             BASE.replace("3129:interface=127.0.0.1", "3128"): f"{name}: listener[1].endpoint: is in use by listener "
@@ -522,10 +524,10 @@ class Life(ReloadCase):
         self.assertIn("the last reload failed", manager.told[3])
 
     def test_hang_up(self) -> None:
-        """SIGHUP opens the journal anew and reads the file, and a file that cannot be used does no harm."""
+        """SIGHUP opens the audit log anew and reads the file, and a file that cannot be used does no harm."""
         supervisor = self.start()
         reopened: list[bool] = []
-        self.patch(supervisor._journal, "reopen", lambda: reopened.append(True))
+        self.patch(supervisor._audit_log, "reopen", lambda: reopened.append(True))
         self.file.write_text(BASE.replace("a.example", "b.example"), "utf-8")
         supervisor._hang_up()
         self.assertTrue(self.admits("http://b.example/"))
@@ -555,7 +557,7 @@ class Life(ReloadCase):
         self.assertRaises(ControlRefused, supervisor.reload)
         supervisor._hang_up()
 
-        self.assertEqual(1, supervisor.door.gate.world.generation)
+        self.assertEqual(1, supervisor.server.gate.snapshot.generation)
         self.bench.reactor.pump([0.1] * 20)
         self.successResultOf(stopped)
 
@@ -567,5 +569,5 @@ class Life(ReloadCase):
 
         self.assertEqual(2, sum(not each.is_closed for each in self.bench.bound))
         self.bench.reactor.advance(0.1)
-        # The wheel's and the observers' call, and the journal's own.
+        # The wheel's and the observers' call, and the audit log's own.
         self.assertLess(len(self.bench.reactor.getDelayedCalls()), 6)

@@ -49,7 +49,7 @@ OTHER = '[[upstream]]\nname = "other"\nurl = "https://other.corp.example"\n'
 PLAIN = "allow_plaintext_credentials = true\n"
 BUILD = '[[route]]\nname = "build"\nvia = "corp"\nhosts = ["**.build.example"]\n'
 FREE = '[[route]]\nname = "free"\nvia = "environment"\nhosts = ["a.build.example"]\n'
-DEFAULT = '[roads]\ndefault = "corp"\n'
+DEFAULT = '[routing]\ndefault = "corp"\n'
 REFUSE = 'direct = "refuse"\n'
 
 # A name, the old file, the new one, and what is said; each sentence by a part of it.
@@ -152,8 +152,8 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ("closed to other machines", LISTENER.format("tcp:1"), LISTENER.format("tcp:1:interface=127.0.0.1"), []),
     (
         "open to other users",
-        LISTENER.format("unix:/run/door"),
-        LISTENER.format("unix:/run/door:mode=660"),
+        LISTENER.format("unix:/run/proxy server"),
+        LISTENER.format("unix:/run/proxy server:mode=660"),
         ["listener agents can be reached by other users"],
     ),
     (
@@ -192,7 +192,7 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
     ),
     ("a listener that refused", VIA.format("refuse"), VIA.format("direct"), ["no longer refuses everything"]),
     ("a listener made direct", VIA.format("corp"), VIA.format("direct"), ["lets everything go out without a proxy"]),
-    ("a listener without a road", VIA.format("corp"), VIA.format(""), ["has no road of its own any more"]),
+    ("a listener without a route", VIA.format("corp"), VIA.format(""), ["has no route of its own any more"]),
     (
         "a renamed listener",
         LISTENER.format("tcp:1") + CALLERS,
@@ -291,11 +291,16 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
             "asks for no certificates any more",
         ],
     ),
-    ("a listener with a road", VIA.format(""), VIA.format("corp"), []),
-    ("direct allowed", '[roads]\ndirect = "refuse"', "", ['roads.direct is "allow": anything may go out']),
-    ("direct by NO_PROXY", '[roads]\ndirect = "refuse"', '[roads]\ndirect = "no_proxy"', ["whatever NO_PROXY lists"]),
-    ("direct refused", "", '[roads]\ndirect = "refuse"', []),
-    ("direct by default", CORP, CORP + '[roads]\ndefault = "direct"', ['roads.default is "direct"']),
+    ("a listener with a route", VIA.format(""), VIA.format("corp"), []),
+    ("direct allowed", '[routing]\ndirect = "refuse"', "", ['routing.direct is "allow": anything may go out']),
+    (
+        "direct by NO_PROXY",
+        '[routing]\ndirect = "refuse"',
+        '[routing]\ndirect = "no_proxy"',
+        ["whatever NO_PROXY lists"],
+    ),
+    ("direct refused", "", '[routing]\ndirect = "refuse"', []),
+    ("direct by default", CORP, CORP + '[routing]\ndefault = "direct"', ['routing.default is "direct"']),
     ("a route that refused", ROUTE, "", ["route never no longer refuses **.bad.example"]),
     ("a route that refuses less", ROUTE, ROUTE + "ports = [80]\n", ["route never no longer refuses **.bad.example"]),
     ("a route that refuses more", ROUTE, ROUTE.replace("**.bad.example", "**.example"), []),
@@ -303,17 +308,17 @@ TABLE: list[tuple[str, str, str, list[str]]] = [
         "a default left out",
         CORP + DEFAULT,
         CORP,
-        ["roads.default is left out: what nothing else decides goes by the env"],
+        ["routing.default is left out: what nothing else decides goes by the env"],
     ),
     (
         "a default of the environment",
         CORP + DEFAULT,
         CORP + DEFAULT.replace("corp", "environment"),
         [
-            'roads.default is "environment": what nothing else',
+            'routing.default is "environment": what nothing else',
         ],
     ),
-    ("a default left out where nothing goes direct", CORP + DEFAULT + REFUSE, CORP + "[roads]\n" + REFUSE, []),
+    ("a default left out where nothing goes direct", CORP + DEFAULT + REFUSE, CORP + "[routing]\n" + REFUSE, []),
     ("a route through a proxy gone", CORP + BUILD, CORP, ["route build no longer sends **.build.example through corp"]),
     ("a route through a proxy gone, as everything goes there", CORP + BUILD + DEFAULT, CORP + DEFAULT, []),
     (

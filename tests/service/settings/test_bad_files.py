@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.cli import main
 from egress.config import structure
 from egress.errors import ConfigError
-from egress.service.dry_run import make_rehearsal
+from egress.service.dry_run import make_dry_run
 from egress.service.settings.settings import Settings, load
 from tests.service.walk import POLICIES, all_keys
 
@@ -78,15 +78,15 @@ CONTENTS: list[tuple[bytes | str, str]] = [
     ("upstream = 5\n", "upstream: must be an array"),
     ("[[upstream]]\n", "upstream[0].name: is missing"),
     ("[[upstream]]\nname = 'a'\nurl = 'socks4://a'\n", "upstream[0].url: "),
-    ("[[upstream]]\nname = 'direct'\nurl = 'http://a'\n", "upstream[0].name: is a word that means a road"),
+    ("[[upstream]]\nname = 'direct'\nurl = 'http://a'\n", "upstream[0].name: is a word that means a route"),
     ("[[upstream]]\nname = 'a'\nurl = 'http://a'\n" * 2, "upstream[1].name: upstream[0] is called 'a' already"),
     ("[[upstream]]\nname = 'a'\nurl = 'http://a'\nthrough = 'a'\n", "upstream[0].through: goes round in a circle"),
     ("route = 5\n", "route: must be an array"),
     ("[[route]]\nname = 'a'\n", "route[0].via: is missing"),
     ("[[route]]\nname = 'a'\nvia = 'direct'\nhosts = []\n", "route[0].hosts: is empty"),
     ("[[route]]\nname = 'a'\nvia = 'direct'\nports = ['x']\n", "route[0].ports[0]: "),
-    ("roads = 5\n", "roads: must be a table"),
-    ("[roads]\ndirect = 'perhaps'\n", "roads.direct: must be "),
+    ("routing = 5\n", "routing: must be a table"),
+    ("[routing]\ndirect = 'perhaps'\n", "routing.direct: must be "),
     ("policy = 5\n", "policy: must be an array"),
     ("policy = [5]\n", "policy[0]: must be a table"),
     ("[policy]\nkind = 'destinations'\n", "policy: must be an array"),
@@ -151,7 +151,7 @@ class BadFileCase(SynchronousTestCase):
 
     def refuse(self, name: str) -> str:
         """Build what would be started, which cannot be done, and give the error behind the file's name."""
-        error = self.assertRaises(ConfigError, lambda: make_rehearsal(load(name), MemoryReactorClock()))
+        error = self.assertRaises(ConfigError, lambda: make_dry_run(load(name), MemoryReactorClock()))
         text = str(error)
         self.assertTrue(text.startswith(f"{name}: "), text)
         self.assertEqual(1, len(text.splitlines()), text)
