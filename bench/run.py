@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--secs", type=float, default=1.5, help="seconds of each figure in each round")
     parser.add_argument("--only", choices=(*_PARTS, _PROFILE), action="append", help="may be given more than once")
     parser.add_argument("--python", type=Path, default=HERE.parent / ".venv" / "bin" / "python")
-    parser.add_argument("--docs", type=Path, default=HERE.parent / "docs", help="where speed.md and the plots go")
+    parser.add_argument(
+        "--docs", type=Path, default=HERE.parent / "docs" / "explanation", help="for performance.md and plots"
+    )
     parser.add_argument("--kept", action="store_true", help="measure nothing, write what bin/PART.json has once more")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -96,7 +98,7 @@ def _show(part: str, told: str, result: dict[str, Any], docs: Path) -> None:
     docs.mkdir(parents=True, exist_ok=True)
     if part == "peers":
         rows, shares = compared.table(result)
-        (docs / "speed.svg").write_text(plot.shares("How many times each goal is reached", shares))
+        (docs / "performance.svg").write_text(plot.shares("How many times each goal is reached", shares))
         (docs / "peers.svg").write_text(compared.drawing(result))
         body = markdown(rows)
     elif part == "variants":
@@ -109,7 +111,7 @@ def _show(part: str, told: str, result: dict[str, Any], docs: Path) -> None:
         body = markdown(crowd.table(result))
     text = f"{told}\n\n{body}"
     print(text, flush=True)
-    page = docs / "speed.md"
+    page = docs / "performance.md"
     if page.exists():
         page.write_text(between(page.read_text(), part, text))
 

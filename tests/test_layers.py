@@ -20,6 +20,7 @@ LAYERS = {
     "model": 0,
     "errors": 0,
     "hostname": 0,
+    "memo": 0,
     "interfaces": 1,
     "wire": 1,
     "match": 1,

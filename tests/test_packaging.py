@@ -105,7 +105,7 @@ class PackagingTests(SynchronousTestCase):
         timers = self.shop.build(self.shop.source)
         self.assert_contents(timers)
         acme = self.shop.root / "acme"
-        write_files(DOCS / "writing-a-policy.md", acme)
+        write_files(DOCS / "how-to" / "write-a-policy.md", acme)
         plugin = self.shop.build(acme)
         for what in ((timers, plugin), ("--editable", self.shop.source, plugin)):
             self.assert_works(self.shop.install(*what))

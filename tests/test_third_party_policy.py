@@ -1,4 +1,4 @@
-"""The plugin of docs/writing-a-policy.md works as the page says, from a directory of its own."""
+"""The plugin of docs/how-to/write-a-policy.md works as the page says, from a directory of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.documents import DOCS, files_of, write_files
 
-PAGE = DOCS / "writing-a-policy.md"
+PAGE = DOCS / "how-to" / "write-a-policy.md"
 
 JUDGE = """
 import sys, tomllib

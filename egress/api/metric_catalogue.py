@@ -1,4 +1,4 @@
-"""Every metric there is: its name, kind, labels and meaning. `docs/metrics.md` is held to it."""
+"""Every metric there is: its name, kind, labels and meaning. `docs/reference/metrics.md` is held to it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from egress.errors import ConfigError
 from egress.match.wildcard import Wildcard
 
 LABEL_KINDS = ("address", "certificate", "gid", "listener", "token", "uid")
-"""What is known of clients (see docs/identification.md)."""
+"""What is known of clients (see docs/how-to/identify-clients.md)."""
 
 _label_pattern = re.compile(r"[a-z][a-z0-9_-]*:[!-~]+").fullmatch
 

@@ -1,4 +1,4 @@
-"""docs/metrics.md and docs/limits.md say what the code says."""
+"""docs/reference/metrics.md and docs/reference/limits.md say what the code says."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MetricsDocumentTests(SynchronousTestCase):
     """The page about metrics."""
 
     def setUp(self) -> None:
-        self.page = (DOCS / "metrics.md").read_text("ascii")
+        self.page = (DOCS / "reference" / "metrics.md").read_text("ascii")
 
     def test_metrics(self) -> None:
         """Every metric stands there with its type, its labels and its meaning, and no other."""
@@ -66,7 +66,7 @@ class MetricsDocumentTests(SynchronousTestCase):
 
     def test_settings(self) -> None:
         """The example is a good one, and shows every key."""
-        table = tomllib.loads(blocks_of(DOCS / "metrics.md", "toml")[0])["status"]
+        table = tomllib.loads(blocks_of(DOCS / "reference" / "metrics.md", "toml")[0])["status"]
 
         structure(StatusSettings, table)
         self.assertEqual([field.name for field in attrs.fields(StatusSettings)], list(table))
@@ -84,7 +84,7 @@ class LimitsDocumentTests(SynchronousTestCase):
     """The page about limits."""
 
     def setUp(self) -> None:
-        self.rows = _limit.findall((DOCS / "limits.md").read_text("ascii"))
+        self.rows = _limit.findall((DOCS / "reference" / "limits.md").read_text("ascii"))
 
     def test_every_limit(self) -> None:
         """Every limit stands there, in the order of the settings, and no other."""

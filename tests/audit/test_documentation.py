@@ -1,4 +1,4 @@
-"""docs/audit-log.md says what the code does."""
+"""docs/reference/audit-log.md says what the code does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from egress.cli import audit
 from egress.cli.tail import tail
 from egress.config import structure
 
-DOCUMENT = Path(next(iter(egress.__path__))).parent / "docs" / "audit-log.md"
+DOCUMENT = Path(next(iter(egress.__path__))).parent / "docs" / "reference" / "audit-log.md"
 
 
 class AuditLogDocumentTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""docs/policies.md says what the code does."""
+"""docs/reference/policies.md says what the code does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from egress.policy.registry import build_policies, find_makers
 from egress.testing import FakeHost
 from tests.documents import DOCS, blocks_of
 
-PAGE = DOCS / "policies.md"
+PAGE = DOCS / "reference" / "policies.md"
 
 
 class PageTests(SynchronousTestCase):

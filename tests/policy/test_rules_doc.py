@@ -15,7 +15,7 @@ from egress.policy.guard import GuardSettings
 from egress.policy.rules import DestinationsSettings, RuleSettings
 from egress.testing import FakeHost
 
-_text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text("utf-8")
+_text = (Path(__file__).parents[2] / "docs" / "reference" / "rules.md").read_text("utf-8")
 
 
 def _table_keys(heading: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Every limit: what happens when it is reached, and that docs/limits.md names the metric that counts it.
+"""Every limit: what happens when it is reached, and that docs/reference/limits.md names the metric that counts it.
 
 There is one test for each key of `[limits]`, called after it; what leads up to a limit has more tests elsewhere.
 """
@@ -79,14 +79,14 @@ class Counting(ServerCase):
         )
 
     def assert_counted(self, limit: str, value: str = "", times: int = 1) -> None:
-        """Assert that a limit was counted where docs/limits.md says so.
+        """Assert that a limit was counted where docs/reference/limits.md says so.
 
         Args:
             limit: its key.
             value: which of several places; by default the first.
             times: how often.
         """
-        rows = dict(_row.findall((DOCS / "limits.md").read_text("ascii")))
+        rows = dict(_row.findall((DOCS / "reference" / "limits.md").read_text("ascii")))
         places = [place for place in _counter.findall(rows[limit]) if value in ("", place[2])]
         self.assertTrue(places, (limit, value))
         self.assertEqual(times, self.counted(*places[0]), places[0])

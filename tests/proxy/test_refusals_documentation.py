@@ -1,4 +1,4 @@
-"""docs/refusals.md says what the code says."""
+"""docs/reference/refusals.md says what the code says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RefusalsDocumentTests(SynchronousTestCase):
     """The page and the catalogue agree."""
 
     def setUp(self) -> None:
-        self.page = (DOCS / "refusals.md").read_text(encoding="utf-8")
+        self.page = (DOCS / "reference" / "refusals.md").read_text(encoding="utf-8")
 
     def test_codes(self) -> None:
         """Every code stands there with its status, its retry and its title, and no other."""

@@ -1,4 +1,4 @@
-"""conf/egress.toml and docs/configuration.md speak of every key, and say what is true of it."""
+"""conf/egress.toml and docs/reference/configuration.md speak of every key, and say what is true of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.service.walk import Key, all_keys
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "conf" / "egress.toml"
-DOCUMENT = ROOT / "docs" / "configuration.md"
+DOCUMENT = ROOT / "docs" / "reference" / "configuration.md"
 
 # `#key = value` is a key that is left at its default; prose has a space behind the sign.
 _commented = re.compile(r"^#(?=[a-z_]+ = |\[)", re.MULTILINE).sub

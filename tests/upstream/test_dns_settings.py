@@ -12,7 +12,7 @@ from egress.config import structure
 from egress.errors import ConfigError
 from egress.upstream import DnsSettings
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "name-resolution.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "name-resolution.md"
 
 
 class DnsSettingsTests(SynchronousTestCase):

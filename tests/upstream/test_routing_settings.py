@@ -19,7 +19,7 @@ from egress.upstream.environment import NO_PROXY, PROXY_VARIABLES
 from egress.upstream.routing_settings import RESERVED, RouteSettings, RoutingSettings, UpstreamSettings, check_routing
 from tests.documents import DOCS, blocks_of
 
-PAGE: Path = DOCS / "routing.md"
+PAGE: Path = DOCS / "how-to" / "use-upstream-proxies.md"
 
 UPSTREAM: dict[str, object] = {"name": "corp", "url": "http://proxy.example:3128"}
 TLS: dict[str, object] = {"name": "corp", "url": "https://proxy.example"}
@@ -211,7 +211,7 @@ def _spell_default(field: Attribute[Any]) -> str:
 
 
 class DocumentTests(SynchronousTestCase):
-    """docs/routing.md is held to the code."""
+    """docs/how-to/use-upstream-proxies.md is held to the code."""
 
     def test_every_key(self) -> None:
         """Each table of keys has those of the code with their defaults, no more and no less."""

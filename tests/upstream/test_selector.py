@@ -439,11 +439,11 @@ class AgreementTests(SynchronousTestCase):
 
 
 class DocumentTests(SynchronousTestCase):
-    """The examples of docs/routing.md do what the page says."""
+    """The examples of docs/how-to/use-upstream-proxies.md do what the page says."""
 
     def test_the_wish(self) -> None:
         """With the page's first example cluster services go direct, and the rest through the proxy."""
-        block = blocks_of(DOCS / "routing.md", "sh")[0]
+        block = blocks_of(DOCS / "how-to" / "use-upstream-proxies.md", "sh")[0]
         environ = dict(re.findall(r"^export (\w+)=['\"]?(.*?)['\"]?$", block, re.MULTILINE))
         self.assertEqual(sorted(environ), ["HTTPS_PROXY", "NO_PROXY"])
         selector = make_selector(environ=environ)
