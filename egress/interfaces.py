@@ -59,6 +59,20 @@ class IPolicy(Interface):
         """
 
 
+class IFailureVerdict(Interface):
+    """Optional on a policy: the verdict that stands where the policy raises, is late or returns no verdict.
+
+    Without it such a policy denies.
+    """
+
+    def failure_verdict(problem: str) -> Verdict:
+        """Give the verdict.
+
+        Args:
+            problem: one sentence, such as "The policy was late.".
+        """
+
+
 class IPolicyObserver(Interface):
     """Optional on a policy: hears what became of the requests that were admitted."""
 
@@ -102,13 +116,6 @@ class IPolicyMaker(IPlugin):
         Raises:
             ConfigError: names the offending key, relative to the table; raised here or never.
         """
-
-
-class IApprovals(Interface):
-    """Puts questions to people."""
-
-    def ask(request: Request, verdict: Verdict) -> Deferred[Verdict]:
-        """Ask whether a request may pass. The Deferred is cancelled when the client leaves."""
 
 
 class IIdentifier(Interface):
@@ -276,9 +283,18 @@ class ICredentialSource(Interface):
 class IGate(Interface):
     """The one choke point."""
 
-    def admit(request: Request) -> Admission | Deferred[Admission]:
+    def admit(request: Request, within: Admission | None = None) -> Admission | Deferred[Admission]:
         """Judge a request.
 
+        Args:
+            request: the request.
+            within: for a request inside an intercepted tunnel, the admission of that tunnel. The request keeps the
+                route and the addresses of the tunnel.
+
+        Returns:
+            The admission, or a Deferred of it that fails with Refused. Cancelling it stops the evaluation.
+
         Raises:
-            Refused: it may not pass, and why.
+            Refused: the request may not pass, and why: `authority_mismatch` where it names another host or port than
+                its tunnel.
         """

@@ -10,7 +10,7 @@ import sys
 from time import perf_counter
 
 from egress.api.metrics import Metrics
-from egress.model import Admission, AuditEvent, Connection, Outcome, Phases, RoutePlan, Verdict
+from egress.model import Admission, AuditEvent, Authority, Connection, Outcome, Phases, RoutePlan, Verdict
 from egress.testing import make_client, make_request, resolve_to
 
 RECORDS = 100_000
@@ -21,7 +21,7 @@ def make_events() -> list[AuditEvent]:
     """Make what a mixed load leaves: as many tunnels as requests."""
     client, connection = make_client(), Connection("agents", "127.0.0.1", 40_000)
     verdict, plan, resolution = Verdict(Outcome.ALLOW, "rules", "rule"), RoutePlan("direct", 6), resolve_to("192.0.2.1")
-    admission = Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1)
+    admission = Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1, Authority("a.example", 80))
     request = make_request()
     records = []
     for request_form, phases in (("connect", Phases(0.04, -1.0, 0.6)), ("http", Phases(0.03, 1.2, -1.0, 8.0))):

@@ -16,7 +16,7 @@ from egress.match import LABEL_KINDS
 from egress.model import Request, Verdict
 
 if TYPE_CHECKING:
-    from egress.gate.gate import Explanation
+    from egress.gate.explanation import Explanation
     from egress.service.settings.settings import ListenerSettings
 
 _REFUSED = 1

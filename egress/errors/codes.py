@@ -101,6 +101,11 @@ CODES: Mapping[str, Code] = MappingProxyType(
             "The name leads to an address that is not public",
             "Ask the operator: a rule opens such addresses with its key `addresses`; going round will not work.",
         ),
+        "authority_mismatch": Code(
+            421,
+            "Another destination than the tunnel's",
+            "Open a tunnel to that host and port, and send the request there.",
+        ),
         "server_name_refused": Code(
             403,
             "The TLS server name is not the host that was judged",

@@ -1,4 +1,4 @@
-"""Runs a series of steps, and makes a Deferred only if one of them has to be waited for."""
+"""Eager execution of generator coroutines: a Deferred is made only where one has to be waited for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ T = TypeVar("T")
 Steps = Generator[Any, Any, T]
 
 
-def run(steps: Steps[T]) -> T | Deferred[T]:
-    """Drive a generator that yields values or Deferreds of values, and is sent the values.
+def run_eagerly(steps: Steps[T]) -> T | Deferred[T]:
+    """Run a generator coroutine synchronously up to its first unfired Deferred.
+
+    Args:
+        steps: yields values or Deferreds of values, and is sent the values.
 
     Returns:
-        What the generator returns: at once, or a Deferred of it; cancelling that cancels what is waited for.
+        What the generator returns, or a Deferred of it. Cancelling that Deferred cancels the one that is waited for.
 
     Raises:
-        Exception: whatever the generator raises before it first has to wait.
+        Exception: whatever the generator raises before its first Deferred.
     """
     try:
         step = next(steps)

@@ -1,4 +1,4 @@
-"""What a name stands for: addresses, or a name that is left to the proxy."""
+"""Name resolution: which addresses a name has, or that an upstream proxy resolves it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from egress.errors import Refused, ResolutionError
 from egress.gate.delegation import Delegations
+from egress.gate.eager import Steps
 from egress.gate.snapshot import Snapshot
 from egress.match import is_specific
 from egress.model import Authority, Request, Resolution, RoutePlan, Verdict
@@ -18,20 +19,20 @@ from egress.model import Authority, Request, Resolution, RoutePlan, Verdict
 
 @define(eq=False)
 class NameResolution:
-    """The gate's steps that ask the resolver, or know that it need not be asked.
+    """Asks the resolver for the addresses of destinations and of upstream proxies.
 
     Attributes:
         clock: measures the wait.
-        delegated_seconds: how long it is remembered that a name was left to the proxy for want of a resolver.
-        delegated: those names.
+        delegated_seconds: how long a name that failed to resolve is left to an upstream proxy unasked.
+        delegations: the names that were left to an upstream proxy because they failed to resolve here.
     """
 
     clock: IReactorTime
     delegated_seconds: float
-    delegated: Delegations = field(init=False)
+    delegations: Delegations = field(init=False)
 
-    @delegated.default
-    def _make_delegated(self) -> Delegations:
+    @delegations.default
+    def _make_delegations(self) -> Delegations:
         return Delegations(self.clock, self.delegated_seconds)
 
     def resolve(
@@ -40,16 +41,20 @@ class NameResolution:
         request: Request,
         plan: RoutePlan,
         allowed: Verdict,
-        begun: Resolution | Deferred[Resolution] | None,
-    ) -> Generator[Any, Any, Resolution]:
-        """Find the addresses, or leave the name to the proxy where the operator wants that or has no other way.
+        started: Resolution | Deferred[Resolution] | None,
+    ) -> Steps[Resolution]:
+        """Find the addresses, or leave the name to the upstream proxy where the operator permits it.
 
         Args:
-            world: what judges.
-            request: what is wanted.
-            plan: the route.
-            allowed: the verdict that let it in.
-            begun: the look-up, where it was begun already.
+            snapshot: judges the request.
+            request: the request.
+            plan: the route plan.
+            allowed: the ALLOW of the first round.
+            started: the resolver's answer, where the resolver was asked already.
+
+        Raises:
+            Refused: name_not_found, resolver_failed, resolver_timeout; route_refused where the rule opens addresses
+                that nobody here can judge. It carries policy and rule of `allowed`.
         """
         authority = request.authority
         is_name = authority.address is None and bool(plan.hops)
@@ -58,34 +63,34 @@ class NameResolution:
             if allowed.admits:
                 raise Refused("route_refused", _UNJUDGED, allowed.policy, allowed.rule)
             return Resolution(authority.host, (), is_delegated=True)
-        if can_delegate and begun is None:
-            delegated = self.delegated.find(authority.host, snapshot.resolver)
+        if can_delegate and started is None:
+            delegated = self.delegations.find(authority.host, snapshot.resolver)
             if delegated is not None:
                 return delegated
         try:
-            resolution = begun if begun is not None else snapshot.resolver.resolve(authority.host)
+            resolution = started if started is not None else snapshot.resolver.resolve(authority.host)
             if isinstance(resolution, Deferred):
                 resolution = yield from self._wait_for(request, resolution)
         except ResolutionError as error:
-            if can_delegate and not error.is_overload and not self.delegated.has_resolved(authority.host):
-                return self.delegated.keep(authority.host)
-            raise _unresolved(error, is_left=is_name and plan.dns == "auto") from None
+            if can_delegate and not error.is_overload and not self.delegations.has_resolved(authority.host):
+                return self.delegations.keep(authority.host)
+            raise _unresolved(error, allowed, is_delegable=is_name and plan.dns == "auto") from None
         if can_delegate:
-            self.delegated.note_resolved(authority.host)
+            self.delegations.note_resolved(authority.host)
         return resolution
 
-    def _wait_for(self, request: Request, looking_up: Deferred[Resolution]) -> Generator[Any, Any, Resolution]:
-        begun = self.clock.seconds()
+    def _wait_for(self, request: Request, lookup: Deferred[Resolution]) -> Generator[Any, Any, Resolution]:
+        started = self.clock.seconds()
         try:
-            resolution: Resolution = yield looking_up
+            resolution: Resolution = yield lookup
         finally:
-            request.phases.resolve = (self.clock.seconds() - begun) * 1000.0
+            request.phases.resolve = (self.clock.seconds() - started) * 1000.0
         return resolution
 
     def refuse_own(
         self, snapshot: Snapshot, authority: Authority, resolution: Resolution, allowed: Verdict
-    ) -> Generator[Any, Any, None]:
-        """Refuse a destination that is ourselves or a proxy of a route, or that cannot be told from one.
+    ) -> Steps[None]:
+        """Refuse a destination that is this proxy or an upstream proxy, or that cannot be told from one.
 
         Raises:
             Refused: own_address; resolver_failed.
@@ -96,19 +101,19 @@ class NameResolution:
         if own.holds(authority, resolution.addresses):
             raise own_address()
         if resolution.is_delegated and port in own.hop_ports and not is_specific(allowed.pattern):
-            # Nobody here knows what the name leads to, and the rule leaves room for any.
+            # The addresses of the name are unknown here, and the rule matches any name.
             raise Refused("own_address", "The name is not looked up here, and on this port it could be a proxy.")
 
-    def _learn(self, snapshot: Snapshot, name: str, port: int) -> Generator[Any, Any, None]:
-        """Find out what the name of a proxy leads to, so that it is no destination under another name either.
+    def _learn(self, snapshot: Snapshot, name: str, port: int) -> Steps[None]:
+        """Look up the name of an upstream proxy, so that its addresses are refused under other names too.
 
         Raises:
-            Refused: resolver_failed: that is not known now and never was.
+            Refused: resolver_failed: the name does not resolve and never did.
         """
         try:
             found: Resolution = yield snapshot.resolver.resolve(name)
         except ResolutionError:
-            # What it led to before is still known. Without that, anything on its port could be the proxy.
+            # Earlier addresses stay known. Without any, each destination on this port could be the proxy.
             if not snapshot.own.is_known(name, port):
                 raise Refused("resolver_failed", _UNKNOWN_HOP) from None
             return
@@ -116,21 +121,21 @@ class NameResolution:
 
 
 def own_address() -> Refused:
-    """Make the refusal of ourselves as a destination."""
+    """Make the refusal of the proxy itself as a destination."""
     return Refused("own_address", "The destination is this proxy itself.")
 
 
 def is_by_name(plan: RoutePlan, allowed: Verdict) -> bool:
-    """Tell whether a proxy is asked for the name although its addresses were judged.
+    """Tell whether an upstream proxy is asked for the name although its addresses were judged.
 
-    The proxy looks the name up itself and may find another address, which nobody judges. So that is only done where the
-    rule leaves no room for a name of an attacker's own, and never where it opens addresses that are not public.
+    The proxy looks the name up itself and may find another address, which nobody judges. CONNECT by name therefore
+    needs a rule that leaves no room for a name of an attacker's own, and that opens no addresses that are not public.
     """
     return plan.dns == "auto" and not allowed.admits and is_specific(allowed.pattern)
 
 
 def _can_delegate(plan: RoutePlan, allowed: Verdict, host: str) -> bool:
-    """Tell whether a name may be left to the proxy when it cannot be resolved here."""
+    """Tell whether the upstream proxy may resolve a name that fails to resolve here."""
     return plan.dns == "auto" and not allowed.admits and (allowed.pattern == host or plan.delegates(host))
 
 
@@ -140,10 +145,13 @@ _UNRESOLVED = {
     "resolver_timeout": "The resolver did not answer in time.",
 }
 
-_UNKNOWN_HOP = "A proxy listens on this port, and its name does not resolve now, so that it could be the destination."
-_UNJUDGED = "The rule opens addresses, and on this route names are left to the proxy, so that no address can be judged."
-_NOT_LEFT = " It is left to a proxy only if a rule names this very host, or the upstream's `delegate` lists it."
+_UNKNOWN_HOP = "An upstream proxy listens on this port and its name does not resolve, so it could be the destination."
+_UNJUDGED = "The rule opens addresses, and this upstream resolves names itself, so no address can be judged."
+_NOT_DELEGATED = (
+    " An upstream proxy resolves a name only if a rule names this very host, or the upstream's `delegate` lists it."
+)
 
 
-def _unresolved(error: ResolutionError, *, is_left: bool) -> Refused:
-    return Refused(error.code, _UNRESOLVED[error.code] + (_NOT_LEFT if is_left else ""))
+def _unresolved(error: ResolutionError, allowed: Verdict, *, is_delegable: bool) -> Refused:
+    reason = _UNRESOLVED[error.code] + (_NOT_DELEGATED if is_delegable else "")
+    return Refused(error.code, reason, allowed.policy, allowed.rule)

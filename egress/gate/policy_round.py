@@ -14,9 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
-from egress.interfaces import IPolicy
+from egress.interfaces import IFailureVerdict, IPolicy
 from egress.model import Outcome, Request, Resolution, Verdict
-from egress.policy.audit_only import AuditOnly
 
 FAILED = "The policy failed."
 LATE = "The policy was late."
@@ -63,8 +62,9 @@ def _checked(policy: IPolicy, answer: object) -> Verdict:
 def _failed(policy: IPolicy, reason: str, detail: str) -> Verdict:
     # An exception's text may hold the client's bytes; its type and place cannot.
     _log.error("policy {policy} gave no verdict: {detail}", policy=policy.name, detail=detail)
-    if isinstance(policy, AuditOnly):
-        return policy.shrug(reason)
+    lenient = IFailureVerdict(policy, None)
+    if lenient is not None:
+        return lenient.failure_verdict(reason)
     raise Refused("policy_failed", reason, policy=policy.name, detail=detail)
 
 
@@ -149,11 +149,11 @@ class PolicyRound:
 
     Attributes:
         allowed: the first ALLOW, or None.
-        asks: each ASK. They count only where nothing denies.
+        asked: the first ASK, or None. It counts only where nothing denies.
     """
 
     allowed: Verdict | None = None
-    asks: list[Verdict] = field(factory=list)
+    asked: Verdict | None = None
     _said: list[Verdict] = field(init=False, factory=list)
 
     @property
@@ -173,9 +173,15 @@ class PolicyRound:
             if self.allowed is None:
                 self.allowed = verdict
         elif outcome is Outcome.ASK:
-            self.asks.append(verdict)
+            self.asked = self.asked or verdict
         elif outcome is not Outcome.ABSTAIN:
             raise denial(verdict, self.verdicts)
+
+    def unapproved(self) -> Refused:
+        """Make the refusal of a round that asks for an approval: nobody can give one."""
+        asked = self.asked
+        assert asked is not None
+        return Refused("approval_unavailable", asked.reason, asked.policy, asked.rule, verdicts=self.verdicts)
 
     def silence(self) -> Refused:
         """Make the refusal of a round in which nobody allowed.

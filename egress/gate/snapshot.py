@@ -1,38 +1,32 @@
-"""Everything that judges, built whole and swapped whole."""
+"""The configuration snapshot: everything that judges, built whole and swapped whole."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from attrs import define, field
 
+from egress.gate.decision_cache import DecisionCache
 from egress.gate.own_addresses import OwnAddresses
 from egress.interfaces import IGuard, IPolicy, IPolicyObserver, IResolver, ITunnelingAgent, IUpstreamSelector
-from egress.model import Admission, RoutePlan, Verdict
-
-# What a snapshot remembers is bounded; when it is full it starts anew, which costs one judgement a question.
-_REMEMBERED = 8192
-
-# Client with its labels, listener, method, authority and path: all that a pure policy or the choice of the route may
-# look at. Labels count by themselves: one key stands for all addresses that limits count together.
-DecisionKey = tuple[str, frozenset[str], str, str, str, "str | None"]
 
 
 @define(eq=False)
 class Snapshot:
-    """Policies, guard, routes and what they have said so far.
+    """Policies, SSRF guard, resolver and routing of one configuration generation, with the decisions made so far.
 
     Attributes:
-        generation: counts up with every snapshot.
+        generation: number of the snapshot; each reload adds 1.
         policies: in configured order.
         guard: judges names and addresses.
         resolver: looks names up.
-        selector: picks the route.
-        agent: dials.
-        own: what is ourselves.
-        made_at: seconds on the system's monotonic clock.
-        recall: gives a whole judgement of before; good only while its Resolution is still the resolver's answer.
+        selector: chooses the route.
+        agent: builds the endpoint of a route.
+        own: addresses of the proxy's own listeners and of the upstream proxies.
+        created_at: seconds on the system's monotonic clock.
+        has_impure: at least one policy must be asked for each request.
+        observers: the policies that are told what becomes of admitted requests.
+        decisions: what this snapshot has decided so far.
     """
 
     generation: int
@@ -42,41 +36,15 @@ class Snapshot:
     selector: IUpstreamSelector
     agent: ITunnelingAgent
     own: OwnAddresses
-    made_at: float = field(init=False, factory=time.monotonic)
-    pure: tuple[IPolicy, ...] = field(init=False)
-    impure: tuple[IPolicy, ...] = field(init=False)
+    created_at: float = field(init=False, factory=time.monotonic)
+    has_impure: bool = field(init=False)
     observers: tuple[IPolicyObserver, ...] = field(init=False)
-    recall: Callable[[DecisionKey], Admission | None] = field(init=False)
-    _first: dict[DecisionKey, tuple[tuple[Verdict, ...], RoutePlan]] = field(init=False, factory=dict)
-    _whole: dict[DecisionKey, Admission] = field(init=False, factory=dict)
+    decisions: DecisionCache = field(init=False, factory=DecisionCache)
 
-    def __attrs_post_init__(self) -> None:
-        self.recall = self._whole.get
-
-    @pure.default
-    def _find_pure(self) -> tuple[IPolicy, ...]:
-        return tuple(policy for policy in self.policies if policy.pure)
-
-    @impure.default
-    def _find_impure(self) -> tuple[IPolicy, ...]:
-        return tuple(policy for policy in self.policies if not policy.pure)
+    @has_impure.default
+    def _find_impure(self) -> bool:
+        return any(not policy.pure for policy in self.policies)
 
     @observers.default
     def _find_observers(self) -> tuple[IPolicyObserver, ...]:
         return tuple(observer for policy in self.policies if (observer := IPolicyObserver(policy, None)) is not None)
-
-    def first_round(self, question: DecisionKey) -> tuple[tuple[Verdict, ...], RoutePlan] | None:
-        """Recall what the pure policies and the selector said before the name was looked up."""
-        return self._first.get(question)
-
-    def remember_first_round(self, question: DecisionKey, verdicts: tuple[Verdict, ...], plan: RoutePlan) -> None:
-        """Keep it. Refusals are not kept: they are rarer, and a flood of them must not push out what is allowed."""
-        if len(self._first) >= _REMEMBERED:
-            self._first.clear()
-        self._first[question] = verdicts, plan
-
-    def remember_admission(self, question: DecisionKey, admission: Admission) -> None:
-        """Keep a whole judgement."""
-        if len(self._whole) >= _REMEMBERED:
-            self._whole.clear()
-        self._whole[question] = admission

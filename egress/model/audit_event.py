@@ -25,7 +25,7 @@ class AuditEvent:
         client: who asked.
         connection: what it came on.
         connection_id: unique among all connections of this supervisor.
-        front: "http" or "connect"; "" where nothing could be read.
+        request_form: "http" or "connect"; "" where nothing could be read.
         admission: None where it was not admitted.
         refused: the refusal, where it was refused or failed.
         status: of the answer that the client got; 0 for none.

@@ -78,7 +78,7 @@ class Request:
 
     Attributes:
         id: unique among all requests of this supervisor, printable.
-        front: how it came: "http" or "connect".
+        request_form: how it came: "http" or "connect".
         method: as sent, RFC 9110 section 9; "CONNECT" for a tunnel.
         authority: where to.
         path: canonical, without query; None where it cannot be read (a tunnel).
@@ -86,7 +86,7 @@ class Request:
         listener: the listener's name.
         begun: seconds on the monotonic clock when its head was complete.
         is_path_ambiguous: the path holds an encoded slash or backslash, which servers read differently.
-        is_rehearsal: asked by `explain`: nothing may be counted or remembered because of it.
+        is_dry_run: asked by `explain`: nothing may be counted or remembered because of it.
         is_judged_again: judged before, under an earlier snapshot; whoever counts requests has counted it.
         phases: where its time went.
     """

@@ -117,6 +117,7 @@ class Admission:
         route: the route settled for these addresses.
         resolution: what was judged.
         generation: of the snapshot that judged.
+        authority: the destination that was judged.
     """
 
     verdict: Verdict
@@ -125,6 +126,7 @@ class Admission:
     route: Route
     resolution: Resolution
     generation: int
+    authority: Authority
 
 
 @define(eq=False)

@@ -6,13 +6,13 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import alsoProvides, implementer
 
-from egress.interfaces import IPolicy, IPolicyObserver
+from egress.interfaces import IFailureVerdict, IPolicy, IPolicyObserver
 from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
 
 _WOULD = {Outcome.ALLOW: "allowed", Outcome.DENY: "said deny", Outcome.ASK: "asked"}
 
 
-@implementer(IPolicy)
+@implementer(IPolicy, IFailureVerdict)
 @define(eq=False, slots=False)
 class AuditOnly:
     """Asks the policy within and abstains, with what it would have done as the reason.
@@ -41,8 +41,8 @@ class AuditOnly:
             return answer.addCallback(self._abstain)
         return self._abstain(answer)
 
-    def shrug(self, problem: str) -> Verdict:
-        """Abstain although the policy within gave no verdict.
+    def failure_verdict(self, problem: str) -> Verdict:
+        """Abstain although the inner policy gave no verdict (IFailureVerdict).
 
         Args:
             problem: what happened instead, such as "The policy was late.".

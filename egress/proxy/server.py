@@ -73,8 +73,8 @@ class ProxyServer:
         live: every client connection.
         arriving: those that have not ended their handshake yet.
         shaking: those of them that have begun it, the oldest first.
-        known_heads: read before, under the limits that hold.
-        ways: by routes with proxies, as this snapshot has them.
+        parsed_requests: read before, under the limits that hold.
+        forwarding_memo: by routes with proxies, as this snapshot has them.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
         reached: how often a limit was reached that leaves no record; the pool counts its own.
@@ -127,24 +127,26 @@ class ProxyServer:
         limits: Limits,
         tls: TlsSettings,
         displaced: DisplacedListeners = NONE_DISPLACED,
+        delegated_seconds: float = 60.0,
     ) -> Deferred[Reevaluation]:
         """Put a new snapshot in place for all that begins, and ask it about all that is under way.
 
         Idle connections to origins and proxies are closed: they were made with what the old one knew.
 
         Args:
-            world: the new one.
+            snapshot: the new one.
             identifier: says who calls from now on.
             limits: hold from now on.
             tls: the same.
             displaced: the listeners whose connections do not live on as before.
+        delegated_seconds: see `Gate`.
 
         Returns:
             Fires when everything has been judged.
         """
         gate = self.gate
         self._is_observed = self._is_observed or bool(gate.snapshot.observers)
-        gate.snapshot, gate.policy_seconds = snapshot, limits.policy_seconds
+        gate.renew(snapshot, limits.policy_seconds, delegated_seconds)
         self.identifier, self.limits, self.tls = identifier, limits, tls
         self.parsed_requests, self.forwarding_memo = ParsedRequestMemo(), ForwardingMemo()
         for client in self.live:

@@ -184,7 +184,7 @@ def make_snapshot(
         source: the settings.
         host: what was lent to the policies.
         policies: in configured order.
-        routes: the ways out.
+        routing: upstreams, routes and the selector.
         own: address and port of each listener of ours.
         dialler: the engine or the reactor.
         generation: counts up with every snapshot.

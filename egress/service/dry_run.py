@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
-from egress.gate.gate import Explanation, Gate
+from egress.gate.explanation import Explanation
+from egress.gate.gate import Gate
 from egress.identity import ListenerIdentifier
 from egress.interfaces import IPolicy
 from egress.model import Client, Connection, Request
@@ -40,8 +41,8 @@ class DryRun:
         source: the settings.
         gate: judges as the supervisor's would.
         policies: in configured order.
-        routes: the ways out.
-        look_up: asks the system's resolver, where a name must be looked up.
+        routing: upstreams, routes and the selector.
+        lookup: asks the system's resolver, where a name must be looked up.
         reactor: waits for it.
     """
 

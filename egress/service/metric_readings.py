@@ -70,7 +70,7 @@ def read_server(metrics: Metrics, server: ProxyServer, monotonic: Callable[[], f
         "egress_limit_reached_total", lambda: {(limit,): count for limit, count in count_reached(server).items()}
     )
     metrics.read_from("egress_config_generation", lambda: server.gate.snapshot.generation)
-    metrics.read_from("egress_config_age_seconds", lambda: monotonic() - server.gate.snapshot.made_at)
+    metrics.read_from("egress_config_age_seconds", lambda: monotonic() - server.gate.snapshot.created_at)
     metrics.read_from("egress_resolver_names", lambda: 0 if (found := resolver()) is None else found.names)
     metrics.read_from("egress_resolver_lookups", lambda: 0 if (found := resolver()) is None else found.lookups)
 

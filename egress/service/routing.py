@@ -52,7 +52,7 @@ def make_routing(
         source: the settings.
         clock: tells when to look at credential files again.
         environ: the supervisor's own environment; None for the one of this process.
-        is_rehearsal: nothing will be dialled. Credentials of the service manager are not looked at where it has not
+        is_dry_run: nothing will be dialled. Credentials of the service manager are not looked at where it has not
             started this process.
 
     Raises:

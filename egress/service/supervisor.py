@@ -59,7 +59,7 @@ class Supervisor(Service):
         reactor: serves the sockets and runs everything.
         configuration: in force, its listeners bound.
         audit log: takes the record.
-        look_up: asks the system's resolver.
+        lookup: asks the system's resolver.
         engine: serves and dials TCP connections, if the reactor does not.
         notifier: tells the service manager; None tells nobody.
         status: tells operators how it is.
@@ -267,7 +267,7 @@ def make_supervisor(
         source: the settings.
         reactor: the one that will run it.
         environ: the environment that may name proxies; None for the one of this process.
-        offers: the sockets that systemd handed over.
+        activation_sockets: the sockets that systemd handed over.
         notifier: tells the service manager.
 
     Raises:

@@ -178,7 +178,7 @@ class Origin:
     Attributes:
         host: its address.
         port: its port.
-        talkers: one for each connection, in order.
+        peers: one for each connection, in order.
     """
 
     host: str

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
-from egress.gate.policy_round import PolicyRound, ask
-from egress.interfaces import IPolicy, IPolicyMaker
-from egress.model import Outcome, Request, Resolution, Verdict
+from egress.gate.decision_cache import decision_key
+from egress.gate.eager import run_eagerly
+from egress.gate.evaluation import Evaluation, Fixed, evaluate
+from egress.gate.name_resolution import NameResolution
+from egress.gate.own_addresses import OwnAddresses
+from egress.gate.snapshot import Snapshot
+from egress.interfaces import IGuard, IPolicy, IPolicyMaker, ITunnelingAgent
+from egress.model import Address, Admission, Authority, Outcome, Request, Resolution, Verdict
 from egress.policy.interface_check import breaches
 from egress.policy.registry import build_policies
 from egress.testing.host import FakeHost
 from egress.testing.requests import make_request, resolve_to
+from egress.upstream import DirectSelector
 
 PUBLIC_ADDRESS = "93.184.216.34"
 """What names resolve to where a test does not care."""
@@ -51,7 +57,7 @@ class FixedPolicy:
 
 
 class PolicyHarness:
-    """Builds a policy as the supervisor does and judges requests as the gate does: by name, then by address.
+    """Builds a policy as the supervisor does and judges requests by the gate's own list of checks.
 
     The guard is not asked: it is no policy, and what it refuses no policy sees.
 
@@ -157,34 +163,49 @@ class PolicyHarness:
         built: IPolicy = policy
         return built
 
-    @inlineCallbacks
-    def _judge(
-        self, request: Request, resolution: Resolution
-    ) -> Generator[Deferred[PolicyRound], PolicyRound, Verdict | Refused]:
-        try:
-            first = yield self._round(request, None)
-            if first.allowed is None:
-                return first.silence()
-            yield self._round(request, resolution)
-        except Refused as refused:
-            return refused
-        return first.allowed
+    def _judge(self, request: Request, resolution: Resolution) -> Deferred[Verdict | Refused]:
+        snapshot = Snapshot(
+            1,
+            self.policies,
+            _OpenGuard(),
+            self.host.resolver,
+            DirectSelector(),
+            cast(ITunnelingAgent, None),  # nothing is dialled
+            OwnAddresses(()),
+        )
+        evaluation = Evaluation(
+            snapshot,
+            request,
+            decision_key(request),
+            self.host.clock,
+            self._policy_seconds,
+            NameResolution(self.host.clock, 1.0),
+            Fixed(resolution),
+        )
 
-    @inlineCallbacks
-    def _round(
-        self, request: Request, resolution: Resolution | None
-    ) -> Generator[Deferred[Verdict], Verdict, PolicyRound]:
-        judged = PolicyRound()
-        for policy in self.policies:
-            answering = cast(Callable[..., Verdict], ask)
-            judged.add(
-                (yield maybeDeferred(answering, policy, request, resolution, self.host.clock, self._policy_seconds))
-            )
-        if judged.asks:
-            asking = judged.asks[0]
-            # Nobody is there who could answer.
-            raise Refused("approval_unavailable", asking.reason, asking.policy, asking.rule, verdicts=judged.verdicts)
-        return judged
+        def run() -> Any:
+            return run_eagerly(evaluate(evaluation))
+
+        judging: Deferred[Admission] = maybeDeferred(run)
+        return judging.addCallbacks(lambda admission: admission.verdict, _give_refusal)
+
+
+@implementer(IGuard)
+class _OpenGuard:
+    """Refuses nothing: the SSRF guard is no part of a policy."""
+
+    def check_name(self, authority: Authority, verdict: Verdict) -> None:
+        """Do nothing."""
+
+    def check_addresses(self, authority: Authority, addresses: tuple[Address, ...], verdict: Verdict) -> None:
+        """Do nothing."""
+
+
+def _give_refusal(failure: Failure) -> Refused:
+    failure.trap(Refused)
+    refused = failure.value
+    assert isinstance(refused, Refused)
+    return refused
 
 
 def _resolution(request: Request, addresses: Iterable[str]) -> Resolution:

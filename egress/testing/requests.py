@@ -63,11 +63,11 @@ def make_request(
         path: without query.
         client: who asks.
         labels: of the client, where `client` is not given.
-        front: "connect" for a tunnel and "http" otherwise, if it is not given.
+        request_form: "connect" for a tunnel and "http" otherwise, if it is not given.
         listener: the listener's name.
         begun: seconds on the monotonic clock.
         is_path_ambiguous: the path holds an encoded slash or backslash.
-        is_rehearsal: asked by `explain`.
+        is_dry_run: asked by `explain`.
 
     Raises:
         ValueError: the URL or the host is none.

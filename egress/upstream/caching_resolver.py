@@ -65,7 +65,7 @@ class CachingResolver:
 
     Attributes:
         clock: lifetimes and deadlines run on it.
-        look_up: finds the addresses of a name; its Deferred fails with a ResolutionError.
+        lookup: finds the addresses of a name; its Deferred fails with a ResolutionError.
         settings: lifetimes, deadline and bounds.
     """
 

@@ -27,7 +27,7 @@ class SequentialEndpoint:
     others their turn.
 
     Attributes:
-        route: makes the endpoint of one target, given the seconds for its handshake.
+        through: makes the endpoint of one target, given the seconds for its handshake.
         targets: one or more, in order.
         handshake_seconds: the most for one.
         total_seconds: the deadline of all: no target is begun after it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from egress.errors import Refused
 from egress.model import Admission, AuditEvent, Connection, Outcome, Phases, RoutePlan, Verdict
-from egress.testing import make_client, make_request, resolve_to
+from egress.testing import make_authority, make_client, make_request, resolve_to
 
 CLIENT = make_client()
 CONNECTION = Connection("agents", "127.0.0.1", 40_000)
@@ -13,7 +13,7 @@ CONNECTION = Connection("agents", "127.0.0.1", 40_000)
 def make_admission(policy: str = "rules", upstream: str = "direct") -> Admission:
     """Make what a request was admitted with."""
     verdict, plan, resolution = Verdict(Outcome.ALLOW, policy, "rule"), RoutePlan(upstream, 6), resolve_to("192.0.2.1")
-    return Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1)
+    return Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1, make_authority("a.example", 80))
 
 
 def make_event(

@@ -202,7 +202,9 @@ def admissions(draw: st.DrawFn) -> Admission:
     resolution, plan = draw(RESOLUTIONS), draw(PLANS)
     route = plan.settle(resolution if draw(st.booleans()) else draw(RESOLUTIONS))
     verdicts = draw(st.lists(VERDICTS, max_size=2).map(tuple))
-    return Admission(draw(VERDICTS), verdicts, plan, route, resolution, draw(st.integers(1, 9)))
+    return Admission(
+        draw(VERDICTS), verdicts, plan, route, resolution, draw(st.integers(1, 9)), Authority("a.example", 443)
+    )
 
 
 @st.composite

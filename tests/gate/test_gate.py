@@ -16,7 +16,7 @@ from egress.errors import Refused
 from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
 from egress.gate.snapshot import Snapshot
-from egress.interfaces import IApprovals, IPolicy
+from egress.interfaces import IPolicy
 from egress.model import Admission, Client, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
@@ -51,20 +51,6 @@ class Scripted:
         return cls(name, Verdict(outcome, name, **more))
 
 
-@implementer(IApprovals)
-@define(eq=False)
-class Person:
-    """Approves when told to."""
-
-    waiting: list[Deferred[Verdict]] = field(factory=list)
-
-    def ask(self, request: Request, verdict: Verdict) -> Deferred[Verdict]:
-        """Wait for the test."""
-        answer: Deferred[Verdict] = Deferred()
-        self.waiting.append(answer)
-        return answer
-
-
 class GateCase(SynchronousTestCase):
     """Arranges a Gate."""
 
@@ -72,12 +58,12 @@ class GateCase(SynchronousTestCase):
         self.clock = Clock()
         self.resolver = FakeResolver({"a.example": ADDRESS})
 
-    def gate(self, *policies: Any, approvals: IApprovals | None = None) -> Gate:
+    def gate(self, *policies: Any) -> Gate:
         """Make a Gate with these policies."""
         own = OwnAddresses((("0.0.0.0", 3128), ("127.0.0.1", 9)), local=lambda address: address.is_loopback)
         agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
         snapshot = Snapshot(1, policies, Guard(GuardSettings()), self.resolver, DirectSelector(), agent, own)
-        return Gate(snapshot, self.clock, 5.0, approvals)
+        return Gate(snapshot, self.clock, 5.0)
 
     def refused(self, gate: Gate, request: Request) -> Refused:
         """Assert that a request is refused at once, and give the refusal."""
@@ -189,48 +175,22 @@ class Verdicts(GateCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class ListenerAuthentication(GateCase):
+class Asks(GateCase):
     """ASK."""
 
-    def test_nobody_to_ask(self) -> None:
-        """Without anybody who can answer it is a DENY that says so."""
-        gate = self.gate(Scripted.saying(Outcome.ASK, reason="needs a person"))
+    def test_nobody_can_approve(self) -> None:
+        """An ASK is refused with a code of its own: nobody can approve."""
+        gate = self.gate(Scripted.saying(Outcome.ASK, reason="needs a person"), Scripted.saying(Outcome.ALLOW, "q"))
 
-        self.assertEqual(self.refused(gate, make_request("http://a.example/")).code, "approval_unavailable")
+        refused = self.refused(gate, make_request("http://a.example/"))
+
+        self.assertEqual((refused.code, refused.reason), ("approval_unavailable", "needs a person"))
 
     def test_deny_outweighs_ask(self) -> None:
-        """Nobody is asked about what is denied anyway."""
-        person = Person()
-        gate = self.gate(Scripted.saying(Outcome.ASK), Scripted.saying(Outcome.DENY, "d"), approvals=person)
+        """A DENY counts before an ASK."""
+        gate = self.gate(Scripted.saying(Outcome.ASK), Scripted.saying(Outcome.DENY, "d"))
 
         self.assertEqual(self.refused(gate, make_request("http://a.example/")).code, "denied")
-        self.assertEqual(person.waiting, [])
-
-    def test_approved(self) -> None:
-        """An approval lets this one request through, and the next one is asked about again."""
-        person = Person()
-        policy = Scripted("p", Verdict(Outcome.ASK, "p"), Verdict(Outcome.ABSTAIN, "p"), pure=True)
-        gate = self.gate(policy, approvals=person)
-        found = gate.admit(make_request("http://a.example/"))
-        assert isinstance(found, Deferred)
-
-        person.waiting[0].callback(Verdict(Outcome.ALLOW, "p", reason="fine"))
-
-        self.assertIsInstance(self.successResultOf(found), Admission)
-        again = gate.admit(make_request("http://a.example/"))
-        assert isinstance(again, Deferred)
-        self.assertNoResult(again)
-
-    def test_declined(self) -> None:
-        """A no is a DENY."""
-        person = Person()
-        found = self.gate(Scripted.saying(Outcome.ASK), approvals=person).admit(make_request("http://a.example/"))
-        assert isinstance(found, Deferred)
-
-        person.waiting[0].callback(Verdict(Outcome.DENY, "p", reason="not now"))
-
-        refused = self.failureResultOf(found, Refused).value
-        self.assertEqual((refused.code, refused.reason), ("denied", "not now"))
 
 
 class Memory(GateCase):

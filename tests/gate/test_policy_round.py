@@ -245,12 +245,12 @@ class RoundTests(SynchronousTestCase):
         self.assertEqual([verdict.policy for verdict in judged.verdicts], ["z", "a", "b"])
 
     def test_asks(self) -> None:
-        """ASKs are collected and allow nothing."""
+        """The first ASK is kept and allows nothing."""
         judged = PolicyRound()
         question = Verdict(Outcome.ASK, "a")
         judged.add(question)
 
-        self.assertEqual(judged.asks, [question])
+        self.assertIs(judged.asked, question)
         self.assertIsNone(judged.allowed)
 
     def test_no_policies(self) -> None:

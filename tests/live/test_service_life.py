@@ -107,7 +107,7 @@ class ActivationTests(ManagedCase):
                 before = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
                 with before:
                     before.sendall(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-                    proxy = self.manage("-c", file, sockets=[("back", unix), ("request_form", tcp)])
+                    proxy = self.manage("-c", file, sockets=[("back", unix), ("front", tcp)])
                     self.assertIn(b" 403 ", before.recv(65_536))
                 self.assertIn(b" 403 ", self.ask(port))
                 self.assertIn(b" 403 ", self.ask(path))
@@ -124,7 +124,7 @@ class ActivationTests(ManagedCase):
         tcp = self.entrance()
         port = tcp.getsockname()[1]
         proxy = self.manage(
-            "--listen", "systemd:front", "--allow", f"127.0.0.1:{port}", sockets=[("request_form", tcp)]
+            "--listen", "systemd:front", "--allow", f"127.0.0.1:{port}", sockets=[("front", tcp)]
         )
 
         self.assertIn(b"own_address", self.ask(port, f"http://127.0.0.1:{port}/"))
@@ -136,7 +136,7 @@ class ActivationTests(ManagedCase):
         first, second = self.entrance(), self.entrance("::1")
         proxy = self.manage(
             *("--listen", "systemd:front:index=1", "--listen", "systemd:front:index=0"),
-            sockets=[("request_form", first), ("request_form", second)],
+            sockets=[("front", first), ("front", second)],
         )
 
         proxy.hear(rf"listener default: \[::1\]:{second.getsockname()[1]}\n")
@@ -145,7 +145,7 @@ class ActivationTests(ManagedCase):
 
     def test_left_over(self) -> None:
         """A socket that no listener names is warned of, and let go."""
-        proxy = self.manage(*LOCAL, sockets=[("request_form", self.entrance())])
+        proxy = self.manage(*LOCAL, sockets=[("front", self.entrance())])
 
         proxy.hear("systemd handed a socket called 'request_form', which no listener names")
         self.assertIn(b" 403 ", self.ask(proxy.port()))
@@ -165,7 +165,7 @@ class ActivationTests(ManagedCase):
         self.addCleanup(deaf.close)
         self.assert_refused(self.manage("--listen", "systemd:front"), "systemd handed no sockets")
         for made, words in ((datagrams, "neither a TCP nor a unix stream socket"), (deaf, "does not listen")):
-            self.assert_refused(self.manage("--listen", "systemd:front", sockets=[("request_form", made)]), words)
+            self.assert_refused(self.manage("--listen", "systemd:front", sockets=[("front", made)]), words)
         self.assert_refused(
             self.manage("--listen", "systemd:front", sockets=[("other", self.entrance())]), "there are 'other'"
         )

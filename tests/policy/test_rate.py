@@ -24,11 +24,17 @@ from egress.model import (
 )
 from egress.policy import rate
 from egress.policy.rate import RatePolicy, make_rate
-from egress.testing import FakeHost, make_client, make_request
+from egress.testing import FakeHost, make_authority, make_client, make_request
 
 RESOLUTION = Resolution("example.com", (ip_address("93.184.216.34"),))
 ADMISSION = Admission(
-    Verdict(Outcome.ALLOW, "destinations"), (), RoutePlan("direct", 6), Route("direct", (), ()), RESOLUTION, 1
+    Verdict(Outcome.ALLOW, "destinations"),
+    (),
+    RoutePlan("direct", 6),
+    Route("direct", (), ()),
+    RESOLUTION,
+    1,
+    make_authority("example.com", 80),
 )
 
 

@@ -34,7 +34,7 @@ class TlsPeer:
 
     Attributes:
         network: what it is on.
-        talker: the connection below.
+        peer: the connection below.
         context: of its TLS.
         received: what it heard, in the clear.
         saw_notify: the other side's close_notify came.

@@ -43,19 +43,19 @@ class ClientConnection:
         proxy server: what all connections share.
         connection: the facts of this one.
         begin: makes the work that serves a request.
-        peer_of: reads uid and gid from a unix socket; None on any other.
+        read_peer_of: reads uid and gid from a unix socket; None on any other.
         by_facts: who it is by the facts of the connection alone.
         settled_by: the identifier that will say the same of every request; None where each has to be asked about.
         client: who it is counted for: whoever made the latest request.
         connection_id: what the audit log calls it.
         transport: given when the connection stands.
         reader: reads the next head, once there was one that was not known.
-        work: serves the current request.
+        receiver: serves the current request.
         transaction: of the current request.
         held: bytes that wait for their turn.
         is_ended: the client's FIN was seen.
         is_clogged: what was last written may not all be gone.
-        is_leaving: a reload took its listener from it: the request that runs is the last.
+        is_displaced: a reload took its listener from it: the request that runs is the last.
         is_cut: that one is ended, too.
         is_timed: a head has begun, and must end in time.
         state: what it does: READING to OVER.

@@ -23,7 +23,7 @@ class ProxyFactory:
     Attributes:
         listener: its name in the configuration.
         proxy server: what all listeners share.
-        peer_of: tells who connected, where the listener is a unix socket.
+        read_peer_of: tells who connected, where the listener is a unix socket.
     """
 
     listener: str

@@ -51,8 +51,8 @@ class Exchange:
         transaction: its way through the gate, its bytes and its record.
         body: reads the request's body.
         origin: once there is one.
-        answering: reads and passes on the answer.
-        through: how it goes through proxies.
+        response_stream: reads and passes on the answer.
+        forwarding: how it goes through proxies.
     """
 
     client: ClientConnection

@@ -84,7 +84,7 @@ class ParsedRequestMemo:
 
         Args:
             octets: the whole head and nothing else.
-            understood: what it means.
+            parsed: what it means.
         """
         if (
             parsed.head.method != "CONNECT"

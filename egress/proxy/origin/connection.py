@@ -48,12 +48,12 @@ class OriginConnection:
         user: who uses it now; None while it is idle.
         address: the address that was dialled, for the pool.
         generation: of the snapshot that had it dialled, for the pool as well.
-        wheel: keeps its deadline, once it has had one.
+        timers: keeps its deadline, once it has had one.
         is_closing: it has been closed, and its last bytes are on their way.
         is_used: it has served a request before, so that its origin may be closing it at this very moment.
         pool: the pool that keeps it while it is idle.
         key: where the pool keeps it; the same for its whole life.
-        answering: reads the answers on this connection.
+        response_stream: reads the answers on this connection.
         met: whoever dialled, until it was told that the connection stands.
     """
 
@@ -140,7 +140,7 @@ class OriginConnection:
         """Close after what was written, unheard by its user.
 
         Args:
-            wheel: for the deadline.
+            timers: for the deadline.
             seconds: after which a reset ends it, if the origin does not read.
         """
         self.user = None

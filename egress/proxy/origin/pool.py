@@ -27,7 +27,7 @@ class OriginPool:
 
     Attributes:
         limits: `pool_connections`, `pool_connections_per_origin` and `pool_seconds` are used.
-        wheel: for their deadlines.
+        timers: for their deadlines.
         generation: of the snapshot that judges now. What another one had dialled is not kept: it may lead another way.
         reached: how often each of the three was.
     """

@@ -43,7 +43,7 @@ class Confirmation:
         transaction = self.transaction
         assert transaction.admission is not None, "only what was admitted is dialled"
         try:
-            answer = transaction.client.server.gate.judge_again(
+            answer = transaction.client.server.gate.admit_again(
                 transaction.request, transaction.admission, transaction.dialled
             )
         except Exception:

@@ -102,7 +102,7 @@ class Reevaluation:
             return
         self.judged += 1
         try:
-            answer = gate.judge_again(transaction.request, admission, transaction.dialled)
+            answer = gate.admit_again(transaction.request, admission, transaction.dialled)
         except Exception:
             self._end(client, Failure())
             return

@@ -81,7 +81,7 @@ class Configuration:
 
     Attributes:
         source: its settings. Those that only a start can change are those of the start.
-        routes: the ways out.
+        routing: the ways out.
         listeners: as they are served.
         factories: what builds the listeners' protocols, by their names.
         proxy server: where requests come in.
@@ -189,8 +189,9 @@ class Configuration:
         self.listeners.commit(change, new.factories)
         if isinstance(self.host.resolver, CachingResolver):
             self.host.resolver.settings = settings.dns
-        judged = self.server.renew(new.snapshot, new.identifier, settings.limits, settings.tls, displaced)
-        self.server.gate.remember_delegated(settings.dns.delegated_seconds)
+        judged = self.server.renew(
+            new.snapshot, new.identifier, settings.limits, settings.tls, displaced, settings.dns.delegated_seconds
+        )
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
         self.source, self.routing, self.factories = new.source, new.routing, new.factories
 

@@ -108,7 +108,7 @@ class Settings:
         listener: where clients connect.
         upstream: the proxies that requests can be sent through.
         route: routes for some destinations.
-        routes: the route of everything else.
+        routing: the route of everything else.
         policy: who decides, in this order. The keys of each depend on its `kind`.
         guard: which addresses are refused although a policy allows the name.
         dns: how names are looked up.

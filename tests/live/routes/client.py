@@ -35,7 +35,7 @@ def ask(port: int, supervisor: str, authority: str) -> Answer:
 
     Args:
         port: of the listener.
-        front: "connect" for a tunnel, which is closed at once, or "http" for a page.
+        supervisor: "connect" for a tunnel, which is closed at once, or "http" for a page.
         authority: `host:port`.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)

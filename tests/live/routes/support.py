@@ -68,7 +68,7 @@ class RouteCase(LiveCase):
     Clients, that is this thread and what it starts, are on the node; origins are outside.
 
     Attributes:
-        world: of the class.
+        snapshot: of the class.
         squid: the site's.
         hosts: the names that the node knows.
         known: the names that the Squid knows, all of the one origin.

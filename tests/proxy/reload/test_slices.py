@@ -9,13 +9,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
-from egress.interfaces import IApprovals
-from egress.model import Outcome, Request, Verdict
+from egress.interfaces import IPolicy
+from egress.model import Request, Resolution, Verdict
 from egress.proxy.client.connection import ClientConnection
 from egress.proxy.http1.exchange import Exchange
 from egress.proxy.reload import reevaluation as reevaluate
 from egress.proxy.reload.reevaluation import Reevaluation
-from egress.testing import FixedPolicy
 from egress.testing.peers import NetworkPeer
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase
 
@@ -27,11 +26,14 @@ def fail(_: object) -> None:
     raise ZeroDivisionError
 
 
-@implementer(IApprovals)
+@implementer(IPolicy)
 class Stubborn:
-    """Never answers, and cannot be stopped."""
+    """A policy that never answers and cannot be cancelled."""
 
-    def ask(self, request: Request, verdict: Verdict) -> Deferred[Verdict]:
+    name = "stubborn"
+    pure = False
+
+    def decide(self, request: Request, resolution: Resolution | None) -> Deferred[Verdict]:
         """Wait."""
         return Deferred(fail)
 
@@ -132,8 +134,7 @@ class WalkTests(ReevaluationCase):
     def test_what_cannot_be_cancelled(self) -> None:
         """The next reload goes on, and the walk that it cuts short is over."""
         client, _ = self.open()
-        self.gate.approvals = Stubborn()
-        first = self.renew(policies=[FixedPolicy("ask", Outcome.ASK)])
+        first = self.renew(policies=[Stubborn()])
         self.network.settle()
         self.assertFalse(first.done.called)
 
@@ -142,4 +143,3 @@ class WalkTests(ReevaluationCase):
 
         self.assertEqual((True, True), (first.done.called, second.done.called))
         self.assert_ended(client, "no_rule")
-        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
