@@ -29,7 +29,7 @@ CASES = {
     "misnamed": (f"https://{KNOWN}{OTHER_PROXY_NAME}:{TLS_PORT}", "proxy_tls_failed", "another host"),
     "no-certificate": (f"https://{KNOWN}{PROXY_NAME}:{MUTUAL_PORT}", "proxy_tls_failed", "client certificate"),
     "not-tls": (f"https://{KNOWN}{PROXY_NAME}:{PORT}", "proxy_tls_failed", "does not speak TLS"),
-    "not-http": (f"http://{KNOWN}{PROXY_NAME}:{TLS_PORT}", "proxy_malformed", "proxy on the route"),
+    "not-http": (f"http://{KNOWN}{PROXY_NAME}:{TLS_PORT}", "proxy_malformed", "upstream proxy"),
 }
 TRUSTING = ("misnamed", "no-certificate", "not-tls")
 
