@@ -18,7 +18,7 @@ class Tee:
     """The audit log, with one listener beside it. Only the audit log decides whether requests are served.
 
     Attributes:
-        audit log: keeps the record.
+        audit_log: keeps the record.
         beside: hears of each record first; it does not block and does not raise.
     """
 

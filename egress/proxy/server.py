@@ -64,7 +64,7 @@ class ProxyServer:
     Attributes:
         gate: judges.
         identifier: says who calls.
-        audit log: takes the record.
+        audit_log: takes the record.
         clock: for every deadline and duration.
         limits: every bound.
         tls: how server names in tunnels are treated.

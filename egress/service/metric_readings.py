@@ -25,8 +25,8 @@ def read_everything(
 
     Args:
         metrics: what reads.
-        proxy server: for connections, tunnels, limits, the snapshot and its resolver.
-        audit log: for losses.
+        server: for connections, tunnels, limits, the snapshot and its resolver.
+        audit_log: for losses.
         sockets: gives the listeners' as they are now.
         engine: "egress" or "twisted".
     """
@@ -44,7 +44,7 @@ def read_server(metrics: Metrics, server: ProxyServer, monotonic: Callable[[], f
 
     Args:
         metrics: what reads.
-        proxy server: the proxy server.
+        server: the proxy server.
         monotonic: the clock that snapshots are dated by.
     """
 

@@ -58,7 +58,7 @@ class Supervisor(Service):
     Args:
         reactor: serves the sockets and runs everything.
         configuration: in force, its listeners bound.
-        audit log: takes the record.
+        audit_log: takes the record.
         lookup: asks the system's resolver.
         engine: serves and dials TCP connections, if the reactor does not.
         notifier: tells the service manager; None tells nobody.

@@ -40,7 +40,7 @@ class ClientConnection:
     """One client connection.
 
     Attributes:
-        proxy server: what all connections share.
+        server: what all connections share.
         connection: the facts of this one.
         begin: makes the work that serves a request.
         read_peer_of: reads uid and gid from a unix socket; None on any other.

@@ -22,7 +22,7 @@ class ProxyFactory:
 
     Attributes:
         listener: its name in the configuration.
-        proxy server: what all listeners share.
+        server: what all listeners share.
         read_peer_of: tells who connected, where the listener is a unix socket.
     """
 

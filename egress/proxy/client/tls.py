@@ -296,7 +296,7 @@ class TlsProxyFactory(TLSMemoryBIOFactory):
         inner: builds what is spoken inside.
 
     Attributes:
-        proxy server: what all listeners share.
+        server: what all listeners share.
     """
 
     protocol = ClientTlsTransport

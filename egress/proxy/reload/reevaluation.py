@@ -39,7 +39,7 @@ class Reevaluation:
     What has not begun to move bytes is passed over: it is judged again before it does. So is what begins later.
 
     Attributes:
-        proxy server: whose connections.
+        server: whose connections.
         done: fires when all have been judged, or when the walk is cut short by `stop`.
         judged: how many requests the gate was asked about.
         ended: how many of them it refused.

@@ -60,7 +60,7 @@ def make_factories(source: Source, server: ProxyServer, tls: Mapping[str, Server
 
     Args:
         source: the settings.
-        proxy server: what all listeners share.
+        server: what all listeners share.
         tls: of those that speak it, by name.
 
     Returns:

@@ -84,7 +84,7 @@ class Configuration:
         routing: the ways out.
         listeners: as they are served.
         factories: what builds the listeners' protocols, by their names.
-        proxy server: where requests come in.
+        server: where requests come in.
         host: lends its parts to policies; counters and the resolver's answers stay.
         reactor: runs everything.
         engine: dials and serves, if the reactor does not.
