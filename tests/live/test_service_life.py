@@ -123,9 +123,7 @@ class ActivationTests(ManagedCase):
         """Nobody can name the proxy as destination by a socket of systemd's either."""
         tcp = self.entrance()
         port = tcp.getsockname()[1]
-        proxy = self.manage(
-            "--listen", "systemd:front", "--allow", f"127.0.0.1:{port}", sockets=[("front", tcp)]
-        )
+        proxy = self.manage("--listen", "systemd:front", "--allow", f"127.0.0.1:{port}", sockets=[("front", tcp)])
 
         self.assertIn(b"own_address", self.ask(port, f"http://127.0.0.1:{port}/"))
         proxy.end()
