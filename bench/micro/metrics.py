@@ -20,7 +20,11 @@ RUNS = 7
 def make_events() -> list[AuditEvent]:
     """Make what a mixed load leaves: as many tunnels as requests."""
     client, connection = make_client(), Connection("agents", "127.0.0.1", 40_000)
-    verdict, plan, resolution = Verdict(Outcome.ALLOW, "rules", "rule"), RoutePlan("direct", 6), resolve_to("192.0.2.1")
+    verdict, plan, resolution = (
+        Verdict(Outcome.ALLOW, "rules", "rule"),
+        RoutePlan("direct", "none"),
+        resolve_to("192.0.2.1"),
+    )
     admission = Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1, Authority("a.example", 80))
     request = make_request()
     records = []

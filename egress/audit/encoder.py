@@ -26,9 +26,8 @@ CUT = "..."
 _MEMORY_LIMIT = 4096
 _WOULD_HAVE = "would have"
 _JUDGED = frozenset({403, 407, 429})
-_NOT_ADMITTED = (
-    '"upstream":null,"upstream_level":null,"upstream_source":null,"hops":[],"addresses":[],"address_check":null'
-)
+_NO_UPSTREAM = '"upstream":null,"upstream_level":null,"upstream_source":null'
+_NO_HOPS = '"hops":[],"addresses":[],"address_check":null'
 _UNJUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'
 _MICROS = 1_000_000
 # By `%`, which spells a float in two thirds of the time of a format specification.
@@ -244,7 +243,7 @@ class LineEncoder:
 
     def _judgement(self, admission: Admission | None, refused: Refused | None) -> str:
         if admission is None:
-            route, after = _NOT_ADMITTED, '"audit":[],"generation":null'
+            route, after = f"{_upstream_of(refused)},{_NO_HOPS}", '"audit":[],"generation":null'
         else:
             known = self._admitted(admission)
             if refused is None:
@@ -280,8 +279,8 @@ class LineEncoder:
             f'"reason":{bounded(verdict.reason, TEXT_LIMIT)},"code":null,"detail":null'
         )
         route = (
-            f'"upstream":{bounded(plan.label, TEXT_LIMIT)},"upstream_level":{plan.level},'
-            f'"upstream_source":{bounded(plan.decided, TEXT_LIMIT)},"hops":[{hops}],"addresses":[{addresses}],'
+            f'"upstream":{bounded(plan.label, TEXT_LIMIT)},"upstream_level":{quoted(plan.level)},'
+            f'"upstream_source":{bounded(plan.source, TEXT_LIMIT)},"hops":[{hops}],"addresses":[{addresses}],'
             f'"address_check":"{"none" if resolution.is_delegated else "passed"}"'
         )
         after = f'"audit":{_audit_mode_verdicts(admission.verdicts)},"generation":{admission.generation}'
@@ -296,6 +295,13 @@ def verdict_of(admission: Admission | None, refused: Refused | None) -> str:
     if refused is not None and refused.code in CODES and CODES[refused.code].status in _JUDGED:
         return "deny"
     return "none" if admission is None else "allow"
+
+
+def _upstream_of(refused: Refused | None) -> str:
+    if refused is None or not refused.upstream_level:
+        return _NO_UPSTREAM
+    source = bounded(refused.upstream_source, TEXT_LIMIT)
+    return f'"upstream":null,"upstream_level":{quoted(refused.upstream_level)},"upstream_source":{source}'
 
 
 def _audit_mode_verdicts(verdicts: tuple[Verdict, ...]) -> str:

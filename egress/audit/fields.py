@@ -42,10 +42,10 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "code": "What kind of refusal or failure; null where there was none.",
         "detail": "More about a refusal or failure, for operators: it may name addresses. Null where there is none.",
         "upstream": "The label of the route; null where it was not admitted.",
-        "upstream_level": "Which level of the cascade chose the route: 0 for an operator's route, 2 for the listener, "
-        "4 for the default, 5 for the environment, 6 for none; null where it was not admitted.",
-        "upstream_source": "What chose the route, in the words of the configuration; empty where nothing did and it is "
-        "direct; null where it was not admitted.",
+        "upstream_level": "Level of the cascade that chose the upstream: `refused`, `run`, `agent`, `listener`, "
+        "`route`, `organization`, `system`, `environment` or `none`; null where no upstream was chosen.",
+        "upstream_source": "Setting that chose the upstream; empty where no setting did and the route is direct; "
+        "null where no upstream was chosen.",
         "hops": "The proxies on the way, by their names, nearest first.",
         "addresses": "What the host was resolved to and judged by.",
         "address_check": "`passed`; `none` where the name was left to the next proxy and no address was judged; "

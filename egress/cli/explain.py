@@ -138,7 +138,7 @@ def _route_object(seen: Explanation) -> dict[str, object]:
     return {
         "label": seen.plan.label,
         "upstream_level": seen.plan.level,
-        "upstream_source": seen.plan.decided,
+        "upstream_source": seen.plan.source,
         "hops": [f"{hop.scheme}://{hop.authority.text}" for hop in seen.plan.hops],
         "dns": seen.plan.dns if seen.plan.hops else None,
         "asked_for": None
@@ -153,11 +153,11 @@ def _route_text(request: Request, seen: Explanation) -> str:
     """Say the way, what decided, and what the last proxy is asked for."""
     plan, authority = seen.plan, request.authority
     assert plan is not None
-    why = f", by {plan.decided}" if plan.decided else ", as nothing says otherwise"
+    why = f", by {plan.source}" if plan.source else ", as nothing says otherwise"
     if plan.bypassed:
         is_here = authority.host == "localhost" or (authority.address is not None and authority.address.is_loopback)
         because = "it is this machine" if is_here else "of no_proxy"
-        why = f"{'' if plan.bypassed == plan.decided else why}, past {plan.bypassed} because {because}"
+        why = f"{'' if plan.bypassed == plan.source else why}, past {plan.bypassed} because {because}"
     way = plan.label
     if plan.hops:
         way += " (" + " then ".join(f"{hop.scheme}://{hop.authority.text}" for hop in plan.hops) + ")"

@@ -85,6 +85,9 @@ class Refused(EgressError):
         detail: for the audit log only: it may name addresses.
         retry_seconds: after how long a retry can help, where that is known.
         verdicts: what the policies asked so far had said, for the record and for `explain`.
+        upstream_level: where the upstream selector refused: the level of the cascade that decided, such as "refused"
+            for a `[[route]]`; else "".
+        upstream_source: where the upstream selector refused: the setting that decided; else "".
     """
 
     code: str
@@ -94,6 +97,8 @@ class Refused(EgressError):
     detail: str = ""
     retry_seconds: float | None = None
     verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+    upstream_level: str = ""
+    upstream_source: str = ""
 
     @property
     def status(self) -> int:

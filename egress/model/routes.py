@@ -65,20 +65,21 @@ class RoutePlan:
     """Which route a request takes, and what decided.
 
     Attributes:
-        label: the route's name on the record.
-        level: 1 to 6, the level of the cascade that decided; 0 for an operator's route.
+        label: the upstream's name in logs, metrics and answers; "direct" for none.
+        level: the level of the cascade that decided: "run", "agent", "listener", "route", "organization", "system",
+            "environment" or "none".
         dns: how names are treated on this route: "auto", "pinned" or "remote".
         hops: the proxies of this route, nearest first.
-        decided: what decided, in the words of the configuration: `route "build"`, `listener "agents"`,
-            `routing.default`, `HTTPS_PROXY`; "" where nothing did and so the route is direct.
+        source: the setting that decided: `route "build"`, `listener "agents"`, `routing.default`, `HTTPS_PROXY`; ""
+            where no setting decided, and the route therefore is direct.
         bypassed: on a direct route that NO_PROXY decided: the upstream that would have been taken; else "".
     """
 
     label: str
-    level: int
+    level: str
     dns: str = "auto"
     hops: tuple[Hop, ...] = ()
-    decided: str = ""
+    source: str = ""
     bypassed: str = ""
 
     def delegates(self, host: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from typing import NoReturn
+
+from attrs import evolve, field, frozen
 
 from egress.errors import Refused
 from egress.match import HostIndex
@@ -38,7 +40,7 @@ class UpstreamPlan(RoutePlan):
         """
         if self.no_proxy is None or not self.hops or not self.no_proxy.matches_name(authority):
             return self
-        return _permitted(self.by_name)
+        return self.by_name or self._refuse_direct()
 
     def plan_by_address(self, resolution: Resolution, port: int) -> UpstreamPlan:
         """Give the route for what was resolved: this one, or the direct one where NO_PROXY lists any of the addresses.
@@ -48,7 +50,7 @@ class UpstreamPlan(RoutePlan):
         """
         if self.no_proxy is None or not self.hops or not self.no_proxy.direct_addresses(resolution.addresses, port):
             return self
-        return _permitted(self.by_address)
+        return self.by_address or self._refuse_direct()
 
     def settle(self, resolution: Resolution, port: int = 0, by_name: bool = False) -> Route:
         """Fix the route for what was resolved and judged. Of a direct one only what NO_PROXY lists is dialled.
@@ -68,6 +70,9 @@ class UpstreamPlan(RoutePlan):
         is_named = bool(plan.hops) and (by_name or resolution.is_delegated)
         return Route(plan.label, plan.hops, resolution.addresses, is_named)
 
+    def _refuse_direct(self) -> NoReturn:
+        raise evolve(DIRECT_REFUSED, level=self.level, source=self.source).refusal()
+
 
 @frozen
 class RefusedRoute:
@@ -77,21 +82,19 @@ class RefusedRoute:
         code: "route_refused" or "direct_refused".
         reason: one sentence.
         rule: the route's name, or "".
+        level: the level of the cascade that decided: "refused" for a route, "" where it is not known.
+        source: the setting that decided; "" where it is not known.
     """
 
     code: str
     reason: str
     rule: str = ""
+    level: str = ""
+    source: str = ""
 
     def refusal(self) -> Refused:
         """Make the refusal, one for each request: an exception is not to be shared."""
-        return Refused(self.code, self.reason, rule=self.rule)
-
-
-def _permitted(plan: UpstreamPlan | None) -> UpstreamPlan:
-    if plan is None:
-        raise DIRECT_REFUSED.refusal()
-    return plan
+        return Refused(self.code, self.reason, rule=self.rule, upstream_level=self.level, upstream_source=self.source)
 
 
 DIRECT_REFUSED = RefusedRoute(

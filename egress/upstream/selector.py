@@ -24,15 +24,16 @@ from egress.upstream.routing_settings import (
     check_routing,
 )
 
-DIRECT = RoutePlan(VIA_DIRECT, level=6)
+DIRECT = RoutePlan(VIA_DIRECT, level="none")
 """The last level of the cascade. One object for all requests, so that it may be remembered and compared by identity."""
 
 # The levels of the cascade that the configuration and the environment can decide.
-_ROUTE = 0
-_LISTENER = 2
-_DEFAULT = 4
-_ENVIRONMENT = 5
-_LAST = 6
+_REFUSED = "refused"
+_ROUTE = "route"
+_LISTENER = "listener"
+_SYSTEM = "system"
+_ENVIRONMENT = "environment"
+_NONE = "none"
 
 
 @implementer(IUpstreamSelector)
@@ -178,46 +179,47 @@ class _Choices:
     routing: RoutingSettings
     environment: EnvironmentProxies
 
-    def make(self, via: str, level: int, decided: str, where: str, rule: str = "") -> _Choice:
+    def make(self, via: str, level: str, source: str, where: str, rule: str = "") -> _Choice:
         if via == VIA_REFUSE:
-            refusing = RefusedRoute("route_refused", f"The {decided} lets nothing out.", rule)
+            level = _REFUSED if level == _ROUTE else level
+            refusing = RefusedRoute("route_refused", f"The {source} lets nothing out.", rule, level, source)
             return _Choice(refusing, refusing)
         if via == VIA_DIRECT:
-            direct = self._direct(level, decided)
+            direct = self._direct(level, source)
             return _Choice(direct, direct)
         if via == VIA_ENVIRONMENT:
             if not self.environment.proxies:
                 raise ConfigError(where, 'is "environment", and the environment names no proxy')
-            return self._by_environment(level, decided)
+            return self._by_environment(level, source)
         upstream = next(upstream for upstream in self.upstreams if upstream.name == via)
-        plan = self._through_upstream(upstream, level, decided)
+        plan = self._through_upstream(upstream, level, source)
         return _Choice(plan, plan)
 
     def make_default(self) -> _Choice:
         if self.routing.default:
-            return self.make(self.routing.default, _DEFAULT, "routing.default", "routing.default")
+            return self.make(self.routing.default, _SYSTEM, "routing.default", "routing.default")
         return self._by_environment(_ENVIRONMENT, "")
 
     def all_hops(self) -> Iterator[Hop]:
         yield from (upstream.url.hop(upstream.name) for upstream in self.upstreams)
         yield from (proxy.hop() for proxy in self.environment.proxies)
 
-    def _by_environment(self, level: int, decided: str) -> _Choice:
+    def _by_environment(self, level: str, source: str) -> _Choice:
         return _Choice(
-            self._through_proxy(self.environment.plain, level, decided),
-            self._through_proxy(self.environment.tunnel, level, decided),
+            self._through_proxy(self.environment.plain, level, source),
+            self._through_proxy(self.environment.tunnel, level, source),
         )
 
-    def _through_proxy(self, proxy: EnvironmentProxy | None, level: int, decided: str) -> UpstreamPlan | RefusedRoute:
+    def _through_proxy(self, proxy: EnvironmentProxy | None, level: str, source: str) -> UpstreamPlan | RefusedRoute:
         if proxy is None:
-            return self._direct(_LAST if level == _ENVIRONMENT else level, decided)
-        plan = UpstreamPlan(proxy.variable, level, hops=(proxy.hop(),), decided=decided or proxy.variable)
+            return self._direct(_NONE if level == _ENVIRONMENT else level, source)
+        plan = UpstreamPlan(proxy.variable, level, hops=(proxy.hop(),), source=source or proxy.variable)
         return self._with_no_proxy(plan, self.environment.no_proxy)
 
-    def _through_upstream(self, upstream: UpstreamSettings, level: int, decided: str) -> UpstreamPlan:
+    def _through_upstream(self, upstream: UpstreamSettings, level: str, source: str) -> UpstreamPlan:
         delegate = HostIndex((host, None) for host in upstream.delegate) if upstream.delegate else None
         hops = tuple(self._hops_of(upstream))
-        plan = UpstreamPlan(upstream.name, level, upstream.dns, hops, decided, delegate=delegate)
+        plan = UpstreamPlan(upstream.name, level, upstream.dns, hops, source, delegate=delegate)
         if upstream.no_proxy == VIA_ENVIRONMENT:
             return self._with_no_proxy(plan, self.environment.no_proxy)
         return self._with_no_proxy(plan, NoProxy.parse(upstream.no_proxy, "")) if upstream.no_proxy else plan
@@ -225,12 +227,14 @@ class _Choices:
     def _with_no_proxy(self, plan: UpstreamPlan, no_proxy: NoProxy) -> UpstreamPlan:
         by_name = by_address = None
         if self.routing.direct != "refuse":
-            by_name = UpstreamPlan(VIA_DIRECT, plan.level, decided=plan.decided, bypassed=plan.label)
+            by_name = UpstreamPlan(VIA_DIRECT, plan.level, source=plan.source, bypassed=plan.label)
             by_address = evolve(by_name, no_proxy=no_proxy)
         return evolve(plan, no_proxy=no_proxy, by_name=by_name, by_address=by_address)
 
-    def _direct(self, level: int, decided: str) -> UpstreamPlan | RefusedRoute:
-        return UpstreamPlan(VIA_DIRECT, level, decided=decided) if self.routing.direct == "allow" else DIRECT_REFUSED
+    def _direct(self, level: str, source: str) -> UpstreamPlan | RefusedRoute:
+        if self.routing.direct == "allow":
+            return UpstreamPlan(VIA_DIRECT, level, source=source)
+        return evolve(DIRECT_REFUSED, level=level, source=source)
 
     def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
         """Give the proxies on the way to and through an upstream, nearest first."""

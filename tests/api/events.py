@@ -12,7 +12,11 @@ CONNECTION = Connection("agents", "127.0.0.1", 40_000)
 
 def make_admission(policy: str = "rules", upstream: str = "direct") -> Admission:
     """Make what a request was admitted with."""
-    verdict, plan, resolution = Verdict(Outcome.ALLOW, policy, "rule"), RoutePlan(upstream, 6), resolve_to("192.0.2.1")
+    verdict, plan, resolution = (
+        Verdict(Outcome.ALLOW, policy, "rule"),
+        RoutePlan(upstream, "none"),
+        resolve_to("192.0.2.1"),
+    )
     return Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1, make_authority("a.example", 80))
 
 

@@ -36,7 +36,7 @@ CLIENT = Client("listener:agents", frozenset({"listener:agents", "address:127.0.
 CONNECTION = Connection("agents", "127.0.0.1", 40_000)
 VERDICT = Verdict(Outcome.ALLOW, "destinations", "github", "api.github.com is allowed by rule github.")
 RESOLUTION = Resolution("api.github.com", (ip_address("140.82.121.6"), ip_address("2001:db8::6")))
-PLAN = RoutePlan("direct", 6)
+PLAN = RoutePlan("direct", "none")
 AUTHORITY = Authority("api.github.com", 443)
 ADMISSION = Admission(VERDICT, (VERDICT,), PLAN, Route("direct", (), RESOLUTION.addresses), RESOLUTION, 3, AUTHORITY)
 

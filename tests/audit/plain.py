@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from egress.audit.fields import FIELDS
-from egress.errors import CODES
+from egress.errors import CODES, Refused
 from egress.model import AuditEvent, Outcome, Verdict
 
 
@@ -44,8 +44,8 @@ def plain(record: AuditEvent, paths: str) -> dict[str, object]:
         "path": _path(request.path, paths) if request else None,
         **_judged(record),
         "upstream": cut(plan.label) if plan else None,
-        "upstream_level": plan.level if plan else None,
-        "upstream_source": cut(plan.decided) if plan else None,
+        "upstream_level": plan.level if plan else _of_refusing(refused, "upstream_level"),
+        "upstream_source": cut(plan.source) if plan else _of_refusing(refused, "upstream_source"),
         "hops": [cut(hop.upstream) for hop in plan.hops] if plan else [],
         "addresses": [str(address) for address in resolution.addresses[:64]] if resolution else [],
         "address_check": ("none" if resolution.is_delegated else "passed") if resolution else None,
@@ -111,6 +111,10 @@ def _judged(record: AuditEvent) -> dict[str, object]:
 
 def _is_rehearsed(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.ABSTAIN and verdict.reason.startswith("would have")
+
+
+def _of_refusing(refused: Refused | None, name: str) -> str | None:
+    return cut(getattr(refused, name)) if refused and refused.upstream_level else None
 
 
 def _audit_mode_verdicts(verdict: Verdict) -> dict[str, str]:

@@ -60,7 +60,7 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(("allow", "destinations", "github"), (line["verdict"], line["policy"], line["rule"]))
         self.assertEqual(["140.82.121.6", "2001:db8::6"], line["addresses"])
         self.assertEqual(
-            ("direct", 6, 3, "passed"),
+            ("direct", "none", 3, "passed"),
             tuple(line[key] for key in ("upstream", "upstream_level", "generation", "address_check")),
         )
         self.assertEqual(
@@ -102,6 +102,17 @@ class LineTests(SynchronousTestCase):
         line = read(make_event(refused=Refused("connection_refused", "It refused.")))
 
         self.assertEqual(("destinations", "github", "direct"), (line["policy"], line["rule"], line["upstream"]))
+
+    def test_refusing_route(self) -> None:
+        """The line of a request that a route refused names the level and the route that decided."""
+        refused = Refused("route_refused", "No.", upstream_level="refused", upstream_source='route "never"')
+
+        line = read(make_event(admission=None, refused=refused))
+
+        self.assertEqual(
+            (None, "refused", 'route "never"'),
+            (line["upstream"], line["upstream_level"], line["upstream_source"]),
+        )
 
     def test_delegated(self) -> None:
         """A name that was left to the next proxy says that no address was judged."""
@@ -192,7 +203,9 @@ VERDICTS = st.builds(
 )
 RESOLUTIONS = st.builds(Resolution, FEW, st.lists(st.ip_addresses(), max_size=70).map(tuple), st.booleans())
 HOPS = st.builds(Hop, TEXTS, st.just("http"), st.just(Authority("192.0.2.9", 3128)))
-PLANS = st.builds(RoutePlan, TEXTS, st.integers(0, 6), st.just("auto"), st.lists(HOPS, max_size=2).map(tuple), TEXTS)
+PLANS = st.builds(
+    RoutePlan, TEXTS, st.sampled_from(["none", "route"]), st.just("auto"), st.lists(HOPS, max_size=2).map(tuple), TEXTS
+)
 DURATIONS = st.floats() | st.floats(0, 1e6) | st.sampled_from([-1.0, 0.0, 0.0005, 12.5])
 
 
@@ -213,7 +226,15 @@ def records(draw: st.DrawFn) -> list[AuditEvent]:
     clients = [Client(draw(TEXTS), draw(st.frozensets(TEXTS, max_size=2))) for _ in range(2)]
     admitted: list[Admission | None] = [draw(admissions()), draw(admissions()), None]
     refusals = [
-        Refused(draw(st.sampled_from(sorted(CODES))), draw(TEXTS), draw(FEW), draw(FEW), draw(TEXTS)),
+        Refused(
+            draw(st.sampled_from(sorted(CODES))),
+            draw(TEXTS),
+            draw(FEW),
+            draw(FEW),
+            draw(TEXTS),
+            upstream_level=draw(st.sampled_from(["", "refused"])),
+            upstream_source=draw(FEW),
+        ),
         None,
         None,
         None,

@@ -56,7 +56,7 @@ class ExplainTests(SynchronousTestCase):
         for words in (
             "CONNECT 203.0.113.7:443",
             "destinations / lab: allow",
-            "direct, as nothing says otherwise (level 6)",
+            "direct, as nothing says otherwise (level none)",
             "guard       passed",
         ):
             self.assertIn(words, result.output)
@@ -78,7 +78,8 @@ class ExplainTests(SynchronousTestCase):
 
         self.assertEqual((True, None), (allowed["allowed"], allowed["refused"]))
         self.assertEqual(
-            ("direct", 6, ""), tuple(allowed["upstream"][key] for key in ("label", "upstream_level", "upstream_source"))
+            ("direct", "none", ""),
+            tuple(allowed["upstream"][key] for key in ("label", "upstream_level", "upstream_source")),
         )
         self.assertEqual(["203.0.113.7"], allowed["addresses"])
         self.assertEqual(

@@ -28,8 +28,8 @@ from tests.gate.support import PlanSelector, refusal_of
 
 ADDRESS = "93.184.216.34"
 PROXY = make_authority("198.51.100.7", 8080)
-THROUGH_PROXY = RoutePlan("corp", 4, hops=(Hop("corp", "http", PROXY),))
-DIRECT = RoutePlan("direct", 6)
+THROUGH_PROXY = RoutePlan("corp", "system", hops=(Hop("corp", "http", PROXY),))
+DIRECT = RoutePlan("direct", "none")
 EVERYTHING = {"allow": [{"name": "any", "hosts": ["**"], "ports": ["1-65535"], "addresses": ["127.0.0.0/8"]}]}
 
 

@@ -84,7 +84,7 @@ class Verdicts(GateCase):
 
         assert isinstance(admission, Admission)
         self.assertEqual((admission.verdict.rule, admission.route.texts), ("r", (ADDRESS,)))
-        self.assertEqual((admission.plan.label, admission.plan.level), ("direct", 6))
+        self.assertEqual((admission.plan.label, admission.plan.level), ("direct", "none"))
 
     def test_no_policies(self) -> None:
         """Nothing configured, nothing allowed."""

@@ -30,7 +30,7 @@ RESOLUTION = Resolution("example.com", (ip_address("93.184.216.34"),))
 ADMISSION = Admission(
     Verdict(Outcome.ALLOW, "destinations"),
     (),
-    RoutePlan("direct", 6),
+    RoutePlan("direct", "none"),
     Route("direct", (), ()),
     RESOLUTION,
     1,

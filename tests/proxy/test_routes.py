@@ -118,7 +118,7 @@ class TunnelTests(RouteCase):
         record = self.ends()[-1]
         assert record.admission is not None
         plan = record.admission.plan
-        self.assertEqual(("HTTPS_PROXY", 5, "HTTPS_PROXY"), (plan.label, plan.level, plan.decided))
+        self.assertEqual(("HTTPS_PROXY", "environment", "HTTPS_PROXY"), (plan.label, plan.level, plan.source))
         self.assertEqual(PROXY, record.dialled)
 
     def test_wide_pattern_by_address(self) -> None:

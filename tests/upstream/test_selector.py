@@ -93,9 +93,9 @@ def resolved(host: str, *addresses: str) -> Resolution:
     return Resolution(host, tuple(map(ip_address, addresses)))
 
 
-def spell(plan: UpstreamPlan) -> tuple[str, int, str, str]:
+def spell(plan: UpstreamPlan) -> tuple[str, str, str, str]:
     """Give what the record would hold."""
-    return plan.label, plan.level, plan.decided, plan.bypassed
+    return plan.label, plan.level, plan.source, plan.bypassed
 
 
 class CascadeTests(SynchronousTestCase):
@@ -111,7 +111,7 @@ class CascadeTests(SynchronousTestCase):
         selector = make_selector()
         plan = selector.select(make_request("https://example.com/"))
 
-        self.assertEqual(spell(plan), ("direct", 6, "", ""))
+        self.assertEqual(spell(plan), ("direct", "none", "", ""))
         self.assertEqual(plan.label, DirectSelector().select(make_request("https://example.com/")).label)
         self.assertEqual(plan.level, DIRECT.level)
         self.assertEqual(plan.settle(resolved("example.com", "192.0.2.1")).hops, ())
@@ -119,10 +119,18 @@ class CascadeTests(SynchronousTestCase):
     def test_environment(self) -> None:
         """Each front has its proxy; what has none goes direct by the last level."""
         rows = [
-            ({"HTTPS_PROXY": "http://s:1", "HTTP_PROXY": "http://p:1"}, ("HTTPS_PROXY", 5), ("HTTP_PROXY", 5)),
-            ({"HTTPS_PROXY": "http://s:1"}, ("HTTPS_PROXY", 5), ("HTTPS_PROXY", 5)),
-            ({"HTTP_PROXY": "http://p:1"}, ("direct", 6), ("HTTP_PROXY", 5)),
-            ({"PROXY_URL": "http://p:1", "HTTP_PROXY": "http://q:1"}, ("PROXY_URL", 5), ("PROXY_URL", 5)),
+            (
+                {"HTTPS_PROXY": "http://s:1", "HTTP_PROXY": "http://p:1"},
+                ("HTTPS_PROXY", "environment"),
+                ("HTTP_PROXY", "environment"),
+            ),
+            ({"HTTPS_PROXY": "http://s:1"}, ("HTTPS_PROXY", "environment"), ("HTTPS_PROXY", "environment")),
+            ({"HTTP_PROXY": "http://p:1"}, ("direct", "none"), ("HTTP_PROXY", "environment")),
+            (
+                {"PROXY_URL": "http://p:1", "HTTP_PROXY": "http://q:1"},
+                ("PROXY_URL", "environment"),
+                ("PROXY_URL", "environment"),
+            ),
         ]
         for environ, tunnel, plain in rows:
             selector = make_selector(environ=environ)
@@ -134,14 +142,17 @@ class CascadeTests(SynchronousTestCase):
         """A refusing route is above all, then come routes in order, the listener, the default and the environment."""
         selector = make_selector(CASCADE, ENVIRON, {"builder": "corp", "quiet": "direct"})
         rows = [
-            (make_request("https://a.lab.example/"), ("lab", 0, 'route "lab-hosts"', "")),
-            (make_request("https://[2001:db8::5]/"), ("lab", 0, 'route "lab-hosts"', "")),
-            (make_request("https://lab.example/"), ("HTTPS_PROXY", 4, "routing.default", "")),
-            (make_request("https://x.org/", labels=["token:research-1"]), ("direct", 0, 'route "by-client"', "")),
-            (make_request("http://x.org/", labels=["token:research-1"]), ("HTTPS_PROXY", 4, "routing.default", "")),
-            (make_request("https://x.org/", listener="builder"), ("corp", 2, 'listener "builder"', "")),
-            (make_request("https://a.lab.example/", listener="builder"), ("lab", 0, 'route "lab-hosts"', "")),
-            (make_request("https://x.org/", listener="quiet"), ("direct", 2, 'listener "quiet"', "")),
+            (make_request("https://a.lab.example/"), ("lab", "route", 'route "lab-hosts"', "")),
+            (make_request("https://[2001:db8::5]/"), ("lab", "route", 'route "lab-hosts"', "")),
+            (make_request("https://lab.example/"), ("HTTPS_PROXY", "system", "routing.default", "")),
+            (make_request("https://x.org/", labels=["token:research-1"]), ("direct", "route", 'route "by-client"', "")),
+            (
+                make_request("http://x.org/", labels=["token:research-1"]),
+                ("HTTPS_PROXY", "system", "routing.default", ""),
+            ),
+            (make_request("https://x.org/", listener="builder"), ("corp", "listener", 'listener "builder"', "")),
+            (make_request("https://a.lab.example/", listener="builder"), ("lab", "route", 'route "lab-hosts"', "")),
+            (make_request("https://x.org/", listener="quiet"), ("direct", "listener", 'listener "quiet"', "")),
         ]
         for request, expected in rows:
             self.assertEqual(spell(selector.select(request)), expected, request.authority.text)
@@ -168,6 +179,9 @@ class CascadeTests(SynchronousTestCase):
                 with self.assertRaises(Refused, msg=url) as caught:
                     selector.select(make_request(url, labels=labels, listener="builder"))
                 self.assertEqual((caught.exception.code, caught.exception.rule), ("route_refused", "never"))
+                self.assertEqual(
+                    (caught.exception.upstream_level, caught.exception.upstream_source), ("refused", 'route "never"')
+                )
         self.assertEqual(selector.select(make_request("https://evil.example/")).label, "HTTPS_PROXY")
 
     def test_refusals_are_not_shared(self) -> None:
@@ -179,6 +193,7 @@ class CascadeTests(SynchronousTestCase):
                 selector.select(make_request("https://example.com/", listener="shut"))
             seen.append(caught.exception)
         self.assertEqual(seen[0].code, "route_refused")
+        self.assertEqual((seen[0].upstream_level, seen[0].upstream_source), ("listener", 'listener "shut"'))
         self.assertIsNot(seen[0], seen[1])
 
     def test_default(self) -> None:
@@ -186,7 +201,7 @@ class CascadeTests(SynchronousTestCase):
         for default, label in (("corp", "corp"), ("direct", "direct"), ("environment", "HTTPS_PROXY")):
             selector = make_selector(TWO + f'[routing]\ndefault = "{default}"', ENVIRON)
             plan = selector.select(make_request("https://example.com/"))
-            self.assertEqual((plan.label, plan.level), (label, 4))
+            self.assertEqual((plan.label, plan.level), (label, "system"))
 
     def test_environment_that_is_not_there(self) -> None:
         """Who names the environment's route and has none is told at the start, where it was written."""
@@ -264,12 +279,12 @@ class NoProxyTests(SynchronousTestCase):
         """A name in NO_PROXY goes direct at once; the level that decided stays."""
         selector = make_selector(CASCADE, ENVIRON, {"builder": "corp"})
         rows = [
-            ("https://api.team.svc.cluster.local/", "agents", ("direct", 4, "routing.default", "HTTPS_PROXY")),
-            ("https://10.100.0.1/", "agents", ("direct", 4, "routing.default", "HTTPS_PROXY")),
-            ("https://localhost/", "agents", ("direct", 4, "routing.default", "HTTPS_PROXY")),
-            ("https://localhost/", "builder", ("corp", 2, 'listener "builder"', "")),
-            ("https://a.intern.example/", "builder", ("direct", 2, 'listener "builder"', "corp")),
-            ("https://a.intern.example/", "agents", ("HTTPS_PROXY", 4, "routing.default", "")),
+            ("https://api.team.svc.cluster.local/", "agents", ("direct", "system", "routing.default", "HTTPS_PROXY")),
+            ("https://10.100.0.1/", "agents", ("direct", "system", "routing.default", "HTTPS_PROXY")),
+            ("https://localhost/", "agents", ("direct", "system", "routing.default", "HTTPS_PROXY")),
+            ("https://localhost/", "builder", ("corp", "listener", 'listener "builder"', "")),
+            ("https://a.intern.example/", "builder", ("direct", "listener", 'listener "builder"', "corp")),
+            ("https://a.intern.example/", "agents", ("HTTPS_PROXY", "system", "routing.default", "")),
         ]
         for url, listener, expected in rows:
             plan = selector.select(make_request(url, listener=listener))
@@ -286,7 +301,7 @@ class NoProxyTests(SynchronousTestCase):
         plan = plan.plan_by_address(mixed, 443)
 
         self.assertEqual((route.upstream, route.hops, route.texts), ("direct", (), ("10.96.0.7", "10.97.0.7")))
-        self.assertEqual(spell(plan), ("direct", 5, "HTTPS_PROXY", "HTTPS_PROXY"))
+        self.assertEqual(spell(plan), ("direct", "environment", "HTTPS_PROXY", "HTTPS_PROXY"))
         self.assertEqual(plan.settle(mixed, 443), route)
 
     def test_not_by_address(self) -> None:
@@ -367,7 +382,7 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual(plan.settle(resolved("example.com", "10.96.0.1"), 443).upstream, "direct")
         with self.assertRaises(Refused) as caught:
             make_selector(document).select(make_request("https://example.com/"))
-        self.assertEqual(caught.exception.code, "direct_refused")
+        self.assertEqual((caught.exception.code, caught.exception.upstream_level), ("direct_refused", "none"))
 
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map(".".join)

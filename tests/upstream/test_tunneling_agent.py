@@ -514,6 +514,6 @@ class DirectSelectorTests(SynchronousTestCase):
 
         plan = DirectSelector().select(request)
 
-        self.assertEqual(plan, RoutePlan("direct", 6))
+        self.assertEqual(plan, RoutePlan("direct", "none"))
         self.assertIs(DirectSelector().select(request), plan)
         self.assertEqual(plan.settle(Resolution("example.com", (ADDRESS,))), Route("direct", (), (ADDRESS,)))

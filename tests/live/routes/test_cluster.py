@@ -83,7 +83,7 @@ ports = ["1-65535"]
                     line["addresses"],
                     line["address_check"],
                 )
-                self.assertEqual(("direct", 5, SERVICE, [SERVICE], "passed"), told)
+                self.assertEqual(("direct", "environment", SERVICE, [SERVICE], "passed"), told)
                 self.assertNotIn(str(origin.port), str(self.squid.asked()))
 
     def test_by_address(self) -> None:

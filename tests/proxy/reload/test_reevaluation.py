@@ -103,7 +103,7 @@ class ThroughProxy(DirectSelector):
 
     def select(self, request: Request) -> RoutePlan:
         """Choose the proxy."""
-        return RoutePlan("corp", 4, hops=(Hop("corp", "http", Authority("proxy.example", 3128)),))
+        return RoutePlan("corp", "system", hops=(Hop("corp", "http", Authority("proxy.example", 3128)),))
 
     def check_direct(self) -> None:
         """Say what may go on."""
