@@ -77,7 +77,7 @@ class EventCounters:
         requests, ends = self.requests, self.ends
         judge, resolve, dial, wait = (self.phases[phase] for phase in PHASES)
         for record in records:
-            if record.kind == "open":
+            if record.event == "open":
                 continue
             admission, request_form = record.admission, record.request_form
             key = _key(admission, record.refused, request_form)
@@ -87,7 +87,7 @@ class EventCounters:
                 self._count_new(key)
             end = record.cause, request_form
             ends[end] = ends.get(end, 0) + 1
-            if record.bytes_up or record.bytes_down:
+            if record.client_bytes or record.server_bytes:
                 self._count_bytes(key[2], record)
             if record.request is None:
                 continue
@@ -103,7 +103,7 @@ class EventCounters:
             total = self.totals.get(request_form)
             if total is None:
                 total = self.totals[request_form] = Histogram(TOTAL_BOUNDS)
-            total.add(record.total_ms)
+            total.add(record.duration_ms)
 
     def _count_new(self, key: RequestKey) -> None:
         if len(self.requests) >= KEYS_LIMIT:
@@ -115,8 +115,8 @@ class EventCounters:
         if upstream not in self.traffic and len(self.traffic) >= KEYS_LIMIT:
             upstream = OTHER
         moved = self.traffic.setdefault(upstream, [0, 0])
-        moved[0] += record.bytes_up
-        moved[1] += record.bytes_down
+        moved[0] += record.client_bytes
+        moved[1] += record.server_bytes
 
 
 def _key(admission: Admission | None, refused: Refused | None, request_form: str) -> RequestKey:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.audit.encoder import LineEncoder
-from egress.audit.fields import TYPES
+from egress.audit.fields import ENVELOPE, EVENTS
 from egress.audit.sink_alarm import SinkAlarm
 from egress.audit.sink_queue import SinkQueue
 from egress.audit.writer import Spawn, ThreadWriter, Writer
@@ -26,8 +26,6 @@ BATCH_SECONDS = 0.025
 TURN_RECORDS = 128
 WATCH_SECONDS = 0.1
 FLUSH_SECONDS = 5.0
-
-_RESERVED = frozenset({"time", "type", "seq", "prev", "writer", "sum"})
 
 
 @define(eq=False)
@@ -147,23 +145,23 @@ class AuditLog:
         if self._call is None:
             self._call = self._clock.callLater(BATCH_SECONDS, self._turn)
 
-    def note(self, kind: str, **facts: object) -> None:
+    def note(self, event: str, **facts: object) -> None:
         """Write a line about the supervisor itself. It finds room in any case.
 
         Args:
-            kind: one of `egress.audit.fields.TYPES`.
-            facts: further keys: strings, numbers, booleans, None and lists of them, free of secrets.
+            event: one of `egress.audit.fields.EVENTS`.
+            facts: further fields: strings, numbers, booleans, None and lists of them, free of secrets.
 
         Raises:
-            ValueError: there is no such type, or a key is the audit log's own.
+            ValueError: there is no such event, or a field is the audit log's own.
         """
-        if kind not in TYPES or not _RESERVED.isdisjoint(facts):
-            raise ValueError("a note needs a known type, and keys that are not the audit log's own")
+        if event not in EVENTS or not ENVELOPE.isdisjoint(facts):
+            raise ValueError("a note needs a known event, and fields that are not the audit log's own")
         if self._is_stopped:
             self._lose(1)
             return
         self._taken += 1
-        self._held.append(self._encoder.note(kind, self._now(), facts))
+        self._held.append(self._encoder.note(event, self._now(), facts))
         self._wake()
 
     def flush(self) -> Deferred[None]:

@@ -1,7 +1,7 @@
-"""Formats records: one JSON object a line, ASCII, every string bounded and escaped.
+"""Formats audit events: one JSON object a line, ASCII, every string bounded and escaped.
 
-Lines are put together from prepared parts, because `json.dumps` of so many keys costs several times the whole budget:
-what an admission, a client and a destination have in common in all their lines is spelled once.
+A line is joined from prepared parts, because `json.dumps` of that many fields costs several times the budget of a whole
+request. The parts that an admission, a client and a destination have in common in all their lines are formatted once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import TypeAlias
 
 from attrs import define, frozen
 
+from egress.audit.fields import ENVELOPE, SCHEMA
 from egress.errors import CODES, Refused
+from egress.memo import Memo
 from egress.model import Admission, AuditEvent, Client, Connection, Outcome, Verdict
 
 METHOD_LIMIT = 32
@@ -23,20 +25,20 @@ TEXT_LIMIT = 512
 ADDRESSES_LIMIT = 64
 CUT = "..."
 
-_MEMORY_LIMIT = 4096
+_MEMO_LIMIT = 4096
 _WOULD_HAVE = "would have"
-_JUDGED = frozenset({403, 407, 429})
+_DENYING_STATUSES = frozenset({403, 407, 429})
 _NO_UPSTREAM = '"upstream":null,"upstream_level":null,"upstream_source":null'
-_NO_HOPS = '"hops":[],"addresses":[],"address_check":null'
-_UNJUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'
+_NO_ADDRESSES = '"hops":[],"resolved_addresses":[],"address_check":null'
+_NOT_JUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'
 _MICROS = 1_000_000
-# By `%`, which spells a float in two thirds of the time of a format specification.
+# By `%`, which formats a float in two thirds of the time of a format specification.
 _MS = "%.3f"
-# The upper bound keeps an infinity, which JSON cannot spell, off the line; a NaN fails both.
+# The upper bound excludes an infinity, which JSON cannot represent; a NaN fails both bounds.
 _MS_LIMIT = 1e15
 
-_Asked: TypeAlias = tuple[str, str, str, str | None, str, str | None, int]
-"""The front, the method, the authority, the path, the address dialled, the ClientHello's name and the status."""
+_TargetKey: TypeAlias = tuple[str, str, str, str | None, str, str | None, int, str]
+"""Request form, method, authority, path, address dialled, server name, status and response source."""
 
 
 def bounded(text: str, limit: int) -> str:
@@ -45,11 +47,11 @@ def bounded(text: str, limit: int) -> str:
 
 
 class TimestampFormat:
-    """Formats times (RFC 3339), and remembers the second: lines come in order, many in one.
+    """Formats times as RFC 3339 in UTC. The current second is kept, because most lines share one with the line before.
 
     Attributes:
-        begun: the remembered second, in microseconds since the epoch.
-        text: its spelling, up to the point.
+        begun: the beginning of the kept second, in microseconds since the epoch.
+        text: that second as text, up to the decimal point.
     """
 
     def __init__(self) -> None:
@@ -57,13 +59,13 @@ class TimestampFormat:
         self.text = ""
 
     def turn(self, micros: int) -> int:
-        """Remember another second.
+        """Keep another second.
 
         Args:
-            micros: a time in it, in microseconds since the epoch.
+            micros: a time within that second, in microseconds since the epoch.
 
         Returns:
-            How far it is from the second's beginning.
+            Microseconds between the beginning of the second and that time.
         """
         second = micros // _MICROS
         self.begun = second * _MICROS
@@ -71,7 +73,7 @@ class TimestampFormat:
         return micros - self.begun
 
     def format(self, time: float) -> str:
-        """Give a time in UTC with microseconds.
+        """Format a time with microseconds.
 
         Args:
             time: seconds since the epoch.
@@ -81,78 +83,78 @@ class TimestampFormat:
 
 
 @define(eq=False)
-class _Admitted:
-    """The prepared parts of an admission.
+class _AdmissionParts:
+    """The prepared parts of the lines of one admission.
 
     Attributes:
-        judged: what its requests say of the verdict where they end well.
-        route: what all of them say of the route.
-        after: what they say after that.
-        asked: what the last line with it was about.
-        what: of that line, what stands between the peer's port and the octets.
+        verdict: the fields `verdict` to `detail` of a request that did not fail.
+        route: the fields `upstream` to `address_check`.
+        snapshot: the fields `audit_mode` and `config_generation`.
+        target_key: what the last line of this admission was about.
+        target: the part of that line between `client_port` and `client_bytes`.
     """
 
-    judged: str
+    verdict: str
     route: str
-    after: str
-    asked: _Asked | None = None
-    what: str = ""
+    snapshot: str
+    target_key: _TargetKey | None = None
+    target: str = ""
 
 
 @frozen(eq=False)
-class _Caller:
-    """The prepared parts of a client.
+class _ClientParts:
+    """The prepared parts of the lines of one client.
 
     Attributes:
         client: the client.
-        listener: that its last line was of.
-        peer: the same.
-        who: of that line, what stands between the connection's id and the peer's port.
-        told: what says the client in it.
+        listener: the listener of its last line.
+        peer: the address of its last line.
+        origin: the part of that line between `connection_id` and the value of `client_port`.
+        identity: the fields `client` and `client_labels`.
     """
 
     client: Client
     listener: str
     peer: str
-    who: str
-    told: str
+    origin: str
+    identity: str
 
 
 class LineEncoder:
-    """Makes the line of a record.
+    """Formats audit events as lines.
 
     Args:
-        paths: how much of a path is kept: "none", "first" or "full".
+        paths: the part of a path that is logged: "none", "first" or "full".
     """
 
     def __init__(self, paths: str) -> None:
         self._paths = paths
         self._stamp = TimestampFormat()
-        # By identity, because hashing a client costs more than formatting it; the value is kept so that its identity
-        # cannot be given to another.
-        self._callers: dict[int, _Caller] = {}
-        # By identity, too: admissions are not compared otherwise.
-        self._admissions: dict[Admission, _Admitted] = {}
+        # By identity, because hashing a client costs more than formatting it. Each entry refers to its client, so that
+        # no other client can get the same identity.
+        self._clients: Memo[int, _ClientParts] = Memo(_MEMO_LIMIT)
+        # By identity too: admissions do not compare otherwise.
+        self._admissions: Memo[Admission, _AdmissionParts] = Memo(_MEMO_LIMIT)
 
     def encode(self, record: AuditEvent) -> bytes:
-        """Format one record.
+        """Format one event.
 
         Returns:
             One JSON object in ASCII, without a line end.
         """
         request, admission, connection, client = record.request, record.admission, record.connection, record.client
-        caller = self._callers.get(id(client))
+        parts = self._clients.get(id(client))
         if (
-            caller is None
-            or caller.client is not client
-            or caller.peer != connection.peer
-            or caller.listener != connection.listener
+            parts is None
+            or parts.client is not client
+            or parts.peer != connection.peer
+            or parts.listener != connection.listener
         ):
-            caller = self._caller(client, connection, caller)
+            parts = self._client_parts(client, connection, parts)
         if request is None or admission is None or record.refused is not None:
-            what = self._what(record, self._judgement(admission, record.refused))
+            target = self._target(record, self._decision(admission, record.refused))
         else:
-            asked = (
+            key = (
                 record.request_form,
                 request.method,
                 request.authority.text,
@@ -160,139 +162,138 @@ class LineEncoder:
                 record.dialled,
                 record.server_name,
                 record.status,
+                record.response_source,
             )
             known = self._admissions.get(admission)
             if known is None:
-                known = self._admitted(admission)
-            if known.asked != asked:
-                known.what = self._what(record, self._judgement(admission, None))
-                known.asked = asked
-            what = known.what
+                known = self._admission_parts(admission)
+            if known.target_key != key:
+                known.target = self._target(record, self._decision(admission, None))
+                known.target_key = key
+            target = known.target
         identity = record.request_id if request is None else request.id
         stamp = self._stamp
-        micros = int(record.time * _MICROS) - stamp.begun
+        micros = int(record.timestamp * _MICROS) - stamp.begun
         if not 0 <= micros < _MICROS:
             micros = stamp.turn(micros + stamp.begun)
-        phases, total, cause = record.phases, record.total_ms, record.cause
+        phases, duration, cause = record.phases, record.duration_ms, record.cause
         judge, resolve, dial, wait = phases.judge, phases.resolve, phases.dial, phases.wait
         return (
-            # A million more, cut off again: half the price of padding with zeros.
-            f'{{"time":"{stamp.text}{f"{micros + _MICROS}"[1:]}Z","type":{quoted(record.kind)},'
+            # A million is added and its digit cut off: half the cost of padding with zeros.
+            f'{{"schema":1,"timestamp":"{stamp.text}{f"{micros + _MICROS}"[1:]}Z","event":{quoted(record.event)},'
             f'"request_id":{quoted(identity) if identity or request is not None else "null"},'
-            f'"connection_id":{quoted(record.connection_id)},{caller.who}{connection.peer_port}{what}{record.bytes_up},'
-            f'"bytes_down":{record.bytes_down},"judge_ms":{_MS % judge if 0.0 <= judge < _MS_LIMIT else "null"},'
+            f'"connection_id":{quoted(record.connection_id)},{parts.origin}{connection.peer_port}{target}'
+            f'{record.client_bytes},"server_bytes":{record.server_bytes},'
+            f'"judge_ms":{_MS % judge if 0.0 <= judge < _MS_LIMIT else "null"},'
             f'"resolve_ms":{_MS % resolve if 0.0 <= resolve < _MS_LIMIT else "null"},'
             f'"dial_ms":{_MS % dial if 0.0 <= dial < _MS_LIMIT else "null"},'
             f'"wait_ms":{_MS % wait if 0.0 <= wait < _MS_LIMIT else "null"},'
-            f'"total_ms":{_MS % total if 0.0 <= total < _MS_LIMIT else "null"},'
+            f'"duration_ms":{_MS % duration if 0.0 <= duration < _MS_LIMIT else "null"},'
             f'"cause":{quoted(cause) if cause else "null"}}}'
         ).encode("ascii")
 
-    def note(self, kind: str, time: float, facts: Mapping[str, object]) -> bytes:
-        """Format a line about the audit log or the supervisor itself.
+    def note(self, event: str, time: float, facts: Mapping[str, object]) -> bytes:
+        """Format a line about the audit log or the supervisor.
 
         Args:
-            kind: one of `egress.audit.fields.TYPES`.
+            event: one of `egress.audit.fields.EVENTS`.
             time: seconds since the epoch.
-            facts: its further keys. Values that JSON does not know are written as text.
+            facts: further fields. A value that JSON does not know is written as text.
         """
-        return encode_note(kind, self._stamp.format(time), facts)
+        return encode_note(event, self._stamp.format(time), facts)
 
-    def _caller(self, client: Client, connection: Connection, known: _Caller | None) -> _Caller:
+    def _client_parts(self, client: Client, connection: Connection, known: _ClientParts | None) -> _ClientParts:
         if known is not None and known.client is client:
-            told = known.told
+            identity = known.identity
         else:
             labels = ",".join([bounded(label, TEXT_LIMIT) for label in sorted(client.labels)])
-            told = f'"client":{bounded(client.key, TEXT_LIMIT)},"labels":[{labels}]'
+            identity = f'"client":{bounded(client.key, TEXT_LIMIT)},"client_labels":[{labels}]'
         listener, peer = connection.listener, connection.peer
-        who = f'"listener":{quoted(listener)},{told},"peer":{quoted(peer)},"peer_port":'
-        if len(self._callers) >= _MEMORY_LIMIT:
-            self._callers.clear()
-        self._callers[id(client)] = known = _Caller(client, listener, peer, who, told)
-        return known
+        origin = f'"listener":{quoted(listener)},{identity},"client_address":{quoted(peer)},"client_port":'
+        return self._clients.keep(id(client), _ClientParts(client, listener, peer, origin, identity))
 
-    def _what(self, record: AuditEvent, judgement: str) -> str:
-        request, dialled, name = record.request, record.dialled, record.server_name
+    def _target(self, record: AuditEvent, decision: str) -> str:
+        request, dialled, name, status = record.request, record.dialled, record.server_name, record.status
         if request is None:
-            wish = '"method":null,"host":null,"port":null,"path":null'
+            target = '"http_request_method":null,"server_address":null,"server_port":null,"url_path":null'
         else:
             path, authority = request.path, request.authority
-            wish = (
-                f'"method":{bounded(request.method, METHOD_LIMIT)},"host":{bounded(authority.host, TEXT_LIMIT)},'
-                f'"port":{authority.port},"path":{"null" if path is None else self._path(path)}'
+            target = (
+                f'"http_request_method":{bounded(request.method, METHOD_LIMIT)},'
+                f'"server_address":{bounded(authority.host, TEXT_LIMIT)},"server_port":{authority.port},'
+                f'"url_path":{"null" if path is None else self._path(path)}'
             )
         return (
-            f',"request_form":{quoted(record.request_form)},{wish},{judgement},'
-            f'"dialled":{quoted(dialled) if dialled else "null"},'
-            f'"server_name":{"null" if name is None else bounded(name, PATH_LIMIT)},'
-            f'"status":{record.status or "null"},"bytes_up":'
+            f',"request_form":{quoted(record.request_form)},{target},{decision},'
+            f'"network_peer_address":{quoted(dialled) if dialled else "null"},'
+            f'"tls_client_server_name":{"null" if name is None else bounded(name, PATH_LIMIT)},'
+            f'"http_response_status_code":{status or "null"},'
+            f'"response_source":{quoted(record.response_source) if status else "null"},"client_bytes":'
         )
 
     def _path(self, path: str) -> str:
         if self._paths == "none":
             return "null"
-        # A canonical path has no query; a record must not depend on that promise being kept.
+        # A canonical path has no query; the audit log must not depend on that.
         path = path.partition("?")[0].partition("#")[0]
         if self._paths == "first":
             first, slash, _ = path[1:].partition("/")
-            # What follows a semicolon are parameters, session ids among them (RFC 3986 section 3.3).
+            # Parameters follow a semicolon, session ids among them (RFC 3986 section 3.3).
             segment, semicolon, _ = first.partition(";")
             if semicolon or slash:
                 return quoted(f"{path[:1]}{segment[:PATH_LIMIT]}/{CUT}")
         return bounded(path, PATH_LIMIT)
 
-    def _judgement(self, admission: Admission | None, refused: Refused | None) -> str:
+    def _decision(self, admission: Admission | None, refused: Refused | None) -> str:
         if admission is None:
-            route, after = f"{_upstream_of(refused)},{_NO_HOPS}", '"audit":[],"generation":null'
+            route, snapshot = f"{_upstream_of(refused)},{_NO_ADDRESSES}", '"audit_mode":[],"config_generation":null'
         else:
-            known = self._admitted(admission)
+            known = self._admission_parts(admission)
             if refused is None:
-                return f"{known.judged},{known.route},{known.after}"
-            route, after = known.route, known.after
+                return f"{known.verdict},{known.route},{known.snapshot}"
+            route, snapshot = known.route, known.snapshot
         if refused is None:
-            return f"{_UNJUDGED},{route},{after}"
+            return f"{_NOT_JUDGED},{route},{snapshot}"
         verdict = verdict_of(admission, refused)
         if admission is not None and not refused.policy:
             policy, rule = admission.verdict.policy, admission.verdict.rule
         else:
             policy, rule = refused.policy, refused.rule
         if admission is None and refused.verdicts:
-            after = f'"audit":{_audit_mode_verdicts(refused.verdicts)},"generation":null'
+            snapshot = f'"audit_mode":{_audit_mode_verdicts(refused.verdicts)},"config_generation":null'
         return (
             f'"verdict":"{verdict}","policy":{quoted(policy)},"rule":{quoted(rule)},'
             f'"reason":{bounded(refused.reason, TEXT_LIMIT)},"code":{quoted(refused.code)},'
-            f'"detail":{bounded(refused.detail, TEXT_LIMIT) if refused.detail else "null"},{route},{after}'
+            f'"detail":{bounded(refused.detail, TEXT_LIMIT) if refused.detail else "null"},{route},{snapshot}'
         )
 
-    def _admitted(self, admission: Admission) -> _Admitted:
+    def _admission_parts(self, admission: Admission) -> _AdmissionParts:
         known = self._admissions.get(admission)
         if known is not None:
             return known
         verdict, plan, resolution = admission.verdict, admission.plan, admission.resolution
-        # To spell an address takes longer than all the rest, and the route's are spelled; most often they are the same.
-        is_spelled = admission.route.addresses is resolution.addresses
-        spelled = admission.route.texts if is_spelled else tuple(map(str, resolution.addresses))
-        addresses = ",".join([f'"{address}"' for address in spelled[:ADDRESSES_LIMIT]])
+        # Formatting an address costs more than all the rest. The route has its addresses as text, and they are those of
+        # the resolution in most cases.
+        is_formatted = admission.route.addresses is resolution.addresses
+        texts = admission.route.texts if is_formatted else tuple(map(str, resolution.addresses))
+        addresses = ",".join([f'"{address}"' for address in texts[:ADDRESSES_LIMIT]])
         hops = ",".join([bounded(hop.upstream, TEXT_LIMIT) for hop in plan.hops])
-        judged = (
+        decision = (
             f'"verdict":"allow","policy":{quoted(verdict.policy)},"rule":{quoted(verdict.rule)},'
             f'"reason":{bounded(verdict.reason, TEXT_LIMIT)},"code":null,"detail":null'
         )
         route = (
             f'"upstream":{bounded(plan.label, TEXT_LIMIT)},"upstream_level":{quoted(plan.level)},'
-            f'"upstream_source":{bounded(plan.source, TEXT_LIMIT)},"hops":[{hops}],"addresses":[{addresses}],'
+            f'"upstream_source":{bounded(plan.source, TEXT_LIMIT)},"hops":[{hops}],"resolved_addresses":[{addresses}],'
             f'"address_check":"{"none" if resolution.is_delegated else "passed"}"'
         )
-        after = f'"audit":{_audit_mode_verdicts(admission.verdicts)},"generation":{admission.generation}'
-        if len(self._admissions) >= _MEMORY_LIMIT:
-            self._admissions.clear()
-        self._admissions[admission] = known = _Admitted(judged, route, after)
-        return known
+        snapshot = f'"audit_mode":{_audit_mode_verdicts(admission.verdicts)},"config_generation":{admission.generation}'
+        return self._admissions.keep(admission, _AdmissionParts(decision, route, snapshot))
 
 
 def verdict_of(admission: Admission | None, refused: Refused | None) -> str:
-    """Give the word for what was decided about a request."""
-    if refused is not None and refused.code in CODES and CODES[refused.code].status in _JUDGED:
+    """Give the value of the field `verdict`: "allow", "deny" or "none"."""
+    if refused is not None and refused.code in CODES and CODES[refused.code].status in _DENYING_STATUSES:
         return "deny"
     return "none" if admission is None else "allow"
 
@@ -305,23 +306,23 @@ def _upstream_of(refused: Refused | None) -> str:
 
 
 def _audit_mode_verdicts(verdicts: tuple[Verdict, ...]) -> str:
-    said = [
+    objects = [
         f'{{"policy":{quoted(one.policy)},"rule":{quoted(one.rule)},"reason":{bounded(one.reason, TEXT_LIMIT)}}}'
         for one in verdicts
         if one.outcome is Outcome.ABSTAIN and one.reason.startswith(_WOULD_HAVE)
     ]
-    return f"[{','.join(said)}]"
+    return f"[{','.join(objects)}]"
 
 
-def encode_note(kind: str, stamp: str, facts: Mapping[str, object]) -> bytes:
+def encode_note(event: str, timestamp: str, facts: Mapping[str, object]) -> bytes:
     """Format a line that is not about a request.
 
     Args:
-        kind: one of `egress.audit.fields.TYPES`.
-        stamp: its time, formatted.
-        facts: its further keys.
+        event: one of `egress.audit.fields.EVENTS`.
+        timestamp: the time of the event, formatted.
+        facts: further fields; those of the envelope are left out.
     """
-    head = f'{{"time":"{stamp}","type":{quoted(kind)}'
-    shown = {key: value for key, value in facts.items() if key not in ("time", "type", "seq", "prev", "writer", "sum")}
+    head = f'{{"schema":{SCHEMA},"timestamp":"{timestamp}","event":{quoted(event)}'
+    shown = {key: value for key, value in facts.items() if key not in ENVELOPE}
     rest = json.dumps(shown, ensure_ascii=True, separators=(",", ":"), default=str)
     return f"{head}}}".encode("ascii") if not shown else f"{head},{rest[1:]}".encode("ascii")

@@ -1,68 +1,155 @@
-"""What the audit log's lines hold: their types and keys, in the words of its documentation."""
+"""The events and fields of the audit log, with the texts of the page that documents them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-TYPES: Mapping[str, str] = MappingProxyType(
+from attrs import frozen
+
+SCHEMA = 1
+"""The value of the field `schema`: a number that changes when a field changes its name or its meaning."""
+
+ENVELOPE = frozenset({"schema", "timestamp", "event", "seq", "prev", "writer", "sum"})
+"""The fields that the audit log itself adds to every line or to a sealed line."""
+
+EVENTS: Mapping[str, str] = MappingProxyType(
     {
-        "end": "A request is over, whatever the end.",
-        "open": "A tunnel lives on; its `end` follows. Its counts and times are those so far.",
+        "end": "A request has ended, successfully or not.",
+        "open": "A tunnel has been open for 2 seconds; its `end` follows. Counts and durations are those so far.",
         "refused": "A request was refused.",
-        "loss": "Lines were lost before this one.",
-        "start": "The supervisor began to keep this audit log.",
-        "stop": "The supervisor ended in order; the last line of its run.",
-        "reload": "The configuration was changed while the supervisor ran.",
-        "reopen": "The file was changed for another: the last line of the old one and the first of the new one.",
+        "loss": "Lines were lost before this line.",
+        "start": "The supervisor opened this audit log.",
+        "stop": "The supervisor stopped in order; the last line of its run.",
+        "reload": "The configuration was reloaded.",
+        "reopen": "The file was reopened: the last line of the old file and the first line of the new file.",
     }
 )
 
-FIELDS: Mapping[str, str] = MappingProxyType(
+
+@frozen
+class Field:
+    """One field of the lines about requests.
+
+    Attributes:
+        meaning: one or two sentences.
+        otel: the attribute of the OpenTelemetry semantic conventions with this meaning, or the field of an
+            OpenTelemetry log record; "" where there is none.
+        ecs: the field of the Elastic Common Schema with this meaning; "" where there is none.
+    """
+
+    meaning: str
+    otel: str = ""
+    ecs: str = ""
+
+
+FIELDS: Mapping[str, Field] = MappingProxyType(
     {
-        "time": "When it happened: RFC 3339, UTC, microseconds.",
-        "type": "`end`, `open` or `refused`.",
-        "request_id": "Unique among all requests of a supervisor; the answer to a refused one holds it.",
-        "connection_id": "Unique among all connections of a supervisor.",
-        "listener": "The listener's name in the configuration.",
-        "client": "The client's key: who asked.",
-        "labels": "What rules may name of the client, sorted.",
-        "peer": "The address of the connection's other side; empty on a unix socket.",
-        "peer_port": "Its port; 0 on a unix socket.",
-        "request_form": "How it came: `http` or `connect`; empty where nothing could be read.",
-        "method": "The request's method, cut after 32 characters; `CONNECT` for a tunnel.",
-        "host": "Where to: the canonical name or the address.",
-        "port": "Where to: the port.",
-        "path": "The path as far as the setting `paths` wants it, never the query, cut after 256 characters; "
-        "null for a tunnel.",
-        "verdict": "`allow`, `deny`, or `none` where it failed before it was judged or between the rounds.",
-        "policy": "The name of the policy that decided, or empty.",
-        "rule": "The name of its rule, or empty.",
-        "reason": "Why it was decided or why it failed: one sentence.",
-        "code": "What kind of refusal or failure; null where there was none.",
-        "detail": "More about a refusal or failure, for operators: it may name addresses. Null where there is none.",
-        "upstream": "The label of the route; null where it was not admitted.",
-        "upstream_level": "Level of the cascade that chose the upstream: `refused`, `run`, `agent`, `listener`, "
-        "`route`, `organization`, `system`, `environment` or `none`; null where no upstream was chosen.",
-        "upstream_source": "Setting that chose the upstream; empty where no setting did and the route is direct; "
-        "null where no upstream was chosen.",
-        "hops": "The proxies on the way, by their names, nearest first.",
-        "addresses": "What the host was resolved to and judged by.",
-        "address_check": "`passed`; `none` where the name was left to the next proxy and no address was judged; "
-        "null where it was not admitted.",
-        "audit": "What policies in audit mode would have done: a list of `policy`, `rule` and `reason`.",
-        "generation": "Which configuration judged it: counts up with each reload; null where it was not admitted.",
-        "dialled": "The address that was dialled; null where none was.",
-        "server_name": "The name in the tunnel's ClientHello: null where there was no ClientHello, empty where it had "
-        "no name.",
-        "status": "The status of the answer that the client got; null where it got none.",
-        "bytes_up": "Octets of content from client to origin; heads are not counted.",
-        "bytes_down": "Octets of content from origin to client; heads are not counted.",
-        "judge_ms": "Milliseconds of judging; null where it did not happen.",
-        "resolve_ms": "Milliseconds of waiting for the resolver; null where it was not asked.",
-        "dial_ms": "Milliseconds until the connection to the origin stood; null where none was made.",
-        "wait_ms": "Milliseconds from the request's last octet to the answer's first; null where there was no answer.",
-        "total_ms": "Milliseconds from the end of the request's head to the end.",
-        "cause": "What ended it; null while it lives on.",
+        "schema": Field("Version of this list of fields: 1."),
+        "timestamp": Field("Time of the event: RFC 3339, UTC, microseconds.", "Timestamp", "@timestamp"),
+        "event": Field("`end`, `open` or `refused`.", "EventName", "event.action"),
+        "request_id": Field(
+            "Id of the request, unique within a supervisor; the answer to a refused request holds it.",
+            ecs="http.request.id",
+        ),
+        "connection_id": Field("Id of the client connection, unique within a supervisor."),
+        "listener": Field("Name of the listener in the configuration."),
+        "client": Field("Key of the client."),
+        "client_labels": Field("Labels of the client that rules may name, sorted."),
+        "client_address": Field(
+            "Address of the client; empty on a unix socket.",
+            "client.address",
+            "client.address",
+        ),
+        "client_port": Field("Port of the client; 0 on a unix socket.", "client.port", "client.port"),
+        "request_form": Field("`http` (absolute form) or `connect`; empty where no request could be read."),
+        "http_request_method": Field(
+            "Request method, cut after 32 characters; `CONNECT` for a tunnel.",
+            "http.request.method",
+            "http.request.method",
+        ),
+        "server_address": Field(
+            "Destination: the canonical host name or the address.", "server.address", "server.address"
+        ),
+        "server_port": Field("Destination: the port.", "server.port", "server.port"),
+        "url_path": Field(
+            "Path, as much of it as the setting `paths` allows, never the query, cut after 256 characters; null for a "
+            "tunnel.",
+            "url.path",
+            "url.path",
+        ),
+        "verdict": Field("`allow`, `deny`, or `none` where the request failed before every check had passed."),
+        "policy": Field(
+            "Name of the policy that decided; of a request that failed, the policy that had allowed it; or empty.",
+            "security_rule.ruleset.name",
+            "rule.ruleset",
+        ),
+        "rule": Field("Name of that policy's rule, or empty.", "security_rule.name", "rule.name"),
+        "reason": Field("Reason of the decision or of the failure: one sentence.", ecs="event.reason"),
+        "code": Field("Code of the refusal or failure; null where there was none.", "error.type", "error.code"),
+        "detail": Field(
+            "Details of a refusal or failure for operators, with addresses; null where there are none.",
+            "error.message",
+            "error.message",
+        ),
+        "upstream": Field("Label of the upstream; `direct` for none; null where the request was not admitted."),
+        "upstream_level": Field(
+            "Level of the cascade that chose the upstream: `refused`, `run`, `agent`, `listener`, `route`, "
+            "`organization`, `system`, `environment` or `none`; null where no upstream was chosen."
+        ),
+        "upstream_source": Field(
+            "Setting that chose the upstream; empty where no setting did and the route is direct; null where no "
+            "upstream was chosen."
+        ),
+        "hops": Field("Names of the proxies of the route, nearest first."),
+        "resolved_addresses": Field(
+            "Addresses that the host name was resolved to and that were judged.", "dns.answers", "dns.resolved_ip"
+        ),
+        "address_check": Field(
+            "`passed`; `none` where an upstream proxy resolves the name and no address was judged; null where the "
+            "request was not admitted."
+        ),
+        "audit_mode": Field(
+            "Decisions of policies in audit mode, which were not enforced: a list of `policy`, `rule` and `reason`."
+        ),
+        "config_generation": Field(
+            "Generation of the configuration that judged; each reload increments it; null where the request was not "
+            "admitted."
+        ),
+        "network_peer_address": Field(
+            "Address that was dialled, of the origin or of the first proxy of the route; null where none was.",
+            "network.peer.address",
+            "destination.address",
+        ),
+        "tls_client_server_name": Field(
+            "Server name of the ClientHello in a tunnel: null without a ClientHello, empty where the ClientHello has "
+            "none.",
+            "tls.client.server_name",
+            "tls.client.server_name",
+        ),
+        "http_response_status_code": Field(
+            "Status of the answer that the client received; null where it received none.",
+            "http.response.status_code",
+            "http.response.status_code",
+        ),
+        "response_source": Field(
+            "Who made that answer: `egress`, `origin`, `upstream` (an upstream proxy) or `unknown`; null where there "
+            "was none."
+        ),
+        "client_bytes": Field("Octets of content that the client sent; heads are not counted.", ecs="client.bytes"),
+        "server_bytes": Field("Octets of content that the client received; heads are not counted.", ecs="server.bytes"),
+        "judge_ms": Field("Milliseconds of judging; null where the request was not judged."),
+        "resolve_ms": Field("Milliseconds of waiting for the resolver; null where there was no wait."),
+        "dial_ms": Field("Milliseconds until the origin connection was established; null where none was dialled."),
+        "wait_ms": Field(
+            "Milliseconds from the last octet of the request to the first octet of the answer; null where there was no "
+            "answer."
+        ),
+        "duration_ms": Field(
+            "Milliseconds from the end of the request's head to this event.",
+            ecs="event.duration",
+        ),
+        "cause": Field("Cause of the end; null while a tunnel continues."),
     }
 )
+"""Fields of the lines `end`, `open` and `refused`, in the order of the line."""

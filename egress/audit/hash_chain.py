@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-# `{"time":"2026-01-01T00:00:00.000000Z",` stands before it.
-_TYPE_OFFSET = 38
-_STOP = b'"type":"stop"'
+_EVENT_OFFSET = len(b'{"schema":1,"timestamp":"2026-01-01T00:00:00.000000Z",')
+_STOP = b'"event":"stop"'
 
 
 def digest(line: bytes) -> bytes:
@@ -44,7 +43,7 @@ class Chain:
 
         Args:
             lines: JSON objects in ASCII that `egress.audit.encoder` made.
-            is_last: nothing follows them in this segment. A line of type "stop" is always the last.
+            is_last: nothing follows them in this segment. A line with the event "stop" is always the last.
         """
         sealed: list[bytes] = []
         self._proposed = proposed = []
@@ -53,7 +52,7 @@ class Chain:
             who = b',"writer":"%s"' % self._writer if count == 0 else b""
             prev = b"null" if head is None else b'"%s"' % head
             whole = b'%s%s,"seq":%d,"prev":%s}' % (line[:-1], who, count, prev)
-            if is_last or line.startswith(_STOP, _TYPE_OFFSET):
+            if is_last or line.startswith(_STOP, _EVENT_OFFSET):
                 whole = b'%s,"sum":"%s"}' % (whole[:-1], digest(whole))
             head = digest(whole)
             count += 1

@@ -89,7 +89,7 @@ class JournaldSink:
 def entry(line: bytes) -> bytes:
     """Spell a line as an entry. It is ASCII without line ends, so no value needs a length."""
     facts = json.loads(line)
-    priority = _PRIORITIES.get(facts["type"], _INFORMATIONAL)
+    priority = _PRIORITIES.get(facts["event"], _INFORMATIONAL)
     fields = [b"MESSAGE=" + line, b"SYSLOG_IDENTIFIER=egress", b"PRIORITY=%d" % priority]
     # Printable as it stands in the line; an id with line ends in it would begin a field of its own.
     if (request_id := facts.get("request_id")) and request_id.isascii() and request_id.isprintable():

@@ -24,7 +24,7 @@ def parse_line(line: bytes) -> dict[str, object] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("type"), str) else None
+    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
 
 
 def escaped(text: str) -> str:
@@ -81,7 +81,7 @@ class Selection:
         """Whether a line is wanted."""
         return (
             (not self.client or self._is_client(line))
-            and (not self.host or fnmatchcase(_text(line, "host"), self.host.lower()))
+            and (not self.host or fnmatchcase(_text(line, "server_address"), self.host.lower()))
             and (not self.verdict or line.get("verdict") == self.verdict)
             and (not self.code or line.get("code") == self.code)
             and (not self.rule or line.get("rule") == self.rule)
@@ -90,13 +90,13 @@ class Selection:
         )
 
     def _is_client(self, line: Mapping[str, object]) -> bool:
-        labels = line.get("labels")
+        labels = line.get("client_labels")
         names = [line.get("client"), *(labels if isinstance(labels, list) else [])]
         return any(isinstance(name, str) and fnmatchcase(name, self.client) for name in names)
 
     def _is_recent(self, line: Mapping[str, object], since: datetime) -> bool:
         try:
-            return moment(_text(line, "time"), since) >= since
+            return moment(_text(line, "timestamp"), since) >= since
         except ValueError:
             return False
 

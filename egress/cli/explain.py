@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from egress.audit.encoder import verdict_of
 from egress.cli.error import Problem
 from egress.errors import CODES, ConfigError, ProtocolError
 from egress.match import LABEL_KINDS
@@ -204,7 +205,9 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
         yield f"allowed by {_rule(verdict.policy, verdict.rule)}"
     elif seen.refused is not None:
         refused = seen.refused
-        by = f" by {_rule(refused.policy, refused.rule)}" if refused.policy else ""
+        # A failure names the policy that had allowed the request.
+        is_denied = verdict_of(None, refused) == "deny"
+        by = f" by {_rule(refused.policy, refused.rule)}" if refused.policy and is_denied else ""
         yield f"refused{by}: {CODES[refused.code].title} ({refused.code}, {refused.status}): {refused.reason}"
         yield f"  {refused.hint}"
 

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from egress.audit.fields import ENVELOPE
 from egress.audit.follower import Follower
 from egress.audit.selection import Selection, escaped, escaped_line, moment, parse_line
 from egress.audit.settings import DEFAULT_FILE, state_directory
@@ -20,7 +21,6 @@ from egress.errors import CODES, ConfigError
 
 _POLL_SECONDS = 0.2
 _STYLES = {"allow": "green", "deny": "bold red", "none": "yellow", "open": "cyan"}
-_DRAWN = ("time", "type", "seq", "prev", "writer", "sum")
 
 
 @click.command(short_help="Show the record as it grows.")
@@ -150,24 +150,25 @@ class View:
 
 def describe(facts: dict[str, object]) -> Text:
     """Draw one line for people."""
-    kind = _word(facts, "type")
-    text = Text(_word(facts, "time")[:19].replace("T", " "), style="dim")
-    if kind not in ("end", "open", "refused"):
-        rest = " ".join(f"{escaped(key)}={escaped(str(value))}" for key, value in facts.items() if key not in _DRAWN)
-        return text.append(f" {kind} {rest}".rstrip(), style="bold yellow" if kind == "loss" else "bold")
+    event = _word(facts, "event")
+    text = Text(_word(facts, "timestamp")[:19].replace("T", " "), style="dim")
+    if event not in ("end", "open", "refused"):
+        rest = " ".join(f"{escaped(key)}={escaped(str(value))}" for key, value in facts.items() if key not in ENVELOPE)
+        return text.append(f" {event} {rest}".rstrip(), style="bold yellow" if event == "loss" else "bold")
     verdict = _word(facts, "verdict")
-    shown = "open" if kind == "open" else verdict
+    shown = "open" if event == "open" else verdict
     text.append(f" {shown:<5} ", style=_STYLES.get(shown, "yellow"))
     text.append(f"{_word(facts, 'client')} ", style="cyan")
-    text.append(f"{_word(facts, 'method')} {_target(facts)}", style="bold")
-    if status := facts.get("status"):
+    text.append(f"{_word(facts, 'http_request_method')} {_target(facts)}", style="bold")
+    if status := facts.get("http_response_status_code"):
         text.append(f" {escaped(str(status))}")
     if code := _word(facts, "code"):
         text.append(f" {code}: {_word(facts, 'reason')}", style="red")
     if rule := _word(facts, "rule"):
         text.append(f" [{_word(facts, 'policy')}/{rule}]", style="dim")
     if not code:
-        moved = f"up {_word(facts, 'bytes_up')} down {_word(facts, 'bytes_down')} in {_word(facts, 'total_ms')} ms"
+        sent, received = _word(facts, "client_bytes"), _word(facts, "server_bytes")
+        moved = f"sent {sent} received {received} in {_word(facts, 'duration_ms')} ms"
         text.append(f" via {_word(facts, 'upstream')} {moved}", style="dim")
     if (cause := _word(facts, "cause")) not in ("", "complete", "refused"):
         text.append(f" {cause}", style="yellow")
@@ -177,11 +178,11 @@ def describe(facts: dict[str, object]) -> Text:
 
 
 def _target(facts: dict[str, object]) -> str:
-    host = _word(facts, "host")
+    host = _word(facts, "server_address")
     if not host:
         return "-"
     name = f"[{host}]" if ":" in host else host
-    return f"{name}:{_word(facts, 'port')}{_word(facts, 'path')}"
+    return f"{name}:{_word(facts, 'server_port')}{_word(facts, 'url_path')}"
 
 
 def _word(facts: dict[str, object], key: str) -> str:

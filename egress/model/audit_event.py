@@ -1,4 +1,4 @@
-"""What is written down."""
+"""The audit event: what one line of the audit log is made from."""
 
 from __future__ import annotations
 
@@ -16,31 +16,37 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class AuditEvent:
-    """What happened to one request. It refers to its request and admission, and is formatted later, in a batch.
+    """One event in the life of a request.
+
+    An event refers to its request and admission. The audit log formats it later, in a batch, so an event must not
+    change once it has been recorded.
 
     Attributes:
-        kind: "end" when it is over, "open" for a tunnel that lives on, "refused".
-        time: seconds since the epoch.
-        request: None where no request could be read.
-        client: who asked.
-        connection: what it came on.
+        event: "end" when the request is over, "open" for a tunnel that continues, "refused" for a refusal.
+        timestamp: seconds since the epoch.
+        request: the request; None where no request could be read.
+        client: the client that sent it.
+        connection: the client connection that it came on.
         connection_id: unique among all connections of this supervisor.
-        request_form: "http" or "connect"; "" where nothing could be read.
-        admission: None where it was not admitted.
-        refused: the refusal, where it was refused or failed.
-        status: of the answer that the client got; 0 for none.
-        dialled: the address dialled, or "".
-        server_name: the ClientHello's name in a tunnel: None where there was no ClientHello, "" where it had no name.
-        bytes_up: of the content or tunnel, client to origin, heads not counted.
-        bytes_down: the other way.
-        phases: where the time went; those of the request where there is one.
-        total_ms: from the head's end to the end.
-        cause: what ended it, one of `egress.errors.CAUSES`.
-        request_id: what the answer called it, where there is no request; else the request's id counts.
+        request_form: "http" or "connect"; "" where no request could be read.
+        admission: the gate's admission; None where the request was not admitted.
+        refused: the refusal or failure; None where there was none.
+        status: the HTTP status of the answer that the client received; 0 for none.
+        dialled: the network address that was dialled; "" for none.
+        server_name: the server name of the ClientHello in a tunnel: None without a ClientHello, "" where the
+            ClientHello has no server name.
+        client_bytes: octets of content or tunnel that the client sent; heads are not counted.
+        server_bytes: octets of content or tunnel that were sent to the client; heads are not counted.
+        phases: the durations of the request's phases.
+        duration_ms: milliseconds from the end of the request's head to this event.
+        cause: what ended the request, one of `egress.errors.CAUSES`; "" while a tunnel continues.
+        response_source: who made the answer that the client received: "egress", "origin", "upstream" or "unknown".
+            Without meaning where `status` is 0.
+        request_id: the id that the answer gives, where there is no request; else the request's own id counts.
     """
 
-    kind: str
-    time: float
+    event: str
+    timestamp: float
     request: Request | None
     client: Client
     connection: Connection
@@ -51,9 +57,10 @@ class AuditEvent:
     status: int = 0
     dialled: str = ""
     server_name: str | None = None
-    bytes_up: int = 0
-    bytes_down: int = 0
+    client_bytes: int = 0
+    server_bytes: int = 0
     phases: Phases = field(factory=Phases)
-    total_ms: float = 0.0
+    duration_ms: float = 0.0
     cause: str = ""
+    response_source: str = "egress"
     request_id: str = ""

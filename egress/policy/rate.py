@@ -144,7 +144,7 @@ class RatePolicy:
             return
         self._excess.discard(request.id)
         self._add_open(request.client, -1.0)
-        self._add_bytes(request.client, max(0.0, record.bytes_up + record.bytes_down - counted))
+        self._add_bytes(request.client, max(0.0, record.client_bytes + record.server_bytes - counted))
 
     def _limits(self, client: Client) -> bool:
         clients = self.settings.clients

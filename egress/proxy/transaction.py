@@ -42,11 +42,10 @@ class Transaction:
         admission: once it is admitted.
         trace: what happened while dialling, if anything was dialled, until it is `release_dial`.
         dialled: the address, also that of a connection that stood already.
-        up: bytes of content or tunnel from the client, as of the last `count`.
-        down: bytes to the client, the same.
-        upward: moves bytes from the client, past us.
-        downward: moves bytes to the client, past us.
+        up, down: octets of content or tunnel from and to the client, as of the last `count`.
+        upward, downward: the relays that move octets from and to the client.
         status: of the answer that the client got.
+        response_source: who made that answer; see `AuditEvent`.
         server_name: of the ClientHello, in a tunnel.
         agent: dials; that of the snapshot that judged.
         pending: what is waited for before the request begins to move bytes.
@@ -65,6 +64,7 @@ class Transaction:
     upward: Relay | None = None
     downward: Relay | None = None
     status: int = 0
+    response_source: str = "origin"
     server_name: str | None = None
     agent: ITunnelingAgent = field(init=False)
     pending: Deferred[Any] | Dial | None = None
@@ -267,20 +267,20 @@ class Transaction:
                 return verdict
         return None
 
-    def record(self, kind: str, cause: str, refused: Refused | None = None) -> None:
+    def record(self, event: str, cause: str, refused: Refused | None = None) -> None:
         """Write the record: any number of times "open", once anything else."""
         if self._is_recorded:
             return
         self.count()
         client, request = self.client, self.request
         server, phases, dialled = client.server, request.phases, self.dialled
-        if kind == "open":
+        if event == "open":
             # As they are now; the end has its own record.
             phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
         if not dialled and self.trace is not None:
             dialled = self.trace.dialled
         record = AuditEvent(
-            kind,
+            event,
             server.now(),
             request,
             request.client,
@@ -297,8 +297,9 @@ class Transaction:
             phases,
             (server.clock.seconds() - request.begun) * 1000.0,
             cause,
+            self.response_source,
         )
-        if kind != "open":
+        if event != "open":
             self._is_recorded = True
             self.upward = self.downward = None
             if self.judgement is not None:

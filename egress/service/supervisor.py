@@ -182,8 +182,8 @@ class Supervisor(Service):
             done = self.configuration.reload()
         finally:
             self.notifier.ready(self.status())
-        facts = done.facts()
-        self._audit_log.note("reload", generation=done.generation, changed=facts["changed"], weaker=facts["weaker"])
+        log, facts = self._audit_log, done.facts()
+        log.note("reload", config_generation=done.generation, changed=facts["changed"], weaker=facts["weaker"])
         return done
 
     def faults(self) -> list[str]:

@@ -24,17 +24,17 @@ def make_event(
     admission: Admission | None = None,
     refused: Refused | None = None,
     *,
-    kind: str = "end",
+    event: str = "end",
     cause: str = "complete",
     request_form: str = "http",
     phases: Phases | None = None,
-    total_ms: float = 12.0,
+    duration_ms: float = 12.0,
     moved: tuple[int, int] = (0, 0),
     is_read: bool = True,
 ) -> AuditEvent:
     """Make the record of one request; one that could not be read has no request."""
     return AuditEvent(
-        kind,
+        event,
         1.0,
         make_request() if is_read else None,
         CLIENT,
@@ -43,9 +43,9 @@ def make_event(
         request_form,
         admission,
         refused,
-        bytes_up=moved[0],
-        bytes_down=moved[1],
+        client_bytes=moved[0],
+        server_bytes=moved[1],
         phases=phases or Phases(),
-        total_ms=total_ms,
+        duration_ms=duration_ms,
         cause=cause,
     )

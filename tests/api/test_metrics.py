@@ -51,14 +51,14 @@ class RecordTests(MetricsCase):
 
     def test_refused(self) -> None:
         """A refusal counts for the policy that decided, and for its code."""
-        self.metrics.record(make_event(None, Refused("denied", "No.", "rules"), kind="refused", cause="refused"))
+        self.metrics.record(make_event(None, Refused("denied", "No.", "rules"), event="refused", cause="refused"))
 
         self.assertEqual(1, self.requests("deny", "rules", code="denied"))
 
     def test_refused_although_allowed(self) -> None:
         """What was refused after its admission keeps the route, and the policy that allowed it if no other decided."""
         refused = Refused("server_name_refused", "Another name.")
-        self.metrics.record(make_event(make_admission(), refused, kind="refused", request_form="connect"))
+        self.metrics.record(make_event(make_admission(), refused, event="refused", request_form="connect"))
 
         self.assertEqual(1, self.requests("deny", "rules", "direct", "server_name_refused", "connect"))
 
@@ -73,7 +73,7 @@ class RecordTests(MetricsCase):
     def test_unread(self) -> None:
         """What could not be read as a request counts too, without front and durations."""
         record = make_event(
-            None, Refused("bad_head", "Bad."), kind="refused", cause="refused", request_form="", is_read=False
+            None, Refused("bad_head", "Bad."), event="refused", cause="refused", request_form="", is_read=False
         )
         self.metrics.record(record)
 
@@ -96,7 +96,7 @@ class RecordTests(MetricsCase):
 
     def test_open_tunnels_are_not_over(self) -> None:
         """The line that an open tunnel leaves is not counted: its end will be."""
-        self.metrics.record(make_event(make_admission(), kind="open", cause="", request_form="connect", moved=(5, 6)))
+        self.metrics.record(make_event(make_admission(), event="open", cause="", request_form="connect", moved=(5, 6)))
 
         self.assertIs(None, self.requests("allow", "rules", "direct", request_form="connect"))
         self.assertIs(None, self.value("egress_bytes_total", direction="up", upstream="direct"))
@@ -113,7 +113,7 @@ class RecordTests(MetricsCase):
 
     def test_phases(self) -> None:
         """A phase that happened is in its histogram, in seconds; one that did not is not."""
-        self.metrics.record(make_event(make_admission(), phases=Phases(0.04, -1.0, 20.0, -1.0), total_ms=250.0))
+        self.metrics.record(make_event(make_admission(), phases=Phases(0.04, -1.0, 20.0, -1.0), duration_ms=250.0))
 
         self.assertEqual(1, self.value("egress_phase_seconds_bucket", phase="judge", le="5e-05"))
         self.assertEqual(0, self.value("egress_phase_seconds_bucket", phase="dial", le="0.01"))
@@ -126,7 +126,7 @@ class RecordTests(MetricsCase):
 
     def test_longer_than_any_bucket(self) -> None:
         """What is longer than the last bound is in the bucket without one."""
-        self.metrics.record(make_event(make_admission(), total_ms=1e9))
+        self.metrics.record(make_event(make_admission(), duration_ms=1e9))
 
         self.assertEqual(0, self.value("egress_request_seconds_bucket", request_form="http", le="86400.0"))
         self.assertEqual(1, self.value("egress_request_seconds_count", request_form="http"))

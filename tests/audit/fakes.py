@@ -134,7 +134,7 @@ class Scene:
 
     def types(self) -> list[object]:
         """The types of the lines in the file."""
-        return [line["type"] for line in self.sink.lines]
+        return [line["event"] for line in self.sink.lines]
 
 
 def make_request(
@@ -145,16 +145,16 @@ def make_request(
 
 
 def make_event(
-    kind: str = "end",
+    event: str = "end",
     request: Request | None = None,
     admission: Admission | None = ADMISSION,
     refused: Refused | None = None,
     server_name: str | None = None,
-    time: float = EPOCH,
+    timestamp: float = EPOCH,
 ) -> AuditEvent:
     return AuditEvent(
-        kind=kind,
-        time=time,
+        event=event,
+        timestamp=timestamp,
         request=request or make_request(),
         client=CLIENT,
         connection=CONNECTION,
@@ -165,9 +165,10 @@ def make_event(
         status=200,
         dialled="140.82.121.6",
         server_name=server_name,
-        bytes_up=517,
-        bytes_down=4096,
+        client_bytes=517,
+        server_bytes=4096,
         phases=Phases(judge=0.0213, dial=12.5),
-        total_ms=130.25,
+        duration_ms=130.25,
         cause="complete",
+        response_source="egress",
     )

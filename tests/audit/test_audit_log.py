@@ -42,14 +42,14 @@ class AuditLogTests(SynchronousTestCase):
     def test_batches(self) -> None:
         """Taking a record writes nothing; some time later it is there, after the start line."""
         scene = Scene()
-        scene.audit_log.start(generation=1)
+        scene.audit_log.start(config_generation=1)
         scene.audit_log.record(make_event())
         self.assertEqual([], scene.types())
 
         scene.settle(0.05)
 
         self.assertEqual(["start", "end"], scene.types())
-        self.assertEqual(1, scene.sink.lines[0]["generation"])
+        self.assertEqual(1, scene.sink.lines[0]["config_generation"])
         self.assertEqual([], scene.clock.getDelayedCalls())
 
     def test_records_before_the_start(self) -> None:
@@ -154,7 +154,7 @@ class AuditLogTests(SynchronousTestCase):
     def test_notes(self) -> None:
         """A note of an unknown type or with the audit log's own keys is a mistake of the caller."""
         scene = Scene()
-        for kind, facts in (("begin", {}), ("start", {"seq": 1}), ("start", {"time": 1})):
+        for kind, facts in (("begin", {}), ("start", {"seq": 1}), ("start", {"timestamp": 1})):
             with self.assertRaises(ValueError):
                 scene.audit_log.note(kind, **facts)
 
@@ -250,7 +250,7 @@ class LossTests(SynchronousTestCase):
         self.assertEqual(50, scene.audit_log.lost)
         scene.audit_log.start()
         scene.settle()
-        self.assertEqual(50, next(line["count"] for line in scene.sink.lines if line["type"] == "loss"))
+        self.assertEqual(50, next(line["count"] for line in scene.sink.lines if line["event"] == "loss"))
 
     def test_flush_fires_for_lost_lines(self) -> None:
         """A flush does not wait for what is known to be lost."""
@@ -356,7 +356,7 @@ class ReopenTests(SynchronousTestCase):
         scene.audit_log.record(make_event())
         scene.settle()
 
-        old = [json.loads(line)["type"] for line in scene.sink.files[0].splitlines()]
+        old = [json.loads(line)["event"] for line in scene.sink.files[0].splitlines()]
         self.assertEqual((["start", "end", "reopen"], ["reopen", "end"]), (old, scene.types()))
 
     def test_reopen_fails(self) -> None:

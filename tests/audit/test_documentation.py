@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import egress
 from egress.audit import AuditSettings
-from egress.audit.fields import FIELDS, TYPES
+from egress.audit.fields import EVENTS, FIELDS
 from egress.audit.settings import ON_LOSS, PATHS, SINKS
 from egress.cli import audit
 from egress.cli.tail import tail
@@ -32,15 +32,27 @@ class AuditLogDocumentTests(SynchronousTestCase):
 
     def test_fields(self) -> None:
         """Every field of a line is documented, in its order and in the code's words."""
-        self.assertEqual(list(FIELDS.items()), self.rows("| key | what it holds |"))
+        self.assertEqual([(name, field.meaning) for name, field in FIELDS.items()], self.rows("| field | meaning |"))
 
-    def test_types(self) -> None:
-        """So is every type of line."""
-        self.assertEqual(list(TYPES.items()), self.rows("| type | what it tells |"))
+    def test_conventions(self) -> None:
+        """The page gives for each field the names of OpenTelemetry and ECS that the code gives."""
+        wanted = [(name, field.otel, field.ecs) for name, field in FIELDS.items() if field.otel or field.ecs]
+        table = self.text.split("\n| field | OpenTelemetry | ECS |\n", 1)[1].split("\n\n", 1)[0]
+
+        found = [tuple(cell.strip(" `") for cell in row.strip("|").split("|")) for row in table.splitlines()[1:]]
+
+        self.assertEqual(wanted, found)
+        for _, otel, ecs in found:
+            self.assertTrue("." in otel or otel in ("", "Timestamp", "EventName"), otel)
+            self.assertTrue("." in ecs or ecs in ("", "@timestamp"), ecs)
+
+    def test_events(self) -> None:
+        """So is every event."""
+        self.assertEqual(list(EVENTS.items()), self.rows("| event | meaning |"))
 
     def test_settings(self) -> None:
         """So is every setting with its default, and the example is the default."""
-        rows = self.rows("| key | default | what it says |")
+        rows = self.rows("| key | default | meaning |")
         example = re.search(r"```toml\n(.*?)```", self.text, re.DOTALL)
         assert example is not None
 
@@ -59,7 +71,7 @@ class AuditLogDocumentTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """So is every option of `egress tail`."""
-        documented = {option.split()[0] for option, _ in self.rows("| option | what it does |")}
+        documented = {option.split()[0] for option, _ in self.rows("| option | meaning |")}
         known = {
             (parameter.secondary_opts or parameter.opts)[0] for parameter in tail.params if parameter.opts[0][0] == "-"
         }

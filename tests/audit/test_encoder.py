@@ -45,7 +45,7 @@ class LineTests(SynchronousTestCase):
         records = [
             make_event(),
             make_event(request=make_request("GET", "/repos/acme")),
-            make_event(kind="refused", admission=None, refused=Refused("no_rule", "Nothing allows it.")),
+            make_event(event="refused", admission=None, refused=Refused("no_rule", "Nothing allows it.")),
             AuditEvent("refused", EPOCH, None, CLIENT, CONNECTION, "c1", refused=Refused("bad_head", "No.")),
         ]
         for record in records:
@@ -55,29 +55,29 @@ class LineTests(SynchronousTestCase):
         """An admitted tunnel is told with its route, addresses and times; a phase that did not happen is null."""
         line = read(make_event())
 
-        self.assertEqual("2026-09-21T14:13:20.250000Z", line["time"])
-        self.assertEqual(["address:127.0.0.1", "listener:agents"], line["labels"])
+        self.assertEqual("2026-09-21T14:13:20.250000Z", line["timestamp"])
+        self.assertEqual(["address:127.0.0.1", "listener:agents"], line["client_labels"])
         self.assertEqual(("allow", "destinations", "github"), (line["verdict"], line["policy"], line["rule"]))
-        self.assertEqual(["140.82.121.6", "2001:db8::6"], line["addresses"])
+        self.assertEqual(["140.82.121.6", "2001:db8::6"], line["resolved_addresses"])
         self.assertEqual(
             ("direct", "none", 3, "passed"),
-            tuple(line[key] for key in ("upstream", "upstream_level", "generation", "address_check")),
+            tuple(line[key] for key in ("upstream", "upstream_level", "config_generation", "address_check")),
         )
         self.assertEqual(
             (0.021, None, 12.5, None), tuple(line[f"{phase}_ms"] for phase in ("judge", "resolve", "dial", "wait"))
         )
-        self.assertIsNone(line["path"])
-        self.assertIsNone(line["server_name"])
+        self.assertIsNone(line["url_path"])
+        self.assertIsNone(line["tls_client_server_name"])
 
     def test_numbers_that_json_cannot_spell(self) -> None:
         """A clock that goes wrong does not make a line that nobody can read."""
         record = make_event()
-        record.total_ms = float("inf")
+        record.duration_ms = float("inf")
         record.phases.dial = float("nan")
 
         line = read(record)
 
-        self.assertEqual((None, None), (line["total_ms"], line["dial_ms"]))
+        self.assertEqual((None, None), (line["duration_ms"], line["dial_ms"]))
 
     def test_verdicts(self) -> None:
         """What was judged is told apart from what failed before or after."""
@@ -118,7 +118,7 @@ class LineTests(SynchronousTestCase):
         """A name that was left to the next proxy says that no address was judged."""
         line = read(make_event(admission=evolve(ADMISSION, resolution=Resolution("a.example", (), True))))
 
-        self.assertEqual(([], "none"), (line["addresses"], line["address_check"]))
+        self.assertEqual(([], "none"), (line["resolved_addresses"], line["address_check"]))
 
     def test_audit_mode(self) -> None:
         """What a policy in audit mode would have done is on record, admitted or not; other abstentions are not."""
@@ -129,7 +129,7 @@ class LineTests(SynchronousTestCase):
         admitted = read(make_event(admission=evolve(ADMISSION, verdicts=verdicts)))
         refused = read(make_event(admission=None, refused=Refused("no_rule", "No.", verdicts=verdicts)))
 
-        self.assertEqual((expected, expected), (admitted["audit"], refused["audit"]))
+        self.assertEqual((expected, expected), (admitted["audit_mode"], refused["audit_mode"]))
 
     def test_paths(self) -> None:
         """The setting decides how much of a path is kept; the query never is."""
@@ -146,7 +146,7 @@ class LineTests(SynchronousTestCase):
             with self.subTest(path=path[:20]):
                 record = make_event(request=make_request("GET", path))
                 self.assertEqual(
-                    [None, first, full], [read(record, paths)["path"] for paths in ("none", "first", "full")]
+                    [None, first, full], [read(record, paths)["url_path"] for paths in ("none", "first", "full")]
                 )
 
     def test_memory_does_not_mix_clients(self) -> None:
@@ -157,7 +157,7 @@ class LineTests(SynchronousTestCase):
             record.client = Client(f"client{number}")
             line = encoder.encode(record)
             self.assertIn(b'"client":"client%d",' % number, line)
-            self.assertIn(b'"generation":%d,' % (3 if number % 16 else number), line)
+            self.assertIn(b'"config_generation":%d,' % (3 if number % 16 else number), line)
 
     @given(
         method=st.text(max_size=80),
@@ -177,7 +177,7 @@ class LineTests(SynchronousTestCase):
         self.assertLess(len(line), 12_000)
         found = json.loads(line)
         self.assertEqual(list(FIELDS), list(found))
-        self.assertTrue(found["method"].startswith(method[:32]))
+        self.assertTrue(found["http_request_method"].startswith(method[:32]))
 
     @given(st.text(alphabet="abc/;.%", max_size=40), st.sampled_from("?#"), st.sampled_from(["none", "first", "full"]))
     @settings(max_examples=100, deadline=None)
@@ -272,6 +272,7 @@ def records(draw: st.DrawFn) -> list[AuditEvent]:
                 Phases(*(draw(DURATIONS) for _ in range(4))),
                 draw(DURATIONS),
                 draw(st.sampled_from(["", "complete", "client_closed"])),
+                draw(st.sampled_from(["egress", "origin"])),
                 draw(FEW),
             )
         )
@@ -305,10 +306,11 @@ class PlainTests(SynchronousTestCase):
             {"server_name": ""},
             {"status": 0},
             {"connection_id": "c2"},
-            {"kind": "open", "cause": ""},
-            {"bytes_up": 1, "bytes_down": 2},
-            {"phases": Phases(1.0, 2.0, 3.0, 4.0), "total_ms": 5.0},
-            {"time": EPOCH + 61.0},
+            {"event": "open", "cause": ""},
+            {"client_bytes": 1, "server_bytes": 2},
+            {"phases": Phases(1.0, 2.0, 3.0, 4.0), "duration_ms": 5.0},
+            {"timestamp": EPOCH + 61.0},
+            {"response_source": "origin"},
         ]
         for other in others:
             with self.subTest(other=str(other)):
@@ -334,7 +336,8 @@ class NoteTests(SynchronousTestCase):
         line = encode_note("start", "T", {"listeners": ["a\n\u2028"], "at": ip_address("127.0.0.1")})
 
         self.assertEqual(
-            {"time": "T", "type": "start", "listeners": ["a\n\u2028"], "at": "127.0.0.1"}, json.loads(line)
+            {"schema": 1, "timestamp": "T", "event": "start", "listeners": ["a\n\u2028"], "at": "127.0.0.1"},
+            json.loads(line),
         )
         self.assertTrue(line.isascii())
-        self.assertEqual(b'{"time":"T","type":"stop"}', encode_note("stop", "T", {}))
+        self.assertEqual(b'{"schema":1,"timestamp":"T","event":"stop"}', encode_note("stop", "T", {}))

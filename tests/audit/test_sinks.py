@@ -138,7 +138,12 @@ class FileTests(SynchronousTestCase):
         """A second supervisor goes on in the file of the first: whole if the first ended in order, and told if not."""
         for is_ended in (True, False):
             outlet = SinkQueue(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
-            outlet.submit([b'{"time":"2026-01-01T00:00:00.000000Z","type":"%s"}' % (b"stop" if is_ended else b"end")])
+            outlet.submit(
+                [
+                    b'{"schema":1,"timestamp":"2026-01-01T00:00:00.000000Z","event":"%s"}'
+                    % (b"stop" if is_ended else b"end")
+                ]
+            )
             outlet.work()
             outlet.close()
             before = digest(self.content()[:-1].rpartition(b"\n")[2])
@@ -180,12 +185,12 @@ class JournaldTests(SynchronousTestCase):
 
     def test_priorities(self) -> None:
         """A refusal is a notice, a loss a warning."""
-        self.assertIn(b"\nPRIORITY=5\n", entry(b'{"type":"refused","request_id":null}'))
-        self.assertIn(b"\nPRIORITY=4\n", entry(b'{"type":"loss"}'))
+        self.assertIn(b"\nPRIORITY=5\n", entry(b'{"event":"refused","request_id":null}'))
+        self.assertIn(b"\nPRIORITY=4\n", entry(b'{"event":"loss"}'))
 
     def test_no_field_of_its_own(self) -> None:
         """A request's id cannot begin another field."""
-        self.assertNotIn(b"EGRESS_REQUEST_ID", entry(b'{"type":"end","request_id":"a\\nPRIORITY=0"}'))
+        self.assertNotIn(b"EGRESS_REQUEST_ID", entry(b'{"event":"end","request_id":"a\\nPRIORITY=0"}'))
 
     def test_no_journald(self) -> None:
         """Without a journald the start fails."""

@@ -86,10 +86,10 @@ class VerifyTests(SynchronousTestCase):
             with self.subTest(place=place):
                 doubled = lines[: place + 1] + lines[place:]
                 self.assertEqual("altered", self.assertRaises(AuditLogCorrupt, check, doubled).problem)
-                for stranger in (b'{"type":"end"}\n', b"\n", b"x" * (LINE_LIMIT_BYTES + 9) + b"\n", keep()[3]):
+                for stranger in (b'{"event":"end"}\n', b"\n", b"x" * (LINE_LIMIT_BYTES + 9) + b"\n", keep()[3]):
                     inserted = [*lines[: place + 1], stranger, *lines[place + 1 :]]
                     self.assertEqual("altered", self.assertRaises(AuditLogCorrupt, check, inserted).problem)
-        self.assert_corrupt("altered", 1, [b'{"type":"end"}\n', *lines])
+        self.assert_corrupt("altered", 1, [b'{"event":"end"}\n', *lines])
 
     def test_cut_anywhere(self) -> None:
         """An audit log that is cut off after any octet is never called whole, and never altered."""
@@ -106,12 +106,12 @@ class VerifyTests(SynchronousTestCase):
 
     def test_no_chain(self) -> None:
         """A file without seals is not called anything else."""
-        self.assertEqual(Summary(2, 2, 0, "", ""), check([b'{"type":"end"}\n', b"nonsense\n"]))
+        self.assertEqual(Summary(2, 2, 0, "", ""), check([b'{"event":"end"}\n', b"nonsense\n"]))
         self.assertEqual(Summary(0, 0, 0, "", ""), check([]))
 
     def test_chain_turned_on_later(self) -> None:
         """Lines from before the chain are counted as not checked, and the last of them is vouched for."""
-        plain = b'{"type":"end"}\n'
+        plain = b'{"event":"end"}\n'
         sealed = segment(digest(plain[:-1]))
 
         self.assertEqual(1, check([plain, *sealed]).unsealed)

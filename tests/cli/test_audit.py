@@ -42,7 +42,7 @@ class VerifyCommandTests(SynchronousTestCase):
 
     def test_no_chain(self) -> None:
         """An audit log without a chain: status 2, never 'whole'."""
-        result = self.check([b'{"type":"end"}\n'])
+        result = self.check([b'{"event":"end"}\n'])
 
         self.assertEqual(2, result.exit_code)
         self.assertIn("NO CHAIN", result.output)

@@ -19,14 +19,14 @@ from egress.errors import Refused
 from tests.audit.fakes import EPOCH, make_event, make_request
 
 ENCODER = LineEncoder("first")
-ALLOWED = ENCODER.encode(make_event(time=EPOCH))
+ALLOWED = ENCODER.encode(make_event(timestamp=EPOCH))
 DENIED = ENCODER.encode(
     make_event(
         "refused",
         make_request(host="evil.example"),
         admission=None,
         refused=Refused("denied", "Rule telemetry denies it.", "destinations", "telemetry"),
-        time=EPOCH + 60,
+        timestamp=EPOCH + 60,
     )
 )
 LOSS = encode_note("loss", "2026-09-21T14:15:00.000000Z", {"sink": "file", "count": 7, "since": "T"})
@@ -49,7 +49,7 @@ class TailTests(SynchronousTestCase):
         self.assertEqual(0, result.exit_code, result.output)
         self.assertEqual(
             "2026-09-21 14:13:20 allow listener:agents CONNECT api.github.com:443 200 [destinations/github]"
-            " via direct up 517 down 4096 in 130.25 ms",
+            " via direct sent 517 received 4096 in 130.25 ms",
             allowed,
         )
         self.assertIn("deny", denied)
@@ -166,20 +166,31 @@ class TailTests(SynchronousTestCase):
     @given(
         st.dictionaries(
             st.sampled_from(
-                ["time", "type", "client", "method", "host", "port", "path", "status", "code", "reason", "rule", "x"]
+                [
+                    "timestamp",
+                    "event",
+                    "client",
+                    "server_address",
+                    "server_port",
+                    "url_path",
+                    "code",
+                    "reason",
+                    "rule",
+                    "x",
+                ]
             ),
             st.one_of(st.text(), st.none(), st.integers(), st.lists(st.text())),
         ),
         st.sampled_from(["end", "open", "refused", "loss"]),
     )
     @settings(max_examples=100, deadline=None)
-    def test_nothing_commands_the_terminal(self, facts: dict[str, object], kind: str) -> None:
+    def test_nothing_commands_the_terminal(self, facts: dict[str, object], event: str) -> None:
         """Whatever stands in a line, what is drawn is printable ASCII."""
-        drawn = describe({"type": kind, **facts}).plain
+        drawn = describe({"event": event, **facts}).plain
 
         self.assertTrue(all(" " <= character <= "~" for character in drawn), drawn)
 
-    @given(st.one_of(st.binary(max_size=40), st.text().map(lambda text: json.dumps({"type": text}).encode())))
+    @given(st.one_of(st.binary(max_size=40), st.text().map(lambda text: json.dumps({"event": text}).encode())))
     @settings(max_examples=50, deadline=None)
     def test_any_line_can_be_picked(self, line: bytes) -> None:
         """No line stops the reader."""

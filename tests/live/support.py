@@ -301,7 +301,7 @@ class LiveCase(SynchronousTestCase):
 
         def found() -> list[dict[str, Any]]:
             lines = self.supervisor.audit_log()[self._before :]
-            return [line for line in lines if line.get("port") == port and line["type"] != "open"]
+            return [line for line in lines if line.get("server_port") == port and line["event"] != "open"]
 
         await_that(lambda: len(found()) >= (count or 1), lambda: f"{found()} {self.supervisor.said()}")
         lines = found()
@@ -314,10 +314,10 @@ class LiveCase(SynchronousTestCase):
         lines = self.lines(port, len(fronts))
         self.assertEqual(sorted(fronts), sorted(line["request_form"] for line in lines))
         for line in lines:
-            told = (line["type"], line["verdict"], line["host"], line["rule"], line["address_check"])
+            told = (line["event"], line["verdict"], line["server_address"], line["rule"], line["address_check"])
             rule, check = ("by address", "passed") if host else ("by name", self.address_check)
             self.assertEqual(("end", "allow", host or self.place.host, rule, check), told, line)
-            self.assertIn(line["status"], (101, 200, 201, 204), line)
+            self.assertIn(line["http_response_status_code"], (101, 200, 201, 204), line)
         return lines
 
     def assert_refused(self, port: int, *fronts: str) -> None:
@@ -325,6 +325,13 @@ class LiveCase(SynchronousTestCase):
         lines = self.lines(port, len(fronts))
         self.assertEqual(sorted(fronts), sorted(line["request_form"] for line in lines))
         for line in lines:
-            told = (line["type"], line["verdict"], line["host"], line["status"], line["code"], line["cause"])
+            told = (
+                line["event"],
+                line["verdict"],
+                line["server_address"],
+                line["http_response_status_code"],
+                line["code"],
+                line["cause"],
+            )
             self.assertEqual(("refused", "deny", REFUSED, 403, "no_rule", "refused"), told, line)
-            self.assertEqual([], line["addresses"])
+            self.assertEqual([], line["resolved_addresses"])

@@ -89,8 +89,10 @@ class CurlTests(ProgramCase):
         self.assertEqual((0, HELLO.decode()), (status, text))
         self.assert_got_in_full(origin)
         (line,) = self.assert_passed(origin.port, "http")
-        self.assertEqual(("GET", "/hello", 200), (line["method"], line["path"], line["status"]))
-        self.assertEqual((0, len(HELLO), "complete"), (line["bytes_up"], line["bytes_down"], line["cause"]))
+        self.assertEqual(
+            ("GET", "/hello", 200), (line["http_request_method"], line["url_path"], line["http_response_status_code"])
+        )
+        self.assertEqual((0, len(HELLO), "complete"), (line["client_bytes"], line["server_bytes"], line["cause"]))
 
     def test_tunnel(self) -> None:
         """A page by HTTPS: the record knows the tunnel, its server name, and nothing of what is inside."""
@@ -101,8 +103,11 @@ class CurlTests(ProgramCase):
         self.assertEqual((0, HELLO.decode()), (status, text))
         self.assert_got_in_full(origin)
         (line,) = self.assert_passed(origin.port, "connect")
-        self.assertEqual(("CONNECT", None, self.place.host), (line["method"], line["path"], line["server_name"]))
-        self.assertGreater(line["bytes_down"], len(HELLO))
+        self.assertEqual(
+            ("CONNECT", None, self.place.host),
+            (line["http_request_method"], line["url_path"], line["tls_client_server_name"]),
+        )
+        self.assertGreater(line["server_bytes"], len(HELLO))
 
     def test_plain_refused(self) -> None:
         """A refusal is a 403 with a problem document that a program can read."""
@@ -143,7 +148,7 @@ class CurlTests(ProgramCase):
                     self.assertEqual(0, status, complaint)
                     self.assertEqual(expected, json.loads(text))
                     (line,) = self.assert_passed(origin.port, supervisor)
-                    self.assertGreaterEqual(line["bytes_up"], UPLOAD_SIZE)
+                    self.assertGreaterEqual(line["client_bytes"], UPLOAD_SIZE)
                     is_expecting = "expect" in origin.seen[0].fields
                     # curl expects a 100 of its own accord where the content's length is unknown or great.
                     self.assertTrue(is_expecting or way != "expecting")
@@ -185,7 +190,7 @@ class CurlTests(ProgramCase):
 
         self.assertEqual((0, "1\n0\n0\n0\n"), (done.returncode, done.stdout), done.stderr)
         lines = self.lines(origin.port, 4)
-        self.assertEqual([200, 403, 200, 200], [line["status"] for line in lines])
+        self.assertEqual([200, 403, 200, 200], [line["http_response_status_code"] for line in lines])
         self.assertEqual(1, len({line["connection_id"] for line in lines}))
 
 

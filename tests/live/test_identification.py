@@ -112,7 +112,7 @@ class CurlTests(CallersCase):
 
         def found() -> set[str]:
             lines = self.supervisor.audit_log()
-            return {each["code"] for each in lines if each.get("listener") == listener and each["port"] is None}
+            return {each["code"] for each in lines if each.get("listener") == listener and each["server_port"] is None}
 
         await_that(found, self.supervisor.audit_log_text)
         return found()
@@ -210,7 +210,7 @@ class CurlTests(CallersCase):
         self.assertEqual((0, HELLO.decode()), shown)
         self.assertNotEqual(0, hidden)
         (served,) = self.lines(origin.port, 1)
-        self.assertIn("certificate:a%20client", served["labels"])
+        self.assertIn("certificate:a%20client", served["client_labels"])
         self.assertEqual({"certificate_required"}, self.unserved("certified"))
 
     def test_plain_http_to_tls(self) -> None:
@@ -239,7 +239,7 @@ class CurlTests(CallersCase):
 
             self.assertTrue(received.endswith(HELLO))
             (line,) = self.lines(origin.port, 1)
-            self.assertLessEqual({f"uid:{os.getuid()}", f"gid:{os.getgid()}"}, set(line["labels"]))
+            self.assertLessEqual({f"uid:{os.getuid()}", f"gid:{os.getgid()}"}, set(line["client_labels"]))
 
 
 class TwistedCurlTests(CurlTests):

@@ -104,7 +104,7 @@ class JoinedTunnelTests(SynchronousTestCase):
     def record(self) -> AuditEvent:
         """Give the record, once everything is over."""
         self.bench.until(lambda: not self.server.live)
-        (record,) = (each for each in self.audit_log.records if each.kind != "open")
+        (record,) = (each for each in self.audit_log.records if each.event != "open")
         return record
 
     def test_both_ways(self) -> None:
@@ -126,7 +126,7 @@ class JoinedTunnelTests(SynchronousTestCase):
 
         self.assertEqual((b"early and late and last", b"answer"), (bytes(self.far.got), bytes(self.near.got)))
         record = self.record()
-        self.assertEqual((23, 6, "complete"), (record.bytes_up, record.bytes_down, record.cause))
+        self.assertEqual((23, 6, "complete"), (record.client_bytes, record.server_bytes, record.cause))
 
     def test_observers(self) -> None:
         """Observers are told what moved, and their DENY ends the tunnel."""
@@ -141,7 +141,7 @@ class JoinedTunnelTests(SynchronousTestCase):
         self.bench.hand.advance(1.0)
         self.bench.until(lambda: self.near.is_reset, self.near)
 
-        self.assertEqual(1006, self.record().bytes_up)
+        self.assertEqual(1006, self.record().client_bytes)
 
     def test_reset(self) -> None:
         """A reset by either side reaches the other, and the record names who began."""
@@ -168,7 +168,7 @@ class JoinedTunnelTests(SynchronousTestCase):
         self.bench.until(lambda: self.near.is_reset, self.near)
 
         record = self.record()
-        self.assertEqual(("idle", 9), (record.cause, record.bytes_up))
+        self.assertEqual(("idle", 9), (record.cause, record.client_bytes))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in small steps, as the wheel's timer has it."""
@@ -184,4 +184,4 @@ class JoinedTunnelTests(SynchronousTestCase):
             self.bench.until(lambda end=end: end.is_reset, end)  # type: ignore[misc]
 
         record = self.record()
-        self.assertEqual(("policy", 9, "refused"), (record.cause, record.bytes_up, record.kind))
+        self.assertEqual(("policy", 9, "refused"), (record.cause, record.client_bytes, record.event))

@@ -284,7 +284,8 @@ class NpmTests(LiveCase):
                 # How many tunnels it opens is npm's affair.
                 for line in self.lines(origin.port):
                     self.assertEqual(
-                        (supervisor, "allow", 200), (line["request_form"], line["verdict"], line["status"])
+                        (supervisor, "allow", 200),
+                        (line["request_form"], line["verdict"], line["http_response_status_code"]),
                     )
 
     def test_refused(self) -> None:

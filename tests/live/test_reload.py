@@ -180,7 +180,7 @@ class ReloadCase(ProcessCase):
 
     def causes(self) -> list[object]:
         """Give the causes of the requests that are over."""
-        return [line["cause"] for line in self.audit_log() if line["type"] in ("end", "refused")]
+        return [line["cause"] for line in self.audit_log() if line["event"] in ("end", "refused")]
 
 
 class ReloadTests(ReloadCase):
@@ -215,7 +215,9 @@ class ReloadTests(ReloadCase):
         self.assertEqual(
             [], [line for line in lines if line.get("cause") not in (None, "", "complete", "client_closed")]
         )
-        self.assertEqual([*range(2, 12)], [line["generation"] for line in lines if line["type"] == "reload"], lines[-1])
+        self.assertEqual(
+            [*range(2, 12)], [line["config_generation"] for line in lines if line["event"] == "reload"], lines[-1]
+        )
 
     def test_a_broken_file(self) -> None:
         """A file that cannot be used changes nothing, is told in one line, and is read again when it is mended."""
@@ -262,7 +264,7 @@ class ReloadTests(ReloadCase):
         stays.close()
         line = next(line for line in self.audit_log() if line.get("cause") == "policy")
         self.assertEqual(("refused", "deny", "no_rule", "127.0.0.1"), tuple(
-            line[key] for key in ("type", "verdict", "code", "host")
+            line[key] for key in ("event", "verdict", "code", "server_address")
         ))  # fmt: skip
         proxy.end()
 
@@ -320,10 +322,10 @@ class EndTests(ReloadCase):
         self.assertNotIn("Traceback", proxy.said)
         self.assertEqual(TUNNELS, self.count_ended(tunnels))
         lines = self.audit_log()
-        self.assertEqual("stop", lines[-1]["type"])
-        ends = [line for line in lines if line["type"] == "end" and line["cause"] == "stopping"]
+        self.assertEqual("stop", lines[-1]["event"])
+        ends = [line for line in lines if line["event"] == "end" and line["cause"] == "stopping"]
         self.assertEqual((TUNNELS, TUNNELS), (len(ends), len({line["request_id"] for line in ends})))
-        self.assertEqual(["complete"], [line["cause"] for line in lines if line.get("method") == "GET"])
+        self.assertEqual(["complete"], [line["cause"] for line in lines if line.get("http_request_method") == "GET"])
 
     def count_ended(self, tunnels: list[socket.socket]) -> int:
         """Count those whose end can be seen."""

@@ -182,7 +182,7 @@ class StartTests(ProcessCase):
         # twistd ends by the signal that it was sent, as a shell expects.
         self.assertEqual(0, status, proxy.said)
         self.assertNotIn("Traceback", proxy.said)
-        self.assertEqual(["start", "end", "refused", "stop"], [line["type"] for line in self.audit_log()])
+        self.assertEqual(["start", "end", "refused", "stop"], [line["event"] for line in self.audit_log()])
 
     def test_reactors_and_transports(self) -> None:
         """Plain requests and tunnels pass on either reactor and either kind of transport; the log names the latter."""
@@ -227,8 +227,8 @@ class StartTests(ProcessCase):
         proxy.end()
 
         self.assertNotIn("Traceback", proxy.said)
-        self.assertIn("refused", [line["type"] for line in self.audit_log()])
-        self.assertEqual("start", self.audit_log("audit.1")[0]["type"])
+        self.assertIn("refused", [line["event"] for line in self.audit_log()])
+        self.assertEqual("start", self.audit_log("audit.1")[0]["event"])
 
     def test_drains(self) -> None:
         """A tunnel has drain_seconds after SIGTERM; then it is ended and so is the process."""

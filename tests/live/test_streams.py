@@ -103,8 +103,8 @@ class WebSocketTests(LiveCase):
             url = f"{'wss' if is_tls else 'ws'}://{self.place.host}:{port}/hello?{QUERY}"
             self.assertEqual([message[::-1] for message in MESSAGES], await talk(url))
             (line,) = await asyncio.to_thread(self.assert_passed, port, supervisor)
-        self.assertGreater(line["bytes_up"], LONG)
-        self.assertGreater(line["bytes_down"], LONG)
+        self.assertGreater(line["client_bytes"], LONG)
+        self.assertGreater(line["server_bytes"], LONG)
         return line
 
     async def talk_by_websockets(self, url: str) -> list[str]:
@@ -138,7 +138,7 @@ class WebSocketTests(LiveCase):
             with self.subTest(is_tls=is_tls):
                 line = asyncio.run(self.dialogue(self.talk_by_websockets, is_tls=is_tls, supervisor="connect"))
 
-                self.assertEqual((200, name), (line["status"], line["server_name"]))
+                self.assertEqual((200, name), (line["http_response_status_code"], line["tls_client_server_name"]))
 
     def test_aiohttp(self) -> None:
         """aiohttp sends a plain request with an absolute target for ws:, and opens a tunnel for wss:."""
@@ -146,7 +146,7 @@ class WebSocketTests(LiveCase):
             with self.subTest(supervisor=supervisor):
                 line = asyncio.run(self.dialogue(self.talk_by_aiohttp, is_tls=is_tls, supervisor=supervisor))
 
-                self.assertEqual(status, line["status"])
+                self.assertEqual(status, line["http_response_status_code"])
 
     def test_refused(self) -> None:
         """Both libraries raise an error that has the status."""

@@ -51,7 +51,7 @@ class Http2Tests(LiveCase):
         self.assertEqual((0, "2 1"), (done.returncode, done.stderr))
         self.assert_came(json.loads(done.stdout))
         (line,) = self.assert_passed(self.origin2.port, "connect")
-        self.assertEqual(self.place.host, line["server_name"])
+        self.assertEqual(self.place.host, line["tls_client_server_name"])
 
     def test_httpx(self) -> None:
         """httpx with http2=True; several requests share one tunnel."""
@@ -66,7 +66,7 @@ class Http2Tests(LiveCase):
                 self.assert_came(response.json())
 
         (line,) = self.assert_passed(self.origin2.port, "connect")
-        self.assertGreater(line["bytes_up"], 3 * UPLOAD_SIZE)
+        self.assertGreater(line["client_bytes"], 3 * UPLOAD_SIZE)
 
 
 class GrpcTests(LiveCase):
@@ -90,7 +90,7 @@ class GrpcTests(LiveCase):
 
         self.assertEqual({"echo": "cba", "count": ["n 0", "n 1", "n 2"]}, came)
         (line,) = self.assert_passed(port, "connect")
-        self.assertEqual("localhost", line["server_name"])
+        self.assertEqual("localhost", line["tls_client_server_name"])
 
     def test_refused(self) -> None:
         """The call fails at once, as UNAVAILABLE."""
@@ -100,7 +100,10 @@ class GrpcTests(LiveCase):
         self.assertIn("403", came["details"])
         # How often it tries is its own affair.
         lines = self.lines(port)
-        self.assertEqual({("deny", REFUSED, 403)}, {(each["verdict"], each["host"], each["status"]) for each in lines})
+        self.assertEqual(
+            {("deny", REFUSED, 403)},
+            {(each["verdict"], each["server_address"], each["http_response_status_code"]) for each in lines},
+        )
 
 
 class ServerNameTests(LiveCase):
@@ -130,7 +133,7 @@ class ServerNameTests(LiveCase):
         # 35: the handshake failed; 56: the connection was reset.
         self.assertIn(status, (35, 56))
         (line,) = self.lines(origin.port, 1)
-        told = (line["type"], line["host"], line["server_name"], line["code"], line["cause"])
+        told = (line["event"], line["server_address"], line["tls_client_server_name"], line["code"], line["cause"])
         self.assertEqual(("refused", "localhost", "other.example", "server_name_refused", "server_name"), told)
         self.assertEqual([], origin.seen)
 
@@ -143,7 +146,7 @@ class ServerNameTests(LiveCase):
 
         self.assertEqual(0, status)
         (line,) = self.assert_passed(origin.port, "connect", host="127.0.0.1")
-        self.assertEqual("other.example", line["server_name"])
+        self.assertEqual("other.example", line["tls_client_server_name"])
 
     def test_no_name(self) -> None:
         """TLS to an address has no server name, and the record says so."""
@@ -153,7 +156,7 @@ class ServerNameTests(LiveCase):
 
         self.assertEqual(0, status)
         (line,) = self.assert_passed(origin.port, "connect", host="127.0.0.1")
-        self.assertEqual("", line["server_name"])
+        self.assertEqual("", line["tls_client_server_name"])
 
     def test_spelling(self) -> None:
         """A host is the same in capitals and with a dot at its end."""

@@ -53,9 +53,9 @@ class TransferTests(LiveCase):
         self.assertEqual(0, curl.returncode)
         (line,) = self.assert_passed(origin.port, supervisor)
         if is_tls:
-            self.assertGreater(line["bytes_down"], self.size)
+            self.assertGreater(line["server_bytes"], self.size)
         else:
-            self.assertEqual((0, self.size), (line["bytes_up"], line["bytes_down"]))
+            self.assertEqual((0, self.size), (line["client_bytes"], line["server_bytes"]))
         self.assert_room()
 
     def test_download(self) -> None:
@@ -85,9 +85,9 @@ class TransferTests(LiveCase):
         self.assertEqual({"sha256": self.expected, "size": self.size}, json.loads(answer))
         (line,) = self.assert_passed(origin.port, supervisor)
         if is_tls:
-            self.assertGreater(line["bytes_up"], self.size)
+            self.assertGreater(line["client_bytes"], self.size)
         else:
-            self.assertEqual((self.size, len(answer)), (line["bytes_up"], line["bytes_down"]))
+            self.assertEqual((self.size, len(answer)), (line["client_bytes"], line["server_bytes"]))
         self.assert_room()
 
     def test_upload(self) -> None:
@@ -122,6 +122,6 @@ class TransferTests(LiveCase):
                     self.assert_download("download", is_tls=is_tls, supervisor=supervisor)
                 # It left in the middle, with data on the way to it.
                 (line,) = self.lines(origin.port, 1)
-                told = (line["type"], line["verdict"], line["status"], line["cause"])
+                told = (line["event"], line["verdict"], line["http_response_status_code"], line["cause"])
                 self.assertEqual(("end", "allow", 200, "client_reset"), told)
-                self.assertLess(line["bytes_down"], self.size)
+                self.assertLess(line["server_bytes"], self.size)

@@ -40,14 +40,14 @@ ADMISSION = Admission(
 
 def _record(request: Request, up: int = 0, down: int = 0) -> AuditEvent:
     return AuditEvent(
-        kind="end",
-        time=0.0,
+        event="end",
+        timestamp=0.0,
         request=request,
         client=request.client,
         connection=Connection("agents", "127.0.0.1", 1),
         connection_id="c",
-        bytes_up=up,
-        bytes_down=down,
+        client_bytes=up,
+        server_bytes=down,
     )
 
 

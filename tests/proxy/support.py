@@ -141,7 +141,7 @@ class ServerCase(SynchronousTestCase):
 
     def ends(self) -> list[AuditEvent]:
         """Give the records of what is over."""
-        return [record for record in self.audit_log.records if record.kind != "open"]
+        return [record for record in self.audit_log.records if record.event != "open"]
 
     def problem(self, client: NetworkPeer) -> dict[str, Any]:
         """Read the problem that a client was answered with."""

@@ -243,7 +243,7 @@ class FuzzTests(ServerCase):
 
     def check_rest(self, told: list[AuditEvent]) -> None:
         """Assert that a dialogue left nothing behind, and each of its requests one end."""
-        ends = Counter(record.request.id for record in told if record.request is not None and record.kind != "open")
+        ends = Counter(record.request.id for record in told if record.request is not None and record.event != "open")
         self.assertLessEqual(set(ends.values()), {1})
         self.assertEqual(self.witness.started_ids, self.witness.ended_ids)
         self.assertLessEqual(set(self.witness.started_ids.values()), {1})

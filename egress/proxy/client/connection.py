@@ -226,6 +226,7 @@ class ClientConnection:
         """Answer the current request with a refusal, and record it."""
         keep_alive = keep_alive and not self.is_last
         transaction.status = refused.status
+        transaction.response_source = "egress"
         self.send(answers.refusal(refused, transaction.request.id, keep_alive=keep_alive, has_body=has_body))
         if is_failure(refused):
             transaction.record("end", "failed", refused)

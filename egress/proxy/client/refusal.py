@@ -70,7 +70,7 @@ def record(
             "" if request is None else request.request_form,
             refused=refused,
             status=status,
-            total_ms=0.0 if request is None else (server.clock.seconds() - request.begun) * 1000.0,
+            duration_ms=0.0 if request is None else (server.clock.seconds() - request.begun) * 1000.0,
             cause=cause,
             request_id=request_id,
         )

@@ -15,6 +15,7 @@ from egress.wire.body import BodyReader, LengthBody, body_reader, chunk, last_ch
 from egress.wire.forwarding import response_onward
 from egress.wire.framing import NO_BODY, Kind, response_framing
 from egress.wire.head import ResponseHead, ResponseReader
+from egress.wire.proxy_status import response_source
 from egress.wire.response_fast_path import read_usual
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class ResponseStream:
             onward += b"Connection: close\r\n\r\n"
         exchange.request.phases.wait = (server.clock.seconds() - self.sent_at) * 1000.0
         transaction.status = status
+        if exchange.forwarding.is_absolute:
+            transaction.response_source = response_source(status, onward)
         surplus = len(data) - at - length
         if surplus < 0:
             self._is_chunked, self._is_reusable = False, True
@@ -179,6 +182,8 @@ class ResponseStream:
         self._is_reusable = head.is_http11 and kind is not Kind.CLOSE and b"close" not in options
         self._measure()
         exchange.transaction.status = head.status
+        if exchange.forwarding.is_absolute:
+            exchange.transaction.response_source = response_source(head.status, head.fields.block)
         return onward
 
     def _measure(self) -> None:

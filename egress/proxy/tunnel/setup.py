@@ -56,6 +56,7 @@ class TunnelSetup:
         else:
             send(transport, ESTABLISHED)
         self.transaction.status = 200
+        self.transaction.response_source = "egress"
         self.transaction.started()
         self.tunnel = Tunnel(client, origin, self.transaction)
         self.tunnel.begin()

@@ -79,8 +79,8 @@ ports = ["1-65535"]
                 told = (
                     line["upstream"],
                     line["upstream_level"],
-                    line["dialled"],
-                    line["addresses"],
+                    line["network_peer_address"],
+                    line["resolved_addresses"],
                     line["address_check"],
                 )
                 self.assertEqual(("direct", "environment", SERVICE, [SERVICE], "passed"), told)

@@ -107,7 +107,7 @@ via = "second"
                     self.assertIn(words, problem["reason"])
         lines = self.lines(origin.port, 2 * len(CASES))
         for line in lines:
-            told = (line["type"], line["verdict"], line["cause"], line["code"])
+            told = (line["event"], line["verdict"], line["cause"], line["code"])
             self.assertEqual(("end", "allow", "failed", CASES[line["upstream"]][1]), told)
             self.assertEqual([line["upstream"]], line["hops"])
         self.assertEqual([], origin.seen)

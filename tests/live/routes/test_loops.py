@@ -31,7 +31,7 @@ class LoopTests(RouteCase):
             await_that(lambda: len(supervisor.audit_log()) > len(REQUEST_FORMS), supervisor.said)
         finally:
             supervisor.stop()
-        codes = [line["code"] for line in supervisor.audit_log() if line["type"] not in ("start", "stop")]
+        codes = [line["code"] for line in supervisor.audit_log() if line["event"] not in ("start", "stop")]
         self.assertEqual(["proxy_loop"] * len(REQUEST_FORMS), codes)
 
     def test_loop(self) -> None:

@@ -109,7 +109,7 @@ class AskedAgainTests(NamesCase):
             return bool(self.last(port, count)["address_check"] == "passed")
 
         await_that(is_judged, lambda: "the name is still left to the proxy")
-        self.assertEqual([ORIGIN], self.last(port, count)["addresses"])
+        self.assertEqual([ORIGIN], self.last(port, count)["resolved_addresses"])
 
 
 class WhoResolvesTests(NamesCase):

@@ -69,5 +69,5 @@ class ReloadTests(RouteCase):
         for supervisor in REQUEST_FORMS:
             self.assertEqual(200, ask(self.supervisor.port, supervisor, f"{ORIGIN_NAME}:{origin.port}").status)
         after = self.lines(origin.port, 3)[1:]
-        self.assertEqual(("four", SITE), (before["upstream"], before["dialled"]))
-        self.assertEqual([("six", SITE_6)] * 2, [(line["upstream"], line["dialled"]) for line in after])
+        self.assertEqual(("four", SITE), (before["upstream"], before["network_peer_address"]))
+        self.assertEqual([("six", SITE_6)] * 2, [(line["upstream"], line["network_peer_address"]) for line in after])

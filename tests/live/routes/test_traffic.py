@@ -52,7 +52,7 @@ class AddressTests(RouteCase):
                 with self.subTest(host=host, supervisor=supervisor):
                     self.assertEqual(200, ask(self.supervisor.port, supervisor, f"{host}:{port}").status)
             self.squid.await_asked(f"{host}:{port}", 2)
-        self.assertEqual({SITE_6}, {line["dialled"] for line in self.lines(port, 6)})
+        self.assertEqual({SITE_6}, {line["network_peer_address"] for line in self.lines(port, 6)})
 
 
 class ConnectionTests(RouteCase):

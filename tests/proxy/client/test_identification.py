@@ -115,7 +115,7 @@ class Asked(CallersCase):
         record = self.ends()[-1]
         assert record.request is not None
         self.assertEqual("origin.example:80", record.request.authority.text)
-        self.assertEqual(("refused", "http"), (record.kind, record.request_form))
+        self.assertEqual(("refused", "http"), (record.event, record.request_form))
         self.assertEqual(record.request.id, problem["request_id"])
         self.assertEqual("agents/127.0.0.1", record.client.key)
         self.assertEqual("agents/127.0.0.1", record.request.client.key)
@@ -428,7 +428,7 @@ class Slow(CallersCase):
         self.network.settle()
 
         self.assertEqual(1, self.roster.cancelled)
-        self.assertEqual([("end", "client_reset")], [(each.kind, each.cause) for each in self.ends()])
+        self.assertEqual([("end", "client_reset")], [(each.event, each.cause) for each in self.ends()])
         self.assertEqual("agents/127.0.0.1", self.ends()[0].client.key)
 
     def test_deadline(self) -> None:

@@ -112,7 +112,7 @@ class MemoryTests(TunnelCase):
             self.network.settle()
 
         self.assertEqual(1, len(self.server.parsed_requests))
-        ends = [line for line in self.audit_log.records if line.kind == "end"]
+        ends = [line for line in self.audit_log.records if line.event == "end"]
         self.assertEqual([("CONNECT", 200)] * 2, [(line.request.method, line.status) for line in ends if line.request])
 
     def test_pieces(self) -> None:

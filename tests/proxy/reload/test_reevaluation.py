@@ -164,7 +164,7 @@ class ReevaluationCase(ServerCase):
         self.assertTrue(client.was_reset)
         record = self.ends()[-1]
         assert record.refused is not None
-        self.assertEqual(("refused", "policy", code), (record.kind, record.cause, record.refused.code))
+        self.assertEqual(("refused", "policy", code), (record.event, record.cause, record.refused.code))
         return record, record.refused
 
     def assert_lives(self, client: NetworkPeer, origin: Origin) -> None:

@@ -264,7 +264,7 @@ class Hellos(TunnelCase):
         self.assertTrue(client.was_reset)
         self.assertEqual(origin.peer.received, b"")
         record = self.ends()[-1]
-        self.assertEqual((record.kind, record.cause, record.server_name), ("refused", "server_name", "evil.example"))
+        self.assertEqual((record.event, record.cause, record.server_name), ("refused", "server_name", "evil.example"))
 
     def test_no_name(self) -> None:
         """One without a name passes, and the record says so."""
@@ -371,11 +371,11 @@ class TunnelDeadlines(TunnelCase):
         """A tunnel open for more than two seconds leaves a line while it is open; a short one does not."""
         self.open()
         self.network.advance(1)
-        self.assertEqual([record.kind for record in self.audit_log.records], [])
+        self.assertEqual([record.event for record in self.audit_log.records], [])
 
         self.network.advance(2)
 
-        self.assertEqual([record.kind for record in self.audit_log.records], ["open"])
+        self.assertEqual([record.event for record in self.audit_log.records], ["open"])
 
     def test_idle(self) -> None:
         """A tunnel in which nothing moves is reset on both sides."""
@@ -410,5 +410,5 @@ class TunnelDeadlines(TunnelCase):
         self.network.settle()
 
         record = self.ends()[-1]
-        self.assertEqual((record.bytes_up, record.bytes_down, record.status), (5, 4, 200))
+        self.assertEqual((record.client_bytes, record.server_bytes, record.status), (5, 4, 200))
         self.assertGreaterEqual(record.phases.dial, 0.0)

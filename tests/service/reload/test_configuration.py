@@ -229,7 +229,7 @@ class InForce(ReloadCase):
         self.assertEqual((weaker,), done.weaker)
         self.assertIn("configuration 2 is in force: policy destinations changed", self.said)
         self.assertIn(f"it protects less than the one before: {weaker}", self.said)
-        self.assertEqual([("reload", {"generation": 2, "changed": [*done.changed], "weaker": [weaker]})], notes)
+        self.assertEqual([("reload", {"config_generation": 2, "changed": [*done.changed], "weaker": [weaker]})], notes)
         self.assertEqual(done.facts(), json.loads(json.dumps(done.facts())))
 
     def test_nothing_new(self) -> None:
