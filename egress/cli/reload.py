@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 from typing import Any
 
 import click
@@ -17,7 +16,6 @@ from egress.errors import ConfigError
 
 _SECONDS = 120.0
 _ANSWER_BYTES = 4 * 1024 * 1024
-_UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 
 
 @click.command(short_help="Let the running proxy read its configuration anew.")
@@ -81,13 +79,14 @@ def _ask(state: str, question: dict[str, object]) -> dict[str, Any]:
 
 
 def _check_owner(connection: socket.socket, path: str) -> None:
-    """Refuse to believe a socket that somebody else could have put there (SO_PEERCRED: who listens on it)."""
+    """Refuse a socket that is served by a process of another user (SO_PEERCRED gives the listening process)."""
+    from egress.transports.peer_credentials import read_peer_credentials
+
     try:
-        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        uid = read_peer_credentials(connection).uid
         owner = os.stat(os.path.dirname(path)).st_uid
     except OSError as error:
         raise Problem(f"{escaped(path)}: {error.strerror or error}", 3)
-    _, uid, _ = _UCRED.unpack(packed)
     if uid not in (0, owner, os.geteuid()):
         raise Problem(f"{escaped(path)} is served by user {uid}: neither root, nor the directory's owner, nor you", 3)
 

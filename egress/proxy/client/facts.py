@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -12,14 +10,13 @@ from twisted.internet.interfaces import ITransport
 
 from egress.errors import Refused
 from egress.model import Client
+from egress.transports.peer_credentials import read_peer_credentials
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection
 
 ReadPeer: TypeAlias = Callable[[ITransport], tuple[int, int]]
 """Gives the uid and the gid of whoever connected; -1 for what is not known."""
-
-_UCRED = struct.Struct("iII")  # unix(7): pid, uid, gid
 
 
 def read_peer(transport: ITransport) -> tuple[int, int]:
@@ -31,15 +28,11 @@ def read_peer(transport: ITransport) -> tuple[int, int]:
     Returns:
         The uid and the gid that the process had when it connected; -1 where the kernel does not tell.
     """
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return -1, -1
     try:
-        packed = cast(Any, transport).socket.getsockopt(socket.SOL_SOCKET, option, _UCRED.size)
-        _, uid, gid = _UCRED.unpack(packed)
-    except (OSError, struct.error):
+        peer = read_peer_credentials(cast(Any, transport).socket)
+    except OSError:
         return -1, -1
-    return uid, gid
+    return peer.uid, peer.gid
 
 
 def gather(client: ClientConnection, transport: ITransport) -> Refused | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import struct
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -31,6 +29,7 @@ from zope.interface import implementer
 from egress.errors import ConfigError, EgressError
 from egress.service.listen.endpoint import UnixEndpoint
 from egress.service.listen.sockets import BoundSocket, bind
+from egress.transports.peer_credentials import read_peer_credentials
 
 SOCKET_NAME = "control.sock"
 LINE_BYTES = 65_536
@@ -54,11 +53,12 @@ def control_path(state: str) -> str:
 
 
 def peer_uid(transport: ITransport) -> int:
-    """Give the user at the other end of a unix socket (SO_PEERCRED, unix(7))."""
-    connection: socket.socket = cast(Any, transport).socket
-    size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
+    """Give the user of the process that connected to a unix socket.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    return read_peer_credentials(cast(Any, transport).socket).uid
 
 
 @implementer(IProtocol)
