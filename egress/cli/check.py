@@ -31,7 +31,8 @@ def check(file: str) -> None:
     except ConfigError as error:
         raise Problem(str(error))
     settings = dry_run.source.settings
-    click.echo(f"{file}: fine: {count(len(settings.listener), 'listener', 'listeners')}, {summary(settings)}")
+    click.echo("OK")
+    click.echo(f"{file}: {count(len(settings.listener), 'listener', 'listeners')}, {summary(settings)}")
     click.echo(f"{file}: routes: {dry_run.routing.summary()}")
     for warning in dry_run.routing.warnings:
         click.echo(f"{file}: {warning}", err=True)

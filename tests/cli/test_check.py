@@ -41,8 +41,8 @@ class CheckTests(SynchronousTestCase):
         result = self.check('[[policy]]\nkind = "destinations"\n[[policy.allow]]\nhosts = ["example.com"]\n')
 
         self.assertEqual(0, result.exit_code)
-        said = ["fine: 1 listener, 1 policy, 1 rule, guard on", "routes: by default direct; no proxies"]
-        self.assertEqual([f"{self.name}: {line}" for line in said], result.output.splitlines())
+        said = ["1 listener, 1 policy, 1 rule, guard on", "routes: by default direct; no proxies"]
+        self.assertEqual(["OK", *(f"{self.name}: {line}" for line in said)], result.output.splitlines())
 
     def test_mute(self) -> None:
         """A file that allows nothing is fine, and that is said."""
