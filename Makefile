@@ -7,12 +7,12 @@ ARGS ?=
 # A plugin cache of before an install hides what was installed.
 REFRESH = find $(VENV) egress twisted -name dropin.cache -delete && $(BIN)/egress plugins >/dev/null && $(BIN)/twistd --help >/dev/null
 
-.PHONY: run test lint types tests bench clean
+.PHONY: run test lint types docs tests bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd --nodaemon --pidfile= egress-proxy $(ARGS)
 
-test: lint types tests
+test: lint types docs tests
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -20,6 +20,10 @@ lint: $(VENV)/test.stamp
 
 types: $(VENV)/test.stamp
 	$(BIN)/mypy
+
+# The API pages of interfaces, model, errors and testing, in build/api; [tool.pydoctor] has the settings.
+docs: $(VENV)/test.stamp
+	$(BIN)/python docs/build_api.py
 
 # TESTS=tests.wire runs a part of them.
 TESTS ?= tests
@@ -43,7 +47,7 @@ $(VENV)/run.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint,test,live]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint,docs,test,live]'
 	$(REFRESH)
 	touch $@
 

@@ -1,13 +1,13 @@
-"""Runs the tests on every Python that we support: `nox`, or `nox --session tests-3.12`."""
+"""Sessions for style, types, API pages, tests on every supported Python, and packages: `nox --session tests-3.12`."""
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests", "packages"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "packages"]
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Look at style."""
+    """Check style and format."""
     session.install("-e", ".[lint]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -20,9 +20,16 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the API pages; a broken reference in a docstring is an error."""
+    session.install("-e", ".[docs]")
+    session.run("python", "docs/build_api.py", "--html-output", session.create_tmp())
+
+
 @nox.session(python=["3.11", "3.12", "3.13", "3.14"])
 def tests(session: nox.Session) -> None:
-    """Run all tests, against what an editable install gives."""
+    """Run all tests against an editable installation."""
     session.install("-e", ".[test,live]")
     session.run("egress", "plugins", silent=True)
     session.run("python", "-m", "tests.runner", *session.posargs)
@@ -30,6 +37,6 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def packages(session: nox.Session) -> None:
-    """Build what is released."""
+    """Build the source distribution and the wheel."""
     session.install("build")
     session.run("python", "-m", "build", "--outdir", session.create_tmp())

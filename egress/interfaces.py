@@ -1,6 +1,6 @@
-"""The seams. Each has two providers or more; a fake counts.
+"""Interfaces between the parts of egress. Each has two providers or more; a fake in ``egress.testing`` counts as one.
 
-Where a return type is `X | Deferred[X]`, the value itself is returned when it is at hand.
+A method that returns ``X | Deferred[X]`` returns the value itself whenever it need not wait.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class IPolicyMaker(IPlugin):
 
         Args:
             name: its name in the configuration, unique among policies.
-            settings: the policy's own table without `kind`, `name` and `mode`, unvalidated.
+            settings: the policy's own table without ``kind``, ``name`` and ``mode``, unvalidated.
             host: what the supervisor lends.
 
         Raises:
@@ -193,9 +193,9 @@ class ITunnelingAgent(Interface):
     """Builds the endpoint of a route."""
 
     def endpoint_for(target: Authority, route: Route, trace: Trace) -> IStreamClientEndpoint:
-        """Build the endpoint that reaches `target` by `route`.
+        """Build the endpoint that reaches a target by a route.
 
-        Its `connect` fails with DialFailed. It dials nothing but what `route` holds.
+        Its ``connect`` fails with DialFailed. It dials nothing but the hops and addresses of the route.
 
         Args:
             target: where the client wanted to go; only its port is used on a direct route.
@@ -206,7 +206,7 @@ class ITunnelingAgent(Interface):
     def endpoint_to_proxy(route: Route, trace: Trace) -> IStreamClientEndpoint:
         """Build the endpoint that reaches the last proxy of a route itself, which then takes requests in absolute form.
 
-        Its `connect` fails with DialFailed.
+        Its ``connect`` fails with DialFailed.
         """
 
     def authorization_for(route: Route) -> bytes | None:

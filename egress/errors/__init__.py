@@ -39,7 +39,7 @@ class ConfigError(EgressError):
     """The configuration cannot be used.
 
     Attributes:
-        where: the key path, such as `policy[0].allow[2].hosts`; "" for the file as a whole.
+        where: the key path, such as ``policy[0].allow[2].hosts``; "" for the file as a whole.
         problem: what is wrong and what would be right, one line, without secrets.
         file: the file's name; filled in by whoever read it.
     """
@@ -161,7 +161,7 @@ class DialFailed(EgressError):
     """A route could not be taken to its end.
 
     Attributes:
-        code: "connection_refused", "unreachable" or "dial_timeout"; where an upstream proxy failed, a `proxy_` code.
+        code: "connection_refused", "unreachable" or "dial_timeout"; where an upstream proxy failed, a ``proxy_`` code.
         attempts: each address or target tried and what came of it.
         reason: one sentence for the client, where there is more to say than the code does; it names no hop.
         detail: for the audit log only: it may name the upstream.

@@ -32,7 +32,7 @@ class Client:
 
     Attributes:
         key: tells clients apart in limits, pools and memories.
-        labels: what rules may name, each `kind:value`: `listener:agents`, `address:127.0.0.1`.
+        labels: what rules may name, each ``kind:value``: ``listener:agents``, ``address:127.0.0.1``.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Client:
 
 @frozen
 class Secret:
-    """A word that must not be seen. It has no spelling in `repr`, `str` or comparison."""
+    """A secret string. It is left out of ``repr``, ``str`` and comparison."""
 
     _value: str = field(repr=False, eq=False)
 

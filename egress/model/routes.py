@@ -70,8 +70,8 @@ class RoutePlan:
             "environment" or "none".
         dns: how names are treated on this route: "auto", "pinned" or "remote".
         hops: the proxies of this route, nearest first.
-        source: the setting that decided: `route "build"`, `listener "agents"`, `routing.default`, `HTTPS_PROXY`; ""
-            where no setting decided, and the route therefore is direct.
+        source: the setting that decided: ``route "build"``, ``listener "agents"``, ``routing.default``,
+            ``HTTPS_PROXY``; "" where no setting decided, and the route therefore is direct.
         bypassed: on a direct route that NO_PROXY decided: the upstream that would have been taken; else "".
     """
 

@@ -90,7 +90,7 @@ class FakeHost:
     """Lends a clock, a resolver and counters that outlive the policies built with it.
 
     Attributes:
-        clock: moved by `clock.advance(seconds)`.
+        clock: moved by ``clock.advance(seconds)``.
         resolver: see `FakeResolver`.
     """
 

@@ -44,7 +44,7 @@ class Network:
         Args:
             clock: one to share; a new one by default.
             window_bytes: how much each direction of a connection holds until its receiver reads.
-            segment_bytes: the most that one `dataReceived` gets; 1 splits everything byte by byte.
+            segment_bytes: the most that one ``dataReceived`` call gets; 1 splits everything byte by byte.
         """
         self.clock = Clock() if clock is None else clock
         self._kernel = Kernel(self.clock, window_bytes, segment_bytes)
@@ -63,7 +63,7 @@ class Network:
 
     @property
     def segment_bytes(self) -> int:
-        """The most that one `dataReceived` gets."""
+        """The most that one ``dataReceived`` call gets."""
         return self._kernel.segment_bytes
 
     @segment_bytes.setter

@@ -13,7 +13,7 @@ from egress.testing.sockets import ERROR, READABLE, WRITABLE, MemorySocket
 class NetworkPeer:
     """One end of a connection, under the control of a test.
 
-    What it is told to do happens in the network's next `settle`; a reset is sent at once.
+    What it is told to do happens in the next `Network.settle`; a reset is sent at once.
 
     Attributes:
         received: every byte that arrived.

@@ -123,7 +123,7 @@ class PolicyHarness:
     def begin(
         self, request: Request | str, addresses: Iterable[str] = (PUBLIC_ADDRESS,)
     ) -> Deferred[Verdict | Refused]:
-        """Judge a request with policies that take their time. Moving `host.clock` brings their deadline on."""
+        """Judge a request with policies that take their time. Advance the clock of ``host`` to reach their deadline."""
         wanted = make_request(request) if isinstance(request, str) else request
         return self._judge(wanted, _resolution(wanted, addresses))
 

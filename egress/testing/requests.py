@@ -19,7 +19,7 @@ def make_client(key: str = "", *, labels: Iterable[str] = ()) -> Client:
 
     Args:
         key: tells it apart in limits; by default its labels do.
-        labels: what rules may name, each `kind:value`; by default those of a client on this machine.
+        labels: what rules may name, each ``kind:value``; by default those of a client on this machine.
     """
     facts = frozenset(labels) or frozenset({"listener:agents", "address:127.0.0.1"})
     return Client(key or " ".join(sorted(facts)), facts)
@@ -52,8 +52,8 @@ def make_request(
 ) -> Request:
     """Make a request as the proxy makes it.
 
-    An `https` URL stands for the tunnel that a client opens for it: CONNECT, and no path. With a method it stands for
-    the readable request in an intercepted tunnel. An `http` URL stands for a readable request, by default a GET.
+    An ``https`` URL stands for the tunnel that a client opens for it: CONNECT, and no path. With a method it stands for
+    the readable request in an intercepted tunnel. An ``http`` URL stands for a readable request, by default a GET.
 
     Args:
         url: where to, in one word; `host`, `port` and `path` are its parts otherwise.
@@ -67,7 +67,7 @@ def make_request(
         listener: the listener's name.
         begun: seconds on the monotonic clock.
         is_path_ambiguous: the path holds an encoded slash or backslash.
-        is_dry_run: asked by `explain`.
+        is_dry_run: asked by ``explain``.
 
     Raises:
         ValueError: the URL or the host is none.

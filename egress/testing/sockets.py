@@ -46,6 +46,7 @@ def family_of(host: str) -> socket.AddressFamily:
 
 
 def os_error(number: int) -> OSError:
+    """Make the error that the kernel's number stands for."""
     return OSError(number, os.strerror(number))
 
 
