@@ -9,7 +9,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
@@ -32,10 +32,6 @@ from egress.model import (
 )
 
 T = TypeVar("T")
-
-
-class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
-    """What our protocols ask of a transport: half-close and back-pressure, both ways."""
 
 
 class IPolicy(Interface):

@@ -13,11 +13,13 @@ import sys
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT, epoll
 from time import process_time
+from typing import cast
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Protocol
 
-from egress.transports.engine.engine import Engine, Relay, Transport
+from egress.transports.engine.engine import Engine, Transport
+from egress.transports.engine.relay import Relay
 
 SECONDS = 2.0
 BLOCK = bytes(256 * 1024)
@@ -100,7 +102,8 @@ def measure(play: Callable[[Ends], None], number: int) -> tuple[int, int, float]
             engine.add(each.fileno(), transport)
             transport.begin(Protocol())
             pair.append(transport)
-        relays += engine.join(*pair)
+        here, there = pair
+        relays += [cast(Relay, here.relay_to(there)), cast(Relay, there.relay_to(here))]
     marks: list[tuple[int, float]] = []
     kept = 0
 

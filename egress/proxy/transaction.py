@@ -14,13 +14,13 @@ from egress.interfaces import IPolicyObserver, ITunnelingAgent
 from egress.model import Admission, AuditEvent, Outcome, Phases, Request, Trace, Verdict
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.reload.confirmation import Confirmation
+from egress.transports.contract import IRelay
 from egress.upstream.dial import Dial
 from egress.upstream.direct_endpoint import DirectEndpoint
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection
     from egress.proxy.roles import TransactionOwner
-    from egress.transports.engine.relay import Relay
 
 _log = Logger()
 
@@ -61,8 +61,8 @@ class Transaction:
     dialled: str = ""
     up: int = 0
     down: int = 0
-    upward: Relay | None = None
-    downward: Relay | None = None
+    upward: IRelay | None = None
+    downward: IRelay | None = None
     status: int = 0
     response_source: str = "origin"
     server_name: str | None = None

@@ -1,14 +1,21 @@
-"""The transport inside TLS, whoever is on the other side."""
+"""TLS transports: `IStreamTransport` on top of TLSMemoryBIOProtocol of Twisted."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+from twisted.internet.interfaces import ITransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from egress.transports.adapt import adapt
+from egress.transports.contract import IRelay, IStreamTransport
+from egress.transports.protocol_relay import ProtocolRelay
 
 
+@implementer(IStreamTransport)
 class TlsTransport(TLSMemoryBIOProtocol):
-    """Does what Twisted passes on to the TCP connection below, as TLS has it.
+    """Provides `IStreamTransport` over TLS. Twisted would pass some calls on to the TCP connection below, unchanged.
 
     - Half-close. Twisted's would cut the TLS stream off. TLS 1.3 ends one direction by close_notify (RFC 8446 section
       6.1). Before 1.3, whoever hears of it drops what it still has to say (RFC 5246 section 7.2.1), so it is not said
@@ -18,6 +25,10 @@ class TlsTransport(TLSMemoryBIOProtocol):
     """
 
     _is_half_closed = False
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Start TLS on the adapted transport (IProtocol)."""
+        super().makeConnection(adapt(transport))
 
     def loseWriteConnection(self) -> None:
         """Write no more, and read on (ITCPTransport)."""
@@ -51,3 +62,55 @@ class TlsTransport(TLSMemoryBIOProtocol):
     def stopProducing(self) -> None:
         """Close (IProducer)."""
         self.loseConnection()
+
+    @property
+    def unsent(self) -> object | None:
+        """What waits here or in the transport below (IStreamTransport)."""
+        if self._appSendBuffer:
+            return self._appSendBuffer
+        below = cast(IStreamTransport | None, self.transport)
+        return None if below is None else below.unsent
+
+    is_flushed = False
+    """A close sends a close_notify first (IStreamTransport)."""
+
+    def relay_to(self, sink: IStreamTransport) -> IRelay:
+        """Write to `sink` what is read and decrypted here (IStreamTransport)."""
+        assert self.wrappedProtocol is not None, "a connection that is established has a protocol"
+        relay = ProtocolRelay(cast(IStreamTransport, self), sink, self.wrappedProtocol)
+        relay.start()
+        self.wrappedProtocol = relay
+        return relay
+
+    def pauseProducing(self) -> None:
+        """Stop reading (IPushProducer)."""
+        cast(IStreamTransport, self.transport).pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again (IPushProducer)."""
+        cast(IStreamTransport, self.transport).resumeProducing()
+
+    def getTcpNoDelay(self) -> bool:
+        """Return whether TCP_NODELAY is set (ITCPTransport)."""
+        return cast(IStreamTransport, self.transport).getTcpNoDelay()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Set TCP_NODELAY (ITCPTransport)."""
+        cast(IStreamTransport, self.transport).setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Return whether SO_KEEPALIVE is set (ITCPTransport)."""
+        return cast(IStreamTransport, self.transport).getTcpKeepAlive()
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Set SO_KEEPALIVE (ITCPTransport)."""
+        cast(IStreamTransport, self.transport).setTcpKeepAlive(enabled)
+
+
+class UpstreamTlsTransport(TlsTransport):
+    """TLS with an upstream proxy."""
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Start TLS with TCP_NODELAY, so that the second flight of the handshake is not delayed (IProtocol)."""
+        cast(Any, transport).setTcpNoDelay(True)
+        super().makeConnection(transport)

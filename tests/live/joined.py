@@ -13,7 +13,8 @@ from attrs import define, field
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 
-from egress.transports.engine.engine import Engine, Relay
+from egress.transports.engine.engine import Engine
+from egress.transports.engine.relay import Relay
 from egress.transports.engine.transport import Transport
 from tests.live.test_network_truth import HalfSide, Side, Taker
 
@@ -46,6 +47,11 @@ class Hand(Clock):
         ready, _, _ = select.select([self.reader.fileno()], [], [], 0 if due else seconds)
         if ready:
             self.reader.doRead()
+
+
+def join(one: Transport, other: Transport) -> tuple[Relay, Relay]:
+    """Relay both ways. Give the direction from the one, and that from the other."""
+    return cast(Relay, one.relay_to(other)), cast(Relay, other.relay_to(one))
 
 
 @define(eq=False)
@@ -155,7 +161,7 @@ class Bench:
     def pair(self, buffer_bytes: int = 0) -> tuple[End, End, Relay, Relay]:
         """Make two connections and join them: the ends, and the direction from each."""
         one, other = self.end(buffer_bytes=buffer_bytes), self.end(buffer_bytes=buffer_bytes)
-        return (one, other, *self.engine.join(one.tcp, other.tcp))
+        return (one, other, *join(one.tcp, other.tcp))
 
     def turns(self, number: int = 10) -> None:
         """Take some turns."""

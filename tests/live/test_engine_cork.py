@@ -15,7 +15,7 @@ if not is_supported():
     raise SkipTest("this system has no epoll")
 
 from egress.transports.engine.transport import Transport
-from tests.live.joined import Bench, End
+from tests.live.joined import Bench, End, join
 from tests.live.test_network_truth import HalfSide, Side
 
 LARGE = bytes(range(256)) * 256
@@ -182,7 +182,7 @@ class CorkTests(SynchronousTestCase):
 
         def act(tcp: Transport) -> None:
             tcp.write(b"200 ")
-            self.bench.engine.join(tcp, far.tcp)
+            join(tcp, far.tcp)
 
         near = self.make(act)
         self.until(near, lambda: near.side.transport is not None and far.side.transport is not None)

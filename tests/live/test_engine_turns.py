@@ -12,9 +12,9 @@ from egress.transports.engine import is_supported
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
-from egress.transports.engine.engine import READ_BYTES, Engine, Relay
+from egress.transports.engine.engine import READ_BYTES, Engine
 from egress.transports.engine.pipe import Calls, Pipe
-from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
+from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES, Relay
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side, Taker
 

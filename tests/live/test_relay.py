@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -25,7 +24,8 @@ from egress.transports.engine.engine import Engine
 from egress.transports.engine.pipe import Calls, Pipe
 from egress.transports.engine.relay import RELAY_BYTES, SHARE_BYTES
 from egress.transports.engine.transport import Transport
-from tests.live.joined import Bench, End
+from egress.transports.protocol_relay import ProtocolRelay
+from tests.live.joined import Bench, End, join
 from tests.live.test_network_truth import HalfSide, Side, Source
 
 # Kernel buffers of this size are filled by little data. Smaller than a loopback segment, they would make TCP wait.
@@ -104,7 +104,7 @@ class BytesTests(RelayCase):
         one, other = self.bench.end(), self.bench.end(buffer_bytes=SMALL)
         other.tcp.write(b"a" * MUCH)
         one.send(b"b" * 10)
-        self.bench.engine.join(one.tcp, other.tcp)
+        join(one.tcp, other.tcp)
         self.bench.turns()
         other.tcp.write(b"c" * 10)
         self.bench.until(lambda: len(other.got) == MUCH + 20, other)
@@ -119,7 +119,7 @@ class BytesTests(RelayCase):
             one.send(b"early")
             one.finish()
             self.bench.turns(number)
-            self.bench.engine.join(one.tcp, other.tcp)
+            join(one.tcp, other.tcp)
             self.bench.until(lambda other=other: other.is_ended, other)  # type: ignore[misc]
 
             self.assertEqual(b"early", bytes(other.got))
@@ -130,7 +130,7 @@ class BytesTests(RelayCase):
         one, other = self.bench.end(), self.bench.end()
         one.finish()
         self.bench.until(lambda: "eof" in one.side.told)
-        self.bench.engine.join(one.tcp, other.tcp)
+        join(one.tcp, other.tcp)
         self.bench.until(lambda: other.is_ended, other)
         other.send(b"still")
         self.bench.until(lambda: one.got, one)
@@ -145,7 +145,7 @@ class BytesTests(RelayCase):
             def dataReceived(self, data: bytes) -> None:
                 super().dataReceived(data)
                 other.tcp.write(data)
-                joined.append(bench.engine.join(one.tcp, other.tcp))
+                joined.append(join(one.tcp, other.tcp))
 
         bench = self.bench
         one, other = bench.end(Guide), bench.end()
@@ -171,7 +171,7 @@ class BytesTests(RelayCase):
     def test_one_way(self) -> None:
         """One direction may be relayed while the protocol has the other."""
         one, other = self.bench.end(), self.bench.end()
-        self.bench.engine.relay(one.tcp, other.tcp)
+        one.tcp.relay_to(other.tcp)
         one.send(b"there")
         other.send(b"here")
         self.bench.until(lambda: other.got and other.side.data, other)
@@ -205,7 +205,7 @@ class EndTests(RelayCase):
     def test_no_half_close(self) -> None:
         """Protocols that know no half-close hear of the loss only; FINs are passed on all the same."""
         one, other = self.bench.end(Side), self.bench.end(Side)
-        self.bench.engine.join(one.tcp, other.tcp)
+        join(one.tcp, other.tcp)
         one.finish()
         self.bench.until(lambda: other.is_ended, other)
         other.send(b"answer")
@@ -311,7 +311,7 @@ class FaultTests(RelayCase):
     """The faults that relays have had."""
 
     def test_refused(self) -> None:
-        """Only the engine's own transports are joined, and each only once."""
+        """The engine moves octets between its own transports only, and each is relayed to one sink."""
 
         class Wrapped(Transport):
             """Like the engine's, but who knows."""
@@ -319,19 +319,17 @@ class FaultTests(RelayCase):
         bench = self.bench
         one, other, up, _down = bench.pair()
         third = bench.end()
-        secure = TLSMemoryBIOProtocol(Factory.forProtocol(Protocol), Protocol())
+        fourth = bench.end()
         plain = socket.socket()
         self.addCleanup(plain.close)
         foreign = Wrapped(bench.engine, plain, plain.fileno(), ("192.0.2.1", 1))
-        for odd in (secure, foreign, object()):
-            with self.assertRaises(TypeError):
-                bench.engine.relay(third.tcp, odd)  # type: ignore[arg-type]
-            with self.assertRaises(TypeError):
-                bench.engine.relay(odd, third.tcp)  # type: ignore[arg-type]
+        self.assertIsInstance(fourth.tcp.relay_to(foreign), ProtocolRelay)
         with self.assertRaises(RuntimeError):
-            bench.engine.relay(one.tcp, third.tcp)
+            fourth.tcp.relay_to(third.tcp)
         with self.assertRaises(RuntimeError):
-            bench.engine.relay(third.tcp, other.tcp)
+            one.tcp.relay_to(third.tcp)
+        with self.assertRaises(RuntimeError):
+            third.tcp.relay_to(other.tcp)
         with self.assertRaises(RuntimeError):
             one.tcp.registerProducer(Source(one.side), True)
         one.send(b"intact")
@@ -347,7 +345,7 @@ class FaultTests(RelayCase):
             transports = [end.tcp for end in ends]
             ends[first].reset()
             self.bench.until(lambda which=transports[first]: not which.connected)  # type: ignore[misc]
-            self.bench.engine.join(*transports)
+            join(*transports)
             left = ends[1 - first]
             self.bench.until(lambda left=left: left.is_ended, left)  # type: ignore[misc]
 
@@ -365,7 +363,7 @@ class FaultTests(RelayCase):
         ends = [bench.end(Opens) for _ in range(4)]
         old = {end.tcp.getHandle().fileno() for end in ends}
         for one, other in (ends[:2], ends[2:]):
-            bench.engine.join(one.tcp, other.tcp)
+            join(one.tcp, other.tcp)
         for end in ends:
             end.send(b"in the same batch")
         ends[0].reset()
@@ -391,7 +389,7 @@ class FaultTests(RelayCase):
         near, far, _up, _down = bench.pair()
         for make in (FailsAtEof, FailsAtLoss):
             one, other = bench.end(make), bench.end()
-            bench.engine.join(one.tcp, other.tcp)
+            join(one.tcp, other.tcp)
             if make is FailsAtEof:
                 one.finish()
             else:
@@ -411,7 +409,7 @@ class FaultTests(RelayCase):
                 raise ZeroDivisionError
 
         one, other = self.bench.end(Fails), self.bench.end()
-        self.bench.engine.join(one.tcp, other.tcp)
+        join(one.tcp, other.tcp)
         other.finish()
         self.bench.until(lambda: one.is_ended, one)
         one.finish()

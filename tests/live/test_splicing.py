@@ -20,9 +20,9 @@ if not is_supported():
 if not hasattr(os, "splice"):
     raise SkipTest("this Python has no os.splice")
 
-from egress.transports.engine.engine import Engine, Relay
+from egress.transports.engine.engine import Engine
 from egress.transports.engine.pipe import PIPE_BYTES, Calls, Pipe, Unfit
-from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES
+from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES, Relay
 from tests.live.joined import Bench, End
 
 SMALL = 200_000

@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import DialFailed
-from egress.interfaces import IStreamTransport
 from egress.model import Authority
+from egress.transports.contract import IStreamTransport
 
 
 class Ear(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol, ITransport
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
-from egress.interfaces import IIdentifier, IStreamTransport
+from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
 from egress.proxy import error_responses as answers
 from egress.proxy.client.facts import ReadPeer, gather
@@ -21,7 +21,8 @@ from egress.proxy.http1.pipelining import read_heads
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.roles import CLOSING, DRAINING, LINGERING, OVER, READING, ClientReceiver, FlushProducer
 from egress.proxy.transaction import Transaction, is_failure
-from egress.transports.immediate_write import is_flushed, send
+from egress.transports.adapt import adapt
+from egress.transports.contract import IStreamTransport
 from egress.wire.head import RequestReader
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ClientConnection:
 
     def makeConnection(self, transport: ITransport) -> None:
         """Begin (IProtocol)."""
-        self.transport = cast(IStreamTransport, transport)  # our listeners accept stream connections only
+        self.transport = adapt(transport)
         server = self.server
         refused = gather(self, transport)
         refused = server.entered(self) or refused
@@ -156,7 +157,9 @@ class ClientConnection:
 
     def send(self, data: bytes) -> None:
         """Write to the client."""
-        self.is_clogged = not send(self.transport, data)
+        transport = self.transport
+        transport.write(data)
+        self.is_clogged = transport.unsent is not None
 
     def take_held(self) -> bytes:
         """Give what was held."""
@@ -263,7 +266,7 @@ class ClientConnection:
         self.receiver = self.transaction = None
         self._stop_draining()
         self.state = CLOSING
-        if not is_flushed(self.transport):
+        if not self.transport.is_flushed:
             self.server.timers.expect(self, self.server.limits.idle_seconds)
         self.transport.loseConnection()
 

@@ -16,8 +16,6 @@ from egress.proxy.http1.response_stream import ResponseStream
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
-from egress.transports.engine.transport import Transport
-from egress.transports.immediate_write import has_unsent, send
 from egress.wire.body import BodyReader, NoBody, body_reader
 from egress.wire.forwarding import request_onward
 from egress.wire.framing import Framing, Kind
@@ -136,10 +134,7 @@ class Exchange:
                 self._send_in_pieces(onward, origin)
                 return
             onward += payload
-        if type(transport) is Transport:
-            transport.write(onward)
-        else:
-            send(transport, onward)
+        transport.write(onward)
         self.transaction.started()
         response_stream.sent_at = server.clock.seconds()
         server.timers.expect(client, server.limits.response_seconds)
@@ -154,7 +149,7 @@ class Exchange:
 
     def _send_in_pieces(self, onward: bytes, origin: OriginConnection) -> None:
         assert self.response_stream is not None and origin.transport is not None
-        send(origin.transport, onward)
+        origin.transport.write(onward)
         self.transaction.started()
         self.response_stream.sent_at = self.client.server.clock.seconds()
         self._body_stream = RequestBodyStream(self, origin)
@@ -304,7 +299,7 @@ class Exchange:
             is_reusable
             and not server.is_stopping
             and origin.transport is not None
-            and not has_unsent(origin.transport)
+            and origin.transport.unsent is None
             and admission.generation == server.gate.snapshot.generation
             and server.pool.keep(origin, self.request, admission, self.forwarding.place)
         ):

@@ -8,7 +8,6 @@ from attrs import define, field
 
 from egress.errors import ProtocolError, Refused
 from egress.proxy.origin.connection import OriginConnection
-from egress.transports.immediate_write import send
 from egress.wire.body import chunk, last_chunk, passable
 from egress.wire.framing import Kind
 
@@ -77,10 +76,10 @@ class RequestBodyStream:
         assert transport is not None, "an origin that is used stands"
         is_chunked = exchange.framing.kind is Kind.CHUNKED
         if payload:
-            send(transport, chunk(payload) if is_chunked else payload)
+            transport.write(chunk(payload) if is_chunked else payload)
         if body.is_complete:
             if is_chunked:
-                send(transport, last_chunk(passable(body.trailers, exchange.head.fields.options)))
+                transport.write(last_chunk(passable(body.trailers, exchange.head.fields.options)))
             self.stop()
             if body.rest:
                 client.hold(body.rest)

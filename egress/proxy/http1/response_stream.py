@@ -9,8 +9,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.transports.engine.transport import Transport
-from egress.transports.immediate_write import send
 from egress.wire.body import BodyReader, LengthBody, body_reader, chunk, last_chunk, passable
 from egress.wire.forwarding import response_onward
 from egress.wire.framing import NO_BODY, Kind, response_framing
@@ -124,11 +122,8 @@ class ResponseStream:
         self.has_begun = True
         transaction.down += length
         transport = client.transport
-        if type(transport) is Transport:
-            transport.write(onward + data[at : at + length])
-            client.is_clogged = transport.unsent is not None
-        else:
-            client.is_clogged = not send(transport, onward + data[at : at + length])
+        transport.write(onward + data[at : at + length])
+        client.is_clogged = transport.unsent is not None
         # Surplus bytes never reach the client, and a connection that has them is out of step.
         exchange.done(is_reusable=not surplus)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define
 from twisted.internet.interfaces import (
@@ -15,9 +15,9 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.interfaces import IStreamTransport
+from egress.transports.adapt import adapt
 from egress.transports.connection_notice import OnConnected
-from egress.transports.immediate_write import is_flushed
+from egress.transports.contract import IStreamTransport
 
 if TYPE_CHECKING:
     from egress.proxy.http1.response_stream import ResponseStream
@@ -73,7 +73,7 @@ class OriginConnection:
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hear of the connection (IProtocol)."""
-        self.transport = cast(IStreamTransport, transport)  # every transport that we dial is TCP
+        self.transport = adapt(transport)
         self.transport.setTcpNoDelay(True)
         met, self.met = self.met, None
         if met is not None:
@@ -146,7 +146,7 @@ class OriginConnection:
         self.user = None
         if self.transport is not None:
             self.is_closing = True
-            if not is_flushed(self.transport):
+            if not self.transport.is_flushed:
                 self.timers = timers
                 timers.expect(self, seconds)
             self.transport.loseConnection()

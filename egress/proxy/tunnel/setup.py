@@ -13,8 +13,6 @@ from egress.proxy.error_responses import ESTABLISHED
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
-from egress.transports.engine.transport import Transport
-from egress.transports.immediate_write import send
 from egress.wire.client_hello import ClientHello, ClientHelloReader, looks_like_tls
 
 if TYPE_CHECKING:
@@ -50,11 +48,7 @@ class TunnelSetup:
     def connected(self, origin: OriginConnection) -> None:
         """Answer, join the origin's side, and look at what the client sent early."""
         client = self.client
-        transport = client.transport
-        if type(transport) is Transport:
-            transport.write(ESTABLISHED)
-        else:
-            send(transport, ESTABLISHED)
+        client.transport.write(ESTABLISHED)
         self.transaction.status = 200
         self.transaction.response_source = "egress"
         self.transaction.started()

@@ -1,7 +1,7 @@
-"""Two connections joined: bytes, back-pressure and half-closes go through, both ways.
+"""A tunnel: two connections, each relayed to the other.
 
-Where both stand on the engine, it moves the bytes, and only the ends come by here. They are still passed on here, too,
-which changes nothing where the engine has done it. TLS and other transports are each other's producers.
+The transports move the octets (`IStreamTransport.relay_to`). The tunnel passes half-closes on, ends both connections
+and keeps the deadlines. The engine's relays pass half-closes on as well; the second time has no effect.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from twisted.python.failure import Failure
 from egress.errors import Refused
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.transaction import Transaction
-from egress.transports.engine.transport import Transport
-from egress.transports.immediate_write import is_flushed, send
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection
@@ -55,14 +53,7 @@ class Tunnel:
         assert origin.transport is not None, "an origin that is joined stands"
         self.begun = self.quiet_since = client.server.clock.seconds()
         origin.user = self
-        near, far = client.transport, origin.transport
-        # By their exact type: a TLS transport would pass any other question on to the transport below it.
-        if type(near) is type(far) is Transport:
-            self.transaction.downward = far.engine.relay(far, near)
-            far.release()
-        else:
-            near.registerProducer(far, True)
-            far.registerProducer(near, True)
+        self.transaction.downward = origin.transport.relay_to(client.transport)
         self.expect()
 
     def join(self, data: bytes) -> None:
@@ -71,31 +62,28 @@ class Tunnel:
         Args:
             data: what the client has said so far.
         """
-        transaction, near, far = self.transaction, self.client.transport, self.origin.transport
+        transaction, transport = self.transaction, self.origin.transport
         transaction.release_dial()
-        if type(near) is type(far) is Transport:
-            if data:
-                transaction.up += len(data)
-                far.write(data)
-            transaction.upward = near.engine.relay(near, far)
-        elif data:
+        if data:
             self.client_data(data)
+        if transport is not None:
+            transaction.upward = self.client.transport.relay_to(transport)
 
     def expect(self) -> None:
         """Set the first deadline."""
         self.client.server.timers.expect(self.client, _OPEN_SECONDS)
 
     def client_data(self, data: bytes) -> None:
-        """Pass on (ClientReceiver)."""
+        """Write to the origin what came before the relay was there (ClientReceiver)."""
         self.transaction.up += len(data)
         transport = self.origin.transport
         if transport is not None:
-            send(transport, data)
+            transport.write(data)
 
     def origin_data(self, data: bytes) -> None:
-        """Pass on (OriginReceiver)."""
+        """Write to the client what came behind the answer to a handshake (OriginReceiver)."""
         self.transaction.down += len(data)
-        send(self.client.transport, data)
+        self.client.transport.write(data)
 
     def client_ended(self) -> None:
         """Pass the client's FIN on."""
@@ -104,7 +92,7 @@ class Tunnel:
         self._is_client_done = True
         if self._is_origin_done:
             self._complete()
-        elif self.transaction.upward is None:  # a relay has passed it on already
+        else:
             transport = self.origin.transport
             assert transport is not None
             transport.unregisterProducer()
@@ -117,7 +105,7 @@ class Tunnel:
         self._is_origin_done = True
         if self._is_client_done:
             self._complete()
-        elif self.transaction.downward is None:
+        else:
             self.client.transport.unregisterProducer()
             self.client.transport.loseWriteConnection()
 
@@ -178,10 +166,10 @@ class Tunnel:
 
     def _complete(self) -> None:
         client, origin, transaction = self.client, self.origin, self.transaction
-        is_relayed = transaction.upward is not None and transaction.downward is not None
+        relay, near, far = transaction.upward, client.transport, origin.transport
         self._over("complete")
-        if is_relayed and is_flushed(client.transport) and is_flushed(origin.transport):
-            # Nothing is left to send, and the engine closes what it has relayed to both ends.
+        if relay is not None and relay.closes_transports and near.is_flushed and far is not None and far.is_flushed:
+            # The relays close both connections at once.
             origin.user = None
             client.let_go()
             return

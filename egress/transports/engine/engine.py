@@ -20,7 +20,7 @@ from egress.transports.engine.entries import Entry, Sharing
 from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
 from egress.transports.engine.port import Port
-from egress.transports.engine.relay import RELAY_BYTES, Relay
+from egress.transports.engine.relay import RELAY_BYTES
 from egress.transports.engine.socket_addresses import SocketAddress, parse
 from egress.transports.engine.transport import Transport
 
@@ -161,24 +161,6 @@ class Engine:
         connector = Connector(self, family, address, factory, timeout, bindAddress)
         connector.connect()
         return connector
-
-    def relay(self, source: Transport, sink: Transport) -> Relay:
-        """Move what `source` reads to `sink` from now on, and its FIN after that; the `Relay` says how.
-
-        Raises:
-            TypeError: a transport is not the engine's own, but one that stands on it, perhaps.
-            RuntimeError: the source is relayed already, or the sink has a producer.
-        """
-        # By their exact type: a TLS transport would pass any other question on to the transport below it.
-        if not (type(source) is type(sink) is Transport):
-            raise TypeError("only the engine's own transports can be relayed")
-        made = Relay(source, sink)
-        made.begin()
-        return made
-
-    def join(self, one: Transport, other: Transport) -> tuple[Relay, Relay]:
-        """Relay both ways: see `relay`. Give the direction from the one, and that from the other."""
-        return self.relay(one, other), self.relay(other, one)
 
     # What the reactor calls.
 
@@ -327,4 +309,4 @@ class Engine:
                 break
 
 
-__all__ = ["BUDGET_BYTES", "READ_BYTES", "TURN_BYTES", "Engine", "Relay", "Transport"]
+__all__ = ["BUDGET_BYTES", "READ_BYTES", "TURN_BYTES", "Engine", "Transport"]

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.transports.contract import IRelay
 from egress.transports.engine.pipe import PIPE_BYTES, Unfit
 from egress.transports.engine.writing import DONE, OPEN
 
@@ -39,7 +40,7 @@ _MEMINFO = Struct("9I")
 _SENDING_MOST, _SENDING = 3, 5
 
 
-@implementer(IPushProducer)
+@implementer(IRelay, IPushProducer)
 class Relay:
     """One direction. It reads in the protocol's place, and is the sink's producer.
 
@@ -67,6 +68,8 @@ class Relay:
     """
 
     __slots__ = ("_is_slow", "_source", "_way", "moved", "sink")
+
+    closes_transports = True
 
     def __init__(self, source: Transport, sink: Transport) -> None:
         self.moved = 0

@@ -11,10 +11,12 @@ from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.interfaces import IStreamTransport
+from egress.transports.contract import IRelay, IStreamTransport
 from egress.transports.engine.reading import Reading
+from egress.transports.engine.relay import Relay
 from egress.transports.engine.socket_addresses import SocketAddress
 from egress.transports.engine.writing import ABORTED, LOST, OPEN
+from egress.transports.protocol_relay import ProtocolRelay
 
 if TYPE_CHECKING:
     from egress.transports.engine.connector import Connector
@@ -69,6 +71,23 @@ class Transport(Reading):
         connector, self._connector = self._connector, None
         if connector is not None:
             connector.release()
+
+    def relay_to(self, sink: IStreamTransport) -> IRelay:
+        """Write to `sink` what this transport reads (IStreamTransport). The engine moves it if the sink is its own."""
+        if self._connector is not None:
+            self.release()
+        # By class: a TLS transport would answer any other question for the transport below it.
+        if type(sink) is Transport and type(self._protocol) is not ProtocolRelay:
+            relay = Relay(self, sink)
+            relay.begin()
+            return relay
+        if self._relay is not None:
+            raise RuntimeError("the source is relayed already")
+        assert self._protocol is not None, "a connection that is established has a protocol"
+        replacement = ProtocolRelay(self, sink, self._protocol)
+        replacement.start()
+        self._protocol = replacement
+        return replacement
 
     # What the engine calls.
 

@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import classImplements, implementer
 
 from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
@@ -37,6 +37,7 @@ from egress.service.settings.settings import load
 from egress.service.supervisor import Supervisor
 from egress.testing import make_request
 from egress.testing.host import FakeResolver
+from egress.transports.contract import IStreamTransport
 from egress.upstream import CachingResolver
 from tests.service.test_supervisor import MemorySocket
 
@@ -71,6 +72,16 @@ class Bound(MemorySocket):
         if self.is_broken:
             raise OSError(24, "Too many open files")
         return super().serve(reactor, factory)
+
+
+class StreamTransport(StringTransport):
+    """A transport in memory that has sent what was written to it."""
+
+    unsent = None
+    is_flushed = True
+
+
+classImplements(StreamTransport, IStreamTransport)  # type: ignore[misc]  # not all of it
 
 
 class Manager(Notifier):
@@ -383,7 +394,7 @@ class KeptListeners(ReloadCase):
         assert factory is not None
         protocol = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5))
         assert protocol is not None
-        transport = StringTransport()
+        transport = StreamTransport()
         protocol.makeConnection(transport)
         self.addCleanup(protocol.connectionLost, Failure(ConnectionDone()))
         return transport

@@ -1,0 +1,82 @@
+"""A relay where one transport or both are not the engine's: octets pass through a protocol."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.transports.contract import IRelay, IStreamTransport
+
+
+@implementer(IRelay, IProtocol, IHalfCloseableProtocol)
+class ProtocolRelay:
+    """Replaces the protocol of `source`, and writes to `sink` what `source` delivers.
+
+    The source is registered as the sink's producer. The replaced protocol is still told of the ends of the connection,
+    and passes them on itself.
+
+    Args:
+        source: the transport that this object is the protocol of.
+        sink: is written to.
+        protocol: the protocol that is replaced.
+    """
+
+    __slots__ = ("_half_closeable", "_moved", "_protocol", "_sink", "_source")
+
+    closes_transports = False
+
+    def __init__(self, source: IStreamTransport, sink: IStreamTransport, protocol: IProtocol) -> None:
+        self._source = source
+        self._sink = sink
+        self._protocol = protocol
+        self._half_closeable = IHalfCloseableProtocol(protocol, None)
+        self._moved = 0
+
+    def start(self) -> None:
+        """Register the producer and read, even if the source was paused.
+
+        Raises:
+            RuntimeError: the source is relayed already, or the sink has a producer.
+        """
+        if isinstance(self._protocol, ProtocolRelay):
+            raise RuntimeError("the source is relayed already")
+        self._sink.registerProducer(self._source, True)
+        self._source.resumeProducing()
+
+    def collect(self) -> int:
+        """Return the number of octets moved since the last call (IRelay)."""
+        moved, self._moved = self._moved, 0
+        return moved
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Do nothing: the source is connected already (IProtocol)."""
+
+    def connectionMade(self) -> None:
+        """Do nothing (IProtocol)."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Write to the sink (IProtocol)."""
+        self._moved += len(data)
+        self._sink.write(data)
+
+    def readConnectionLost(self) -> None:
+        """Tell the replaced protocol (IHalfCloseableProtocol)."""
+        if self._half_closeable is not None:
+            self._half_closeable.readConnectionLost()
+        else:
+            # As transports do for protocols without half-close.
+            self._source.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Tell the replaced protocol (IHalfCloseableProtocol)."""
+        if self._half_closeable is not None:
+            self._half_closeable.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell the replaced protocol (IProtocol)."""
+        self._protocol.connectionLost(reason)
+
+    def logPrefix(self) -> str:
+        """Name the replaced protocol in Twisted's messages (ILoggingContext)."""
+        return type(self._protocol).__name__
