@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from attrs import define, field, frozen
 from OpenSSL import SSL, crypto
@@ -28,7 +28,7 @@ from zope.interface import implementer
 from egress.model import Authority, Trace
 from egress.tls.errors import WRONG_HOST, describe_certificate, describe_tls
 from egress.tls.pem import ClientCertificate, TrustedAuthorities
-from egress.transports.tls import TlsTransport
+from egress.transports.tls import UpstreamTlsTransport
 from egress.upstream.hop_errors import hop_failed
 
 _CODE = "proxy_tls_failed"
@@ -77,15 +77,6 @@ class UpstreamTls:
             for each in above:
                 context.add_extra_chain_cert(each)
         return cls(authority, context)
-
-
-class UpstreamTlsTransport(TlsTransport):
-    """The transport inside TLS with a proxy."""
-
-    def makeConnection(self, transport: ITransport) -> None:
-        """Begin, without the wait for more that would hold the second flight of a handshake back."""
-        cast(Any, transport).setTcpNoDelay(True)
-        super().makeConnection(transport)
 
 
 @implementer(IStreamClientEndpoint)

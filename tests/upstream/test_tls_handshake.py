@@ -17,9 +17,10 @@ from egress.model import Trace
 from egress.testing.network import Network
 from egress.tls.errors import describe_certificate, describe_tls
 from egress.tls.pem import ClientCertificate, TrustedAuthorities
+from egress.transports.tls import UpstreamTlsTransport
 from egress.upstream.connect_handshake import ConnectEndpoint
 from egress.upstream.first_hop import FirstHopEndpoint
-from egress.upstream.tls_handshake import TlsEndpoint, UpstreamTls, UpstreamTlsTransport
+from egress.upstream.tls_handshake import TlsEndpoint, UpstreamTls
 from tests.upstream.certificates import Identity, Root, self_signed
 from tests.upstream.ends import Broken, Ear, Ears, dial_failed, place
 from tests.upstream.tls_proxy import Speaker, TlsProxy

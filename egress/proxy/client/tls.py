@@ -1,23 +1,18 @@
-"""TLS between a client and a listener: its transport, and the handshake before anything is read."""
+"""TLS between a client and a listener: the handshake before anything is read."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from attrs import define, evolve, field
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
-    IHalfCloseableProtocol,
     IHandshakeListener,
-    IProducer,
     IProtocol,
     IProtocolFactory,
     ITransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -28,7 +23,7 @@ from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.client.facts import gather
 from egress.proxy.client.refusal import record
 from egress.tls import ServerTls, name_of
-from egress.transports.tls import TlsTransport
+from egress.transports.client_tls import ClientTlsFactory, ClientTlsTransport
 
 # What OpenSSL calls them (openssl/sslerr.h), and what it means here. The first that is found counts.
 _FAULTS = (
@@ -43,100 +38,6 @@ _FAULTS = (
     ("no shared cipher", "tls_failed", "The client has no cipher that is taken here."),
     ("wrong version number", "tls_failed", "Something else than TLS was spoken to a TLS listener."),
 )
-
-
-class ClientTlsTransport(TlsTransport):
-    """The transport inside TLS with a client.
-
-    What Twisted leaves to the global reactor is done here, and:
-
-    - Beginning. It is when the client's first byte is here: TLS takes tens of KiB, and whoever only connects is not
-      worth them.
-    - Half-close. The client's is heard, in TLS 1.3. Before, its direction is drained until a deadline.
-    - Close. It does not wait for the client's own close_notify, as both RFCs allow.
-    - Producers. A pull producer is asked by the transport below, which knows when what was written is gone.
-    """
-
-    factory: TlsProxyFactory
-    _has_begun = False
-    _has_ended = False
-    _is_end_told = False
-    _is_pulled = False
-    _closing: IDelayedCall | None = None
-
-    def makeConnection(self, transport: ITransport) -> None:
-        """Wait for the first byte (IProtocol)."""
-        Protocol.makeConnection(self, transport)
-        self.factory.registerProtocol(self)
-        cast(ClientTlsHandshake, self.wrappedProtocol).arrive(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take bytes; the first of all begin TLS (IProtocol)."""
-        if not self._has_begun:
-            if self._aborted:
-                return
-            self._has_begun = True
-            super().makeConnection(cast(ITransport, self.transport))
-        super().dataReceived(data)
-
-    def _wait_for_the_other_direction(self) -> None:
-        server = self.factory.server
-        self._closing = server.clock.callLater(server.limits.linger_seconds, self._close_late)
-
-    def _close_late(self) -> None:
-        self._closing = None
-        self.loseConnection()
-
-    def _flushReceiveBIO(self) -> None:
-        if self._has_ended:
-            self._flushSendBIO()
-            return
-        super()._flushReceiveBIO()
-        if self._has_ended and not self._is_end_told:
-            self._is_end_told = True
-            self._lostTLSConnection = False
-            cast(IHalfCloseableProtocol, self.wrappedProtocol).readConnectionLost()
-
-    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        if reason is not None or not self._has_ended or self._is_end_told:
-            super()._tlsShutdownFinished(reason)
-
-    def _shutdownTLS(self) -> None:
-        has_heard = self._tlsConnection.get_shutdown() & SSL.RECEIVED_SHUTDOWN
-        if has_heard and self._has_directions and not (self._has_ended or self._is_half_closed or self.disconnecting):
-            # Twisted's answer to the client's close_notify would be ours, and the end of all. It reads until it has
-            # lost TLS, so for as long as it takes to get out of there, it has.
-            self._has_ended = self._lostTLSConnection = True
-            return
-        super()._shutdownTLS()
-        if self.disconnecting:
-            cast(Any, self.transport).loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Hand the end on (IProtocol)."""
-        closing, self._closing = self._closing, None
-        if closing is not None:
-            closing.cancel()
-        if self.disconnecting or not self._has_begun:
-            # We have ended it: that the client did not say the same is no fault of its. Or there was nothing to end.
-            self._lostTLSConnection = True
-        super().connectionLost(reason)
-
-    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Be written to by a producer (IConsumer)."""
-        if streaming or self._lostTLSConnection:
-            super().registerProducer(producer, streaming)
-        else:
-            self._is_pulled = True
-            cast(Any, self.transport).registerProducer(producer, False)
-
-    def unregisterProducer(self) -> None:
-        """Be written to without a producer (IConsumer)."""
-        if self._is_pulled:
-            self._is_pulled = False
-            cast(Any, self.transport).unregisterProducer()
-        else:
-            super().unregisterProducer()
 
 
 @implementer(IProtocol, IHandshakeListener)
@@ -288,19 +189,14 @@ class _Handshakes:
         """Do nothing."""
 
 
-class TlsProxyFactory(TLSMemoryBIOFactory):
+class TlsProxyFactory(ClientTlsFactory):
     """The factory of one listener that speaks TLS.
 
     Args:
         tls: what the listener shows and takes.
         inner: builds what is spoken inside.
-
-    Attributes:
-        server: what all listeners share.
     """
 
-    protocol = ClientTlsTransport
-
     def __init__(self, tls: ServerTls, inner: ProxyFactory) -> None:
-        self.server = inner.server
-        super().__init__(tls, False, _Handshakes(inner), self.server.clock)
+        server = inner.server
+        super().__init__(tls, _Handshakes(inner), server.clock, lambda: server.limits.linger_seconds)
