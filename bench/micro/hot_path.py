@@ -24,8 +24,8 @@ from egress.proxy.limits import Limits
 from egress.testing import FakeHost, FakeResolver, make_request
 from egress.timing.timer_wheel import TimerWheel
 from egress.upstream import DirectSelector, TunnelingAgent
-from egress.wire.client_hello import looks_like_tls
-from egress.wire.head import RequestReader
+from egress.wire.client_hello import is_tls_record
+from egress.wire.request_head import RequestReader
 from egress.wire.target import parse_target
 
 USES = 20_000
@@ -151,7 +151,7 @@ def main() -> None:
     reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
     say(f"a head of {len(HEAD)} octets", best(lambda: reader.feed(HEAD)))
     say("a target, seen before", best(lambda: parse_target("GET", b"http://origin.example/packages/index.html?x=1")))
-    say("a first look at a tunnel's bytes", best(lambda: looks_like_tls(b"\x16\x03\x01")))
+    say("a first look at a tunnel's bytes", best(lambda: is_tls_record(b"\x16\x03\x01")))
     for rules in RULES:
         measure_gate(rules)
     measure_record()

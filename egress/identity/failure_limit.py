@@ -1,4 +1,4 @@
-"""Counts wrong credentials, so that nobody can go on guessing."""
+"""Limits the rate of wrong credentials of each peer, against guessing."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from egress.config.watched_file import Seconds
 
 @define(eq=False)
 class Failures:
-    """How many wrong credentials came from each peer of late.
+    """A leaky bucket of wrong credentials for each peer.
 
-    A peer may fail `per_minute` times at once; then as often as that on average.
+    A peer may fail `per_minute` times in a burst; after that, `per_minute` times a minute on average.
 
     Attributes:
-        clock: tells the time.
+        clock: the time in seconds.
         per_minute: the limit of each peer.
-        capacity: how many peers are remembered; the one that has not failed for the longest time goes first.
+        capacity: the most peers; a further one replaces the peer whose last failure is the oldest.
     """
 
     clock: Seconds
     per_minute: int = field(default=20, validator=ge(1))
     capacity: int = field(default=4096, validator=ge(1))
-    # How many failures count still, and when they did.
+    # The level of each bucket and the time at which it was computed. No memo: emptying it would lift the limits.
     _levels: dict[str, tuple[float, float]] = field(factory=dict, init=False, repr=False)
 
     def room(self, peer: str) -> float:
-        """Give how many more times a peer may fail now; a part of a failure is none."""
+        """Return how many more times a peer may fail now. A fraction permits no failure."""
         return self.per_minute - self._level(peer)
 
     def wait_seconds(self, peer: str) -> float:
-        """Give after how long a peer may fail once more."""
+        """Return the seconds until a peer may fail once more."""
         return max(0.0, 1.0 - self.room(peer)) * 60.0 / self.per_minute
 
     def add(self, peer: str) -> None:

@@ -1,4 +1,4 @@
-"""Says who is calling, from all that is known: the connection's facts, and the credentials of each request."""
+"""Identifies the client of a request by the facts of its connection and the credentials of the request."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from egress.config.watched_file import WatchedFile
 from egress.errors import Refused
 from egress.identity.credentials import Credentials, read_credentials
 from egress.identity.generated_tokens import digest_of, is_generated
-from egress.identity.listener import ListenerIdentifier
+from egress.identity.listener import ConnectionFacts, ListenerIdentifier
 from egress.identity.secret_checks import Checks
 from egress.identity.tokens import Tokens, is_name
 from egress.interfaces import IIdentifier
+from egress.memo import Memo
 from egress.model import Client, Connection
 
 Requirement: TypeAlias = Literal["none", "basic", "certificate"]
@@ -27,12 +28,12 @@ Requirement: TypeAlias = Literal["none", "basic", "certificate"]
 
 @frozen(eq=False)
 class ListenerAuthentication:
-    """What one listener asks of its clients.
+    """The authentication that one listener requires of its clients.
 
     Attributes:
-        require: "basic" asks each request for credentials, "certificate" each connection for a client certificate;
-            "none" takes both where they are given.
-        tokens: what credentials are compared with; None where they are not looked at.
+        require: "basic" requires credentials in each request, "certificate" a client certificate of each connection;
+            "none" accepts both where a client sends them.
+        tokens: the tokens file that credentials are compared with; None: credentials are ignored.
     """
 
     require: Requirement = "none"
@@ -40,48 +41,59 @@ class ListenerAuthentication:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the connection alone makes the client, whatever comes with it."""
+        """Whether the connection alone determines the client, and nothing is required of the client."""
         return self.require == "none" and self.tokens is None
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing of a request is looked at, once its connection was let in."""
+        """Whether the client does not depend on the request, once the connection was accepted."""
         return self.require != "basic" and self.tokens is None
 
 
 @implementer(IIdentifier)
 @define(eq=False)
 class Identifier:
-    """Makes one client of a connection's facts and a request's credentials.
+    """Identifies clients by the facts of a connection and the credentials of a request.
+
+    The memos hold no credentials: their keys are facts of connections, clients and the names of tokens.
 
     Attributes:
-        asking: what each listener asks, by its name. One that is not named has nobody served: a reload took it out, and
-            what it asked for cannot be asked any more.
+        asking: the authentication that each listener requires, by the listener's name. Connections of a listener
+            without an entry are refused: a reload removed the listener, and with it the requirements.
         checks: compares chosen secrets, and counts failures.
-        capacity: how many clients are remembered, with credentials and without; the one made first goes first.
+        capacity: the most clients in each memo.
     """
 
     asking: Mapping[str, ListenerAuthentication]
     checks: Checks
     capacity: int = field(default=4096, validator=ge(1))
-    # Those of listeners that ask nothing: found here, there is nothing to look at.
-    _plain: dict[tuple[str, str, int, int, str], Client] = field(factory=dict, init=False, repr=False)
+    # Clients of listeners that require nothing; `identify` returns them without any check.
+    _memo: Memo[ConnectionFacts, Client] = field(init=False, repr=False)
     _facts: ListenerIdentifier = field(init=False, repr=False)
-    _named: dict[tuple[Client, str], Client] = field(factory=dict, init=False, repr=False)
-    # What is remembered of a secret is worth nothing outside of this process.
+    # Clients with credentials, by the client of the connection and the name of the token.
+    _named: Memo[tuple[Client, str], Client] = field(init=False, repr=False)
+    # Digests of secrets that were found right are useless outside of this process.
     _key: bytes = field(factory=lambda: os.urandom(32), init=False, repr=False)
+
+    @_memo.default
+    def _make_memo(self) -> Memo[ConnectionFacts, Client]:
+        return Memo(self.capacity)
+
+    @_named.default
+    def _make_named(self) -> Memo[tuple[Client, str], Client]:
+        return Memo(self.capacity)
 
     @_facts.default
     def _make_facts(self) -> ListenerIdentifier:
         return ListenerIdentifier(self.capacity)
 
     def recognise(self, connection: Connection) -> Client:
-        """Name the client of a connection by the facts alone. See `IIdentifier.recognise`.
+        """Identify the client of a connection by the facts alone. See `IIdentifier.recognise`.
 
         Raises:
             Refused: certificate_required, or listener_gone.
         """
-        client = self._plain.get(
+        client = self._memo.get(
             (connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate)
         )
         if client is not None:
@@ -91,36 +103,32 @@ class Identifier:
         return self._facts.identify(connection, None)
 
     def is_settled(self, connection: Connection) -> bool:
-        """Tell whether its listener looks at nothing that comes with a request. See `IIdentifier.is_settled`."""
+        """Whether the listener ignores the credentials of requests. See `IIdentifier.is_settled`."""
         asking = self.asking.get(connection.listener)
         return asking is not None and asking.is_settled
 
     def identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
-        """Name the client of a request. See `IIdentifier.identify`.
+        """Identify the client of a request. See `IIdentifier.identify`.
 
         Returns:
-            The client of the connection, with the label `token:NAME` where credentials were looked at and found right.
-            The same object for as long as it is remembered. A Deferred only where a chosen secret has to be hashed.
+            The client of the connection, with the label `token:NAME` where credentials were checked and are right.
+            Equal clients are one object while a memo holds it. A Deferred only where a chosen secret has to be hashed.
 
         Raises:
             Refused: credentials_required, credentials_refused, certificate_required, identity_contradicts,
                 too_many_failures, listener_gone, or busy where too many chosen secrets wait to be hashed.
         """
-        client = self._plain.get(
+        client = self._memo.get(
             (connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate)
         )
-        return client if client is not None else self._ask(connection, credentials)
+        return client if client is not None else self._identify(connection, credentials)
 
-    def _ask(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
+    def _identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
         asking = self._asking(connection)
         client = self.recognise(connection)
         if asking.is_nothing:
-            if len(self._plain) >= self.capacity:
-                del self._plain[next(iter(self._plain))]
-            self._plain[
-                connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate
-            ] = client
-            return client
+            facts = connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate
+            return self._memo.keep(facts, client)
         if asking.tokens is None:
             return client
         if credentials is None:
@@ -129,7 +137,7 @@ class Identifier:
             return client
         presented = read_credentials(credentials)
         if presented is None:
-            # Nobody guesses in this way, so it is not counted.
+            # Malformed credentials are no guess of a secret: no failure is counted.
             raise Refused("credentials_refused", "Proxy-Authorization is not well formed, or neither Basic nor Bearer.")
         if is_generated(presented.secret):
             return self._look_up(asking.tokens.current(), connection, client, presented)
@@ -142,9 +150,9 @@ class Identifier:
         return asking
 
     def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Credentials) -> Client:
-        """Take a made token. A right one is always let in: it cannot be guessed, however often somebody has tried."""
+        """Check a generated token. A right one is accepted after any number of failures, for it cannot be guessed."""
         digest = digest_of(presented.secret)
-        # What the time of a look-up tells is about digests; nobody can choose a token by its digest.
+        # The time of a look-up reveals something of digests only, and nobody can choose a token by its digest.
         name = None if digest is None else tokens.made.get(digest)
         if name is None or presented.name not in (None, name.encode()):
             raise self._wrong(client)
@@ -153,7 +161,7 @@ class Identifier:
     def _compare(
         self, tokens: Tokens, connection: Connection, client: Client, presented: Credentials
     ) -> Client | Deferred[Client]:
-        """Take a chosen secret."""
+        """Check a chosen secret."""
         name = "" if presented.name is None else presented.name.decode("latin-1")
         hashes = tokens.hashes_of(name)
         if not hashes or not is_name(name):
@@ -181,17 +189,14 @@ class Identifier:
             return known
         label = f"token:{name}"
         named = Client(f"{connection.listener}/{label}", client.labels | {label})
-        if len(self._named) >= self.capacity:
-            del self._named[next(iter(self._named))]
-        self._named[client, name] = named
-        return named
+        return self._named.keep((client, name), named)
 
     def _check_contradiction(self, name: str, connection: Connection) -> None:
         if connection.certificate and connection.certificate != name:
             raise Refused("identity_contradicts", "The credentials are of another name than the client certificate.")
 
     def _wrong(self, client: Client) -> Refused:
-        """Count wrong credentials that were judged at once."""
+        """Count wrong credentials that were judged without hashing."""
         failures = self.checks.failures
         if failures.room(client.key) < 1.0:
             wait = failures.wait_seconds(client.key)

@@ -14,7 +14,7 @@ from egress.proxy.http1.exchange import Exchange
 from egress.proxy.http1.request_parsing import SENSITIVE, ParsedRequest
 from egress.proxy.tunnel.setup import TunnelSetup
 from egress.wire.framing import Framing, Kind
-from egress.wire.head import RequestHead
+from egress.wire.request_head import RequestHead
 from egress.wire.target import Target
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from egress.gate.snapshot import Snapshot
 from egress.interfaces import IAuditSink, IIdentifier
 from egress.model import Client, Outcome
 from egress.proxy.http1.forwarding import ForwardingMemo
-from egress.proxy.http1.request_parsing import ParsedRequestMemo
+from egress.proxy.http1.request_parsing import RequestParser
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin.connection import OriginFactory
 from egress.proxy.origin.pool import OriginPool
@@ -73,7 +73,7 @@ class ProxyServer:
         live: every client connection.
         arriving: those that have not ended their handshake yet.
         shaking: those of them that have begun it, the oldest first.
-        parsed_requests: read before, under the limits that hold.
+        request_parser: reads and parses request heads under the current limits.
         forwarding_memo: by routes with proxies, as this snapshot has them.
         per_client: how many connections each client has.
         is_stopping: no new requests are served.
@@ -94,7 +94,7 @@ class ProxyServer:
     live: set[ClientConnection] = field(init=False, factory=set)
     arriving: set[HandshakingConnection] = field(init=False, factory=set)
     shaking: dict[HandshakingConnection, None] = field(init=False, factory=dict)
-    parsed_requests: ParsedRequestMemo = field(init=False, factory=ParsedRequestMemo)
+    request_parser: RequestParser = field(init=False)
     forwarding_memo: ForwardingMemo = field(init=False, factory=ForwardingMemo)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
@@ -106,6 +106,10 @@ class ProxyServer:
     _reevaluation: Reevaluation | None = field(init=False, default=None)
     # Requests that started under an earlier snapshot are still told to its observers.
     _is_observed: bool = field(init=False, default=False)
+
+    @request_parser.default
+    def _make_request_parser(self) -> RequestParser:
+        return RequestParser(self.limits)
 
     @timers.default
     def _make_timers(self) -> TimerWheel:
@@ -148,7 +152,7 @@ class ProxyServer:
         self._is_observed = self._is_observed or bool(gate.snapshot.observers)
         gate.renew(snapshot, limits.policy_seconds, delegated_seconds)
         self.identifier, self.limits, self.tls = identifier, limits, tls
-        self.parsed_requests, self.forwarding_memo = ParsedRequestMemo(), ForwardingMemo()
+        self.request_parser, self.forwarding_memo = RequestParser(limits), ForwardingMemo()
         for client in self.live:
             # A head that has begun is read under the limits under which it began.
             if client.reader is not None and not client.reader.is_begun:

@@ -25,7 +25,7 @@ from egress.model import Trace
 from egress.tls.errors import describe_tls
 from egress.transports.connection_notice import abort
 from egress.upstream.hop_errors import hop_failed, hop_unauthorized
-from egress.wire.head import ResponseHead, ResponseReader
+from egress.wire.response_head import ResponseHead, ResponseReader
 
 INTERIM_LIMIT = 8
 """How many interim answers (1xx) may come before the one that counts."""

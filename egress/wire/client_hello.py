@@ -1,8 +1,8 @@
-"""Reads a ClientHello without ending its TLS (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2, RFC 6066 section 3).
+"""Reads a ClientHello without terminating TLS (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2, RFC 6066 section 3).
 
-Only what a tunnel's check needs is taken out: the server name, and whether another one is hidden in it. Everything else
-is passed over by its lengths, which must add up. A server may be more lenient than this reader, so whatever it could
-read differently is refused.
+The reader extracts the server name and whether an encrypted ClientHello is present. It skips all other parts by their
+lengths, which must add up. A server may be more lenient than this reader, so a hello that a server could interpret
+differently is refused.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ _RECORD_TYPES = frozenset((b"\x14", b"\x15", b"\x16", b"\x17", b"\x18"))
 
 @frozen
 class ClientHello:
-    """What a ClientHello says about its destination.
+    """The destination that a ClientHello names.
 
     Attributes:
-        server_name: lower case, without the trailing dot; "" where there is none. RFC 6066 forbids addresses here, but
-            clients send them: they stand as sent.
-        has_ech: the hello carries an encrypted one, so that `server_name` is only the outer name.
+        server_name: the name in lower case, without the trailing dot; "" for none. RFC 6066 forbids addresses here, but
+            clients send them: an address is returned as sent.
+        has_ech: the hello carries an encrypted ClientHello, so that `server_name` is only the outer name.
     """
 
     server_name: str
     has_ech: bool
 
 
-def looks_like_tls(first: bytes) -> bool:
-    """Say whether a stream that begins so must be taken for TLS: its first octet is the type of a TLS record.
+def is_tls_record(first: bytes) -> bool:
+    """Whether the first octet of a stream is the content type of a TLS record.
 
-    Not only that of a handshake record (22): some servers skip an alert (21), and perhaps other records (20, 23, 24),
-    in front of the ClientHello, so that it would pass unread. The reader refuses them. A hello in the format of
-    SSL 2.0 (RFC 5246 appendix E.2) begins otherwise and is not TLS to us.
+    All content types count, not only handshake (22): some servers skip an alert (21), and perhaps other records (20,
+    23, 24), before the ClientHello, which would then pass unread. The reader refuses such records. A hello in the
+    format of SSL 2.0 (RFC 5246 appendix E.2) begins with another octet and does not count as TLS.
     """
     return first[:1] in _RECORD_TYPES
 
 
 @define(eq=False)
 class ClientHelloReader:
-    """Reads the ClientHello at the beginning of a stream, whatever its split into records and pieces.
+    """Reads the ClientHello at the beginning of a stream, for every split into records and pieces.
 
     Attributes:
-        limit_bytes: how many octets of the stream, record headers included, the hello may take.
-        held: all octets fed so far, to be passed on.
+        limit_bytes: the most octets of the hello in the stream, record headers included.
+        held: all octets fed so far, for forwarding.
     """
 
     limit_bytes: int
@@ -80,16 +80,16 @@ class ClientHelloReader:
         """Take more bytes.
 
         Args:
-            data: any number of octets, in wire order. Those after the hello are held and not looked at.
+            data: any number of octets, in wire order. Octets after the hello are held and not examined.
 
         Returns:
-            The hello once all of it is here, else None.
+            The hello once it is complete, else None.
 
         Raises:
-            ProtocolError: hello_malformed. The reader is of no use afterwards.
+            ProtocolError: hello_malformed. The reader must not be used afterwards.
         """
         self.held = self.held + data if self.held else data
-        if self._hello is None and self._gather():
+        if self._hello is None and self._is_message_complete():
             if self._at > self.limit_bytes:
                 raise _malformed("the ClientHello is too long")
             self._hello = _read_hello(self._message)
@@ -97,8 +97,8 @@ class ClientHelloReader:
             raise _malformed("the ClientHello is too long")
         return self._hello
 
-    def _gather(self) -> bool:
-        """Take the handshake message out of the records; say whether all of it is here (RFC 8446 section 5.1)."""
+    def _is_message_complete(self) -> bool:
+        """Extract the handshake message from the records; return whether it is complete (RFC 8446 section 5.1)."""
         while True:
             if not self._record_left:
                 header = self.held[self._at : self._at + 5]
@@ -121,7 +121,7 @@ class ClientHelloReader:
             if missing + len(message) > self.limit_bytes:
                 raise _malformed("the ClientHello is too long")
             if missing < self._record_left:
-                # The client has nothing to add before the server's answer.
+                # A client sends nothing more before the server's response.
                 raise _malformed("a record holds more than the ClientHello")
             if not missing:
                 return True
@@ -132,8 +132,8 @@ def _malformed(reason: str) -> ProtocolError:
 
 
 def _fragment_length(header: bytes) -> int:
-    """Check a record header and give the length of what follows (RFC 8446 section 5.1)."""
-    # The minor version is to be ignored; servers differ about the major one.
+    """Check a record header and return the length of its fragment (RFC 8446 section 5.1)."""
+    # RFC 8446 ignores the minor version; servers differ about the major version.
     if header[0] != _HANDSHAKE or header[1] != 3:
         raise _malformed("a record of the ClientHello is not a handshake record of TLS")
     length = int.from_bytes(header[3:5], "big")
@@ -143,11 +143,11 @@ def _fragment_length(header: bytes) -> int:
 
 
 def _read_hello(message: bytes) -> ClientHello:
-    """Read a whole handshake message that is known to be a ClientHello of the announced length."""
+    """Parse a complete handshake message that is known to be a ClientHello of the announced length."""
     try:
         return _read_fields(message)
     except (IndexError, StructError):
-        # A length led beyond the end.
+        # A length exceeds the message.
         raise _malformed(_LENGTHS) from None
 
 
@@ -168,7 +168,7 @@ def _read_fields(message: bytes) -> ClientHello:
         raise _malformed("the compression methods are missing")
     at += 1 + size
     if at == len(message):
-        # TLS 1.2 and before: the extensions may be left out (RFC 5246 section 7.4.1.2).
+        # TLS 1.2 and earlier: the extensions are optional (RFC 5246 section 7.4.1.2).
         return ClientHello("", False)
     (size,) = _read_size(message, at)
     at += 2
@@ -178,7 +178,7 @@ def _read_fields(message: bytes) -> ClientHello:
 
 
 def _read_extensions(message: bytes, at: int) -> ClientHello:
-    """Read the extensions, which begin at `at` and end with the message (RFC 8446 section 4.2)."""
+    """Parse the extensions, which begin at `at` and end with the message (RFC 8446 section 4.2)."""
     end = len(message)
     server_name = ""
     kinds: list[int] = []
@@ -196,7 +196,7 @@ def _read_extensions(message: bytes, at: int) -> ClientHello:
 
 
 def _read_server_name(data: bytes) -> str:
-    """Read the one name of a server_name extension (RFC 6066 section 3)."""
+    """Parse the only name of a server_name extension (RFC 6066 section 3)."""
     list_size, kind, size = _read_name_header(data)
     if list_size != len(data) - 2:
         raise _malformed("the server name list is malformed")

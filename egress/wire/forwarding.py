@@ -1,17 +1,18 @@
-"""Heads as they are sent on (RFC 9110 section 7.6, RFC 9112 sections 3.2 and 7).
+"""Serializes heads that are forwarded (RFC 9110 section 7.6, RFC 9112 sections 3.2 and 7).
 
-Nothing that concerns one connection only is passed on, and what says where a message ends is written anew from how it
-was read, so that the next reader cannot read it differently.
+Hop-by-hop fields are removed. The framing fields are generated from the framing that was read, so that the recipient
+cannot read another one.
 """
 
 from __future__ import annotations
 
 from egress.errors import ProtocolError
 from egress.wire.framing import Framing, Kind
-from egress.wire.head import RequestHead, ResponseHead
+from egress.wire.request_head import RequestHead
+from egress.wire.response_head import ResponseHead
 from egress.wire.target import Target
 
-# Proxy-* goes as a whole, by its prefix: an origin must not get the credentials meant for a proxy, nor ask for them.
+# Fields that begin with Proxy- are removed by their prefix: an origin must not receive or request proxy credentials.
 _HOP_BY_HOP = frozenset(
     [
         b"connection",
@@ -23,7 +24,7 @@ _HOP_BY_HOP = frozenset(
         b"content-length",
     ]
 )
-# Connection options that name nothing which would otherwise be passed on: the common case needs no second look.
+# Connection options that name no field which would otherwise be forwarded.
 _HARMLESS_OPTIONS = _HOP_BY_HOP - {b"transfer-encoding", b"content-length"} | {b"close", b"proxy-connection"}
 _FRAMING_OPTIONS = frozenset([b"host", b"transfer-encoding", b"content-length"])
 _PROXY_OPTIONS = frozenset([b"via", b"max-forwards"])
@@ -33,11 +34,12 @@ _VIA_11 = b"Via: 1.1 egress\r\n"
 _VIA_10 = b"Via: 1.0 egress\r\n"
 _VIA_11_END = _VIA_11 + b"\r\n"
 _VIA_10_END = _VIA_10 + b"\r\n"
+_CLOSE_END = b"Connection: close\r\n\r\n"
 _COUNTED_METHODS = frozenset(["OPTIONS", "TRACE"])
 _DIGITS = 18
 
 
-def request_onward(
+def serialize_request(
     head: RequestHead,
     target: Target,
     framing: Framing,
@@ -46,46 +48,47 @@ def request_onward(
     is_absolute: bool = False,
     authorization: bytes | None = None,
 ) -> bytes:
-    """Write the head that goes to an origin, or to an upstream proxy.
+    """Serialize a request head for an origin or an upstream proxy.
 
     Args:
-        head: as the client sent it.
-        target: its target, read; not the asterisk form, which goes nowhere.
-        framing: of its body.
-        upgrade: the protocol to ask the origin for, such as b"websocket", where an Upgrade is to be passed on.
-        is_absolute: it goes to a proxy, in absolute form (RFC 9112 section 3.2.2), else in origin form.
-        authorization: what the proxy is sent as Proxy-Authorization (RFC 9110 section 11.7.2).
+        head: the head that the client sent.
+        target: the parsed target; not in asterisk form, which is not forwarded.
+        framing: of the body.
+        upgrade: the protocol of the Upgrade field to send, such as b"websocket"; None for no such field.
+        is_absolute: the target in absolute form, for a proxy (RFC 9112 section 3.2.2), else in origin form.
+        authorization: the value of the Proxy-Authorization field for the proxy (RFC 9110 section 11.7.2).
 
     Returns:
         The head with its blank line.
 
     Raises:
         ProtocolError: bad_framing: Connection names Host or a framing field. bad_head: Connection names Via or
-            Max-Forwards, or a TRACE or OPTIONS request has a Max-Forwards that is not one number above zero (one with
-            zero is to be answered by the proxy: see `forwards_left`).
+            Max-Forwards, or a TRACE or OPTIONS request has a Max-Forwards that is not one number above zero (the proxy
+            itself answers a request with zero: see `max_forwards`).
         ValueError: the target is in asterisk form.
     """
     if target.authority is None:
-        raise ValueError("a request for the proxy itself is not sent on")
+        raise ValueError("a request for the proxy itself is not forwarded")
     fields = head.fields
     kind = framing.kind
-    onward, host, method = target.onward, target.host, head.method.encode("ascii")
+    request_target, host, method = target.forward_target, target.host_field, head.method.encode("ascii")
     end = _VIA_11_END if head.is_http11 else _VIA_10_END
     if is_absolute:
         # `OPTIONS *` of the origin is the absolute form without a path (RFC 9112 section 3.2.4).
-        onward = b"http://" + host + (onward if onward != b"*" else b"")
+        request_target = b"http://" + host + (request_target if request_target != b"*" else b"")
     elif fields.is_plain and kind is Kind.NONE and upgrade is None and authorization is None:
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b" % (method, onward, host, fields.ordinary, end)
+        # The fast path of a request without a body and without fields that need a decision.
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b" % (method, request_target, host, fields.ordinary, end)
     ordinary, named = fields.ordinary, _NOTHING
     if fields.options and not fields.options <= _HARMLESS_OPTIONS:
         named = _named_by_request(fields.options)
         ordinary = fields.ordinary_without(named)
-    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, onward, host, ordinary)]
+    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, request_target, host, ordinary)]
     if authorization is not None:
         out.append(b"Proxy-Authorization: %b\r\n" % authorization)
     has_trailers = False
     if not fields.is_plain:
-        left = forwards_left(head)
+        left = max_forwards(head)
         if left == 0:
             raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")
         for lower, name, value in fields.special:
@@ -94,7 +97,7 @@ def request_onward(
             elif lower in named:
                 continue
             elif lower == b"expect":
-                # RFC 9110 section 10.1.1: from HTTP/1.0 it is ignored, for such a client does not know a 100.
+                # RFC 9110 section 10.1.1: ignored in HTTP/1.0, whose clients do not know a 100.
                 if head.is_http11 and value.lower() == b"100-continue":
                     out.append(b"Expect: 100-continue\r\n")
             elif lower == b"max-forwards":
@@ -113,25 +116,25 @@ def request_onward(
     return b"".join(out)
 
 
-def check_options(head: RequestHead) -> None:
-    """Judge what Connection names, before anything is dialled for it.
+def check_connection_options(head: RequestHead) -> None:
+    """Check the names in Connection, before a connection is made for the request.
 
     Raises:
-        ProtocolError: see `request_onward`.
+        ProtocolError: see `serialize_request`.
     """
     options = head.fields.options
     if options and not options <= _HARMLESS_OPTIONS:
         _named_by_request(options)
 
 
-def forwards_left(head: RequestHead) -> int | None:
-    """Read Max-Forwards (RFC 9110 section 7.6.2), which counts for TRACE and OPTIONS only.
+def max_forwards(head: RequestHead) -> int | None:
+    """Parse Max-Forwards (RFC 9110 section 7.6.2), which applies to TRACE and OPTIONS only.
 
     Returns:
-        How many more proxies the request may pass; with 0 the proxy answers it itself. None where nothing is said.
+        The number of further proxies that may forward the request; with 0 the proxy itself answers. None for no limit.
 
     Raises:
-        ProtocolError: bad_head: it is no number, or there are two.
+        ProtocolError: bad_head: the value is not a plain number, or the field is repeated.
     """
     if head.method not in _COUNTED_METHODS:
         return None
@@ -143,41 +146,50 @@ def forwards_left(head: RequestHead) -> int | None:
     return int(values[0])
 
 
-def response_onward(
+def serialize_response(
     head: ResponseHead, framing: Framing, *, is_http11: bool, keep_alive: bool, upgrade: bytes | None = None
 ) -> bytes:
-    """Write the head that goes to the client.
+    """Serialize a response head for the client.
 
     Args:
-        head: as the origin sent it.
-        framing: of its body. What a client of HTTP/1.0 gets of a chunked body is its content alone.
+        head: the head that the origin sent.
+        framing: of the body. A client of HTTP/1.0 gets the content of a chunked body without the chunks.
         is_http11: the client speaks HTTP/1.1, else HTTP/1.0.
-        keep_alive: the client's connection is to stay open. Where only the connection's end can tell the body's, the
-            client is told that it closes, whatever this says.
+        keep_alive: the client's connection stays open. Where only the end of the connection can end the body, the
+            head says `Connection: close` in any case.
         upgrade: the protocol that a 101 changes to.
 
     Returns:
         The head with its blank line.
     """
+    if framing is head.framing and is_http11 and upgrade is None:
+        # The fast path of a simple head.
+        return head.forward_lines + (b"\r\n" if keep_alive else _CLOSE_END)
+    return _serialize_response(head, framing, is_http11, keep_alive, upgrade)
+
+
+def _serialize_response(
+    head: ResponseHead, framing: Framing, is_http11: bool, keep_alive: bool, upgrade: bytes | None
+) -> bytes:
     status = head.status
     kind = framing.kind
     fields = head.fields
     ordinary, named = fields.ordinary, _NOTHING
     if fields.options and not fields.options <= _HARMLESS_OPTIONS:
-        # RFC 9110 section 7.6.1: what Connection names goes. Framing and Via are written below, whatever it names.
+        # RFC 9110 section 7.6.1: the named fields are removed. Framing and Via are generated below in any case.
         named = fields.options
         ordinary = fields.ordinary_without(named)
-    passed = framed = connection = b""
+    special = framed = connection = b""
     for lower, name, value in fields.special:
         if lower not in _HOP_BY_HOP and lower[:6] != b"proxy-" and lower not in named:
-            passed += b"%b: %b\r\n" % (name, value)
+            special += b"%b: %b\r\n" % (name, value)
     if kind is Kind.LENGTH:
         framed = b"Content-Length: %d\r\n" % framing.length
     elif kind is Kind.CHUNKED:
         if is_http11:
             framed = b"Transfer-Encoding: chunked\r\n"
     elif kind is Kind.NONE and status >= 200 and status != 204:
-        # RFC 9110 section 8.6: in answers to HEAD and in 304 it is the length that a GET would have had.
+        # RFC 9110 section 8.6: in a response to HEAD, and in a 304, the length that the response to a GET has.
         lengths = fields.values(b"content-length")
         if len(lengths) == 1 and _is_count(lengths[0]):
             framed = b"Content-Length: %b\r\n" % lengths[0]
@@ -189,17 +201,17 @@ def response_onward(
         elif not is_http11:
             connection = b"Connection: keep-alive\r\n"
     via = _VIA_11 if head.is_http11 else _VIA_10
-    return b"HTTP/1.1 %d %b\r\n%b%b%b%b%b\r\n" % (status, head.reason, ordinary, passed, framed, via, connection)
+    return b"HTTP/1.1 %d %b\r\n%b%b%b%b%b\r\n" % (status, head.reason, ordinary, special, framed, via, connection)
 
 
 def _named_by_request(options: frozenset[bytes]) -> frozenset[bytes]:
-    """Say which fields a client's Connection removes, or refuse it.
+    """Return the fields that a client's Connection removes, or refuse the request.
 
-    RFC 9110 section 7.6.1 has every named field removed, even one meant for all recipients, which a sender must not
-    name. So Authorization, Cookie, Content-Type, Cache-Control or Expect go when they are named: the client could as
-    well have left them out, no policy reads them, and keeping them would break the rule. Not so the fields that this
-    proxy itself acts on: to remove Host or the framing would contradict what was judged and read (they are written anew
-    in any case), to remove Via or Max-Forwards would defeat the guards against loops (sections 7.6.2 and 7.6.3).
+    RFC 9110 section 7.6.1 removes every named field, even one for all recipients, which a sender must not name.
+    Authorization, Cookie, Content-Type, Cache-Control and Expect are therefore removed where they are named: the client
+    could have omitted them, and no policy reads them. A request is refused where Connection names a field that the
+    proxy acts on. Removing Host or the framing would contradict the admission and the body that was read. Removing Via
+    or Max-Forwards would disable the protection against loops (sections 7.6.2 and 7.6.3).
     """
     if not options.isdisjoint(_FRAMING_OPTIONS):
         raise ProtocolError("bad_framing", "Connection names Host, Content-Length or Transfer-Encoding")

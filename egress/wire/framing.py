@@ -1,7 +1,7 @@
-"""Where a message ends, decided from its head alone (RFC 9112 section 6, RFC 9110 section 8.6).
+"""The framing of a message: where its body ends, decided from its head (RFC 9112 section 6, RFC 9110 section 8.6).
 
-Two readers that disagree about the end of a message are how requests are smuggled past a policy. Whatever could be read
-in two ways is therefore refused here, in requests and in responses, and never repaired.
+Two readers that disagree about the end of a message can be used to smuggle a request past a policy. Ambiguous framing
+is therefore refused, in requests and in responses, and never repaired.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from egress.errors import ProtocolError
 
 if TYPE_CHECKING:
     from egress.wire.fields import Fields
-    from egress.wire.head import RequestHead, ResponseHead
+    from egress.wire.request_head import RequestHead
+    from egress.wire.response_head import ResponseHead
 
 # 10**18 - 1 octets fit into the signed 64 bits that other implementations count with.
 _LENGTH_DIGITS = 18
 
 
 class Kind(Enum):
-    """How the end of a body is known."""
+    """How the end of a body is determined."""
 
     NONE = "none"
     LENGTH = "length"
     CHUNKED = "chunked"
     CLOSE = "close"
 
-    # Members are singletons; the identity hash is what the hot path wants.
+    # Members are singletons; hashing by identity is faster.
     __hash__ = object.__hash__
 
 
@@ -38,8 +39,8 @@ class Framing:
     """The framing of one message.
 
     Attributes:
-        kind: how the end of the body is known.
-        length: octets of content where `kind` is LENGTH, else 0.
+        kind: how the end of the body is determined.
+        length: the octets of content where `kind` is LENGTH, else 0.
     """
 
     kind: Kind
@@ -64,8 +65,8 @@ def request_framing(head: RequestHead) -> Framing:
         ProtocolError: bad_framing. Both Content-Length and Transfer-Encoding, either of them twice, a length that is
             not 1 to 18 digits, a coding other than exactly `chunked`, Transfer-Encoding in HTTP/1.0, content in a
             TRACE request (RFC 9110 section 9.3.8), or any framing field in a CONNECT request, even a length of 0: its
-            tunnel begins at the end of the head (RFC 9110 section 9.3.6), and a reader that takes the field at its
-            word would not agree where that is.
+            tunnel begins at the end of the head (RFC 9110 section 9.3.6), and a reader that obeys the field would let
+            it begin elsewhere.
     """
     lengths, codings = _find(head.fields)
     if not lengths and not codings:
@@ -82,27 +83,25 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
     """Decide how the body of a response is framed (RFC 9112 section 6.3).
 
     A response to HEAD, and any 1xx, 204 or 304, has no body whatever its fields say; octets that follow such a head are
-    not part of it. Successful answers to CONNECT have no framing, so this is not to be asked about them.
+    not part of the response. A successful response to CONNECT has no framing and must not be passed to this function.
 
     Args:
         head: a response head that was read strictly.
-        method: of the request that it answers.
+        method: of the request that the response answers.
 
     Returns:
-        Any kind of framing; CLOSE where the head says nothing.
+        Any kind of framing; CLOSE where the head has no framing field.
 
     Raises:
-        ProtocolError: origin_malformed. The same ambiguities that make a request's framing bad.
+        ProtocolError: origin_malformed, for the ambiguities that are bad_framing in a request.
     """
+    framing = head.framing
+    if framing is not None and method != "HEAD":
+        # The fast path of a simple head.
+        return framing
     status = head.status
     if method == "HEAD" or status < 200 or status == 204 or status == 304:
         return NO_BODY
-    special = head.fields.special
-    if len(special) == 1:
-        # What most answers have: a length, and nothing else that means anything here.
-        lower, _, value = special[0]
-        if lower == b"content-length" and value.isdigit() and len(value) <= _LENGTH_DIGITS:
-            return Framing(Kind.LENGTH, int(value))
     lengths, codings = _find(head.fields)
     if not lengths and not codings:
         return UNTIL_CLOSE
@@ -110,7 +109,7 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
 
 
 def _find(fields: Fields) -> tuple[list[bytes], list[bytes]]:
-    """Give the values of Content-Length and of Transfer-Encoding."""
+    """Return the values of Content-Length and of Transfer-Encoding."""
     lengths, codings = [], []
     for lower, _, value in fields.special:
         if lower == b"content-length":
@@ -121,7 +120,7 @@ def _find(fields: Fields) -> tuple[list[bytes], list[bytes]]:
 
 
 def _framing(code: str, lengths: list[bytes], codings: list[bytes], is_http11: bool) -> Framing:
-    """Read the framing fields, at least one of which is there."""
+    """Evaluate the framing fields, at least one of which is present."""
     if codings:
         if lengths:
             raise ProtocolError(code, "both Content-Length and Transfer-Encoding are given")

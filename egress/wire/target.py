@@ -1,7 +1,7 @@
-"""The request target (RFC 9112 section 3.2), and the one form of its path that is judged and sent.
+"""The request target (RFC 9112 section 3.2) and the canonical form of its path.
 
-A path has many spellings too. It is brought into one form here (RFC 3986 section 6.2.2); policies see that form and the
-origin gets that form, so that nothing is judged that is not sent. The query is not judged and goes on as it came.
+A path has many spellings. `parse_target` normalizes it (RFC 3986 section 6.2.2). Policies judge the canonical path and
+the origin receives the canonical path. The query is not judged and is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import re
 from attrs import define
 
 from egress.errors import ProtocolError
+from egress.memo import Memo
 from egress.model import Authority
 from egress.wire.authority import parse_authority
 
 _VISIBLE = bytes(range(0x21, 0x7F))
-_split = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):(?://([^/]*+)(.*+))?").match
+_split_uri = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):(?://([^/]*+)(.*+))?").match
 _escapes = re.compile(rb"%([0-9A-Fa-f]{2})?")
-# What servers read in different ways, in a path whose escapes are upper case: encoded slashes and backslashes, plain
-# backslashes, what a second decoding or an overlong UTF-8 form (RFC 3629 section 3) would turn into something else, and
-# dot segments with parameters, which some strip before they resolve the dots.
+# Parts of a path with upper-case escapes that servers interpret differently: encoded slashes and backslashes, plain
+# backslashes, escapes that a second decoding or a decoder of overlong UTF-8 (RFC 3629 section 3) changes, and dot
+# segments with parameters, which some servers strip before they resolve the dots.
 _is_ambiguous = re.compile(rb"%(?:2F|5C|C0|C1|25[0-9A-Fa-f]{2})|\\|/\.{1,2}(?:;|%3B)").search
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -27,47 +28,48 @@ _PLAIN_SCHEMES = frozenset(["http", "ws"])
 _TLS_SCHEMES = frozenset(["https", "wss"])
 _DEFAULT_PORT = 80
 
-_REMEMBERED = 4096
-_REMEMBERED_OCTETS = 300
+_MEMO_KEY_BYTES = 300
 
 
 @define
 class Target:
-    """What a request asks for, read.
+    """A parsed request target.
 
     Attributes:
         form: "absolute", "authority" or "asterisk".
         scheme: "http" or "ws" in absolute form, else "".
-        authority: where to; None in asterisk form.
-        path: canonical, without query; None where the form has none.
-        onward: what stands in the request line sent to the origin: the canonical path and the query as it came, or `*`.
-        is_path_ambiguous: the path holds an encoded slash, or a backslash, encoded or not; servers read them in more
-            ways than one.
-        host: what stands in the Host field sent to the origin: the authority, without the port where that is 80.
+        authority: the destination; None in asterisk form.
+        path: the canonical path without the query; None where the form has none.
+        forward_target: the target in the request line that the origin receives: the canonical path and the unchanged
+            query, or `*`.
+        is_path_ambiguous: servers interpret the path differently, for example because of an encoded slash.
+        host_field: the value of the Host field that the origin receives: the authority, without the port 80.
     """
 
     form: str
     scheme: str
     authority: Authority | None
     path: str | None
-    onward: bytes
+    forward_target: bytes
     is_path_ambiguous: bool = False
-    host: bytes = b""
+    host_field: bytes = b""
 
 
 _ASTERISK = Target("asterisk", "", None, None, b"*")
-_remembered: dict[bytes, Target] = {}
+# Absolute forms without their query: at most 4,096 keys of 300 octets, below 6 MiB with their values. Queries are
+# left out because they hold secrets and hardly repeat. User information is refused.
+_memo: Memo[bytes, Target] = Memo(4096)
 
 
 def parse_target(method: str, target: bytes) -> Target:
-    """Read a request target.
+    """Parse a request target.
 
     Args:
-        method: of the request: it decides which forms are allowed.
-        target: as it stands in the request line.
+        method: of the request; it determines the forms that are allowed.
+        target: the target as sent.
 
     Returns:
-        The target, its authority and path canonical.
+        The target with canonical authority and path.
 
     Raises:
         ProtocolError: bad_target; not_for_a_proxy for the origin form; https_target for https and wss;
@@ -75,41 +77,40 @@ def parse_target(method: str, target: bytes) -> Target:
     """
     if method == "CONNECT":
         authority = parse_authority(target)
-        return Target("authority", "", authority, None, authority.text.encode("ascii"), False, _host(authority))
+        return Target("authority", "", authority, None, authority.text.encode("ascii"), False, _host_field(authority))
     if target == b"*" and method == "OPTIONS":
         return _ASTERISK
-    # Only what comes before the query is remembered: queries hold secrets, and hardly come twice.
     base, mark, query = target.partition(b"?")
-    found = _remembered.get(base)
+    found = _memo.get(base)
     if found is None:
-        found = _absolute(base)
-        if len(base) <= _REMEMBERED_OCTETS:
-            if len(_remembered) >= _REMEMBERED:
-                _remembered.clear()
-            _remembered[base] = found
+        found = _parse_absolute(base)
+        if len(base) <= _MEMO_KEY_BYTES:
+            _memo.keep(base, found)
     if mark:
         if b"#" in query or query.translate(None, _VISIBLE):
             raise ProtocolError("bad_target", "the query holds a fragment, spaces, control bytes or non-ASCII octets")
-        onward = b"%b?%b" % (found.onward, query)
+        forwarded = b"%b?%b" % (found.forward_target, query)
     elif method == "OPTIONS" and target.count(b"/") == 2:
-        # RFC 9112 section 3.2.4: no path and no query; the last proxy sends the asterisk. It is judged as the root.
-        onward = b"*"
+        # RFC 9112 section 3.2.4: without path and query the last proxy sends the asterisk. The judged path is the root.
+        forwarded = b"*"
     else:
         return found
-    return Target(found.form, found.scheme, found.authority, found.path, onward, found.is_path_ambiguous, found.host)
+    return Target(
+        found.form, found.scheme, found.authority, found.path, forwarded, found.is_path_ambiguous, found.host_field
+    )
 
 
-def _absolute(target: bytes) -> Target:
+def _parse_absolute(target: bytes) -> Target:
     if target.startswith(b"/"):
         raise ProtocolError("not_for_a_proxy", "the target is a path; a forward proxy is sent an absolute URI")
     if target == b"*":
-        raise ProtocolError("bad_target", "the target * stands alone, and only with OPTIONS")
-    # By RFC 3986 section 2 | " < > { } ^ ` would be escaped, but clients send them, and nobody reads them in two ways.
+        raise ProtocolError("bad_target", "the target * is for OPTIONS only, without anything else")
+    # RFC 3986 section 2 excludes | " < > { } ^ ` but clients send them, and no server interprets them differently.
     if not target or target.translate(None, _VISIBLE):
         raise ProtocolError("bad_target", "the target is empty or holds spaces, control bytes or non-ASCII octets")
     if b"#" in target:
         raise ProtocolError("bad_target", "a request target has no fragment")
-    match = _split(target)
+    match = _split_uri(target)
     if match is None:
         raise ProtocolError("bad_target", "the target is not an absolute URI")
     scheme = match[1].decode("ascii").lower()
@@ -124,20 +125,20 @@ def _absolute(target: bytes) -> Target:
         raise ProtocolError("bad_target", "the target has no host")
     authority = parse_authority(raw_authority, _DEFAULT_PORT)
     path, is_ambiguous = _canonical_path(raw_path)
-    return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous, _host(authority))
+    return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous, _host_field(authority))
 
 
-def _host(authority: Authority) -> bytes:
+def _host_field(authority: Authority) -> bytes:
     text = authority.text[:-3] if authority.port == _DEFAULT_PORT else authority.text
     return text.encode("ascii")
 
 
 def _canonical_path(raw: bytes) -> tuple[bytes, bool]:
-    """Decode what need not be encoded, remove dot segments, and say whether slashes are in doubt."""
+    """Decode unreserved characters and remove dot segments; also return whether the path is ambiguous."""
     if not raw:
         return b"/", False
     path = _escapes.sub(_canonical_escape, raw) if b"%" in raw else raw
-    # After the decoding, because %2e is a dot to every server.
+    # After the decoding, because every server decodes %2e to a dot.
     if b"/." in path:
         path = _without_dots(path)
     return path, _is_ambiguous(path) is not None

@@ -74,8 +74,8 @@ class CallersCase(SynchronousTestCase):
         fresh.chmod(0o600)
         fresh.replace(self.path)
 
-    def identifier(self, *lines: str, require: Requirement = "none") -> Identifier:
+    def identifier(self, *lines: str, require: Requirement = "none", capacity: int = 4096) -> Identifier:
         """Make an identifier whose listener `agents` has a tokens file with these lines."""
         self.write(*lines)
         asking = ListenerAuthentication(require, open_tokens(str(self.path), self.clock, "listener[0].tokens"))
-        return Identifier({"agents": asking, "open": ListenerAuthentication()}, self.checks)
+        return Identifier({"agents": asking, "open": ListenerAuthentication()}, self.checks, capacity)

@@ -7,7 +7,8 @@ from typing import TypeAlias, TypeVar
 
 from egress.errors import ProtocolError
 from egress.wire.fields import Field
-from egress.wire.head import RequestHead, RequestReader, ResponseHead, ResponseReader
+from egress.wire.request_head import RequestHead, RequestReader
+from egress.wire.response_head import ResponseHead, ResponseReader
 
 RequestValue: TypeAlias = tuple[str, bytes, bool, tuple[Field, ...], frozenset[bytes]]
 ResponseValue: TypeAlias = tuple[int, bytes, bool, tuple[Field, ...], frozenset[bytes]]

@@ -257,13 +257,13 @@ class ParseAuthorityTests(SynchronousTestCase):
         self.assertRaises(ProtocolError, parse_authority, b"a:", 80)
 
     def test_memory_is_bounded(self) -> None:
-        """Many different authorities do not fill the memory, and what is refused is not in it."""
+        """The memo holds a bounded number of short keys, and no refused authority."""
         for number in range(5000):
             parse_authority(b"h%d:80" % number)
-        self.assertLessEqual(len(authority._remembered), 4096)
+        self.assertLessEqual(len(authority._memo), 4096)
         self.assertRaises(ProtocolError, parse_authority, b"-h:80")
-        self.assertNotIn((b"-h:80", None), authority._remembered)
-        self.assertLessEqual(max(len(raw) for raw, _ in authority._remembered), 260)
+        self.assertNotIn((b"-h:80", None), authority._memo)
+        self.assertLessEqual(max(len(raw) for raw, _ in authority._memo), 260)
 
     @settings(max_examples=150, deadline=None)
     @given(st.binary(max_size=20) | st.text("0123456789abcdefx.:-_A%[]@", max_size=24).map(str.encode))

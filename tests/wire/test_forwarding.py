@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
-from egress.wire.forwarding import forwards_left, request_onward, response_onward
+from egress.wire.forwarding import max_forwards, serialize_request, serialize_response
 from egress.wire.framing import Framing, Kind, request_framing, response_framing
-from egress.wire.head import RequestHead, RequestReader, ResponseHead, ResponseReader
+from egress.wire.request_head import RequestHead, RequestReader
+from egress.wire.response_head import ResponseHead, ResponseReader
 from egress.wire.target import parse_target
 
 NONE = Framing(Kind.NONE)
@@ -35,7 +36,7 @@ def response(data: bytes) -> ResponseHead:
 def sent_on(data: bytes, *, upgrade: bytes | None = None) -> bytes:
     """Read a request and write what goes to the origin."""
     head = request(data)
-    return request_onward(head, parse_target(head.method, head.target), request_framing(head), upgrade=upgrade)
+    return serialize_request(head, parse_target(head.method, head.target), request_framing(head), upgrade=upgrade)
 
 
 def fields_sent_on(*fields: bytes, start: bytes = b"GET http://a/ HTTP/1.1") -> list[bytes]:
@@ -197,7 +198,7 @@ class RequestOnwardTests(SynchronousTestCase):
             (b"GET", b"Max-Forwards: 0", None),
         ):
             head = request(start + b" http://a/ HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n")
-            self.assertEqual(forwards_left(head), expected)
+            self.assertEqual(max_forwards(head), expected)
 
     @settings(max_examples=150, deadline=None)
     @given(
@@ -217,7 +218,7 @@ class RequestOnwardTests(SynchronousTestCase):
         try:
             head = request(f"POST http://a/b?c HTTP/1.1\r\n{block}\r\n".encode())
             framing = request_framing(head)
-            out = request_onward(head, parse_target("POST", head.target), framing)
+            out = serialize_request(head, parse_target("POST", head.target), framing)
         except ProtocolError:
             return
         again = request(out)
@@ -243,7 +244,7 @@ def answered(
     upgrade: bytes | None = None,
 ) -> list[bytes]:
     """Read a response, write what goes to the client, and give its lines without those that end every head."""
-    out = response_onward(response(data), framing, is_http11=is_http11, keep_alive=keep_alive, upgrade=upgrade)
+    out = serialize_response(response(data), framing, is_http11=is_http11, keep_alive=keep_alive, upgrade=upgrade)
     lines = out.split(b"\r\n")
     assert lines[-2:] == [b"", b""], lines
     return lines[:-2]
@@ -259,7 +260,7 @@ class ResponseOnwardTests(SynchronousTestCase):
             b"content-length: 05\r\nSet-Cookie: a\r\nset-cookie: b\r\nVia: 1.0 before\r\n\r\n"
         )
         self.assertEqual(
-            response_onward(head, response_framing(head, "GET"), is_http11=True, keep_alive=True),
+            serialize_response(head, response_framing(head, "GET"), is_http11=True, keep_alive=True),
             b"HTTP/1.1 404 Not here\r\nX-b: 2\r\nSet-Cookie: a\r\nset-cookie: b\r\nVia: 1.0 before\r\n"
             b"Content-Length: 5\r\nVia: 1.1 egress\r\n\r\n",
         )
@@ -372,7 +373,7 @@ class ResponseOnwardTests(SynchronousTestCase):
             framing = response_framing(head, method)
         except ProtocolError:
             return
-        again = response(response_onward(head, framing, is_http11=is_http11, keep_alive=keep_alive))
+        again = response(serialize_response(head, framing, is_http11=is_http11, keep_alive=keep_alive))
         is_dechunked = framing.kind is Kind.CHUNKED and not is_http11
         self.assertEqual(response_framing(again, method), CLOSE if is_dechunked else framing)
         is_closing = not keep_alive or is_dechunked or framing.kind is Kind.CLOSE

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import CODES, ProtocolError
-from egress.wire.fields import join, sift
+from egress.wire import fields as fields_module
 from egress.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Kind, request_framing, response_framing
-from egress.wire.head import RequestHead, ResponseHead
+from egress.wire.request_head import RequestHead
+from egress.wire.response_head import ResponseHead
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -70,14 +73,19 @@ REFUSED: tuple[tuple[str, Fields], ...] = (
 )
 
 
+def fields_of(fields: Iterable[tuple[bytes, bytes]]) -> fields_module.Fields:
+    """Make the fields of a head from names and values."""
+    return fields_module.parse_fields(b"".join(name + b": " + value + b"\r\n" for name, value in fields))
+
+
 def request(fields: Fields = (), *, method: str = "POST", is_http11: bool = True) -> RequestHead:
     """Make a request head out of names and values."""
-    return RequestHead(method, b"http://a/", is_http11, sift(join(fields)))
+    return RequestHead(method, b"http://a/", is_http11, fields_of(fields))
 
 
 def response(fields: Fields = (), *, status: int = 200, is_http11: bool = True) -> ResponseHead:
     """Make a response head out of names and values."""
-    return ResponseHead(status, b"", is_http11, sift(join(fields)))
+    return ResponseHead(status, b"", is_http11, fields_of(fields))
 
 
 class RequestFramingTests(SynchronousTestCase):

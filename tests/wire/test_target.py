@@ -133,7 +133,7 @@ class TargetTests(SynchronousTestCase):
             found = parse_target("GET", raw)
             assert found.authority is not None
             self.assertEqual((found.form, found.scheme, found.authority.text), ("absolute", scheme, text))
-            self.assertEqual((found.path, found.onward), ("/x", b"/x"))
+            self.assertEqual((found.path, found.forward_target), ("/x", b"/x"))
 
     def test_paths(self) -> None:
         """Each path has one form, which is judged and sent, with and without a query, and from memory too."""
@@ -142,7 +142,7 @@ class TargetTests(SynchronousTestCase):
                 for query in (b"", b"?", b"?a=%2f&b=%zz/../\\|?"):
                     found = parse_target("GET", b"http://a" + raw + query)
                     self.assertEqual(
-                        (found.path, found.onward, found.is_path_ambiguous),
+                        (found.path, found.forward_target, found.is_path_ambiguous),
                         (path, path.encode() + query, is_ambiguous),
                         raw,
                     )
@@ -152,12 +152,14 @@ class TargetTests(SynchronousTestCase):
         found = parse_target("CONNECT", b"EXAMPLE.com:443")
         assert found.authority is not None
         self.assertEqual((found.form, found.scheme, found.authority.text), ("authority", "", "example.com:443"))
-        self.assertEqual((found.path, found.onward), (None, b"example.com:443"))
+        self.assertEqual((found.path, found.forward_target), (None, b"example.com:443"))
 
     def test_asterisk_form(self) -> None:
         """OPTIONS * is about the proxy itself."""
         found = parse_target("OPTIONS", b"*")
-        self.assertEqual((found.form, found.authority, found.path, found.onward), ("asterisk", None, None, b"*"))
+        self.assertEqual(
+            (found.form, found.authority, found.path, found.forward_target), ("asterisk", None, None, b"*")
+        )
 
     def test_options_of_a_server(self) -> None:
         """OPTIONS without path and query goes on as an asterisk (RFC 9112 section 3.2.4); no other method does."""
@@ -173,7 +175,7 @@ class TargetTests(SynchronousTestCase):
         ):
             for _ in range(2):
                 found = parse_target(method, raw)
-                self.assertEqual((found.onward, found.path), (onward, "/b" if onward == b"/b" else "/"), raw)
+                self.assertEqual((found.forward_target, found.path), (onward, "/b" if onward == b"/b" else "/"), raw)
 
     def test_refused(self) -> None:
         """Every refusal of the table has its code, every time."""
@@ -183,16 +185,16 @@ class TargetTests(SynchronousTestCase):
                 self.assertEqual(fault.code, code, sentence)
                 self.assertTrue(fault.reason.isascii())
 
-    def test_queries_are_not_remembered(self) -> None:
-        """What may be a secret is not kept, and the memory is bounded."""
+    def test_queries_are_not_memoized(self) -> None:
+        """The memo holds no query, which may be a secret, and a bounded number of short keys."""
         parse_target("GET", b"http://a/b?token=sesame")
-        self.assertFalse([key for key in target_module._remembered if b"sesame" in key])
-        self.assertFalse([kept for kept in target_module._remembered.values() if b"sesame" in kept.onward])
+        self.assertFalse([key for key in target_module._memo if b"sesame" in key])
+        self.assertFalse([kept for kept in target_module._memo.values() if b"sesame" in kept.forward_target])
         for number in range(5000):
             parse_target("GET", b"http://a/%d" % number)
-        self.assertLessEqual(len(target_module._remembered), 4096)
+        self.assertLessEqual(len(target_module._memo), 4096)
         parse_target("GET", b"http://a/" + b"long" * 100)
-        self.assertNotIn(b"http://a/" + b"long" * 100, target_module._remembered)
+        self.assertNotIn(b"http://a/" + b"long" * 100, target_module._memo)
 
     @settings(max_examples=200, deadline=None)
     @given(
@@ -208,11 +210,11 @@ class TargetTests(SynchronousTestCase):
         except ProtocolError as fault:
             self.assertEqual(fault.code, "bad_target")
             return
-        self.assertEqual(parse_target("GET", b"http://a" + found.onward), found)
+        self.assertEqual(parse_target("GET", b"http://a" + found.forward_target), found)
         assert found.path is not None
         self.assertTrue(found.path.startswith("/"))
         self.assertFalse({".", ".."} & set(found.path.split("/")))
-        self.assertEqual(found.onward.partition(b"?")[0].decode(), found.path)
+        self.assertEqual(found.forward_target.partition(b"?")[0].decode(), found.path)
 
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.sampled_from([".", "..", "a", "b"]), min_size=1, max_size=8))
@@ -240,4 +242,4 @@ class TargetTests(SynchronousTestCase):
             found = parse_target(method, start + end)
         except ProtocolError:
             return
-        self.assertTrue(all(0x20 < octet < 0x7F and octet != 0x23 for octet in found.onward))
+        self.assertTrue(all(0x20 < octet < 0x7F and octet != 0x23 for octet in found.forward_target))

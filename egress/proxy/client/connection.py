@@ -23,7 +23,7 @@ from egress.proxy.roles import CLOSING, DRAINING, LINGERING, OVER, READING, Clie
 from egress.proxy.transaction import Transaction, is_failure
 from egress.transports.adapt import adapt
 from egress.transports.contract import IStreamTransport
-from egress.wire.head import RequestReader
+from egress.wire.request_head import RequestReader
 
 if TYPE_CHECKING:
     from egress.proxy.server import ProxyServer

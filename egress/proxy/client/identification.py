@@ -21,7 +21,7 @@ from egress.proxy.client.refusal import record, refuse
 from egress.proxy.roles import listener_removed
 from egress.wire.body import BodyReader, body_reader
 from egress.wire.framing import Framing, Kind
-from egress.wire.head import RequestHead
+from egress.wire.request_head import RequestHead
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection

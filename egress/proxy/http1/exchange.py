@@ -17,9 +17,10 @@ from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
 from egress.wire.body import BodyReader, NoBody, body_reader
-from egress.wire.forwarding import request_onward
+from egress.wire.forwarding import serialize_request
 from egress.wire.framing import Framing, Kind
-from egress.wire.head import RequestHead, ResponseReader
+from egress.wire.request_head import RequestHead
+from egress.wire.response_head import ResponseReader
 from egress.wire.target import Target
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Exchange:
         assert transport is not None, "an origin that is used stands"
         try:
             if self.forwarding is DIRECT_FORWARDING:
-                onward = request_onward(self.head, self.target, framing, upgrade=self.upgrade)
+                onward = serialize_request(self.head, self.target, framing, upgrade=self.upgrade)
             else:
                 onward = self.forwarding.head(self.head, self.target, framing, self.upgrade)
         except ProtocolError as error:

@@ -9,9 +9,10 @@ from egress.errors import Refused
 from egress.interfaces import ITunnelingAgent
 from egress.model import Request, Route
 from egress.proxy.transaction import dial_refused
-from egress.wire.forwarding import request_onward
+from egress.wire.forwarding import serialize_request
 from egress.wire.framing import Framing
-from egress.wire.head import RequestHead, ResponseHead
+from egress.wire.request_head import RequestHead
+from egress.wire.response_head import ResponseHead
 from egress.wire.target import Target
 
 # What an exchange says of its origin, and what is meant where the other side is a proxy.
@@ -63,8 +64,8 @@ class Forwarding:
         return cls(agent, route, False, None, f"{authority.text} {judged} {mark}")
 
     def head(self, head: RequestHead, target: Target, framing: Framing, upgrade: bytes | None) -> bytes:
-        """Write the head as it is sent on. See `request_onward`."""
-        return request_onward(
+        """Serialize the request head. See `serialize_request`."""
+        return serialize_request(
             head,
             target,
             framing,

@@ -1,4 +1,4 @@
-"""The requests of one connection, one at a time and in order (RFC 9112 section 9.3.2)."""
+"""Serves the pipelined requests of one connection one at a time, in order (RFC 9112 section 9.3.2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from egress.errors import Refused
-from egress.proxy.http1.request_parsing import read_on
 from egress.proxy.roles import READING, WORKING, listener_removed
 
 if TYPE_CHECKING:
@@ -15,16 +14,17 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-# Of those that are answered at once so many are served before others have their turn. 64 KiB hold two thousand of them.
-_HEADS = 32
+# The most requests of one connection that are served without returning to the reactor. 64 KiB hold two thousand heads,
+# and requests that are answered immediately would otherwise keep all other connections waiting.
+_HEADS_PER_TURN = 32
 
 
 def read_heads(client: ClientConnection) -> None:
-    """Begin the requests that are held, until one has to be waited for."""
+    """Begin the requests in the held octets, until one does not complete synchronously."""
     if client.is_looping or client.later is not None:
         return
     client.is_looping = True
-    left = _HEADS
+    left = _HEADS_PER_TURN
     try:
         while client.held and client.state == READING:
             if not left:
@@ -33,12 +33,9 @@ def read_heads(client: ClientConnection) -> None:
                 return
             left -= 1
             data, client.held = client.held, b""
-            # One that begins and ends with this read, on a connection that has had no other.
-            parsed = client.server.parsed_requests.find(data) if client.reader is None else None
+            parsed = client.server.request_parser.read(client, data)
             if parsed is None:
-                parsed = read_on(client, data)
-                if parsed is None:
-                    return
+                return
             client.state = WORKING
             if client.is_displaced:
                 client.refuse_unread(listener_removed())

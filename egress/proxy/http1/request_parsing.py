@@ -1,4 +1,4 @@
-"""What a request head means to the proxy, and a memory of heads that come again and again."""
+"""Reads the request heads of client connections and parses what they ask for."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from egress.errors import ProtocolError, Refused
-from egress.wire.forwarding import check_options, forwards_left
-from egress.wire.framing import NO_BODY, Framing, Kind, request_framing
-from egress.wire.head import RequestHead, RequestReader, is_harmless
+from egress.memo import Memo
+from egress.proxy.limits import Limits
+from egress.wire.fields import may_be_memoized
+from egress.wire.forwarding import check_connection_options, max_forwards
+from egress.wire.framing import NO_BODY, Framing, request_framing
+from egress.wire.request_head import RequestHead, RequestReader
 from egress.wire.target import Target, parse_target
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection
 
 SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
-"""Fields, in lower case, that are never reflected by TRACE (RFC 9110 section 9.3.8)."""
+"""Fields, in lower case, that a response to TRACE never reflects (RFC 9110 section 9.3.8)."""
 
-# A few thousand of them are a few megabytes. Whoever sends others all the time can have all be forgotten, which costs
-# everybody the reading of a head.
-_HEADS = 2048
-_HEAD_BYTES = 1024
+_MEMO_KEY_BYTES = 1024
 
 
 @define(eq=False)
 class ParsedRequest:
-    """A head, taken apart.
+    """A request head and the decisions that follow from it alone.
 
     Attributes:
-        head: as it was read.
-        target: what is asked for.
+        head: the head as read.
+        target: the parsed target.
         framing: of the body.
-        is_own: the proxy answers it itself: `OPTIONS *`, or it may be forwarded no further.
-        credentials: what the client shows of itself (RFC 9110 section 11.7.2); None for nothing.
+        is_own: the proxy itself answers: the request is `OPTIONS *`, or its Max-Forwards is 0.
+        credentials: the value of Proxy-Authorization (RFC 9110 section 11.7.2); None without the field.
     """
 
     head: RequestHead
@@ -43,102 +43,103 @@ class ParsedRequest:
     credentials: bytes | None = field(default=None, repr=False)
 
 
+class RequestParser:
+    """Reads and parses the heads of all connections of a server, under one set of limits.
+
+    A client's CONNECT heads differ by their destination only, and reading one costs a tenth of a tunnel's set-up. A
+    memo therefore holds parsed CONNECT heads by their octets: at most 2,048 of 1 KiB, below 8 MiB with their values.
+    `may_be_memoized` keeps credentials and cookies out. Heads of other methods are not kept, for their paths differ.
+
+    Attributes:
+        limits: the limits of heads and bodies.
+    """
+
+    __slots__ = ("_memo", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        """Create a parser.
+
+        Args:
+            limits: the limits of heads and bodies.
+        """
+        self.limits = limits
+        self._memo: Memo[bytes, ParsedRequest] = Memo(2048)
+
+    def read(self, client: ClientConnection, data: bytes) -> ParsedRequest | None:
+        """Read more of a client's next head.
+
+        Args:
+            client: the connection. A refused head is answered on it, and the connection is closed.
+            data: the octets that arrived.
+
+        Returns:
+            The request, once its head is complete; `client.held` is then the octets after the head. None while the
+            head is incomplete, and for a refused head.
+        """
+        reader = client.reader
+        if reader is None:
+            # The fast path: a known head, and nothing else, on a connection that has no other.
+            parsed = self._memo.get(data)
+            if parsed is not None:
+                return parsed
+            limits = self.limits
+            reader = client.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
+        try:
+            head = reader.feed(data)
+            if head is not None:
+                parsed = parse_request(head, self.limits.request_body_bytes)
+        except ProtocolError as error:
+            client.refuse_unread(Refused(error.code, error.sentence))
+            return None
+        if head is None:
+            if client.is_ended:
+                client.close()
+            elif not client.is_timed and reader.is_begun:
+                client.is_timed = True
+                client.server.timers.expect(client, client.server.limits.head_seconds)
+            return None
+        assert parsed is not None, "a complete head was parsed"
+        client.held = reader.rest
+        # A timed head began in an earlier piece, which `data` does not hold.
+        if head.method == "CONNECT" and not client.is_timed and not client.held:
+            self._keep(data, parsed)
+        client.is_timed = False
+        return parsed
+
+    def _keep(self, octets: bytes, parsed: ParsedRequest) -> None:
+        if parsed.credentials is None and len(octets) <= _MEMO_KEY_BYTES and may_be_memoized(parsed.head.fields):
+            self._memo.keep(octets, parsed)
+
+    def __len__(self) -> int:
+        """Return the number of memoized heads."""
+        return len(self._memo)
+
+
 def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
-    """Take a head apart.
+    """Parse what a head asks for.
 
     Args:
-        head: as it was read.
-        body_limit_bytes: of a body whose length is told.
+        head: the head as read.
+        body_limit_bytes: of a body with a Content-Length.
 
     Raises:
-        ProtocolError: it asks for what is not understood here, or for too much.
+        ProtocolError: the target, the framing, an expectation or an option is refused, or the body is too long.
     """
     target = parse_target(head.method, head.target)
     if head.fields.is_plain:
+        # The fast path: such fields have no framing, expectation, Max-Forwards or credentials.
         return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
     framing = request_framing(head)
     if framing.length > body_limit_bytes:
         raise ProtocolError("body_too_large", "The request body is longer than it may be.")
     _check_expectation(head)
-    check_options(head)
-    is_own = forwards_left(head) == 0 or target.form == "asterisk"
-    credentials = _credentials(head)
-    return ParsedRequest(head, target, framing, is_own, credentials)
+    check_connection_options(head)
+    is_own = max_forwards(head) == 0 or target.form == "asterisk"
+    return ParsedRequest(head, target, framing, is_own, _find_credentials(head))
 
 
-class ParsedRequestMemo:
-    """The CONNECT heads that were understood, by their octets: a client's differ by their destination only.
-
-    Measured: reading and understanding one costs a tenth of a tunnel's set-up. Only heads of a few usual fields are
-    kept, none of which holds a secret, and no request of another method: its path differs each time.
-    """
-
-    __slots__ = ("_known", "find")
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, ParsedRequest] = {}
-        self.find = self._known.get
-
-    def keep(self, octets: bytes, parsed: ParsedRequest) -> None:
-        """Remember a head, if that is allowed.
-
-        Args:
-            octets: the whole head and nothing else.
-            parsed: what it means.
-        """
-        if (
-            parsed.head.method != "CONNECT"
-            or parsed.credentials is not None
-            or parsed.framing.kind is not Kind.NONE
-            or len(octets) > _HEAD_BYTES
-            or not is_harmless(parsed.head.fields)
-        ):
-            return
-        if len(self._known) >= _HEADS:
-            self._known.clear()
-        self._known[octets] = parsed
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
-def read_on(client: ClientConnection, data: bytes) -> ParsedRequest | None:
-    """Read more of a client's next head.
-
-    Args:
-        client: is answered and closed where the head is refused.
-        data: what came.
-
-    Returns:
-        The head, once it is whole; what follows it is held by the client. None where it is not, or is refused.
-    """
-    server, reader = client.server, client.reader
-    if reader is None:
-        limits = server.limits
-        reader = client.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
-    try:
-        head = reader.feed(data)
-        if head is not None:
-            parsed = parse_request(head, server.limits.request_body_bytes)
-    except ProtocolError as error:
-        client.refuse_unread(Refused(error.code, error.sentence))
-        return None
-    if head is None:
-        if client.is_ended:
-            client.close()
-        elif not client.is_timed and reader.is_begun:
-            client.is_timed = True
-            server.timers.expect(client, server.limits.head_seconds)
-        return None
-    client.held = reader.rest
-    if head.method == "CONNECT" and not client.is_timed and not client.held:
-        server.parsed_requests.keep(data, parsed)
-    client.is_timed = False
-    return parsed
-
-
-def _credentials(head: RequestHead) -> bytes | None:
-    """Take what the client shows of itself. It goes no further than to the identifier."""
+def _find_credentials(head: RequestHead) -> bytes | None:
+    """Return the value of Proxy-Authorization. Only the identifier receives it."""
     found = None
     for lower, _, value in head.fields.special:
         if lower == b"proxy-authorization":
@@ -149,7 +150,7 @@ def _credentials(head: RequestHead) -> bytes | None:
 
 
 def _check_expectation(head: RequestHead) -> None:
-    """Refuse expectations that nobody can meet (RFC 9110 section 10.1.1)."""
+    """Refuse unknown expectations (RFC 9110 section 10.1.1)."""
     for value in head.fields.values(b"expect"):
         if value.lower() != b"100-continue":
             raise ProtocolError("expectation_failed", "The expectation is not known here.")

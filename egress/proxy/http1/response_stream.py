@@ -9,12 +9,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.wire.body import BodyReader, LengthBody, body_reader, chunk, last_chunk, passable
-from egress.wire.forwarding import response_onward
+from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
+from egress.wire.forwarding import serialize_response
 from egress.wire.framing import NO_BODY, Kind, response_framing
-from egress.wire.head import ResponseHead, ResponseReader
 from egress.wire.proxy_status import response_source
-from egress.wire.response_fast_path import read_usual
+from egress.wire.response_head import ResponseHead, ResponseReader
 
 if TYPE_CHECKING:
     from egress.proxy.http1.exchange import Exchange
@@ -61,16 +60,8 @@ class ResponseStream:
     def origin_data(self, data: bytes) -> None:
         """Read heads until the final one, then pass the body on."""
         exchange = self.exchange
+        self.has_heard = True
         try:
-            if not self.has_heard:
-                self.has_heard = True
-                asked = exchange.head
-                if asked.is_http11 and asked.method != "HEAD":
-                    usual = read_usual(data, self.reader.limit_bytes, self.reader.field_limit)
-                    # A 407 of a proxy is about our credentials, not the client's.
-                    if usual is not None and not (usual[0] == 407 and exchange.forwarding.is_absolute):
-                        self._answer_as_usual(data, *usual)
-                        return
             while self._body is None:
                 head = self.reader.feed(data)
                 if head is None:
@@ -86,50 +77,15 @@ class ResponseStream:
                 if head.status < 200:
                     self._pass_interim(head)
                 else:
-                    self._pass_on(data, self._take_head(head))
+                    self._begin_final(head, data)
                     return
             self._pass_on(data)
         except ProtocolError as error:
             exchange.fail(Refused("origin_malformed", error.sentence), "origin_malformed")
 
-    def _answer_as_usual(self, data: bytes, status: int, onward: bytes, length: int, at: int) -> None:
-        """Pass an answer on that `read_usual` took."""
-        exchange = self.exchange
-        client, transaction = exchange.client, exchange.transaction
-        server = client.server
-        if (
-            exchange.is_kept
-            and exchange.body.is_complete
-            and not client.is_displaced
-            and not server.is_stopping
-            and (not client.is_ended or client.held)
-        ):
-            onward += b"\r\n"
-        else:
-            exchange.is_kept = False
-            onward += b"Connection: close\r\n\r\n"
-        exchange.request.phases.wait = (server.clock.seconds() - self.sent_at) * 1000.0
-        transaction.status = status
-        if exchange.forwarding.is_absolute:
-            transaction.response_source = response_source(status, onward)
-        surplus = len(data) - at - length
-        if surplus < 0:
-            self._is_chunked, self._is_reusable = False, True
-            self._body = LengthBody(length, "origin_malformed")
-            self._pass_on(data[at:], onward)
-            return
-        # All of it is here, as it is more often than not: no reader and no producer are needed.
-        self.has_begun = True
-        transaction.down += length
-        transport = client.transport
-        transport.write(onward + data[at : at + length])
-        client.is_clogged = transport.unsent is not None
-        # Surplus bytes never reach the client, and a connection that has them is out of step.
-        exchange.done(is_reusable=not surplus)
-
     def _pass_interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on to a client that knows them (RFC 9110 section 15.2)."""
-        onward = response_onward(head, NO_BODY, is_http11=True, keep_alive=True)
+        onward = serialize_response(head, NO_BODY, is_http11=True, keep_alive=True)
         self._interim += 1
         self._interim_bytes += len(onward)
         if self._interim > _INTERIM_LIMIT or self._interim_bytes > _INTERIM_BYTES:
@@ -147,39 +103,53 @@ class ResponseStream:
         self.has_begun = True
         self._measure()
         exchange.transaction.status = 101
-        onward = response_onward(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
+        onward = serialize_response(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
         exchange.client.send(onward)
         exchange.changed(rest)
 
-    def _take_head(self, head: ResponseHead) -> bytes:
-        """Take the final head.
+    def _begin_final(self, head: ResponseHead, data: bytes) -> None:
+        """Send the final head to the client, together with the first of the body.
 
-        Returns:
-            What goes to the client for it, together with the first of the body.
+        Args:
+            head: of the final response.
+            data: the octets after the head.
         """
         exchange = self.exchange
-        client = exchange.client
+        client, transaction = exchange.client, exchange.transaction
+        is_http11 = exchange.head.is_http11
         framing = response_framing(head, exchange.head.method)
         kind = framing.kind
-        self._is_chunked = kind is Kind.CHUNKED and exchange.head.is_http11
+        self._is_chunked = kind is Kind.CHUNKED and is_http11
         # The end of a body without framing, or de-chunked for HTTP/1.0, is the end of the connection.
         has_framing = kind is not Kind.CLOSE and (kind is not Kind.CHUNKED or self._is_chunked)
         exchange.is_kept = (
             exchange.is_kept
             and has_framing
             and exchange.body.is_complete
-            and not client.is_last
-            and not (client.is_ended and not client.held)
+            and not (client.is_displaced or client.server.is_stopping)
+            and (not client.is_ended or bool(client.held))
         )
-        self._body = body_reader(framing, "origin_malformed")
-        onward = response_onward(head, framing, is_http11=exchange.head.is_http11, keep_alive=exchange.is_kept)
-        options = self._options = head.fields.options
-        self._is_reusable = head.is_http11 and kind is not Kind.CLOSE and b"close" not in options
+        octets = serialize_response(head, framing, is_http11=is_http11, keep_alive=exchange.is_kept)
+        self._is_reusable = kind is not Kind.CLOSE and head.is_persistent
         self._measure()
-        exchange.transaction.status = head.status
+        transaction.status = head.status
         if exchange.forwarding.is_absolute:
-            exchange.transaction.response_source = response_source(head.status, head.fields.block)
-        return onward
+            transaction.response_source = response_source(head.status, head.fields.block)
+        surplus = len(data) - framing.length
+        if kind is not Kind.LENGTH or surplus < 0:
+            self._body = body_reader(framing, "origin_malformed")
+            self._options = head.fields.options if self._is_chunked else frozenset()
+            self._pass_on(data, octets)
+            return
+        # The fast path of a complete body: neither a body reader nor a producer is needed.
+        self.has_begun = True
+        transaction.down += framing.length
+        octets += data[: framing.length] if surplus else data
+        transport = client.transport
+        transport.write(octets)
+        client.is_clogged = transport.unsent is not None
+        # Surplus octets are not forwarded, and a connection with surplus octets is not used again.
+        exchange.done(is_reusable=self._is_reusable and not surplus)
 
     def _measure(self) -> None:
         exchange = self.exchange

@@ -13,7 +13,7 @@ from egress.proxy.error_responses import ESTABLISHED
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
-from egress.wire.client_hello import ClientHello, ClientHelloReader, looks_like_tls
+from egress.wire.client_hello import ClientHello, ClientHelloReader, is_tls_record
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection
@@ -71,7 +71,7 @@ class TunnelSetup:
             return
         hello = self.hello
         if hello is None:
-            if not looks_like_tls(data):
+            if not is_tls_record(data):
                 self._join(data)
                 return
             limits = self.client.server.limits

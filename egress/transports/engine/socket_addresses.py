@@ -1,31 +1,38 @@
-"""Addresses as the socket module has them, and as Twisted has them."""
+"""Conversions between address literals, addresses of the socket module and addresses of Twisted."""
 
 from __future__ import annotations
 
 import socket
-from functools import lru_cache
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
-# What connect(2) is given: host and port, for IPv6 also the flow and the scope.
+from egress.memo import Memo
+
+# The argument of connect(2): host and port, for IPv6 also the flow and the scope.
 SocketAddress = tuple[Any, ...]
 
-# Addresses that are remembered. A proxy dials the same few again and again.
-_REMEMBERED = 1024
+# A proxy dials few addresses often. At most 1,024 literals of 45 characters each, below 1 MiB with their values.
+_parsed: Memo[tuple[str, int], tuple[socket.AddressFamily, SocketAddress]] = Memo(1024)
+_described: Memo[SocketAddress, IPv4Address | IPv6Address] = Memo(1024)
 
 
 def parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
-    """Read an address literal, which is all that may ever be dialled: names are looked up and judged elsewhere.
+    """Parse an address literal. Nothing else may be dialled: names are resolved and judged elsewhere.
 
     Returns:
-        The family, and the address for a socket of it.
+        The family, and the address for a socket of the family.
 
     Raises:
         ValueError: not a literal of either family, or no port.
     """
-    # What an interface's name means can change, and is not remembered.
-    return _parse(host, port) if "%" in host else _parse_remembered(host, port)
+    key = host, port
+    found = _parsed.get(key)
+    if found is not None:
+        return found
+    found = _parse(host, port)
+    # The interface that a scope names can change.
+    return found if "%" in host else _parsed.keep(key, found)
 
 
 def _parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
@@ -45,15 +52,14 @@ def _parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
         raise ValueError("only IP address literals can be dialled")
 
 
-_parse_remembered = lru_cache(_REMEMBERED)(_parse)
-
-
 def describe(address: SocketAddress) -> IPv4Address | IPv6Address:
-    """Give a socket's address as Twisted's protocols know it."""
+    """Convert an address of the socket module into one of Twisted."""
     if len(address) == 2:
         return IPv4Address("TCP", address[0], address[1])
     return IPv6Address("TCP", *address)
 
 
-describe_dialled = lru_cache(_REMEMBERED)(describe)
-"""The same for an address that is dialled, and probably not for the first time."""
+def describe_dialled(address: SocketAddress) -> IPv4Address | IPv6Address:
+    """Convert a dialled address. Dialled addresses repeat, addresses of accepted connections do not."""
+    found = _described.get(address)
+    return found if found is not None else _described.keep(address, describe(address))

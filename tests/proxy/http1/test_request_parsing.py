@@ -1,13 +1,13 @@
-"""What heads mean, and the memory of those that come again."""
+"""Parsing of request heads, and the memo of CONNECT heads."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
-from egress.proxy.http1.request_parsing import ParsedRequest, ParsedRequestMemo, parse_request
+from egress.proxy.http1.request_parsing import ParsedRequest, parse_request
 from egress.proxy.limits import Limits
-from egress.wire.head import RequestReader
+from egress.wire.request_head import RequestReader
 from tests.proxy.reload.test_reevaluation import ReevaluationCase
 from tests.proxy.tunnel.test_tunnel import CONNECT, ESTABLISHED, TunnelCase
 
@@ -52,27 +52,24 @@ class UnderstandTests(SynchronousTestCase):
         self.assertNotIn("c2VjcmV0", repr(parsed))
 
 
-class KnownHeadsTests(SynchronousTestCase):
-    """What is remembered, and what is not."""
+class MemoTests(TunnelCase):
+    """The memo of parsed CONNECT heads."""
 
-    def keep(self, octets: bytes) -> ParsedRequestMemo:
-        """Have one remembered, if that is allowed."""
-        known = ParsedRequestMemo()
-        known.keep(octets, read(octets))
-        return known
+    def read_twice(self, octets: bytes) -> int:
+        """Send a head on two connections; return how many heads are memoized."""
+        for _ in range(2):
+            self.said(octets).aborts()
+            self.network.settle()
+        return len(self.server.request_parser)
 
-    def test_remembered(self) -> None:
-        """A CONNECT that holds nothing secret is found by its octets, and by no others."""
-        octets = b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nUser-Agent: x\r\nProxy-Connection: keep-alive\r\n\r\n"
-        known = self.keep(octets)
+    def test_memoized(self) -> None:
+        """A CONNECT head without secrets is memoized."""
+        head = b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nUser-Agent: x\r\nProxy-Connection: keep-alive\r\n\r\n"
 
-        found = known.find(octets)
-        assert found is not None
-        self.assertEqual(read(octets).target.authority, found.target.authority)
-        self.assertIsNone(known.find(octets + b"x"))
+        self.assertEqual(1, self.read_twice(head))
 
-    def test_not_remembered(self) -> None:
-        """Secrets, other methods and long heads are not kept."""
+    def test_not_memoized(self) -> None:
+        """Heads with credentials, cookies or unknown fields, of other methods and long heads are not memoized."""
         for line in (
             b"Proxy-Authorization: Basic YTpi",
             b"authorization: Bearer x",
@@ -83,24 +80,12 @@ class KnownHeadsTests(SynchronousTestCase):
             b"User-Agent: " + b"x" * 1000,
             b"\r\n".join([b"Connection: close"] * 24),
         ):
-            self.assertEqual(0, len(self.keep(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + line + b"\r\n\r\n")), line)
-        self.assertEqual(0, len(self.keep(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n")))
-
-    def test_bounded(self) -> None:
-        """However many different ones come, few are kept."""
-        known = ParsedRequestMemo()
-        for port in range(1, 5000):
-            octets = b"CONNECT a:%d HTTP/1.1\r\nHost: a:%d\r\n\r\n" % (port, port)
-            known.keep(octets, read(octets))
-            self.assertLessEqual(len(known), 2048)
-        self.assertIsNotNone(known.find(octets))
-
-
-class MemoryTests(TunnelCase):
-    """The memory at work."""
+            head = b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" + line + b"\r\n\r\n"
+            self.assertEqual(0, self.read_twice(head), line)
+        self.assertEqual(0, self.read_twice(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n"))
 
     def test_again(self) -> None:
-        """A head that came before is served as it was then, and each request has its record."""
+        """A memoized head is served like the first, and each request has its own line in the audit log."""
         origin = self.origin(port=443)
         for number in (1, 2):
             client = self.said(CONNECT)
@@ -111,12 +96,12 @@ class MemoryTests(TunnelCase):
             client.aborts()
             self.network.settle()
 
-        self.assertEqual(1, len(self.server.parsed_requests))
+        self.assertEqual(1, len(self.server.request_parser))
         ends = [line for line in self.audit_log.records if line.event == "end"]
         self.assertEqual([("CONNECT", 200)] * 2, [(line.request.method, line.status) for line in ends if line.request])
 
     def test_pieces(self) -> None:
-        """A head that comes in two pieces is the same, and its last piece is not taken for a whole one."""
+        """A head in two pieces is read like a whole one, and its last piece is not memoized."""
         self.origin(port=443)
         for cut in range(1, len(CONNECT)):
             client = self.client()
@@ -127,30 +112,41 @@ class MemoryTests(TunnelCase):
             client.heard(ESTABLISHED)
             client.aborts()
             self.network.settle()
-        self.assertEqual(0, len(self.server.parsed_requests))
+        self.assertEqual(0, len(self.server.request_parser))
+
+    def test_memoized_head_after_a_piece(self) -> None:
+        """Octets of a memoized head that continue an incomplete head are read as its continuation."""
+        self.origin(port=443)
+        self.said(CONNECT).heard(ESTABLISHED)
+        client = self.client()
+        for piece in (b"CONNECT origin.example:443 HTTP/1.1\r\nX: ", CONNECT):
+            client.says(piece)
+            self.network.settle()
+
+        client.heard(ESTABLISHED)
 
     def test_early_bytes(self) -> None:
-        """What follows a head in the same read is no part of what is remembered."""
+        """Octets after a head in the same read are not memoized."""
         origin = self.origin(port=443)
         for _ in range(2):
             self.said(CONNECT + b"early").heard(ESTABLISHED)
             origin.heard(b"early")
 
-        self.assertEqual(0, len(self.server.parsed_requests))
+        self.assertEqual(0, len(self.server.request_parser))
 
 
 class ReloadTests(ReevaluationCase):
     """Limits that change."""
 
     def test_new_limits(self) -> None:
-        """What was understood under other limits is forgotten."""
+        """A reload with new limits empties the memo."""
         self.origin(port=443)
         self.said(CONNECT).heard(ESTABLISHED)
-        self.assertEqual(1, len(self.server.parsed_requests))
+        self.assertEqual(1, len(self.server.request_parser))
 
         self.renew()
 
-        self.assertEqual(0, len(self.server.parsed_requests))
+        self.assertEqual(0, len(self.server.request_parser))
 
     def test_connections_that_stand(self) -> None:
         """New limits hold for the next head of a connection that stands, too."""
