@@ -1,6 +1,6 @@
-"""Patterns of hosts, ports, paths, networks and client labels: compiled once, shared by rules, routes and NO_PROXY.
+"""Patterns of hosts, ports, paths, networks and client labels, compiled once, for rules, routes and NO_PROXY.
 
-The parsers of single patterns raise ValueError with a sentence that does not repeat its input.
+The parsers of single patterns raise ValueError. Its message does not repeat the pattern.
 """
 
 from egress.match.hosts import HostPattern, Reach, is_specific, parse_host

@@ -13,7 +13,7 @@ from egress.model import Address, Network
 
 
 class Reach(Enum):
-    """Which hosts a pattern reaches."""
+    """The kind of hosts that a pattern matches."""
 
     EXACT = "exact"
     ONE_LABEL = "one label"
@@ -29,10 +29,10 @@ class HostPattern:
     """One host pattern in canonical form.
 
     Attributes:
-        text: its canonical spelling.
-        reach: which hosts it reaches.
-        suffix: the name itself, or what follows the star and its dot; "" for networks and for every host.
-        network: for a literal or CIDR, else None.
+        text: the canonical spelling.
+        reach: the kind of hosts that the pattern matches.
+        suffix: the name itself, or the part after the star and its dot; "" for networks and for every host.
+        network: the network of a literal address or CIDR, else None.
     """
 
     text: str
@@ -41,11 +41,11 @@ class HostPattern:
     network: Network | None = None
 
     def match(self, host: str, address: Address | None) -> bool:
-        """Whether it reaches a canonical host. Many patterns are better asked through a `HostIndex`.
+        """Whether the pattern matches a canonical host. `HostIndex` matches many patterns faster.
 
         Args:
             host: the canonical host.
-            address: the same where it is an address, else None.
+            address: the address of a host that is an address, else None.
         """
         if self.reach is Reach.EVERY:
             return True
@@ -61,7 +61,7 @@ class HostPattern:
 
 
 def is_specific(pattern: str) -> bool:
-    """Tell whether a pattern leaves little room: it is an exact name, or has a fixed suffix of two labels or more.
+    """Whether a pattern is an exact name, or has a fixed suffix of two labels or more.
 
     Args:
         pattern: in canonical spelling, or "" for none.
@@ -73,10 +73,10 @@ def is_specific(pattern: str) -> bool:
 
 
 def parse_host(text: str) -> HostPattern:
-    """Read a host pattern.
+    """Parse a host pattern.
 
     Raises:
-        ValueError: it is none. The message does not repeat it.
+        ValueError: the text is not a host pattern. The message does not repeat the text.
     """
     if text == "**":
         return HostPattern("**", Reach.EVERY)
@@ -110,7 +110,7 @@ def _canonical(text: str) -> tuple[str, Address | None]:
 
 
 def _to_ascii(text: str) -> str:
-    """Turn U-labels into A-labels (UTS 46, then IDNA 2008), one by one: idna would refuse `_` in the others."""
+    """Convert U-labels to A-labels (UTS 46, then IDNA 2008). Each label is converted alone: idna refuses `_`."""
     try:
         labels = idna.uts46_remap(text, std3_rules=False, transitional=False).split(".")
         return ".".join(label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels)

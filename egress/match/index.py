@@ -1,4 +1,4 @@
-"""Finds the patterns that match a host without trying them one by one."""
+"""An index of host patterns: finds the patterns that match a host without trying each pattern."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _order = attrgetter("order")
 
 @frozen(eq=False)
 class Entry(Generic[T]):
-    """One pattern of an index and what it stands for.
+    """One pattern of an index, with its value.
 
     Attributes:
-        order: its place among all that were added, from 0.
+        order: the position of the pattern in the list that the index was made of, from 0.
         pattern: the pattern's canonical text.
-        value: what the caller attached.
+        value: the value that the caller attached.
     """
 
     order: int
@@ -35,17 +35,17 @@ class Entry(Generic[T]):
 
 
 class HostIndex(Generic[T]):
-    """Many host patterns, each with a value. Cannot be changed once made.
+    """An immutable index of host patterns, each with a value.
 
-    The answer for a host is worked out beforehand for every name, suffix and address range that patterns mention, so a
-    look-up is one dictionary access for each label, or one bisection, however many patterns there are.
+    The result is computed in advance for every name, suffix and address range in the patterns. A look-up takes at most
+    one dictionary access for each label of the host, or one bisection, for any number of patterns.
     """
 
     def __init__(self, pairs: Iterable[tuple[HostPattern, T]]) -> None:
         """Compile patterns.
 
         Args:
-            pairs: patterns and values in the order in which look-ups shall give them.
+            pairs: patterns and values, in the order of the results of `find`.
         """
         exact = defaultdict[str, list[Entry[T]]](list)
         one = defaultdict[str, list[Entry[T]]](list)
@@ -67,7 +67,7 @@ class HostIndex(Generic[T]):
         self._every: tuple[Entry[T], ...] = tuple(every)
         self._children: dict[str, tuple[Entry[T], ...]] = {}
         self._deeper: dict[str, tuple[Entry[T], ...]] = {}
-        # Shortest first, so that what reaches deeper from a shorter suffix is there when a longer one asks for it.
+        # Shortest first: the entry of a suffix includes the multi-label patterns of its shorter suffixes.
         for suffix in sorted({*one, *many}, key=len):
             self._deeper[suffix] = _merge(self._find_below(suffix), many.get(suffix, ()))
             self._children[suffix] = _merge(self._deeper[suffix], one.get(suffix, ()))
@@ -78,11 +78,11 @@ class HostIndex(Generic[T]):
         }
 
     def find(self, host: str, address: Address | None = None) -> tuple[Entry[T], ...]:
-        """Find every entry that matches, in the order in which they were added.
+        """Find every entry that matches, in their order.
 
         Args:
             host: the canonical host.
-            address: the same where it is an address, else None.
+            address: the address of a host that is an address, else None.
         """
         if address is not None:
             starts, found = self._ranges[address.version]
@@ -99,7 +99,7 @@ class HostIndex(Generic[T]):
         return self._find_below(host, start)
 
     def _find_below(self, host: str, start: int = 0) -> tuple[Entry[T], ...]:
-        """Find what reaches more than one label below the longest known suffix of `host[start:]`, itself left out."""
+        """Find the entries of the longest indexed proper suffix of `host[start:]` that match more than one label."""
         start = host.find(".", start) + 1
         while start:
             deeper = self._deeper.get(host[start:])
@@ -116,15 +116,15 @@ def _merge(first: Iterable[Entry[T]], second: Iterable[Entry[T]]) -> tuple[Entry
 def _compile_ranges(
     networks: dict[Network, list[Entry[T]]], every: tuple[Entry[T], ...]
 ) -> tuple[list[int], list[tuple[Entry[T], ...]]]:
-    """Cut the address space where networks begin and end, and work out which entries hold in each piece.
+    """Divide the address space where networks begin and end, and compute the entries of each range.
 
-    Networks nest or are apart, so a stack of those that are open is enough.
+    Two networks are nested or disjoint, so a stack of the open networks suffices.
     """
     starts = [0]
     found = [every]
     open_networks: list[tuple[int, tuple[Entry[T], ...]]] = []
 
-    def cut(at: int) -> None:
+    def begin_range(at: int) -> None:
         entries = open_networks[-1][1] if open_networks else every
         if starts[-1] == at:
             found[-1] = entries
@@ -132,16 +132,16 @@ def _compile_ranges(
             starts.append(at)
             found.append(entries)
 
-    def close(before: float) -> None:
+    def close_networks(before: float) -> None:
         while open_networks and open_networks[-1][0] <= before:
             end, _ = open_networks.pop()
-            cut(end)
+            begin_range(end)
 
     for network in sorted(networks, key=lambda n: (int(n.network_address), n.prefixlen)):
         first = int(network.network_address)
-        close(first)
-        around = open_networks[-1][1] if open_networks else every
-        open_networks.append((first + network.num_addresses, _merge(around, networks[network])))
-        cut(first)
-    close(math.inf)
+        close_networks(first)
+        outer = open_networks[-1][1] if open_networks else every
+        open_networks.append((first + network.num_addresses, _merge(outer, networks[network])))
+        begin_range(first)
+    close_networks(math.inf)
     return starts, found

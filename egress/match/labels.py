@@ -11,19 +11,19 @@ from egress.errors import ConfigError
 from egress.match.wildcard import Wildcard
 
 LABEL_KINDS = ("address", "certificate", "gid", "listener", "token", "uid")
-"""What is known of clients (see docs/how-to/identify-clients.md)."""
+"""The kinds of client labels (see docs/how-to/identify-clients.md)."""
 
 _label_pattern = re.compile(r"[a-z][a-z0-9_-]*:[!-~]+").fullmatch
 
 
 @frozen
 class ClientPatterns:
-    """Patterns of client labels. A star stands for any characters of the value.
+    """Compiled patterns of client labels. A star matches any characters of the value.
 
     Attributes:
-        exact: those without a star.
-        wild: the others.
-        listeners: those that name listeners, as they were written.
+        exact: the patterns without a star.
+        wild: the patterns with a star.
+        listeners: the patterns of kind `listener`, as written.
     """
 
     exact: frozenset[str]
@@ -36,10 +36,10 @@ class ClientPatterns:
 
         Args:
             patterns: each `kind:value`, with stars in the value.
-            where: the key path of the list that they come from.
+            where: the key path of the list of patterns.
 
         Raises:
-            ConfigError: there are none, or one could never match a label.
+            ConfigError: the list is empty, or a pattern can never match a label.
         """
         if not patterns:
             raise ConfigError(where, "is empty and so matches no client; leave the key out for every client")
@@ -54,10 +54,10 @@ class ClientPatterns:
         return cls(frozenset(pattern for pattern in patterns if "*" not in pattern), wild, listeners)
 
     def unknown_listener(self, names: Collection[str]) -> str | None:
-        """Find a pattern that names a listener that is not there, and so can never match.
+        """Find a pattern of kind `listener` that matches no listener.
 
         Args:
-            names: of the listeners.
+            names: of all listeners.
         """
         for pattern in self.listeners:
             wildcard = Wildcard.parse(pattern)

@@ -1,4 +1,4 @@
-"""Networks: parsing, sets of them, and the IPv4 addresses that IPv6 addresses carry inside."""
+"""Networks: parsing, sets of networks, and IPv4 addresses embedded in IPv6 addresses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _prefix_length = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
 
 
 def parse_network(text: str) -> Network:
-    """Read a network in CIDR notation, or an address as the network that holds nothing else.
+    """Parse a network in CIDR notation. An address alone is the network of this one address.
 
     Raises:
-        ValueError: it is neither, or host bits are set (`10.1.2.3/8` could mean two things).
+        ValueError: the text is neither, or host bits are set: `10.1.2.3/8` is ambiguous.
     """
     base, slash, length = text.partition("/")
     host, address = canonical_host(base)
@@ -39,11 +39,12 @@ def parse_network(text: str) -> Network:
 
 @frozen
 class NetworkSet:
-    """A set of addresses, made of networks.
+    """A set of addresses: the union of networks.
 
     Attributes:
-        bounds4: where the set begins and ends by turns, as integers, ascending: an odd place is inside.
-        bounds6: the same for IPv6.
+        bounds4: IPv4 addresses as integers, ascending: the first address of a range and the first address after the
+            range, alternately.
+        bounds6: IPv6 addresses in this form.
     """
 
     bounds4: tuple[int, ...]
@@ -59,7 +60,7 @@ class NetworkSet:
         return cls(_merge(spans[4]), _merge(spans[6]))
 
     def contains(self, address: Address) -> bool:
-        """Whether one of the networks holds the address. An IPv6 address is not looked into."""
+        """Whether one of the networks contains the address. Embedded IPv4 addresses are not examined."""
         bounds = self.bounds4 if address.version == 4 else self.bounds6
         return bisect_right(bounds, int(address)) & 1 == 1
 
@@ -75,11 +76,11 @@ def _merge(spans: list[tuple[int, int]]) -> tuple[int, ...]:
 
 
 def embedded_ipv4(address: Address) -> tuple[IPv4Address, ...]:
-    """Find the IPv4 addresses that an IPv6 address may lead to: what a translator or tunnel would make of it.
+    """Return the IPv4 addresses to which a translator or tunnel may convert an IPv6 address.
 
-    Known are IPv4-mapped, -compatible (RFC 4291 section 2.5.5) and -translated (RFC 2765 section 2.1), 6to4 (RFC 3056),
-    Teredo (server and client, RFC 4380 section 4), ISATAP (RFC 5214 section 6.1) and NAT64 with the well-known prefix
-    (RFC 6052) and the local-use one (RFC 8215), which a network may lay out in several ways: all of them are given.
+    Recognized are IPv4-mapped, -compatible (RFC 4291 section 2.5.5) and -translated (RFC 2765 section 2.1), 6to4 (RFC
+    3056), Teredo (server and client, RFC 4380 section 4), ISATAP (RFC 5214 section 6.1) and NAT64 with the
+    well-known prefix (RFC 6052) and the local-use prefix (RFC 8215), for which all layouts are returned.
     """
     if type(address) is not IPv6Address:
         return ()
@@ -102,6 +103,6 @@ def embedded_ipv4(address: Address) -> tuple[IPv4Address, ...]:
 
 
 def _between(value: int, length: int) -> int:
-    """Take the IPv4 address behind a prefix of so many bits, without bits 64 to 71 (RFC 6052 section 2.2)."""
+    """Extract the IPv4 address after a prefix of `length` bits, without bits 64 to 71 (RFC 6052 section 2.2)."""
     joined = value >> 64 << 56 | value & (1 << 56) - 1
     return joined >> (88 - length) & 0xFFFF_FFFF

@@ -1,7 +1,7 @@
 """Path patterns: `/repos/acme/*`, `/search/**`, `/v*/status`.
 
-Segments are compared with their percent-encoding undone on both sides, so that `%40` and `@` are one character: the
-server that gets the path will most likely see them as one. An encoded slash has to be ruled out before.
+Segments are compared after percent-decoding on both sides, because most servers treat `%40` and `@` alike. Callers
+exclude paths with an encoded slash before matching.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PathPattern:
     """One path pattern.
 
     Attributes:
-        segments: each matches one segment; None stands for any number of segments, none included.
+        segments: each matches one segment; None matches any number of segments, also zero.
     """
 
     segments: tuple[Wildcard | None, ...]
@@ -33,7 +33,7 @@ class PathPattern:
         """Compile a pattern.
 
         Raises:
-            ValueError: it could never match a canonical path. The message does not repeat it.
+            ValueError: the pattern can never match a canonical path. The message does not repeat the pattern.
         """
         if not text.startswith("/"):
             raise ValueError('a path begins with "/"')
@@ -55,7 +55,7 @@ class PathPattern:
         return cls(tuple(None if segment == "**" else Wildcard.parse(segment, _decode) for segment in segments))
 
     def match(self, segments: list[str]) -> bool:
-        """Whether it matches a path's decoded segments. The time is at most their number times the pattern's."""
+        """Whether the pattern matches decoded segments, in time of at most the product of both numbers of segments."""
         pattern = self.segments
         at = place = 0
         star, resume = -1, 0
@@ -67,7 +67,7 @@ class PathPattern:
                 at += 1
                 place += 1
             elif star >= 0:
-                # Let the last ** take one segment more; an earlier one need not change, as in any glob.
+                # Extend the match of the last ** by one segment. Earlier ones need not change, as in any glob.
                 resume += 1
                 at, place = resume, star + 1
             else:
@@ -76,7 +76,7 @@ class PathPattern:
 
 
 def _matches_segment(wanted: Wildcard, segment: str) -> bool:
-    # A star on its own is one segment, not the nothing behind a last slash.
+    # A star alone does not match the empty segment after a final slash.
     return wanted.match(segment) and (segment != "" or wanted.last is None)
 
 
@@ -91,17 +91,17 @@ class PathSet:
     patterns: tuple[PathPattern, ...]
 
     def match(self, path: str) -> bool:
-        """Whether one of the patterns matches a canonical path, which begins with a slash and has no query."""
+        """Whether one of the patterns matches a canonical path without query."""
         segments = path[1:].split("/")
         if "%" in path:
             segments = [_decode(segment) for segment in segments]
         return any(pattern.match(segments) for pattern in self.patterns)
 
     def may_match(self, path: str) -> bool:
-        """Whether one of them matches the path as it is, or as a server reads it that takes many slashes for one."""
+        """Whether a pattern matches the path, or the path as read by a server that merges repeated slashes."""
         return self.match(path) or ("//" in path and self.match(_slashes("/", path)))
 
 
 def _decode(text: str) -> str:
-    """Undo percent-encoding. Octets become characters of the same number: nothing is lost, whatever the charset."""
+    """Percent-decode. Each octet becomes the character of that number, independent of the charset."""
     return unquote_to_bytes(text).decode("latin-1")

@@ -12,7 +12,7 @@ _range = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII).fullmatch
 
 
 def parse_port(item: int | str) -> tuple[int, int]:
-    """Read a port or a range of ports.
+    """Parse a port or a range of ports.
 
     Args:
         item: a number, or "8000-8100" with both ends included.
@@ -21,7 +21,7 @@ def parse_port(item: int | str) -> tuple[int, int]:
         The first and the last port.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the item is neither.
     """
     if isinstance(item, str):
         found = _range(item)
@@ -42,7 +42,7 @@ class PortSet:
     """A set of ports.
 
     Attributes:
-        bounds: where the set begins and ends by turns, ascending: a port at an odd place is inside.
+        bounds: ascending: the first port of a range and the first port after the range, alternately.
     """
 
     bounds: tuple[int, ...]
@@ -52,7 +52,7 @@ class PortSet:
         """Compile a set.
 
         Args:
-            ranges: first and last port of each, as `parse_port` gives them.
+            ranges: first and last port of each, as `parse_port` returns them.
         """
         bounds: list[int] = []
         for first, last in sorted(ranges):
@@ -63,11 +63,11 @@ class PortSet:
         return cls(tuple(bounds))
 
     def contains(self, port: int) -> bool:
-        """Whether the port is in it."""
+        """Whether the set contains the port."""
         return bisect_right(self.bounds, port) & 1 == 1
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Give its ranges, first and last port of each, ascending and apart."""
+        """Return the ranges, first and last port of each, ascending and disjoint."""
         return tuple((first, end - 1) for first, end in zip(self.bounds[::2], self.bounds[1::2], strict=True))
 
     def __str__(self) -> str:

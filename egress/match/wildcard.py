@@ -1,4 +1,4 @@
-"""A star within a text, without a regular expression, so that no pattern can make matching slow."""
+"""Texts with stars, matched without regular expressions, so that no pattern makes matching slow."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from attrs import frozen
 
 @frozen
 class Wildcard:
-    """A text in which each star stands for any characters, or none.
+    """A pattern in which each star matches any number of characters, also zero.
 
     Attributes:
-        first: what the text begins with.
-        between: what must follow in this order, each anywhere behind the one before.
-        last: what the text ends with; None where the pattern has no star and `first` is all.
+        first: the prefix of the text.
+        between: texts that follow in this order, at any distance.
+        last: the suffix of the text; None where the pattern has no star and `first` is the whole text.
     """
 
     first: str
@@ -26,20 +26,20 @@ class Wildcard:
         """Compile a pattern.
 
         Args:
-            pattern: the text with its stars.
-            unescape: applied to each piece between stars.
+            pattern: the pattern as written.
+            unescape: decodes each piece between stars.
         """
         first, *rest = map(unescape, pattern.split("*"))
         return cls(first, tuple(filter(None, rest[:-1])), rest[-1]) if rest else cls(first)
 
     def match(self, text: str) -> bool:
-        """Whether it matches the whole text."""
+        """Whether the pattern matches the whole text."""
         if self.last is None:
             return text == self.first
         end = len(text) - len(self.last)
         if end < len(self.first) or not (text.startswith(self.first) and text.endswith(self.last)):
             return False
-        # The leftmost place for each piece leaves the most room for those behind it, so there is no need to go back.
+        # The leftmost position of each piece leaves the most room for the following pieces: no backtracking.
         at = len(self.first)
         for piece in self.between:
             at = text.find(piece, at, end)

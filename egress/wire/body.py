@@ -1,8 +1,8 @@
-"""Bodies: bytes in, content out, and chunks back onto the wire (RFC 9112 sections 6 and 7).
+"""Readers of bodies, and the serialization of chunks (RFC 9112 sections 6 and 7).
 
-The four readers have one shape, `BodyReader`. Each gives the same content for every split of its input, and keeps in
-`rest` what follows the message. Chunks are not passed on as they came: what was read is framed anew, so that nobody
-behind us can read the framing differently, and chunk extensions end here.
+The four readers provide `BodyReader`. The content does not depend on the split of the input. `rest` holds the octets
+after the message. Chunks are decoded and encoded again, without extensions, so that the recipient cannot read another
+framing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from egress.wire.fields import Field
 from egress.wire.framing import Framing, Kind
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-# Without the whitespace that RFC 9112 section 7.1.1 calls bad: it is where readers of chunks have disagreed.
+# Without the bad whitespace of RFC 9112 section 7.1.1, about which readers of chunks have disagreed.
 _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
@@ -28,8 +28,8 @@ _FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
-# RFC 9110 section 6.5.1: a recipient may merge trailers into the head, after every check of the head is over. So
-# nothing passes that frames, routes, authenticates, controls, or says how content is to be treated.
+# RFC 9110 section 6.5.1: a recipient may merge trailers into the head, after all checks of the head. Fields for
+# framing, routing, authentication, control and content handling are therefore not forwarded as trailers.
 _FORBIDDEN = frozenset(
     (
         b"accept age allow alt-svc authentication-info authorization cache-control clear-site-data connection "
@@ -44,7 +44,7 @@ _FORBIDDEN_BEGINNINGS = (b"proxy-", b"if-", b"accept-", b"access-control-", b"se
 
 
 class BodyReader(Protocol):
-    """What every reader of bodies offers.
+    """A reader of one body.
 
     Attributes:
         is_complete: the whole message has been read.
@@ -66,11 +66,11 @@ class BodyReader(Protocol):
             The content among them, b"" where there is none.
 
         Raises:
-            ProtocolError: the framing is broken. The reader is of no use afterwards.
+            ProtocolError: the framing is malformed. The reader must not be used afterwards.
         """
 
     def end_of_input(self) -> None:
-        """Take note that no more bytes will come.
+        """Signal the end of the input.
 
         Raises:
             ProtocolError: the message is not complete.
@@ -82,7 +82,7 @@ class LengthBody:
     """Reads a body of known length (RFC 9112 section 6.2).
 
     Attributes:
-        code: of the error that tells of a body cut short.
+        code: of the error for an incomplete body.
     """
 
     _missing: int
@@ -96,7 +96,7 @@ class LengthBody:
         return self._missing == 0
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes, as `BodyReader` has it. A piece that is content as a whole comes back as the same object."""
+        """Take more bytes; see `BodyReader.feed`. A piece that is content as a whole is returned without a copy."""
         missing = self._missing
         size = len(data)
         if size < missing:
@@ -117,19 +117,19 @@ class LengthBody:
 
 @define(eq=False)
 class NoBody:
-    """Stands where a message has no body: everything is rest."""
+    """The reader of a message without body: all octets are rest."""
 
     rest: bytes = field(init=False, default=b"")
     trailers: tuple[Field, ...] = field(init=False, default=())
     is_complete: bool = field(init=False, default=True)
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes, as `BodyReader` has it."""
+        """Take more bytes; see `BodyReader.feed`."""
         self.rest += data
         return b""
 
     def end_of_input(self) -> None:
-        """Nothing was missing."""
+        """Do nothing: the body is complete."""
 
 
 @define(eq=False)
@@ -141,7 +141,7 @@ class CloseBody:
     is_complete: bool = field(init=False, default=False)
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes, as `BodyReader` has it."""
+        """Take more bytes; see `BodyReader.feed`."""
         return data
 
     def end_of_input(self) -> None:
@@ -150,7 +150,7 @@ class CloseBody:
 
 
 class _Step(Enum):
-    """What a chunked body has next (RFC 9112 section 7.1).
+    """The states of a reader of chunks (RFC 9112 section 7.1).
 
     SIZE --size > 0--> DATA --all of it--> DATA_END --CRLF--> SIZE
     SIZE --size = 0--> TRAILER --field--> TRAILER --empty line--> DONE
@@ -169,8 +169,8 @@ class _Step(Enum):
 class ChunkedBody:
     """Reads a chunked body, strictly (RFC 9112 section 7.1).
 
-    A size is 1 to 16 hexadecimal digits; extensions must follow the grammar, without whitespace outside of quotes, and
-    are dropped; every line ends with CRLF and nothing else.
+    A size has 1 to 16 hexadecimal digits. Extensions must match the grammar, without whitespace outside of quotes, and
+    are dropped. Every line ends with CRLF.
 
     Attributes:
         code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
@@ -185,13 +185,13 @@ class ChunkedBody:
     trailers: tuple[Field, ...] = field(init=False, default=())
     is_complete: bool = field(init=False, default=False)
     _step: _Step = field(init=False, default=_Step.SIZE)
-    # An unfinished line; never longer than a limit.
+    # An incomplete line, bounded by the limits.
     _held: bytes = field(init=False, default=b"")
-    # Octets missing in this chunk, or still allowed in the trailer section.
+    # The octets missing in this chunk, or still allowed in the trailer section.
     _left: int = field(init=False, default=0)
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes, as `BodyReader` has it."""
+        """Take more bytes; see `BodyReader.feed`."""
         if self._held:
             data = self._held + data
             self._held = b""
@@ -201,7 +201,7 @@ class ChunkedBody:
         while at < end:
             step = self._step
             if step is _Step.DATA:
-                # A slice of the whole is the object itself: a piece inside one large chunk is not copied.
+                # A slice of all octets is the object itself: a piece within one large chunk is not copied.
                 piece = data[at : at + self._left]
                 content.append(piece)
                 at += len(piece)
@@ -240,7 +240,7 @@ class ChunkedBody:
             raise ProtocolError(self.code, "the body ended before its last chunk and trailer section")
 
     def _line_end(self, data: bytes, at: int, limit: int) -> int:
-        """Give the offset after the line that begins at `at`, or 0 where its end is not here yet."""
+        """Return the offset after the line that begins at `at`, or 0 while the line is incomplete."""
         found = data.find(b"\n", at, at + limit)
         if found < 0:
             if len(data) - at >= limit:
@@ -275,10 +275,10 @@ class ChunkedBody:
 
 
 def body_reader(framing: Framing, code: str) -> BodyReader:
-    """Make the reader for a body.
+    """Create the reader of a body.
 
     Args:
-        framing: what the head said.
+        framing: of the message.
         code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
     """
     kind = framing.kind
@@ -292,29 +292,29 @@ def body_reader(framing: Framing, code: str) -> BodyReader:
 
 
 def chunk(payload: bytes) -> bytes:
-    """Frame content as one chunk. Nothing gives b"", for an empty chunk would end the body."""
+    """Frame content as one chunk. No content gives b"", because an empty chunk ends the body."""
     if not payload:
         return b""
     return b"".join((b"%x\r\n" % len(payload), payload, b"\r\n"))
 
 
 def last_chunk(trailers: Iterable[Field] = ()) -> bytes:
-    """End a chunked body.
+    """Serialize the end of a chunked body.
 
     Args:
-        trailers: fields as a reader gave them, those that are `passable`.
+        trailers: the fields of a reader that `forwardable_trailers` kept.
     """
     lines = [b"%b: %b\r\n" % (name, value) for _, name, value in trailers]
     return b"0\r\n%b\r\n" % b"".join(lines) if lines else _LAST_CHUNK
 
 
-def passable(trailers: Iterable[Field], nominated: Container[bytes] = ()) -> tuple[Field, ...]:
-    """Keep the trailers that may be passed on (RFC 9110 section 6.5.1).
+def forwardable_trailers(trailers: Iterable[Field], nominated: Container[bytes] = ()) -> tuple[Field, ...]:
+    """Return the trailers that may be forwarded (RFC 9110 section 6.5.1).
 
     Args:
-        trailers: fields as a reader gave them.
-        nominated: names in lower case that the message's Connection field lists; they go no further than to us
-            (RFC 9110 section 7.6.1).
+        trailers: the fields of a reader.
+        nominated: the names in the Connection field of the message, in lower case; they are not forwarded (RFC 9110
+            section 7.6.1).
     """
     return tuple(
         trailer

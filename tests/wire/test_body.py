@@ -19,8 +19,8 @@ from egress.wire.body import (
     NoBody,
     body_reader,
     chunk,
+    forwardable_trailers,
     last_chunk,
-    passable,
 )
 from egress.wire.fields import Field
 from egress.wire.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, Framing, Kind
@@ -327,7 +327,7 @@ class WritingTests(SynchronousTestCase):
         names = (b"Content-Digest", b"grpc-status", b"ETag", b"Server-Timing", b"X-Checksum", b"Signature")
         trailers = tuple((name.lower(), name, b"1") for name in names)
 
-        self.assertEqual(passable(trailers), trailers)
+        self.assertEqual(forwardable_trailers(trailers), trailers)
 
     def test_trailers_that_do_not_pass(self) -> None:
         """Trailers that frame, route, authenticate, control or describe the content are dropped (RFC 9110, 6.5.1)."""
@@ -340,13 +340,13 @@ class WritingTests(SynchronousTestCase):
         )
         for name in names.encode().split():
             for spelling in (name, name.upper(), name.lower()):
-                self.assertEqual(passable([(name.lower(), spelling, b"1")]), (), spelling)
+                self.assertEqual(forwardable_trailers([(name.lower(), spelling, b"1")]), (), spelling)
 
     def test_nominated_trailers_do_not_pass(self) -> None:
         """A trailer that the Connection field names goes no further (RFC 9110 section 7.6.1)."""
         hop, end = (b"x-hop", b"X-Hop", b"1"), (b"x-end", b"X-End", b"1")
 
-        self.assertEqual(passable((hop, end), nominated={b"x-hop"}), (end,))
+        self.assertEqual(forwardable_trailers((hop, end), nominated={b"x-hop"}), (end,))
 
 
 _NAMES = st.text("abcXYZ019-_.!", min_size=1, max_size=8).map(lambda text: b"x-" + text.encode())

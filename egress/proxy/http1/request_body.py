@@ -8,7 +8,7 @@ from attrs import define, field
 
 from egress.errors import ProtocolError, Refused
 from egress.proxy.origin.connection import OriginConnection
-from egress.wire.body import chunk, last_chunk, passable
+from egress.wire.body import chunk, forwardable_trailers, last_chunk
 from egress.wire.framing import Kind
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RequestBodyStream:
             transport.write(chunk(payload) if is_chunked else payload)
         if body.is_complete:
             if is_chunked:
-                transport.write(last_chunk(passable(body.trailers, exchange.head.fields.options)))
+                transport.write(last_chunk(forwardable_trailers(body.trailers, exchange.head.fields.options)))
             self.stop()
             if body.rest:
                 client.hold(body.rest)

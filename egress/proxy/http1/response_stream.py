@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.wire.body import BodyReader, body_reader, chunk, last_chunk, passable
+from egress.wire.body import BodyReader, body_reader, chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_response
 from egress.wire.framing import NO_BODY, Kind, response_framing
 from egress.wire.proxy_status import response_source
@@ -167,7 +167,7 @@ class ResponseStream:
             onward += chunk(payload) if self._is_chunked else payload
         if body.is_complete:
             if self._is_chunked:
-                onward += last_chunk(passable(body.trailers, self._options))
+                onward += last_chunk(forwardable_trailers(body.trailers, self._options))
             if onward:
                 client.send(onward)
             self._finish()
