@@ -28,6 +28,7 @@ from zope.interface import implementer
 from egress.testing.kernel import Kernel
 from egress.testing.sockets import ERROR, HANGUP, READABLE, WRITABLE, MemorySocket, literal
 from egress.testing.transport import NetworkConnector, NetworkPort
+from egress.transports.twisted_tcp import count_unsent
 
 
 @implementer(IReactorTCP, IReactorTime, IReactorFDSet)
@@ -132,7 +133,7 @@ class NetworkReactor:
     def unsent_bytes(self) -> int:
         """Count the bytes in the buffers of open transports."""
         transports = [each for each in self._descriptors() if isinstance(each, tcp.Connection)]
-        return sum(len(each.dataBuffer) - each.offset + each._tempDataLen for each in transports)
+        return sum(map(count_unsent, transports))
 
     def _descriptors(self, event: int = 0) -> list[object]:
         """Give the transports and ports; with an event, those that wait for it."""

@@ -146,3 +146,8 @@ class TwistedTransport:
     def stopProducing(self) -> None:
         """Close (IProducer)."""
         self._connection.stopProducing()
+
+
+def count_unsent(connection: Connection) -> int:
+    """Return the number of octets that wait in a transport of Twisted."""
+    return len(connection.dataBuffer) - connection.offset + connection._tempDataLen

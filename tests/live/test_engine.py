@@ -470,7 +470,7 @@ class PortTests(EngineCase):
 
         @implementer(ILogObserver)
         def observe(event: dict[str, Any]) -> None:
-            if event.get("log_namespace") == "egress.transports.engine.engine":
+            if event.get("log_namespace") == "egress.transports.accept_backoff":
                 said.append(str(event["log_format"]))
 
         globalLogPublisher.addObserver(observe)

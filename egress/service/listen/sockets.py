@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from egress.errors import ConfigError
-from egress.service.listen.accept_backoff import BackoffSocket
 from egress.service.listen.endpoint import TcpEndpoint, UnixEndpoint
 from egress.service.listen.unix_path import short_name
+from egress.transports.twisted_port import BackoffSocket
 
 if TYPE_CHECKING:
     from egress.transports.engine.engine import Engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from socket import SocketType
@@ -15,6 +14,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFact
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.transports.accept_backoff import AcceptBackoff
 from egress.transports.engine.events import READ
 from egress.transports.engine.socket_addresses import SocketAddress, describe
 from egress.transports.engine.transport import Transport
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 # Connections taken before those that stand have their turn.
 _ACCEPTS = 16
-
-# How long a listener rests when there are no descriptors or no memory for another connection.
-_REST_SECONDS = 0.1
-
-# The log is told of it no more often than this.
-_SAY_SECONDS = 60.0
-
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 @implementer(IListeningPort)
@@ -43,13 +35,9 @@ class Port:
         listening: a socket that listens; it is the port's from now on.
         factory: builds the protocols. Where it has a method `accepted`, that is asked for them instead, with the
             address as the socket module has it. Twisted's description of one costs more than all else here.
-
-    Attributes:
-        pauses: how often it has rested for want of descriptors or memory.
     """
 
     def __init__(self, engine: Engine, listening: socket.socket, factory: IProtocolFactory) -> None:
-        self.pauses = 0
         self._engine = engine
         self._socket = listening
         self._factory = factory
@@ -58,8 +46,7 @@ class Port:
         self._family = int(listening.family)
         self._accepted: Callable[[SocketAddress], IProtocol | None] = getattr(factory, "accepted", self._build)
         self._fd = -1
-        self._rest: Any = None
-        self._said = 0.0
+        self._backoff = AcceptBackoff(engine, self._stop_accepting, self._restart_accepting)
         self._host = describe(listening.getsockname())
 
     # IListeningPort.
@@ -76,9 +63,7 @@ class Port:
 
     def stopListening(self) -> Deferred[None]:
         """Close; connections that were accepted stay."""
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
+        self._backoff.cancel()
         if self._fd >= 0:
             self._engine.forget(self._fd, self._socket)
             self._fd = -1
@@ -88,6 +73,11 @@ class Port:
     def getHost(self) -> IPv4Address | IPv6Address:
         """Give the address that clients connect to."""
         return self._host
+
+    @property
+    def pauses(self) -> int:
+        """Number of pauses for want of descriptors or memory."""
+        return self._backoff.pauses
 
     # What the engine calls.
 
@@ -101,8 +91,7 @@ class Port:
             except BlockingIOError:
                 return
             except OSError as problem:
-                if problem.errno in _EXHAUSTED:
-                    self._rest_a_while(problem)
+                if self._backoff.pause(problem):
                     return
                 # Anything else is about the one connection that was to be accepted (accept(2)).
                 continue
@@ -118,8 +107,11 @@ class Port:
         """Close because the engine stops."""
         self.stopListening()
 
-    def _go_on(self) -> None:
-        self._rest = None
+    def _stop_accepting(self) -> None:
+        # A listening socket in the set for no event is reported for none.
+        self._engine.modify(self._fd, 0)
+
+    def _restart_accepting(self) -> None:
         self._engine.modify(self._fd, READ)
 
     def _build(self, peer: SocketAddress) -> IProtocol | None:
@@ -146,19 +138,3 @@ class Port:
             else:
                 engine.log.failure("a factory failed to build a protocol")
                 connection.close()
-
-    def _rest_a_while(self, problem: OSError) -> None:
-        engine = self._engine
-        self.pauses += 1
-        # A listening socket that waits for nothing is told of nothing.
-        engine.modify(self._fd, 0)
-        self._rest = engine.callLater(_REST_SECONDS, self._go_on)
-        now = engine.seconds()
-        if not self._said or now - self._said >= _SAY_SECONDS:
-            self._said = now
-            engine.log.error(
-                "no more connections can be accepted for now: {problem}; those that wait are tried again every "
-                "{seconds} s",
-                problem=problem.strerror,
-                seconds=_REST_SECONDS,
-            )

@@ -1,0 +1,64 @@
+"""Listening sockets that Twisted's ports serve."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+
+from egress.transports.accept_backoff import AcceptBackoff
+
+
+class BackoffSocket(socket.socket):
+    """A listening socket whose port pauses while no connection can be accepted, as the engine's ports do.
+
+    Without it, Twisted's port closes the waiting clients where the process has no descriptors left, and calls accept(2)
+    in a loop where the system has none.
+    """
+
+    # What socket.socket has besides these is fixed by its own __slots__.
+    __slots__ = ("_backoff", "_port")
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self._backoff: AcceptBackoff | None = None
+        self._port: tcp.Port | None = None
+
+    @property
+    def pauses(self) -> int:
+        """Number of pauses for want of descriptors or memory."""
+        return 0 if self._backoff is None else self._backoff.pauses
+
+    def serve(self, reactor: Any, port: tcp.Port) -> None:
+        """Let a port that was made for a socket of this family serve this one."""
+        self._backoff = AcceptBackoff(reactor, port.stopReading, self._restart)
+        self._port = port
+        port._preexistingSocket = self
+        # A shutdown would end it for systemd too, if that listens as well.
+        port._shouldShutdown = False
+        port.startListening()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection.
+
+        Raises:
+            BlockingIOError: none waits, or accepting is paused.
+        """
+        try:
+            return super().accept()
+        except OSError as error:
+            if self._backoff is None or not self._backoff.pause(error):
+                raise
+            raise BlockingIOError(errno.EAGAIN, error.strerror)
+
+    def close(self) -> None:
+        """Close, and restart no more."""
+        if self._backoff is not None:
+            self._backoff.cancel()
+        super().close()
+
+    def _restart(self) -> None:
+        if self._port is not None and not self._port.disconnecting:
+            self._port.startReading()
