@@ -10,7 +10,7 @@ import sys
 from time import perf_counter
 
 from egress.api.metrics import Metrics
-from egress.model import Admission, AuditEvent, Authority, Connection, Outcome, Phases, RoutePlan, Verdict
+from egress.model import Admission, AuditEvent, Authority, Connection, Outcome, Phases, Route, RoutePlan, Verdict
 from egress.testing import make_client, make_request, resolve_to
 
 RECORDS = 100_000
@@ -25,7 +25,8 @@ def make_events() -> list[AuditEvent]:
         RoutePlan("direct", "none"),
         resolve_to("192.0.2.1"),
     )
-    admission = Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1, Authority("a.example", 80))
+    route = Route("direct", (), resolution.addresses)
+    admission = Admission(verdict, (verdict,), plan, route, resolution, 1, Authority("a.example", 80))
     request = make_request()
     records = []
     for request_form, phases in (("connect", Phases(0.04, -1.0, 0.6)), ("http", Phases(0.03, 1.2, -1.0, 8.0))):

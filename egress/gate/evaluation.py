@@ -233,16 +233,13 @@ def _settle_route(evaluation: Evaluation) -> None:
     plan, resolution, port = evaluation.plan, evaluation.resolution, evaluation.request.authority.port
     assert plan is not None and resolution is not None
     snapshot, fixed = evaluation.snapshot, evaluation.fixed
-    plan = plan.plan_by_address(resolution, port)
+    plan, route = snapshot.selector.settle(plan, resolution, port, is_by_name(plan, evaluation.allowed))
     evaluation.trace.planned(plan)
+    evaluation.plan = plan
     if fixed is not None and fixed.route is not None:
-        route = fixed.route
-        if plan.hops and not route.hops:
+        if route.hops and not fixed.route.hops:
             snapshot.selector.check_direct()
-        evaluation.plan = fixed.plan
-    else:
-        route = plan.settle(resolution, port, is_by_name(plan, evaluation.allowed))
-        evaluation.plan = plan
+        evaluation.plan, route = fixed.plan, fixed.route
     if route.hops and snapshot.own.is_machine_of_hop(port, resolution.addresses):
         raise own_address()
     evaluation.route = route

@@ -58,7 +58,7 @@ class NameResolution:
         """
         authority = request.authority
         is_name = authority.address is None and bool(plan.hops)
-        can_delegate = is_name and _can_delegate(plan, allowed, authority.host)
+        can_delegate = is_name and _can_delegate(snapshot, plan, allowed, authority.host)
         if is_name and plan.dns == "remote":
             if allowed.admits:
                 raise Refused("route_refused", _UNJUDGED, allowed.policy, allowed.rule)
@@ -134,9 +134,11 @@ def is_by_name(plan: RoutePlan, allowed: Verdict) -> bool:
     return plan.dns == "auto" and not allowed.admits and is_specific(allowed.pattern)
 
 
-def _can_delegate(plan: RoutePlan, allowed: Verdict, host: str) -> bool:
+def _can_delegate(snapshot: Snapshot, plan: RoutePlan, allowed: Verdict, host: str) -> bool:
     """Tell whether the upstream proxy may resolve a name that fails to resolve here."""
-    return plan.dns == "auto" and not allowed.admits and (allowed.pattern == host or plan.delegates(host))
+    if plan.dns != "auto" or allowed.admits:
+        return False
+    return allowed.pattern == host or snapshot.selector.delegates(plan, host)
 
 
 _UNRESOLVED = {

@@ -8,7 +8,15 @@ from attrs import define, field
 
 from egress.gate.decision_cache import DecisionCache
 from egress.gate.own_addresses import OwnAddresses
-from egress.interfaces import IGuard, IPolicy, IPolicyObserver, IResolver, ITunnelingAgent, IUpstreamSelector
+from egress.interfaces import (
+    IForwardProxies,
+    IGuard,
+    IPolicy,
+    IPolicyObserver,
+    IResolver,
+    ITunnelingAgent,
+    IUpstreamSelector,
+)
 
 
 @define(eq=False)
@@ -23,6 +31,7 @@ class Snapshot:
         selector: chooses the route.
         agent: builds the endpoint of a route.
         own: addresses of the proxy's own listeners and of the upstream proxies.
+        proxies: the upstream proxies; None where every route is direct.
         created_at: seconds on the system's monotonic clock.
         has_impure: at least one policy must be asked for each request.
         observers: the policies that are told what becomes of admitted requests.
@@ -36,6 +45,7 @@ class Snapshot:
     selector: IUpstreamSelector
     agent: ITunnelingAgent
     own: OwnAddresses
+    proxies: IForwardProxies | None = None
     created_at: float = field(init=False, factory=time.monotonic)
     has_impure: bool = field(init=False)
     observers: tuple[IPolicyObserver, ...] = field(init=False)

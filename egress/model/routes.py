@@ -82,30 +82,6 @@ class RoutePlan:
     source: str = ""
     bypassed: str = ""
 
-    def delegates(self, host: str) -> bool:
-        """Tell whether the operator leaves this canonical name to the proxy when it cannot be resolved here."""
-        return False
-
-    def plan_by_address(self, resolution: Resolution, port: int) -> RoutePlan:
-        """Give the plan for what was resolved: this one, or the one for addresses that go another way.
-
-        Raises:
-            Refused: that way is forbidden.
-        """
-        return self
-
-    def settle(self, resolution: Resolution, port: int = 0, by_name: bool = False) -> Route:
-        """Fix the route for what was resolved and judged.
-
-        Args:
-            resolution: what was judged.
-            port: of the destination.
-            by_name: a proxy is to be asked for the name, although its addresses are known.
-        """
-        # Where nothing was resolved, the name is all there is to ask a proxy for.
-        is_named = bool(self.hops) and (by_name or resolution.is_delegated)
-        return Route(self.label, self.hops, resolution.addresses, is_named)
-
 
 @frozen(eq=False)
 class Admission:

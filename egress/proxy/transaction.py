@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from egress.errors import CODES, DialFailed, Refused
-from egress.interfaces import IPolicyObserver, ITunnelingAgent
+from egress.interfaces import IDial, IDialListener, IForwardProxy, IPolicyObserver
 from egress.model import Admission, AuditEvent, Outcome, Phases, Request, Trace, Verdict
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.reload.confirmation import Confirmation
 from egress.transports.contract import IRelay
-from egress.upstream.dial import Dial
-from egress.upstream.direct_endpoint import DirectEndpoint
 
 if TYPE_CHECKING:
     from egress.proxy.client.connection import ClientConnection
@@ -31,6 +31,7 @@ _REASONS = {
 }
 
 
+@implementer(IDialListener)
 @define(eq=False)
 class Transaction:
     """Admits, dials and records one request for its owner.
@@ -47,7 +48,6 @@ class Transaction:
         status: of the answer that the client got.
         response_source: who made that answer; see `AuditEvent`.
         server_name: of the ClientHello, in a tunnel.
-        agent: dials; that of the snapshot that judged.
         pending: what is waited for before the request begins to move bytes.
         is_started: it has begun to.
         judgement: what is waited for where a request that has started is judged again.
@@ -66,8 +66,7 @@ class Transaction:
     status: int = 0
     response_source: str = "origin"
     server_name: str | None = None
-    agent: ITunnelingAgent = field(init=False)
-    pending: Deferred[Any] | Dial | None = None
+    pending: Deferred[Any] | IDial | None = None
     is_started: bool = field(init=False, default=False)
     judgement: Deferred[Any] | None = field(init=False, default=None)
     _dialled_at: float = 0.0
@@ -79,7 +78,6 @@ class Transaction:
     def admit(self) -> None:
         """Ask the gate. The owner hears at once where everything is at hand."""
         server = self.client.server
-        self.agent = server.gate.snapshot.agent
         try:
             if server.is_stopping:
                 raise Refused("stopping", "The proxy is stopping.")
@@ -100,11 +98,11 @@ class Transaction:
             self.pending = waiting
             waiting.addCallbacks(self._admitted, self.failed)
 
-    def dial(self, *, to_proxy: bool = False) -> None:
-        """Connect to what was judged.
+    def dial(self, proxy: IForwardProxy | None = None) -> None:
+        """Connect to the judged destination.
 
         Args:
-            to_proxy: to the last proxy of the route itself, which is then asked in absolute form.
+            proxy: connect to this proxy instead, which is then sent the request in absolute form.
         """
         admission = self.admission
         assert admission is not None, "only what was admitted is dialled"
@@ -115,21 +113,15 @@ class Transaction:
         trace = self.trace = Trace()
         self._dialled_at = server.clock.seconds()
         try:
-            if to_proxy:
-                endpoint = self.agent.endpoint_to_proxy(admission.route, trace)
+            if proxy is None:
+                endpoint = server.gate.snapshot.agent.endpoint_for(self.request.authority, admission.route, trace)
             else:
-                endpoint = self.agent.endpoint_for(self.request.authority, admission.route, trace)
-            if type(endpoint) is DirectEndpoint:
-                dial = self.pending = Dial(endpoint, server.origins.build, self._connected, self.failed)
-                dial.begin()
-                return
-            dialling = endpoint.connect(server.origins)
+                endpoint = proxy.endpoint(trace)
+            dial = self.pending = endpoint.make_dial(server.origins, self)
+            dial.begin()
         except Exception:
             self.pending = None
             self._broke("building a route failed")
-            return
-        self.pending = dialling
-        dialling.addCallbacks(self._connected, self.failed)
 
     @property
     def is_stale(self) -> bool:
@@ -176,7 +168,9 @@ class Transaction:
         phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
         self.owner.admitted(admission)
 
-    def _connected(self, origin: OriginConnection) -> None:
+    def connected(self, protocol: IProtocol) -> None:
+        """Use the connection to the origin or to the last proxy (IDialListener)."""
+        origin = cast(OriginConnection, protocol)
         self.pending = None
         server, admission, trace = self.client.server, self.admission, self.trace
         assert trace is not None

@@ -202,7 +202,14 @@ def make_snapshot(
         ourselves.dialling,
     )
     return Snapshot(
-        generation, policies, Guard(source.settings.guard), host.resolver, routing.selector, agent, ourselves
+        generation,
+        policies,
+        Guard(source.settings.guard),
+        host.resolver,
+        routing.selector,
+        agent,
+        ourselves,
+        agent.proxies,
     )
 
 

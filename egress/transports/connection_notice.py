@@ -1,8 +1,8 @@
-"""What a dialled transport meets first.
+"""Reports when a protocol has been connected to its transport.
 
-A transport takes its protocol before the protocol has the transport, and an endpoint's Deferred may only fire once it
-does. So the transport gets a relay, which is there to hear of `makeConnection`. A protocol that calls `OnConnected`
-by itself needs none.
+A factory builds a protocol before the protocol has its transport, and a dial may report success only afterwards.
+`notify_connected` arranges for that report. Protocols that provide IConnectionNotifier make it themselves; all others
+are wrapped.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.interfaces import IConnectionNotifier
+
 OnConnected: TypeAlias = Callable[[IProtocol, ITransport], None]
-"""Called once a protocol has its transport."""
+"""Called with a protocol and its transport after the protocol's `makeConnection`."""
 
 
 class AbortingProtocol(Protocol):
-    """Ends a connection that nobody waits for any more."""
+    """Aborts its connection at once. Built where a connection is established after its dial was cancelled."""
 
     def connectionMade(self) -> None:
-        """Abort it: there is nothing to flush, and nobody to tell."""
+        """Abort the connection."""
         abort(self.transport)
 
 
 def abort(transport: ITransport | None) -> None:
-    """Drop a connection at once where the transport can do that, else close it."""
+    """Abort a connection, or close it where the transport has no `abortConnection`."""
     if transport is not None:
         getattr(transport, "abortConnection", transport.loseConnection)()
 
@@ -37,58 +39,65 @@ def abort(transport: ITransport | None) -> None:
 @implementer(IProtocol)
 @define(eq=False)
 class ConnectionNotice:
-    """Stands between a transport and its protocol, and says when they have met.
+    """Wraps a protocol, and reports that the protocol has its transport.
 
     Attributes:
-        protocol: what the endpoint's user wanted.
-        met: called once, after `protocol` got its transport.
+        protocol: the wrapped protocol.
+        on_connected: called once, after `protocol.makeConnection`.
     """
 
     protocol: IProtocol
-    met: OnConnected | None
+    on_connected: OnConnected | None
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Hand the transport on, and then say so."""
+        """Pass the transport to the protocol, then call `on_connected`."""
         self.protocol.makeConnection(transport)
-        # Kept no longer: it holds the whole dial, and this object lives as long as the connection.
-        met, self.met = self.met, None
-        if met is not None:
-            met(self.protocol, transport)
+        # Cleared because it refers to the dial, and this object lives as long as the connection.
+        on_connected, self.on_connected = self.on_connected, None
+        if on_connected is not None:
+            on_connected(self.protocol, transport)
 
     def connectionMade(self) -> None:
-        """Nothing: `makeConnection` of the protocol itself calls it."""
+        """Do nothing: the protocol's own `makeConnection` calls its `connectionMade`."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand bytes on."""
+        """Pass bytes to the protocol."""
         self.protocol.dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Hand the end on."""
+        """Pass the end of the connection to the protocol."""
         self.protocol.connectionLost(reason)
 
     def logPrefix(self) -> str:
-        """Name the protocol in Twisted's own messages."""
+        """Name the protocol in Twisted's log messages."""
         return type(self.protocol).__name__
 
 
 @implementer(IHalfCloseableProtocol)
 @define(eq=False)
 class HalfCloseableConnectionNotice(ConnectionNotice):
-    """The same for a protocol that wants to hear of a half-close."""
+    """Wraps a protocol that provides IHalfCloseableProtocol."""
 
     half: IHalfCloseableProtocol
 
     def readConnectionLost(self) -> None:
-        """Hand the other side's FIN on."""
+        """Pass the peer's FIN to the protocol."""
         self.half.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
-        """Hand the end of our own writing on."""
+        """Pass the end of our write direction to the protocol."""
         self.half.writeConnectionLost()
 
 
-def notify_connected(protocol: IProtocol, met: OnConnected) -> ConnectionNotice:
-    """Wrap a protocol so that its meeting with the transport is known."""
+def notify_connected(protocol: IProtocol, on_connected: OnConnected) -> IProtocol:
+    """Arrange that `on_connected` is called once the protocol has its transport.
+
+    Returns:
+        What the transport must be given: the protocol itself, or a wrapper.
+    """
+    if IConnectionNotifier.providedBy(protocol):
+        protocol.on_connected = on_connected
+        return protocol
     if IHalfCloseableProtocol.providedBy(protocol):
-        return HalfCloseableConnectionNotice(protocol, met, protocol)
-    return ConnectionNotice(protocol, met)
+        return HalfCloseableConnectionNotice(protocol, on_connected, protocol)
+    return ConnectionNotice(protocol, on_connected)

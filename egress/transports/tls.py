@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IProtocol, ITransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from egress.interfaces import IConnectionNotifier
 from egress.transports.adapt import adapt
+from egress.transports.connection_notice import OnConnected
 from egress.transports.contract import IRelay, IStreamTransport
 from egress.transports.protocol_relay import ProtocolRelay
 
@@ -107,10 +109,29 @@ class TlsTransport(TLSMemoryBIOProtocol):
         cast(IStreamTransport, self.transport).setTcpKeepAlive(enabled)
 
 
+@implementer(IConnectionNotifier)
 class UpstreamTlsTransport(TlsTransport):
-    """TLS with an upstream proxy."""
+    """TLS with an upstream proxy. It begins with a protocol for the handshake, which another one replaces.
+
+    Attributes:
+        on_connected: see IConnectionNotifier.
+    """
+
+    on_connected: OnConnected | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Start TLS with TCP_NODELAY, so that the second flight of the handshake is not delayed (IProtocol)."""
         cast(Any, transport).setTcpNoDelay(True)
         super().makeConnection(transport)
+        on_connected, self.on_connected = self.on_connected, None
+        if on_connected is not None:
+            on_connected(self, transport)
+
+    def replace(self, protocol: IProtocol) -> None:
+        """Pass all further events to another protocol, which has to be given this transport by the caller."""
+        self.wrappedProtocol = protocol
+
+    def deliver(self, data: bytes) -> None:
+        """Pass bytes to the protocol, unless the connection has ended."""
+        if self.connected and self.wrappedProtocol is not None:
+            self.wrappedProtocol.dataReceived(data)

@@ -9,7 +9,7 @@ import errno
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, cast
 from typing import Protocol as Shape
 
 from twisted.internet import error
@@ -23,10 +23,12 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from egress.errors import DialFailed
+from egress.interfaces import IDial, IDialListener
 from egress.model import Address
-from egress.transports.connection_notice import AbortingProtocol, OnConnected, abort
+from egress.transports.connection_notice import AbortingProtocol, abort, notify_connected
 
 if TYPE_CHECKING:
     from egress.upstream.direct_endpoint import DirectEndpoint
@@ -36,10 +38,6 @@ ATTEMPT_DELAY_SECONDS = 0.25
 
 # What is left of a deadline can be a rounding error of the clock; nothing connects in so little.
 _TICK_SECONDS = 0.001
-
-
-Build: TypeAlias = Callable[[IAddress | None, OnConnected], "IProtocol | None"]
-"""Builds the protocol of a connection, which tells by the second argument that it has its transport."""
 
 
 class Dialler(Shape):
@@ -72,22 +70,21 @@ def interleave(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     return tuple(address for address in turns if address is not None)
 
 
+@implementer(IDial)
 class Dial:
-    """One use of an endpoint. It tells once what has become of it, by a call and not by a Deferred, which costs more.
+    """One dial of a `DirectEndpoint`.
 
-    The timeout of each connector is cut to what is left of the whole deadline, so that needs no timer of its own.
+    The timeout of each connector is cut to the rest of the total deadline, so that the deadline needs no timer.
 
     Attributes:
-        factory: see `__init__`.
-        is_over: it has told, or was cancelled.
+        factory: builds the protocol, and is told of the start and end of each attempt.
+        is_over: the listener has been called, or the dial was cancelled.
     """
 
     __slots__ = (
-        "_build",
         "_deadline",
         "_endpoint",
-        "_failed",
-        "_landed",
+        "_listener",
         "_live",
         "_next_call",
         "_outcomes",
@@ -97,29 +94,12 @@ class Dial:
         "is_over",
     )
 
-    def __init__(
-        self,
-        endpoint: DirectEndpoint,
-        build: Build,
-        landed: Callable[[Any], object],
-        failed: Callable[[Failure], object],
-        factory: IProtocolFactory | None = None,
-    ) -> None:
-        """Make one.
-
-        Args:
-            endpoint: what to dial.
-            build: builds the protocol.
-            landed: called with the protocol once that has its transport.
-            failed: called with the failure, see `DirectEndpoint.connect`. Neither is called once it was cancelled.
-            factory: is told of each attempt's beginning and end (IProtocolFactory).
-        """
+    def __init__(self, endpoint: DirectEndpoint, factory: IProtocolFactory, listener: IDialListener) -> None:
+        """Prepare a dial. See `IDialEndpoint.make_dial`."""
         self.is_over = False
-        self._endpoint = endpoint
-        self._build = build
-        self._landed = landed
-        self._failed = failed
         self.factory = factory
+        self._endpoint = endpoint
+        self._listener = listener
         self._texts = endpoint.texts
         self._deadline = 0.0
         self._tried = 0
@@ -128,11 +108,11 @@ class Dial:
         self._next_call: IDelayedCall | None = None
 
     def begin(self) -> None:
-        """Try the first address."""
+        """Dial the first address (IDial)."""
         endpoint = self._endpoint
         addresses = endpoint.addresses
         if not addresses:
-            self._give_up()
+            self._fail()
             return
         if len(addresses) > 1:
             self._texts = tuple(map(str, interleave(addresses)))
@@ -142,7 +122,7 @@ class Dial:
         self._try_next(endpoint.total_seconds)
 
     def cancel(self) -> None:
-        """Stop every attempt."""
+        """Stop every attempt (IDial)."""
         self.is_over = True
         self._stop("cancelled")
 
@@ -160,10 +140,10 @@ class Dial:
         endpoint.reactor.connectTCP(address, endpoint.port, attempt, timeout=timeout_seconds)
         # A reactor may fail an attempt before it returns; then the next one is under way already.
         if self._tried < len(self._texts) and attempt.dial is not None:
-            self._next_call = endpoint.reactor.callLater(ATTEMPT_DELAY_SECONDS, self._hurry)
+            self._next_call = endpoint.reactor.callLater(ATTEMPT_DELAY_SECONDS, self._try_beside)
 
-    def _hurry(self) -> None:
-        """Try another address beside those under way."""
+    def _try_beside(self) -> None:
+        """Dial the next address beside those in progress."""
         self._next_call = None
         left_seconds = self._left_seconds()
         if left_seconds > _TICK_SECONDS:
@@ -184,9 +164,9 @@ class Dial:
                 self._try_next(left_seconds)
                 return
         if not self._live:
-            self._give_up()
+            self._fail()
 
-    def _give_up(self) -> None:
+    def _fail(self) -> None:
         self._hold_next()
         outcomes = {outcome for _, outcome in self._outcomes}
         if "refused" in outcomes:
@@ -195,36 +175,37 @@ class Dial:
             code = "dial_timeout"
         else:
             code = "unreachable"
-        self._tell_failed(Failure(DialFailed(code, tuple(self._outcomes))))
+        self._report_failure(Failure(DialFailed(code, tuple(self._outcomes))))
 
-    def _tell_failed(self, failure: Failure) -> None:
+    def _report_failure(self, failure: Failure) -> None:
         if not self.is_over:
             self.is_over = True
-            self._failed(failure)
+            self._listener.failed(failure)
 
     def connected(self, attempt: _Attempt, address: IAddress | None) -> IProtocol:
-        """The first address answered: drop the others, and build what was asked for."""
+        """Stop the other attempts, and build the protocol: an address has answered."""
         self._live.remove(attempt)
         attempt.dial = None
         if self._live or self._next_call is not None:
             self._stop("overtaken")
         self._endpoint.trace.dialled = attempt.address
         try:
-            protocol = self._build(address, self._met)
+            # Twisted says that a transport without an address has None; a TCP transport has one.
+            protocol = self.factory.buildProtocol(cast(IAddress, address))
             if protocol is None:
                 raise error.NoProtocol()
         except Exception:
-            # The failure belongs to whoever gave the factory, as with Twisted's own endpoints.
-            self._tell_failed(Failure())
+            # The factory's own error, as with Twisted's endpoints.
+            self._report_failure(Failure())
             return AbortingProtocol()
-        return protocol
+        return notify_connected(protocol, self._established)
 
-    def _met(self, protocol: IProtocol, transport: ITransport) -> None:
+    def _established(self, protocol: IProtocol, transport: ITransport) -> None:
         if self.is_over:
             abort(transport)
         else:
             self.is_over = True
-            self._landed(protocol)
+            self._listener.connected(protocol)
 
     def _stop(self, outcome: str) -> None:
         self._hold_next()
@@ -263,12 +244,10 @@ class _Attempt(ClientFactory):
         self._connector: IConnector | None = None
 
     def doStart(self) -> None:
-        if self._factory is not None:
-            self._factory.doStart()
+        self._factory.doStart()
 
     def doStop(self) -> None:
-        if self._factory is not None:
-            self._factory.doStop()
+        self._factory.doStop()
 
     def startedConnecting(self, connector: IConnector) -> None:
         self._connector = connector

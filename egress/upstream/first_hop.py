@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from attrs import define
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import DialFailed, ResolutionError
-from egress.interfaces import IResolver
+from egress.interfaces import IDial, IDialEndpoint, IDialListener, IResolver
 from egress.model import Address, Authority, Resolution, Trace
+from egress.upstream import deferred_dial
 from egress.upstream.dial import Dialler
 from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.hop_errors import hop_failed
@@ -25,22 +26,23 @@ _REASONS = {
 }
 
 
-@implementer(IStreamClientEndpoint)
+@implementer(IDialEndpoint)
 @define(eq=False)
 class FirstHopEndpoint:
-    """Dials a proxy by its address, or by all that its name stands for.
+    """Dials a proxy by its address, or by the addresses of its name.
 
-    The operator has written that name, so what it leads to is dialled unjudged.
+    The operator wrote the name, so its addresses are dialled without a verdict. A dial fails with DialFailed:
+    `proxy_unreachable`, or `proxy_loop`.
 
     Attributes:
         reactor: connects, and tells the time.
         resolver: for proxies with names.
-        authority: the proxy.
+        authority: where the proxy listens.
         per_address_seconds: the deadline of one address.
-        total_seconds: the deadline of all together.
+        total_seconds: the deadline of all addresses together.
         upstream: the proxy's name in the configuration.
-        trace: is told of every attempt.
-        is_own: tells whether that is a listener of ours.
+        trace: records every attempt.
+        is_own: tells whether an address and port are a listener of this process.
     """
 
     reactor: Dialler
@@ -53,50 +55,96 @@ class FirstHopEndpoint:
     is_own: Callable[[Authority, Iterable[Address]], bool] = lambda _authority, _addresses: False
 
     def connect(self, protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Resolve and dial.
+        """Dial with a Deferred (IStreamClientEndpoint)."""
+        return deferred_dial.connect(self, protocol_factory)
 
-        Returns:
-            A Deferred of the connected protocol; cancelling it stops everything. It fails with DialFailed:
-            `proxy_unreachable`, or `proxy_loop`.
-        """
+    def make_dial(self, protocol_factory: IProtocolFactory, listener: IDialListener) -> IDial:
+        """Prepare a dial (IDialEndpoint)."""
+        return _FirstHopDial(self, protocol_factory, listener)
+
+
+@implementer(IDial, IDialListener)
+@define(eq=False)
+class _FirstHopDial:
+    """Resolves, then dials.
+
+    `_pending` is the name resolution, then the dial of the addresses; None when over.
+    """
+
+    _endpoint: FirstHopEndpoint
+    _factory: IProtocolFactory
+    _listener: IDialListener
+    _pending: Deferred[Resolution] | IDial | None = field(default=None, init=False)
+
+    def begin(self) -> None:
         try:
             found = self._resolve()
         except ResolutionError as problem:
-            return fail(self._unresolved(problem))
+            self._listener.failed(Failure(self._unresolved(problem)))
+            return
         if isinstance(found, tuple):
-            return self._dial(found, protocol_factory)
-        # An answer that is not at hand. Once it is, a cancellation goes on to the dial.
-        waiting: Deferred[IProtocol] = found.addCallbacks(
-            lambda resolution: self._dial(resolution.addresses, protocol_factory), self._failed
-        )
-        return waiting
+            self._dial(found)
+            return
+        self._pending = found
+        found.addCallbacks(self._resolved, self._resolution_failed)
+
+    def cancel(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+
+    def connected(self, protocol: IProtocol) -> None:
+        self._pending = None
+        self._listener.connected(protocol)
+
+    def failed(self, failure: Failure) -> None:
+        self._pending = None
+        problem, endpoint = failure.value, self._endpoint
+        if isinstance(problem, DialFailed):
+            reason = _REASONS[problem.code]
+            failure = Failure(hop_failed(_CODE, reason, endpoint.upstream, endpoint.trace, problem.code))
+        self._listener.failed(failure)
 
     def _resolve(self) -> tuple[Address, ...] | Deferred[Resolution]:
-        authority = self.authority
+        authority, resolver = self._endpoint.authority, self._endpoint.resolver
         if authority.address is not None:
             return (authority.address,)
-        if self.resolver is None:
+        if resolver is None:
             raise ResolutionError("there is no resolver for it")
-        found = self.resolver.resolve(authority.host)
+        found = resolver.resolve(authority.host)
         return found.addresses if isinstance(found, Resolution) else found
 
-    def _dial(self, addresses: tuple[Address, ...], protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
-        if self.is_own(self.authority, addresses):
-            words = "The route leads back to this proxy itself."
-            return fail(hop_failed("proxy_loop", words, self.upstream, self.trace, "it is a listener of ours"))
-        endpoint = DirectEndpoint(
-            self.reactor, addresses, self.authority.port, self.per_address_seconds, self.total_seconds, self.trace
-        )
-        return endpoint.connect(protocol_factory).addErrback(self._failed)
+    def _resolved(self, resolution: Resolution) -> None:
+        if self._pending is not None:
+            self._dial(resolution.addresses)
 
-    def _failed(self, failure: Failure) -> Failure:
+    def _resolution_failed(self, failure: Failure) -> None:
+        if self._pending is None:
+            return
+        self._pending = None
         problem = failure.value
-        if isinstance(problem, ResolutionError):
-            return Failure(self._unresolved(problem))
-        if isinstance(problem, DialFailed):
-            return Failure(hop_failed(_CODE, _REASONS[problem.code], self.upstream, self.trace, problem.code))
-        return failure
+        self._listener.failed(Failure(self._unresolved(problem)) if isinstance(problem, ResolutionError) else failure)
+
+    def _dial(self, addresses: tuple[Address, ...]) -> None:
+        endpoint = self._endpoint
+        if endpoint.is_own(endpoint.authority, addresses):
+            self._pending = None
+            words = "The route leads back to this proxy itself."
+            detail = "it is a listener of ours"
+            self._listener.failed(Failure(hop_failed("proxy_loop", words, endpoint.upstream, endpoint.trace, detail)))
+            return
+        direct = DirectEndpoint(
+            endpoint.reactor,
+            addresses,
+            endpoint.authority.port,
+            endpoint.per_address_seconds,
+            endpoint.total_seconds,
+            endpoint.trace,
+        )
+        dial = self._pending = direct.make_dial(self._factory, self)
+        dial.begin()
 
     def _unresolved(self, problem: ResolutionError) -> DialFailed:
+        endpoint, words = self._endpoint, "The name of an upstream proxy does not resolve."
         detail = f"its name does not resolve: {problem.code}"
-        return hop_failed(_CODE, "The name of an upstream proxy does not resolve.", self.upstream, self.trace, detail)
+        return hop_failed(_CODE, words, endpoint.upstream, endpoint.trace, detail)

@@ -1,8 +1,10 @@
-"""How the failures of an upstream proxy are told: to the client without the hop, to the audit log with its upstream."""
+"""Failures of an upstream proxy: a sentence for the client without the hop, a detail for the audit log with it."""
 
 from __future__ import annotations
 
 import re
+
+from attrs import frozen
 
 from egress.errors import DialFailed
 from egress.model import Trace
@@ -39,19 +41,47 @@ def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str 
     return DialFailed(code, tuple(trace.attempts), reason, told)
 
 
-def hop_unauthorized(upstream: str, trace: Trace, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
-    """Make the failure of a proxy that answers 407.
+@frozen
+class HopFault:
+    """Why a handshake with a hop failed.
+
+    Attributes:
+        code: a `proxy_` code.
+        reason: one sentence for the client, which names no hop.
+        outcome: the word for the trace.
+        detail: more for the audit log.
+    """
+
+    code: str
+    reason: str
+    outcome: str
+    detail: str
+
+    def failure(self, upstream: str, trace: Trace) -> DialFailed:
+        """Make the failure of one proxy. See `hop_failed`."""
+        return hop_failed(self.code, self.reason, upstream, trace, self.detail)
+
+
+def unauthorized(challenges: list[bytes], *, is_sent: bool) -> HopFault:
+    """Describe a 407 answer.
 
     Args:
-        upstream: its name in the configuration.
-        trace: of the dial.
         challenges: the values of Proxy-Authenticate.
         is_sent: credentials were sent.
     """
     offered = offered_schemes(challenges) or "no scheme"
     wants = "does not accept our credentials" if is_sent else "wants credentials"
     words = f"An upstream proxy {wants}; it offers {offered}, and we speak {SCHEMES_SPOKEN}."
-    return hop_failed("proxy_auth_required", words, upstream, trace, f"{wants}; it offers {offered}")
+    return HopFault("proxy_auth_required", words, "407", f"{wants}; it offers {offered}")
+
+
+def tls_failed(fault: str) -> HopFault:
+    """Describe a failure of TLS.
+
+    Args:
+        fault: see `egress.tls.errors`.
+    """
+    return HopFault("proxy_tls_failed", f"TLS with an upstream proxy failed: {fault}.", "tls", fault)
 
 
 def offered_schemes(values: list[bytes]) -> str:

@@ -10,10 +10,10 @@ from zope.interface import implementer
 from egress.errors import ConfigError, Refused
 from egress.interfaces import IUpstreamSelector
 from egress.match import ClientPatterns, HostIndex, PortSet, embedded_ipv4
-from egress.model import Hop, Request, RoutePlan
+from egress.model import Hop, Request, Resolution, Route, RoutePlan
 from egress.upstream.environment import EnvironmentProxies, EnvironmentProxy
 from egress.upstream.no_proxy import NoProxy
-from egress.upstream.route_plan import DIRECT_REFUSED, RefusedRoute, UpstreamPlan
+from egress.upstream.route_choice import DIRECT_REFUSED, RefusedRoute, RouteChoice, settle
 from egress.upstream.routing_settings import (
     VIA_DIRECT,
     VIA_ENVIRONMENT,
@@ -42,19 +42,29 @@ class DirectSelector:
     """Sends every request straight to its destination."""
 
     def select(self, request: Request) -> RoutePlan:
-        """Choose the direct route, whatever is asked for."""
+        """Choose the direct route (IUpstreamSelector)."""
         return DIRECT
 
+    def settle(
+        self, plan: RoutePlan, resolution: Resolution, port: int, by_name: bool = False
+    ) -> tuple[RoutePlan, Route]:
+        """Fix the direct route (IUpstreamSelector)."""
+        return settle(plan, resolution, by_name)
+
+    def delegates(self, plan: RoutePlan, host: str) -> bool:
+        """Delegate no name (IUpstreamSelector)."""
+        return False
+
     def check_direct(self) -> None:
-        """Have nothing against it."""
+        """Allow every direct connection (IUpstreamSelector)."""
 
 
 @frozen(eq=False)
 class _Choice:
-    """What one place of the configuration decides, for either front."""
+    """The decision of one place of the configuration, for each request form."""
 
-    plain: UpstreamPlan | RefusedRoute
-    tunnel: UpstreamPlan | RefusedRoute
+    plain: RouteChoice | RefusedRoute
+    tunnel: RouteChoice | RefusedRoute
 
 
 @frozen(eq=False)
@@ -95,6 +105,7 @@ class UpstreamSelector:
     _leading: HostIndex[_Rule] = field(init=False, repr=False)
     _of_listener: Mapping[str, _Choice] = field(init=False, repr=False)
     _default: _Choice = field(init=False, repr=False)
+    _by_plan: dict[int, RouteChoice] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Make all plans.
@@ -118,19 +129,42 @@ class UpstreamSelector:
         }
         self._default = choices.make_default()
         self.hops = tuple(choices.all_hops())
+        self._by_plan = choices.by_plan
 
-    def select(self, request: Request) -> UpstreamPlan:
+    def select(self, request: Request) -> RoutePlan:
         """Choose a plan.
 
         Raises:
             Refused: route_refused: a route or the listener refuses it; direct_refused: it would go out without a proxy
                 and must not; listener_gone: no listener has this name any more, and what it would say is not known.
         """
-        choice = self._choose(request)
-        plan = choice.tunnel if request.request_form == "connect" else choice.plain
-        if isinstance(plan, RefusedRoute):
-            raise plan.refusal()
-        return plan.plan_by_name(request.authority)
+        decision = self._choose(request)
+        choice = decision.tunnel if request.request_form == "connect" else decision.plain
+        if isinstance(choice, RefusedRoute):
+            raise choice.refusal()
+        return choice.plan_by_name(request.authority)
+
+    def settle(
+        self, plan: RoutePlan, resolution: Resolution, port: int, by_name: bool = False
+    ) -> tuple[RoutePlan, Route]:
+        """Fix the route for the resolved and judged addresses (IUpstreamSelector).
+
+        Raises:
+            Refused: direct_refused.
+            ValueError: another selector made the plan.
+        """
+        return self._choice_of(plan).settle(resolution, port, by_name)
+
+    def delegates(self, plan: RoutePlan, host: str) -> bool:
+        """Tell whether the operator leaves a canonical name to the proxy (IUpstreamSelector)."""
+        return self._choice_of(plan).delegates(host)
+
+    def _choice_of(self, plan: RoutePlan) -> RouteChoice:
+        # By identity: hashing a plan is slow. The choice holds its plan, so that the identity is not reused.
+        choice = self._by_plan.get(id(plan))
+        if choice is None:
+            raise ValueError(f"the plan {plan.label!r} is none of this selector's")
+        return choice
 
     def check_direct(self) -> None:
         """See `IUpstreamSelector.check_direct`.
@@ -161,10 +195,14 @@ class UpstreamSelector:
         return self._of_listener.get(request.listener, self._default)
 
 
-def _words(plan: UpstreamPlan | RefusedRoute) -> str:
-    if isinstance(plan, RefusedRoute):
+def _words(choice: RouteChoice | RefusedRoute) -> str:
+    if isinstance(choice, RefusedRoute):
         return "refused"
-    return f"through {plan.label}" if plan.hops else "direct"
+    return f"through {choice.plan.label}" if choice.plan.hops else "direct"
+
+
+def _bypassing(plan: RoutePlan) -> RoutePlan:
+    return RoutePlan(VIA_DIRECT, plan.level, source=plan.source, bypassed=plan.label)
 
 
 def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:
@@ -178,6 +216,7 @@ class _Choices:
     upstreams: tuple[UpstreamSettings, ...]
     routing: RoutingSettings
     environment: EnvironmentProxies
+    by_plan: dict[int, RouteChoice] = field(init=False, factory=dict)
 
     def make(self, via: str, level: str, source: str, where: str, rule: str = "") -> _Choice:
         if via == VIA_REFUSE:
@@ -210,31 +249,38 @@ class _Choices:
             self._through_proxy(self.environment.tunnel, level, source),
         )
 
-    def _through_proxy(self, proxy: EnvironmentProxy | None, level: str, source: str) -> UpstreamPlan | RefusedRoute:
+    def _through_proxy(self, proxy: EnvironmentProxy | None, level: str, source: str) -> RouteChoice | RefusedRoute:
         if proxy is None:
             return self._direct(_NONE if level == _ENVIRONMENT else level, source)
-        plan = UpstreamPlan(proxy.variable, level, hops=(proxy.hop(),), source=source or proxy.variable)
+        plan = RoutePlan(proxy.variable, level, hops=(proxy.hop(),), source=source or proxy.variable)
         return self._with_no_proxy(plan, self.environment.no_proxy)
 
-    def _through_upstream(self, upstream: UpstreamSettings, level: str, source: str) -> UpstreamPlan:
+    def _through_upstream(self, upstream: UpstreamSettings, level: str, source: str) -> RouteChoice:
         delegate = HostIndex((host, None) for host in upstream.delegate) if upstream.delegate else None
-        hops = tuple(self._hops_of(upstream))
-        plan = UpstreamPlan(upstream.name, level, upstream.dns, hops, source, delegate=delegate)
+        plan = RoutePlan(upstream.name, level, upstream.dns, tuple(self._hops_of(upstream)), source)
         if upstream.no_proxy == VIA_ENVIRONMENT:
-            return self._with_no_proxy(plan, self.environment.no_proxy)
-        return self._with_no_proxy(plan, NoProxy.parse(upstream.no_proxy, "")) if upstream.no_proxy else plan
+            return self._with_no_proxy(plan, self.environment.no_proxy, delegate)
+        if upstream.no_proxy:
+            return self._with_no_proxy(plan, NoProxy.parse(upstream.no_proxy, ""), delegate)
+        return self._register(RouteChoice(plan, delegate=delegate))
 
-    def _with_no_proxy(self, plan: UpstreamPlan, no_proxy: NoProxy) -> UpstreamPlan:
+    def _with_no_proxy(
+        self, plan: RoutePlan, no_proxy: NoProxy, delegate: HostIndex[None] | None = None
+    ) -> RouteChoice:
         by_name = by_address = None
         if self.routing.direct != "refuse":
-            by_name = UpstreamPlan(VIA_DIRECT, plan.level, source=plan.source, bypassed=plan.label)
-            by_address = evolve(by_name, no_proxy=no_proxy)
-        return evolve(plan, no_proxy=no_proxy, by_name=by_name, by_address=by_address)
+            by_name = self._register(RouteChoice(_bypassing(plan))).plan
+            by_address = _bypassing(plan)
+        return self._register(RouteChoice(plan, no_proxy, by_name, by_address, delegate))
 
-    def _direct(self, level: str, source: str) -> UpstreamPlan | RefusedRoute:
-        if self.routing.direct == "allow":
-            return UpstreamPlan(VIA_DIRECT, level, source=source)
-        return evolve(DIRECT_REFUSED, level=level, source=source)
+    def _direct(self, level: str, source: str) -> RouteChoice | RefusedRoute:
+        if self.routing.direct != "allow":
+            return evolve(DIRECT_REFUSED, level=level, source=source)
+        return self._register(RouteChoice(RoutePlan(VIA_DIRECT, level, source=source)))
+
+    def _register(self, choice: RouteChoice) -> RouteChoice:
+        self.by_plan[id(choice.plan)] = choice
+        return choice
 
     def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
         """Give the proxies on the way to and through an upstream, nearest first."""

@@ -1,84 +1,102 @@
-"""Asking a proxy for one address of a destination after the other."""
+"""Asks a proxy for the addresses of a destination, one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import DialFailed
+from egress.interfaces import IDial, IDialEndpoint, IDialListener
+from egress.upstream import deferred_dial
 
-# What may be the fault of one address. Everything else is the proxy's own, and no other address mends it.
+# Failures that may concern one address only. After any other, no further address is tried.
 _OF_ONE_TARGET = frozenset(["proxy_refused", "proxy_failed", "proxy_timeout"])
-# What is left of a deadline can be a rounding error of the clock.
+# A shorter rest of a deadline can be a rounding error of the clock.
 _TICK_SECONDS = 0.001
 
 
-@implementer(IStreamClientEndpoint)
+@implementer(IDialEndpoint)
 @define(eq=False)
 class SequentialEndpoint:
     """Reaches the first of some targets that a proxy can reach.
 
-    What is left of the time is shared evenly by the targets that are left, so that one that hangs does not cost the
-    others their turn.
+    The remaining time is divided evenly among the remaining targets, so that a target that does not answer leaves time
+    for the others. A dial fails as its last attempt did.
 
     Attributes:
-        through: makes the endpoint of one target, given the seconds for its handshake.
+        endpoint_to: makes the endpoint of one target, given the seconds for its handshake.
         targets: one or more, in order.
-        handshake_seconds: the most for one.
+        handshake_seconds: the longest handshake with one target.
         total_seconds: the deadline of all: no target is begun after it.
         clock: tells the time.
     """
 
-    plan: Callable[[bytes, float], IStreamClientEndpoint]
+    endpoint_to: Callable[[bytes, float], IDialEndpoint]
     targets: tuple[bytes, ...]
     handshake_seconds: float
     total_seconds: float
     clock: IReactorTime
 
     def connect(self, protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Try them.
+        """Dial with a Deferred (IStreamClientEndpoint)."""
+        return deferred_dial.connect(self, protocol_factory)
 
-        Returns:
-            A Deferred of the connected protocol; cancelling it stops the attempt under way. It fails as the last
-            attempt did.
-        """
-        if not self.targets:
-            return fail(DialFailed("unreachable"))
-        return _Turns(self, protocol_factory).begin()
+    def make_dial(self, protocol_factory: IProtocolFactory, listener: IDialListener) -> IDial:
+        """Prepare a dial (IDialEndpoint)."""
+        return _SequentialDial(self, protocol_factory, listener)
 
 
+@implementer(IDial, IDialListener)
 @define(eq=False)
-class _Turns:
-    """One call of `connect`."""
+class _SequentialDial:
+    """One dial: the listener of each attempt, one at a time."""
 
     _endpoint: SequentialEndpoint
-    _protocols: IProtocolFactory
+    _factory: IProtocolFactory
+    _listener: IDialListener
     _deadline: float = field(default=0.0, init=False)
     _tried: int = field(default=0, init=False)
+    _attempt: IDial | None = field(default=None, init=False)
 
-    def begin(self) -> Deferred[IProtocol]:
-        self._deadline = self._endpoint.clock.seconds() + self._endpoint.total_seconds
-        return self._try_next()
+    def begin(self) -> None:
+        endpoint = self._endpoint
+        if not endpoint.targets:
+            self._listener.failed(Failure(DialFailed("unreachable")))
+            return
+        self._deadline = float(endpoint.clock.seconds()) + endpoint.total_seconds
+        self._try_next()
 
-    def _try_next(self) -> Deferred[IProtocol]:
+    def cancel(self) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+
+    def connected(self, protocol: IProtocol) -> None:
+        self._attempt = None
+        self._listener.connected(protocol)
+
+    def failed(self, failure: Failure) -> None:
+        self._attempt = None
+        problem = failure.value
+        is_of_target = isinstance(problem, DialFailed) and problem.code in _OF_ONE_TARGET
+        if is_of_target and self._tried < len(self._endpoint.targets) and self._left_seconds() > _TICK_SECONDS:
+            self._try_next()
+        else:
+            self._listener.failed(failure)
+
+    def _try_next(self) -> None:
         endpoint = self._endpoint
         share = self._left_seconds() / (len(endpoint.targets) - self._tried)
         target = endpoint.targets[self._tried]
         self._tried += 1
-        attempt = endpoint.plan(target, max(_TICK_SECONDS, min(endpoint.handshake_seconds, share)))
-        return attempt.connect(self._protocols).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> Deferred[IProtocol]:
-        problem = failure.value
-        is_of_target = isinstance(problem, DialFailed) and problem.code in _OF_ONE_TARGET
-        if is_of_target and self._tried < len(self._endpoint.targets) and self._left_seconds() > _TICK_SECONDS:
-            return self._try_next()
-        return fail(failure)
+        seconds = max(_TICK_SECONDS, min(endpoint.handshake_seconds, share))
+        self._attempt = endpoint.endpoint_to(target, seconds).make_dial(self._factory, self)
+        self._attempt.begin()
 
     def _left_seconds(self) -> float:
         return self._deadline - float(self._endpoint.clock.seconds())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from egress.errors import Refused
-from egress.model import Admission, AuditEvent, Connection, Outcome, Phases, RoutePlan, Verdict
+from egress.model import Admission, AuditEvent, Connection, Outcome, Phases, Route, RoutePlan, Verdict
 from egress.testing import make_authority, make_client, make_request, resolve_to
 
 CLIENT = make_client()
@@ -17,7 +17,8 @@ def make_admission(policy: str = "rules", upstream: str = "direct") -> Admission
         RoutePlan(upstream, "none"),
         resolve_to("192.0.2.1"),
     )
-    return Admission(verdict, (verdict,), plan, plan.settle(resolution), resolution, 1, make_authority("a.example", 80))
+    route = Route(upstream, (), resolution.addresses)
+    return Admission(verdict, (verdict,), plan, route, resolution, 1, make_authority("a.example", 80))
 
 
 def make_event(

@@ -25,6 +25,7 @@ from egress.model import (
     Phases,
     Request,
     Resolution,
+    Route,
     RoutePlan,
     Verdict,
 )
@@ -213,7 +214,8 @@ DURATIONS = st.floats() | st.floats(0, 1e6) | st.sampled_from([-1.0, 0.0, 0.0005
 def admissions(draw: st.DrawFn) -> Admission:
     """Admissions whose route has the addresses that were resolved, or others."""
     resolution, plan = draw(RESOLUTIONS), draw(PLANS)
-    route = plan.settle(resolution if draw(st.booleans()) else draw(RESOLUTIONS))
+    judged = resolution if draw(st.booleans()) else draw(RESOLUTIONS)
+    route = Route(plan.label, plan.hops, judged.addresses, bool(plan.hops) and judged.is_delegated)
     verdicts = draw(st.lists(VERDICTS, max_size=2).map(tuple))
     return Admission(
         draw(VERDICTS), verdicts, plan, route, resolution, draw(st.integers(1, 9)), Authority("a.example", 443)

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.gate.explanation import Explanation
 from egress.interfaces import IUpstreamSelector
-from egress.model import Request, RoutePlan
+from egress.model import Request, Resolution, Route, RoutePlan
 
 
 @implementer(IUpstreamSelector)
@@ -32,6 +32,17 @@ class PlanSelector:
         if self.refused is not None:
             raise self.refused
         return self.plan
+
+    def settle(
+        self, plan: RoutePlan, resolution: Resolution, port: int, by_name: bool = False
+    ) -> tuple[RoutePlan, Route]:
+        """Keep the plan."""
+        is_named = bool(plan.hops) and (by_name or resolution.is_delegated)
+        return plan, Route(plan.label, plan.hops, resolution.addresses, is_named)
+
+    def delegates(self, plan: RoutePlan, host: str) -> bool:
+        """Delegate no name."""
+        return False
 
     def check_direct(self) -> None:
         """Permit direct routes."""

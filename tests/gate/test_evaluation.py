@@ -74,8 +74,9 @@ class EveryCaller(SynchronousTestCase):
         addresses = (authority.address,) if authority.address is not None else None
         resolution = gate.snapshot.resolver.resolve(authority.host)
         assert isinstance(resolution, Resolution) and addresses in (None, resolution.addresses)
-        plan = gate.snapshot.selector.plan  # type: ignore[attr-defined]
-        before = Admission(Verdict(Outcome.ALLOW, "old"), (), plan, plan.settle(resolution), resolution, 0, authority)
+        selector = gate.snapshot.selector
+        plan, route = selector.settle(selector.plan, resolution, authority.port)  # type: ignore[attr-defined]
+        before = Admission(Verdict(Outcome.ALLOW, "old"), (), plan, route, resolution, 0, authority)
         return {
             "admit": lambda: gate.admit(make_request(url)),
             "admit within": lambda: gate.admit(make_request(url), within=before),

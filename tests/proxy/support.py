@@ -12,7 +12,7 @@ from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
 from egress.gate.snapshot import Snapshot
 from egress.identity import ListenerIdentifier
-from egress.interfaces import IPolicy, ITunnelingAgent, IUpstreamSelector
+from egress.interfaces import IPolicy, IUpstreamSelector
 from egress.model import AuditEvent
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
@@ -67,14 +67,16 @@ class ServerCase(SynchronousTestCase):
             policies = [make_destinations("rules", rules or RULES, self.host)]
         reactor = self.network.reactor
         own = self.own()
+        agent = self.agent(own)
         snapshot = Snapshot(
             1,
             tuple(policies),
             Guard(GuardSettings()),
             self.resolver,
             self.selector(),
-            self.agent(own),
+            agent,
             own,
+            agent.proxies,
         )
         self.gate = Gate(snapshot, reactor, self.limits.policy_seconds)
         self.server = ProxyServer(
@@ -92,7 +94,7 @@ class ServerCase(SynchronousTestCase):
         """Say which route requests take."""
         return DirectSelector()
 
-    def agent(self, own: OwnAddresses) -> ITunnelingAgent:
+    def agent(self, own: OwnAddresses) -> TunnelingAgent:
         """Say what dials."""
         return TunnelingAgent(
             self.network.reactor, self.limits.dial_seconds_per_address, self.limits.dial_seconds, is_own=own.serves

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
+from attrs import define, evolve
+from zope.interface import implementer
 
 from egress.config import structure
 from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
 from egress.gate.own_addresses import OwnAddresses
-from egress.interfaces import ITunnelingAgent, IUpstreamSelector
+from egress.interfaces import ICredentialSource, IUpstreamSelector
 from egress.proxy.http1.forwarding import Forwarding
 from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import (
@@ -23,7 +24,6 @@ from egress.upstream import (
     make_upstream,
     read_environment,
 )
-from egress.upstream.credentials import BasicCredentials, FixedCredentials
 from tests.proxy.support import ADDRESS, OTHER, RULES, ServerCase
 from tests.upstream.forward_proxy import ForwardProxy
 
@@ -33,6 +33,18 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 CONNECT = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\r\n"
 GET = b"GET http://origin.example/page?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
+
+
+@implementer(ICredentialSource)
+@define(eq=False)
+class ChangingCredentials:
+    """Credentials that a test changes."""
+
+    value: bytes
+
+    def authorization(self) -> bytes:
+        """Give the present value."""
+        return self.value
 
 
 class RouteCase(ServerCase):
@@ -54,7 +66,7 @@ class RouteCase(ServerCase):
         )
         return self.upstream_selector
 
-    def agent(self, own: OwnAddresses) -> ITunnelingAgent:
+    def agent(self, own: OwnAddresses) -> TunnelingAgent:
         environment = self.upstream_selector.environment
         upstreams = self.proxies = {
             each.name: make_upstream(each, self.network.clock, None) for each in self.upstream_selector.upstreams
@@ -168,7 +180,7 @@ class PlainTests(RouteCase):
 
     def test_credentials_are_not_spelled(self) -> None:
         """What a proxy is sent does not show in a traceback."""
-        self.assertNotIn("hunter2", repr(Forwarding(None, None, True, b"Basic hunter2", "")))
+        self.assertNotIn("hunter2", repr(Forwarding(None, True, b"Basic hunter2", "")))
 
     def test_absolute_form_on_a_kept_connection(self) -> None:
         """Requests go in absolute form, one after the other on one connection, whichever origin they are for."""
@@ -277,11 +289,12 @@ class PlainTests(RouteCase):
 
     def test_other_credentials_take_another_connection(self) -> None:
         """A connection on which other credentials were sent is not used again."""
+        credentials = ChangingCredentials(b"Basic first")
+        self.proxies["HTTPS_PROXY"] = evolve(self.proxies["HTTPS_PROXY"], credentials=credentials)
         proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
         self.said(GET).heard(b"HTTP/1.1 200 ")
 
-        known = self.proxies["HTTPS_PROXY"]
-        self.proxies["HTTPS_PROXY"] = evolve(known, credentials=FixedCredentials(BasicCredentials.parse("user:other")))
+        credentials.value = b"Basic second"
         self.said(GET)
 
         self.assertEqual(2, len(proxy.peers))

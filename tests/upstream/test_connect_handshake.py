@@ -19,8 +19,9 @@ from egress.model import Trace
 from egress.testing.network import Network
 from egress.testing.peers import NetworkPeer, Origin
 from egress.transports.connection_notice import abort
-from egress.upstream.connect_handshake import INTERIM_LIMIT, ConnectEndpoint
+from egress.upstream.connect_handshake import INTERIM_LIMIT, ConnectHandshake
 from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.handshake import HandshakeEndpoint
 from egress.upstream.hop_errors import offered_schemes
 from tests.upstream.ends import Broken, Ear, Ears, HalfEar, Refusing, dial_failed, place
 
@@ -42,13 +43,15 @@ class Tunnel:
     authorization: bytes | None = None
     proxy: Origin = field(init=False)
 
-    def endpoint(self) -> ConnectEndpoint:
+    def endpoint(self) -> HandshakeEndpoint:
         """Make the endpoint."""
         reactor = self.network.reactor
         proxy = FirstHopEndpoint(reactor, None, place(PROXY, 8080), 2.0, 3.0, "corporate", self.trace)
-        return ConnectEndpoint(
-            proxy, self.target, self.authorization, 5.0, LIMIT, self.network.reactor, "corporate", self.trace
-        )
+        return HandshakeEndpoint(proxy, self.strategy, 5.0, reactor, "corporate", self.trace)
+
+    def strategy(self) -> ConnectHandshake:
+        """Make the strategy of one handshake."""
+        return ConnectHandshake(self.target, self.authorization, LIMIT)
 
     def dial(self) -> Deferred[IProtocol]:
         """Begin, and let all that happens at once happen."""
@@ -107,7 +110,7 @@ class RequestTests(SynchronousTestCase):
         result = tunnel.answered(b"HTTP/1.1 407 \r\nProxy-Authenticate: Basic\r\n\r\n")
 
         problem = dial_failed(self.failureResultOf(result))
-        for text in (repr(tunnel.endpoint()), repr(problem), str(problem), problem.reason):
+        for text in (repr(tunnel.endpoint()), repr(tunnel.strategy()), repr(problem), str(problem), problem.reason):
             self.assertNotIn(PASSWORD.decode(), text)
             self.assertNotIn("hunter2", text)
 

@@ -16,10 +16,9 @@ from egress.config import structure
 from egress.errors import ConfigError, Refused
 from egress.interfaces import IUpstreamSelector
 from egress.match import ClientPatterns, PortSet, parse_host, parse_port
-from egress.model import Request, Resolution
+from egress.model import Request, Resolution, RoutePlan
 from egress.testing.requests import make_request
 from egress.upstream.environment import read_environment
-from egress.upstream.route_plan import UpstreamPlan
 from egress.upstream.routing_settings import RouteSettings, RoutingSettings, UpstreamSettings
 from egress.upstream.selector import DIRECT, DirectSelector, UpstreamSelector
 from tests.documents import DOCS, blocks_of
@@ -93,9 +92,14 @@ def resolved(host: str, *addresses: str) -> Resolution:
     return Resolution(host, tuple(map(ip_address, addresses)))
 
 
-def spell(plan: UpstreamPlan) -> tuple[str, str, str, str]:
+def spell(plan: RoutePlan) -> tuple[str, str, str, str]:
     """Give what the record would hold."""
     return plan.label, plan.level, plan.source, plan.bypassed
+
+
+def taken(selector: UpstreamSelector, plan: RoutePlan, resolution: Resolution, port: int = 443) -> str:
+    """Give the upstream of the settled route."""
+    return selector.settle(plan, resolution, port)[1].upstream
 
 
 class CascadeTests(SynchronousTestCase):
@@ -114,7 +118,7 @@ class CascadeTests(SynchronousTestCase):
         self.assertEqual(spell(plan), ("direct", "none", "", ""))
         self.assertEqual(plan.label, DirectSelector().select(make_request("https://example.com/")).label)
         self.assertEqual(plan.level, DIRECT.level)
-        self.assertEqual(plan.settle(resolved("example.com", "192.0.2.1")).hops, ())
+        self.assertEqual(selector.settle(plan, resolved("example.com", "192.0.2.1"), 443)[1].hops, ())
 
     def test_environment(self) -> None:
         """Each front has its proxy; what has none goes direct by the last level."""
@@ -238,13 +242,14 @@ class HopsTests(SynchronousTestCase):
 
     def test_nested(self) -> None:
         """An upstream that is reached through another has that one before it."""
-        plan = make_selector(CASCADE, ENVIRON).select(make_request("https://a.lab.example/"))
+        selector = make_selector(CASCADE, ENVIRON)
+        plan = selector.select(make_request("https://a.lab.example/"))
 
         self.assertEqual(
             [(hop.upstream, hop.scheme, hop.authority.text) for hop in plan.hops],
             [("corp", "http", "corp.example:3128"), ("lab", "https", "lab.example:443")],
         )
-        route = plan.settle(resolved("a.lab.example", "192.0.2.1"), 443)
+        _, route = selector.settle(plan, resolved("a.lab.example", "192.0.2.1"), 443)
         self.assertEqual((route.upstream, route.hops), ("lab", plan.hops))
 
     def test_all_hops(self) -> None:
@@ -260,8 +265,8 @@ class HopsTests(SynchronousTestCase):
         lab = selector.select(make_request("https://a.lab.example/"))
 
         self.assertEqual((remote.dns, lab.dns), ("remote", "auto"))
-        self.assertEqual([lab.delegates(host) for host in ("a.example.org", "example.org")], [True, False])
-        self.assertFalse(remote.delegates("a.example.org"))
+        self.assertEqual([selector.delegates(lab, host) for host in ("a.example.org", "example.org")], [True, False])
+        self.assertFalse(selector.delegates(remote, "a.example.org"))
 
     def test_no_secret(self) -> None:
         """No spelling of a selector or a plan shows a password."""
@@ -294,51 +299,70 @@ class NoProxyTests(SynchronousTestCase):
 
     def test_by_address(self) -> None:
         """Of a name's addresses those in NO_PROXY are dialled direct, and no others."""
-        plan = make_selector(environ=ENVIRON).select(make_request("https://api.example.com/"))
+        selector = make_selector(environ=ENVIRON)
+        plan = selector.select(make_request("https://api.example.com/"))
         mixed = resolved("api.example.com", "192.0.2.1", "10.96.0.7", "10.97.0.7")
 
-        route = plan.settle(mixed, 443)
-        plan = plan.plan_by_address(mixed, 443)
+        plan, route = selector.settle(plan, mixed, 443)
 
         self.assertEqual((route.upstream, route.hops, route.texts), ("direct", (), ("10.96.0.7", "10.97.0.7")))
         self.assertEqual(spell(plan), ("direct", "environment", "HTTPS_PROXY", "HTTPS_PROXY"))
-        self.assertEqual(plan.settle(mixed, 443), route)
 
     def test_not_by_address(self) -> None:
         """Without such an address all go through the proxy, and so does a name that was not resolved."""
-        plan = make_selector(environ=ENVIRON).select(make_request("https://api.example.com/"))
+        selector = make_selector(environ=ENVIRON)
+        plan = selector.select(make_request("https://api.example.com/"))
 
         for resolution in (resolved("api.example.com", "192.0.2.1"), Resolution("api.example.com", (), True)):
-            route = plan.settle(resolution, 443)
+            settled, route = selector.settle(plan, resolution, 443)
             self.assertEqual((route.upstream, route.hops), ("HTTPS_PROXY", plan.hops))
             self.assertEqual((route.addresses, route.by_name), (resolution.addresses, resolution.is_delegated))
-            self.assertIs(plan.plan_by_address(resolution, 443), plan)
+            self.assertIs(settled, plan)
 
     def test_asked_for_by_name(self) -> None:
         """Only a proxy can be asked for a name; a direct route dials what was judged."""
-        plan = make_selector(environ=ENVIRON).select(make_request("https://api.example.com/"))
+        direct, proxied = make_selector(), make_selector(environ=ENVIRON)
+        public, bypassing = resolved("api.example.com", "192.0.2.1"), resolved("api.example.com", "10.96.0.1")
+        rows = [
+            (proxied, public, True, True),
+            (proxied, public, False, False),
+            (proxied, bypassing, True, False),
+            (direct, public, True, False),
+        ]
+        for selector, resolution, by_name, expected in rows:
+            plan = selector.select(make_request("https://api.example.com/"))
 
-        self.assertTrue(plan.settle(resolved("api.example.com", "192.0.2.1"), 443, by_name=True).by_name)
-        self.assertFalse(plan.settle(resolved("api.example.com", "192.0.2.1"), 443).by_name)
-        self.assertFalse(plan.settle(resolved("api.example.com", "10.96.0.1"), 443, by_name=True).by_name)
-        direct = make_selector().select(make_request("https://api.example.com/"))
-        self.assertFalse(direct.settle(resolved("api.example.com", "192.0.2.1"), 443, by_name=True).by_name)
+            _, route = selector.settle(plan, resolution, 443, by_name)
+
+            self.assertEqual(route.by_name, expected)
+
+    def test_another_selectors_plan(self) -> None:
+        """A plan of another selector is an error: its NO_PROXY and its permission to go direct are not known."""
+        plan = make_selector(environ=ENVIRON).select(make_request("https://api.example.com/"))
+        selector = make_selector(environ=ENVIRON)
+
+        with self.assertRaises(ValueError):
+            selector.settle(plan, resolved("api.example.com", "192.0.2.1"), 443)
+        with self.assertRaises(ValueError):
+            selector.delegates(plan, "api.example.com")
 
     def test_by_name_keeps_all_addresses(self) -> None:
         """A name that goes direct goes to any of its addresses."""
-        plan = make_selector(environ=ENVIRON).select(make_request("https://api.svc.cluster.local/"))
+        selector = make_selector(environ=ENVIRON)
+        plan = selector.select(make_request("https://api.svc.cluster.local/"))
 
-        route = plan.settle(resolved("api.svc.cluster.local", "192.0.2.1", "10.96.0.7"), 443)
+        _, route = selector.settle(plan, resolved("api.svc.cluster.local", "192.0.2.1", "10.96.0.7"), 443)
 
         self.assertEqual(route.texts, ("192.0.2.1", "10.96.0.7"))
 
     def test_port(self) -> None:
         """An entry with a port counts for that port alone."""
-        plan = make_selector(TWO + '[routing]\ndefault = "corp"').select(make_request("https://x.org:8443/"))
+        selector = make_selector(TWO + '[routing]\ndefault = "corp"')
+        plan = selector.select(make_request("https://x.org:8443/"))
         resolution = resolved("x.org", "192.0.2.1")
 
-        self.assertEqual(plan.settle(resolution, 8443).upstream, "direct")
-        self.assertEqual(plan.settle(resolution, 443).upstream, "corp")
+        self.assertEqual(taken(selector, plan, resolution, 8443), "direct")
+        self.assertEqual(taken(selector, plan, resolution, 443), "corp")
 
     def test_inherited(self) -> None:
         """An upstream can take NO_PROXY from the environment, where no proxy need be named."""
@@ -356,13 +380,13 @@ class DirectTests(SynchronousTestCase):
         """Nothing goes out without a proxy, NO_PROXY or not."""
         selector = make_selector('[routing]\ndirect = "refuse"', ENVIRON)
         plan = selector.select(make_request("https://example.com/"))
-        self.assertEqual(plan.settle(resolved("example.com", "192.0.2.1"), 443).upstream, "HTTPS_PROXY")
+        self.assertEqual(taken(selector, plan, resolved("example.com", "192.0.2.1")), "HTTPS_PROXY")
 
         for call in (
             lambda: selector.select(make_request("https://a.svc.cluster.local/")),
             lambda: selector.select(make_request("https://127.0.0.1/")),
-            lambda: plan.settle(resolved("example.com", "192.0.2.1", "10.96.0.1"), 443),
-            lambda: plan.plan_by_address(resolved("example.com", "10.96.0.1"), 443),
+            lambda: selector.settle(plan, resolved("example.com", "192.0.2.1", "10.96.0.1"), 443),
+            lambda: selector.settle(plan, resolved("example.com", "10.96.0.1"), 443),
             lambda: make_selector('[routing]\ndirect = "refuse"').select(make_request("https://example.com/")),
             lambda: make_selector('[routing]\ndirect = "refuse"', {"HTTP_PROXY": "http://p"}).select(
                 make_request("https://example.com/")
@@ -379,7 +403,7 @@ class DirectTests(SynchronousTestCase):
         plan = selector.select(make_request("https://example.com/"))
 
         self.assertEqual(selector.select(make_request("https://a.svc.cluster.local/")).label, "direct")
-        self.assertEqual(plan.settle(resolved("example.com", "10.96.0.1"), 443).upstream, "direct")
+        self.assertEqual(taken(selector, plan, resolved("example.com", "10.96.0.1")), "direct")
         with self.assertRaises(Refused) as caught:
             make_selector(document).select(make_request("https://example.com/"))
         self.assertEqual((caught.exception.code, caught.exception.upstream_level), ("direct_refused", "none"))
@@ -470,4 +494,4 @@ class DocumentTests(SynchronousTestCase):
 
         self.assertEqual(list(labels.values()), ["direct", "direct", "HTTPS_PROXY"])
         plan = selector.select(make_request("https://kubernetes.example/"))
-        self.assertEqual(plan.settle(resolved("kubernetes.example", "10.96.0.1"), 443).upstream, "direct")
+        self.assertEqual(taken(selector, plan, resolved("kubernetes.example", "10.96.0.1")), "direct")

@@ -18,9 +18,10 @@ from egress.testing.network import Network
 from egress.tls.errors import describe_certificate, describe_tls
 from egress.tls.pem import ClientCertificate, TrustedAuthorities
 from egress.transports.tls import UpstreamTlsTransport
-from egress.upstream.connect_handshake import ConnectEndpoint
+from egress.upstream.connect_handshake import ConnectHandshake
 from egress.upstream.first_hop import FirstHopEndpoint
-from egress.upstream.tls_handshake import TlsEndpoint, UpstreamTls
+from egress.upstream.handshake import HandshakeEndpoint
+from egress.upstream.tls_handshake import TlsHandshake, UpstreamTls
 from tests.upstream.certificates import Identity, Root, self_signed
 from tests.upstream.ends import Broken, Ear, Ears, dial_failed, place
 from tests.upstream.tls_proxy import Speaker, TlsProxy
@@ -52,12 +53,23 @@ class TlsPath:
 
     def endpoint(
         self, host: str = NAME, trust: TrustedAuthorities = ROOT.trust, certificate: ClientCertificate | None = None
-    ) -> TlsEndpoint:
+    ) -> HandshakeEndpoint:
         """Make the endpoint; the proxy is dialled at its address, whatever it is called."""
         reactor = self.network.reactor
         first = FirstHopEndpoint(reactor, None, place(self.at, 8443), 2.0, 3.0, "corporate", self.trace)
         tls = UpstreamTls.make(place(host, 8443), trust, certificate)
-        return TlsEndpoint(first, tls, 5.0, reactor, "corporate", self.trace)
+        return HandshakeEndpoint(first, lambda: TlsHandshake(tls, reactor), 5.0, reactor, "corporate", self.trace)
+
+    def tunnel_endpoint(self, authorization: bytes | None = None) -> HandshakeEndpoint:
+        """Make the endpoint of a tunnel through the proxy."""
+        return HandshakeEndpoint(
+            self.endpoint(),
+            lambda: ConnectHandshake(b"example.com:443", authorization, 4096),
+            5.0,
+            self.network.reactor,
+            "corporate",
+            self.trace,
+        )
 
     def dial(
         self, host: str = NAME, trust: TrustedAuthorities = ROOT.trust, certificate: ClientCertificate | None = None
@@ -350,11 +362,8 @@ class FailureTests(SynchronousTestCase):
         """In TLS 1.3 it says so after our side is done: CONNECT hears of it."""
         path = TlsPath()
         path.serve(SERVER.for_server(CLIENTS))
-        endpoint = ConnectEndpoint(
-            path.endpoint(), b"example.com:443", None, 5.0, 4096, path.network.reactor, "corporate", path.trace
-        )
 
-        result = endpoint.connect(path.ears)
+        result = path.tunnel_endpoint().connect(path.ears)
         path.network.settle()
 
         problem = self.failed(path, result)
@@ -459,10 +468,7 @@ class TunnelInTlsTests(SynchronousTestCase):
         """What follows the answer in one record is kept."""
         path = TlsPath()
         proxy = path.serve(SERVER.for_server())
-        endpoint = ConnectEndpoint(
-            path.endpoint(), b"example.com:443", b"Basic eA==", 5.0, 4096, path.network.reactor, "corporate", path.trace
-        )
-        result = endpoint.connect(path.ears)
+        result = path.tunnel_endpoint(b"Basic eA==").connect(path.ears)
         path.network.settle()
 
         proxy.speaker.says(GOOD + b"early")

@@ -290,8 +290,7 @@ class RouteTests(SynchronousTestCase):
 
             for use in (
                 lambda route: self.chain.agent.endpoint_for(TARGET, route, Trace()),
-                lambda route: self.chain.agent.endpoint_to_proxy(route, Trace()),
-                lambda route: self.chain.agent.authorization_for(route),
+                lambda route: self.chain.agent.proxies.last_proxy(route),
             ):
                 with self.assertRaises(ValueError):
                     use(route)
@@ -302,40 +301,41 @@ class RouteTests(SynchronousTestCase):
         self.chain.tls_proxy("far", FAR, "far.example", ROOT.issue("far.example"), credentials=BOB)
         route = self.chain.route("near", "far")
 
-        result = self.chain.agent.endpoint_to_proxy(route, self.chain.trace).connect(self.chain.ears)
+        proxy = self.chain.agent.proxies.last_proxy(route)
+        result = proxy.endpoint(self.chain.trace).connect(self.chain.ears)
         self.network.settle()
 
         self.successResultOf(result)
         self.assertEqual(near.targets, ["far.example:8080"])
-        self.assertEqual(self.chain.agent.authorization_for(route), BOB.authorization())
+        self.assertEqual(proxy.authorization(), BOB.authorization())
 
     def test_to_the_only_proxy(self) -> None:
         """With one, it is just dialled; without credentials there are none."""
         near = self.chain.proxy("near", NEAR)
         route = self.chain.route("near")
 
-        result = self.chain.agent.endpoint_to_proxy(route, self.chain.trace).connect(self.chain.ears)
+        proxy = self.chain.agent.proxies.last_proxy(route)
+        result = proxy.endpoint(self.chain.trace).connect(self.chain.ears)
         self.network.settle()
 
         self.successResultOf(result)
         self.assertEqual(near.asked, [])
-        self.assertIsNone(self.chain.agent.authorization_for(route))
+        self.assertIsNone(proxy.authorization())
 
     def test_a_direct_route_has_no_proxy(self) -> None:
         """To ask for it is a mistake."""
         route = Route("direct", (), (ADDRESS,))
 
         with self.assertRaises(ValueError):
-            self.chain.agent.endpoint_to_proxy(route, Trace())
-        with self.assertRaises(ValueError):
-            self.chain.agent.authorization_for(route)
+            self.chain.agent.proxies.last_proxy(route)
 
     def test_a_proxy_that_is_not_there(self) -> None:
         """Also where nothing but the proxy is wanted, it is the proxy that is told of."""
         self.chain.proxy("near", NEAR)
         self.network.unreachable(NEAR)
 
-        result = self.chain.agent.endpoint_to_proxy(self.chain.route("near"), self.chain.trace).connect(self.chain.ears)
+        proxy = self.chain.agent.proxies.last_proxy(self.chain.route("near"))
+        result = proxy.endpoint(self.chain.trace).connect(self.chain.ears)
         self.network.settle()
 
         self.assertEqual(self.failed(result).code, "proxy_unreachable")
@@ -477,7 +477,7 @@ class ProxyNameTests(SynchronousTestCase):
 
     def test_no_resolver(self) -> None:
         """Without one, names cannot be used; addresses can."""
-        self.chain.agent.resolver = None
+        self.chain.agent.proxies.resolver = None
 
         problem = dial_failed(self.failureResultOf(self.chain.dial(self.route)))
 
@@ -512,8 +512,10 @@ class DirectSelectorTests(SynchronousTestCase):
         """The plan says so, and is one object, so that judgements can be remembered by it."""
         request = Request("1", "connect", "CONNECT", TARGET, None, Client("a/b"), "a", 0.0)
 
-        plan = DirectSelector().select(request)
+        selector = DirectSelector()
+        plan = selector.select(request)
 
         self.assertEqual(plan, RoutePlan("direct", "none"))
         self.assertIs(DirectSelector().select(request), plan)
-        self.assertEqual(plan.settle(Resolution("example.com", (ADDRESS,))), Route("direct", (), (ADDRESS,)))
+        settled = selector.settle(plan, Resolution("example.com", (ADDRESS,)), 443)
+        self.assertEqual(settled, (plan, Route("direct", (), (ADDRESS,))))

@@ -95,11 +95,12 @@ class Exchange:
             return
         self.forwarding = DIRECT_FORWARDING
         if admission.route.hops:
-            memo = self.client.server.forwarding_memo
-            self.forwarding = memo.find(self.transaction.agent, self.request, admission.route, self.upgrade)
+            server = self.client.server
+            proxies = server.gate.snapshot.proxies
+            self.forwarding = server.forwarding_memo.find(proxies, self.request, admission.route, self.upgrade)
         origin = self.client.server.pool.take(self.request, admission, self.forwarding.place)
         if origin is None:
-            self.transaction.dial(to_proxy=self.forwarding.is_absolute)
+            self.transaction.dial(self.forwarding.recipient)
         else:
             self.transaction.dialled = origin.address
             self.connected(origin)
@@ -257,7 +258,7 @@ class Exchange:
         if can_retry:
             self._is_retried = True
             self.client.server.timers.clear(self.client)
-            self.transaction.dial(to_proxy=self.forwarding.is_absolute)
+            self.transaction.dial(self.forwarding.recipient)
         else:
             self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
 

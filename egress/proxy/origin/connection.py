@@ -8,13 +8,13 @@ from attrs import define
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
-    IProtocol,
     IProtocolFactory,
     ITransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.interfaces import IConnectionNotifier
 from egress.transports.adapt import adapt
 from egress.transports.connection_notice import OnConnected
 from egress.transports.contract import IStreamTransport
@@ -38,7 +38,7 @@ class OriginReceiver(Protocol):
         """The connection is gone."""
 
 
-@implementer(IProtocol, IHalfCloseableProtocol)
+@implementer(IConnectionNotifier, IHalfCloseableProtocol)
 @define(eq=False, weakref_slot=False)
 class OriginConnection:
     """One connection to an origin.
@@ -54,7 +54,7 @@ class OriginConnection:
         pool: the pool that keeps it while it is idle.
         key: where the pool keeps it; the same for its whole life.
         response_stream: reads the answers on this connection.
-        met: whoever dialled, until it was told that the connection stands.
+        on_connected: see IConnectionNotifier; cleared once it was called.
     """
 
     transport: IStreamTransport | None = None
@@ -69,15 +69,15 @@ class OriginConnection:
     due: int = 0
     visit: int = 0
     response_stream: ResponseStream | None = None
-    met: OnConnected | None = None
+    on_connected: OnConnected | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """Hear of the connection (IProtocol)."""
         self.transport = adapt(transport)
         self.transport.setTcpNoDelay(True)
-        met, self.met = self.met, None
-        if met is not None:
-            met(self, transport)
+        on_connected, self.on_connected = self.on_connected, None
+        if on_connected is not None:
+            on_connected(self, transport)
 
     def connectionMade(self) -> None:
         """Do nothing: whoever dialled takes over."""
@@ -162,10 +162,6 @@ class OriginFactory:
     def buildProtocol(self, _address: IAddress) -> OriginConnection:
         """Build one."""
         return OriginConnection()
-
-    def build(self, _address: IAddress | None, met: OnConnected) -> OriginConnection:
-        """Build one that tells whoever dialled that it stands. See `egress.upstream.direct_endpoint.Build`."""
-        return OriginConnection(met=met)
 
     def doStart(self) -> None:
         """Do nothing."""

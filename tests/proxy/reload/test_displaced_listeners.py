@@ -263,8 +263,8 @@ class OldProxy(RouteCase):
         for url in (f"http://{PROXY}:3128", f"https://{PROXY}:3128", f"http://{SECOND}:3128", f"http://{PROXY}:80"):
             self.upstreams = [{"name": "corp", "url": url}]
             route = Route("corp", self.selector().hops, (), True)
-            agent = self.agent(self.own())
-            places |= {Forwarding.make(agent, request, route, upgrade).place for upgrade in (None, b"websocket")}
+            proxy = self.agent(self.own()).proxies.last_proxy(route)
+            places |= {Forwarding.make(proxy, request, route, upgrade).place for upgrade in (None, b"websocket")}
 
         self.assertEqual(8, len(places), places)
 
@@ -276,11 +276,19 @@ class OldProxy(RouteCase):
         client = self.said(GET_PAGE)
         self.upstreams = [{"name": "corp", "url": f"http://{SECOND}:3128"}]
         selector, own = self.selector(), self.own()
-        snapshot = self.gate.snapshot
+        agent = self.agent(own)
         policies = (make_destinations("rules", SAME, self.host),)
 
         self.server.renew(
-            evolve(snapshot, generation=2, policies=policies, selector=selector, agent=self.agent(own), own=own),
+            evolve(
+                self.gate.snapshot,
+                generation=2,
+                policies=policies,
+                selector=selector,
+                agent=agent,
+                own=own,
+                proxies=agent.proxies,
+            ),
             self.server.identifier,
             self.limits,
             self.tls,

@@ -142,6 +142,7 @@ class ReevaluationCase(ServerCase):
             "selector": old.selector,
             "agent": old.agent,
             "own": old.own,
+            "proxies": old.proxies,
         }
         settings.update(parts)
         walks: list[Reevaluation] = []

@@ -9,12 +9,18 @@ from collections.abc import Mapping, MutableMapping
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.plugin import IPlugin
-from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
-from egress.errors import DialFailed
+from egress.interfaces.dialling import (
+    IConnectionNotifier,
+    IDial,
+    IDialEndpoint,
+    IDialListener,
+    IForwardProxies,
+    IForwardProxy,
+    ITunnelingAgent,
+)
 from egress.model import (
     Address,
     Admission,
@@ -27,9 +33,31 @@ from egress.model import (
     Route,
     RoutePlan,
     Secret,
-    Trace,
     Verdict,
 )
+
+__all__ = [
+    "IApprovals",
+    "IAuditSink",
+    "IConnectionNotifier",
+    "ICredentialSource",
+    "IDial",
+    "IDialEndpoint",
+    "IDialListener",
+    "IForwardProxies",
+    "IForwardProxy",
+    "IGate",
+    "IGuard",
+    "IHostServices",
+    "IIdentifier",
+    "IPolicy",
+    "IPolicyMaker",
+    "IPolicyObserver",
+    "IResolver",
+    "ISecretStore",
+    "ITunnelingAgent",
+    "IUpstreamSelector",
+]
 
 T = TypeVar("T")
 
@@ -83,7 +111,7 @@ class IPolicyObserver(Interface):
         """
 
     def ended(record: AuditEvent) -> None:
-        """A started request is over. Called exactly once for each `started`."""
+        """A started request is over. Called exactly once for each ``started``."""
 
 
 class IHostServices(Interface):
@@ -93,7 +121,7 @@ class IHostServices(Interface):
     resolver: IResolver = Attribute("The supervisor's resolver.")
 
     def counters(name: str) -> MutableMapping[str, float]:
-        """Give the counters of the policy called `name`. They survive a reload."""
+        """Give the counters of the policy called ``name``. They survive a reload."""
 
 
 class IPolicyMaker(IPlugin):
@@ -121,7 +149,7 @@ class IIdentifier(Interface):
         """Name the client of a connection by the facts alone, before it has asked for anything.
 
         Limits count the connection for this client until a request on it has been identified. Nothing is asked for
-        here: what is missing is the matter of `identify`.
+        here: what is missing is the matter of ``identify``.
 
         Args:
             connection: what is known of it.
@@ -131,7 +159,7 @@ class IIdentifier(Interface):
         """
 
     def is_settled(connection: Connection) -> bool:
-        """Tell whether `recognise` has said it all: `identify` would give the same client for every request.
+        """Tell whether ``recognise`` has said it all: ``identify`` would give the same client for every request.
 
         Asked once a connection; requests are not identified then for as long as this identifier is in use.
         """
@@ -168,60 +196,49 @@ class IResolver(Interface):
 
 
 class IUpstreamSelector(Interface):
-    """Picks the route."""
+    """Chooses routes. A plan given by ``select`` is shared by all requests decided alike, and compared by identity."""
 
     def select(request: Request) -> RoutePlan | Deferred[RoutePlan]:
-        """Choose a plan.
+        """Choose the plan of a request, before its name is resolved.
 
         Raises:
             Refused: the chosen route cannot be used.
         """
 
-    def check_direct() -> None:
-        """Hear of a request that goes direct already, and that would now be sent through proxies.
+    def settle(plan: RoutePlan, resolution: Resolution, port: int, by_name: bool = False) -> tuple[RoutePlan, Route]:
+        """Fix the route for the resolved and judged addresses.
+
+        Args:
+            plan: a plan that ``select`` of this selector returned.
+            resolution: the judged addresses, or a delegated name.
+            port: of the destination.
+            by_name: ask the last proxy for the name, although its addresses are known. Ignored on a direct route.
+
+        Returns:
+            The plan that applies, which differs from ``plan`` where the addresses bypass the proxy; and the route.
 
         Raises:
-            Refused: nothing may go direct that is not sent there.
+            Refused: the addresses bypass the proxy, and a direct route is forbidden.
+            ValueError: another selector made the plan.
         """
 
-
-class ITunnelingAgent(Interface):
-    """Builds the endpoint of a route."""
-
-    def endpoint_for(target: Authority, route: Route, trace: Trace) -> IStreamClientEndpoint:
-        """Build the endpoint that reaches a target by a route.
-
-        Its ``connect`` fails with DialFailed. It dials nothing but the hops and addresses of the route.
+    def delegates(plan: RoutePlan, host: str) -> bool:
+        """Tell whether a canonical name may be left to the proxy when it cannot be resolved here.
 
         Args:
-            target: where the client wanted to go; only its port is used on a direct route.
-            route: judged addresses and hops.
-            trace: collects what happens.
+            plan: a plan that ``select`` of this selector returned.
+            host: the canonical name.
+
+        Raises:
+            ValueError: another selector made the plan.
         """
 
-    def endpoint_to_proxy(route: Route, trace: Trace) -> IStreamClientEndpoint:
-        """Build the endpoint that reaches the last proxy of a route itself, which then takes requests in absolute form.
+    def check_direct() -> None:
+        """Check a live direct connection whose request would now be sent through proxies.
 
-        Its ``connect`` fails with DialFailed.
+        Raises:
+            Refused: only what ``select`` sends direct may be direct.
         """
-
-    def authorization_for(route: Route) -> bytes | None:
-        """Give the value of Proxy-Authorization for the last proxy of a route as it is now, or None."""
-
-    def credentials_mark(route: Route) -> int:
-        """Give a number that changes when the credentials of any proxy of a route do; it tells nothing about them."""
-
-    def unauthorized(route: Route, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
-        """Say what a 407 of the last proxy means.
-
-        Args:
-            route: the route.
-            challenges: the values of Proxy-Authenticate.
-            is_sent: credentials were sent.
-        """
-
-    def lost(route: Route, reason: Failure) -> DialFailed | None:
-        """Say what it means that a connection to the last proxy was lost; None where it says nothing of its own."""
 
 
 class IGuard(Interface):
@@ -262,7 +279,7 @@ class ISecretStore(Interface):
     """Keeps secrets."""
 
     def fetch(name: str) -> Secret:
-        """Give the secret called `name`.
+        """Give the secret called ``name``.
 
         Raises:
             KeyError: there is none.
@@ -291,6 +308,6 @@ class IGate(Interface):
             The admission, or a Deferred of it that fails with Refused. Cancelling it stops the evaluation.
 
         Raises:
-            Refused: the request may not pass, and why: `authority_mismatch` where it names another host or port than
+            Refused: the request may not pass, and why: ``authority_mismatch`` where it names another host or port than
                 its tunnel.
         """

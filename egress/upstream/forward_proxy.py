@@ -1,0 +1,169 @@
+"""The upstream proxies of routes: how each is reached, and what it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.errors import DialFailed
+from egress.interfaces import IDialEndpoint, IForwardProxies, IForwardProxy, IResolver
+from egress.model import Address, Authority, Hop, Route, Trace
+from egress.tls.errors import describe_tls
+from egress.upstream.connect_handshake import ConnectHandshake
+from egress.upstream.dial import Dialler
+from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.handshake import HandshakeEndpoint
+from egress.upstream.hop_errors import tls_failed, unauthorized
+from egress.upstream.tls_handshake import TlsHandshake
+from egress.upstream.upstream import Upstream
+
+
+@implementer(IForwardProxies)
+@define(eq=False)
+class ForwardProxies:
+    """The upstream proxies that routes may lead through.
+
+    Attributes:
+        reactor: connects, and tells the time.
+        per_address_seconds: the deadline of one address of the first proxy.
+        total_seconds: the deadline of all addresses of the first proxy together.
+        handshake_seconds: the deadline of each handshake with a proxy: of TLS, and of CONNECT.
+        head_limit_bytes: of the head with which a proxy answers CONNECT.
+        upstreams: the proxies, by their names in the configuration.
+        resolver: for proxies that are reached directly and have names.
+        is_own: tells whether an address and port are a listener of this process, so that the route would be a loop.
+    """
+
+    reactor: Dialler
+    per_address_seconds: float
+    total_seconds: float
+    handshake_seconds: float
+    head_limit_bytes: int
+    upstreams: Mapping[str, Upstream]
+    resolver: IResolver | None
+    is_own: Callable[[Authority, Iterable[Address]], bool]
+
+    def last_proxy(self, route: Route) -> ForwardProxy:
+        """Find the last proxy of a route.
+
+        Raises:
+            ValueError: the route is direct, or a hop of it is not the proxy known by its name. Dialling anything else
+                would leave the chosen route.
+        """
+        proxy: ForwardProxy | None = None
+        for hop in route.hops:
+            proxy = ForwardProxy(self, self._find(hop), proxy)
+        if proxy is None:
+            raise ValueError("a direct route leads to no proxy")
+        return proxy
+
+    def _find(self, hop: Hop) -> Upstream:
+        upstream = self.upstreams.get(hop.upstream)
+        if (
+            upstream is None
+            # By identity first: the comparison is slow, and it is nearly always the same object.
+            or (upstream.authority is not hop.authority and upstream.authority != hop.authority)
+            or upstream.scheme != hop.scheme
+        ):
+            raise ValueError(f"no upstream {hop.upstream!r} is known at the place that the route has for it")
+        return upstream
+
+
+@implementer(IForwardProxy)
+@frozen(eq=False)
+class ForwardProxy:
+    """One proxy of a route, and how it is reached.
+
+    Attributes:
+        proxies: the deadlines and limits.
+        settings: the proxy.
+        before: the proxy that it is reached through; None where it is reached directly.
+    """
+
+    proxies: ForwardProxies
+    settings: Upstream
+    before: ForwardProxy | None
+
+    @property
+    def upstream(self) -> str:
+        """Its name in the configuration (IForwardProxy)."""
+        return self.settings.name
+
+    def endpoint(self, trace: Trace) -> IDialEndpoint:
+        """Build the endpoint that reaches the proxy itself (IForwardProxy)."""
+        proxies, settings = self.proxies, self.settings
+        endpoint: IDialEndpoint
+        if self.before is None:
+            endpoint = FirstHopEndpoint(
+                proxies.reactor,
+                proxies.resolver,
+                settings.authority,
+                proxies.per_address_seconds,
+                proxies.total_seconds,
+                settings.name,
+                trace,
+                proxies.is_own,
+            )
+        else:
+            target = settings.authority.text.encode("ascii")
+            endpoint = self.before.tunnel_endpoint(target, proxies.handshake_seconds, trace)
+        tls = settings.tls
+        if tls is None:
+            return endpoint
+        return HandshakeEndpoint(
+            endpoint,
+            lambda: TlsHandshake(tls, self._clock),
+            proxies.handshake_seconds,
+            self._clock,
+            settings.name,
+            trace,
+        )
+
+    def tunnel_endpoint(self, target: bytes, handshake_seconds: float, trace: Trace) -> HandshakeEndpoint:
+        """Build the endpoint that reaches a target through the proxy, by CONNECT.
+
+        Args:
+            target: in the form for CONNECT.
+            handshake_seconds: the deadline of CONNECT.
+            trace: records the attempts.
+        """
+        authorization, limit = self.authorization(), self.proxies.head_limit_bytes
+        return HandshakeEndpoint(
+            self.endpoint(trace),
+            lambda: ConnectHandshake(target, authorization, limit),
+            handshake_seconds,
+            self._clock,
+            self.settings.name,
+            trace,
+        )
+
+    def authorization(self) -> bytes | None:
+        """Give the current value of Proxy-Authorization (IForwardProxy)."""
+        credentials = self.settings.credentials
+        return None if credentials is None else credentials.authorization()
+
+    def credentials_mark(self) -> int:
+        """Give a number that changes when the credentials of any proxy of the route change (IForwardProxy)."""
+        own = self.authorization()
+        return hash(own if self.before is None else (own, self.before.credentials_mark()))
+
+    def unauthorized(self, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
+        """Describe a 407 answer (IForwardProxy)."""
+        return unauthorized(challenges, is_sent=is_sent).failure(self.upstream, Trace())
+
+    def connection_lost(self, reason: Failure) -> DialFailed | None:
+        """Describe the loss of a connection, where TLS is the cause (IForwardProxy).
+
+        In TLS 1.3 a proxy verifies our certificate after our side of the handshake is complete.
+        """
+        fault = describe_tls(reason.value)
+        return tls_failed(fault).failure(self.upstream, Trace()) if fault else None
+
+    @property
+    def _clock(self) -> IReactorTime:
+        return cast(IReactorTime, self.proxies.reactor)
