@@ -9,7 +9,7 @@ from attrs import define, field
 from egress.errors.codes import CAUSES, CODES, Code
 
 if TYPE_CHECKING:
-    from egress.model import Verdict
+    from egress.model.requests import Verdict
 
 __all__ = [
     "CAUSES",

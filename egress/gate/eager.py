@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, inlineCallbacks
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 T = TypeVar("T")
 
@@ -32,6 +35,14 @@ def run_eagerly(steps: Steps[T]) -> T | Deferred[T]:
         result: T = stop.value
         return result
     return _wait(steps, step)
+
+
+def is_pending(result: T | Deferred[T]) -> TypeIs[Deferred[T]]:
+    """Tell whether a result of `run_eagerly` has to be waited for.
+
+    By the exact type: isinstance is slow to say no for Deferred, which has an abstract base class.
+    """
+    return type(result) is Deferred
 
 
 @inlineCallbacks

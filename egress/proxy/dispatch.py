@@ -1,35 +1,32 @@
-"""Decides what kind of work a request head is: an exchange, a tunnel, or an answer of our own."""
+"""Starts what serves a request: an exchange, a tunnel, or a response of the proxy itself."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from egress.errors import Refused
-from egress.model import AuditEvent, Client, Request
-from egress.proxy import error_responses as answers
+from egress.model import Client, Request
+from egress.proxy.audit_events import build_event
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.identification import PendingIdentification, ask
-from egress.proxy.http1.exchange import Exchange
+from egress.proxy.exchange import Exchange
+from egress.proxy.http1.client_stream import Http1ClientStream
+from egress.proxy.http1.own_responses import options_response, trace_response
 from egress.proxy.http1.request_parsing import SENSITIVE, ParsedRequest
 from egress.proxy.tunnel.setup import TunnelSetup
 from egress.wire.framing import Framing, Kind
 from egress.wire.request_head import RequestHead
-from egress.wire.target import Target
-
-if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientConnection
 
 
-def begin(client: ClientConnection, parsed: ParsedRequest) -> None:
-    """Make the work for a head and set it going."""
+def dispatch(client: ClientConnection, parsed: ParsedRequest) -> None:
+    """Start what serves a request, once its client is identified."""
     caller: Client | Deferred[Client] | Refused
     if client.settled_by is client.server.identifier:
         caller = client.by_facts
     else:
         caller = ask(client, parsed.credentials)
-    # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
-    if type(caller) is Client and (caller is client.client or client.server.recount(client, caller) is None):
+    # Not by isinstance: that is slow to say no for Deferred, which has an abstract base class.
+    if type(caller) is Client and (caller is client.client or client.server.connections.move(client, caller) is None):
         if parsed.is_own:
             _answer(client, parsed.head, parsed.framing)
         else:
@@ -66,13 +63,16 @@ def _request(client: ClientConnection, parsed: ParsedRequest, caller: Client) ->
 
 
 def _serve(client: ClientConnection, parsed: ParsedRequest, request: Request) -> None:
-    """Set the work going, now that it is known whose it is."""
+    """Start the exchange or the tunnel of a request whose client is identified."""
     if request.request_form == "connect":
-        TunnelSetup(client, request).begin()
-    else:
-        head, target, framing = parsed.head, parsed.target, parsed.framing
-        upgrade = None if head.fields.is_plain else _upgrade(head, target, framing)
-        Exchange(client, request, head, target, framing, _is_kept(head), upgrade).begin()
+        TunnelSetup(client.server, client, request).begin()
+        return
+    head = parsed.head
+    upgrade = None if head.fields.is_plain else _upgrade(head, parsed.framing)
+    stream = Http1ClientStream(client, _is_kept(head))
+    exchange = Exchange(client.server, stream, request, parsed, upgrade)
+    stream.begin(parsed, exchange, exchange.transaction)
+    exchange.transaction.admit()
 
 
 def _is_kept(head: RequestHead) -> bool:
@@ -82,7 +82,7 @@ def _is_kept(head: RequestHead) -> bool:
     return head.is_http11 or b"keep-alive" in head.fields.options
 
 
-def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | None:
+def _upgrade(head: RequestHead, framing: Framing) -> bytes | None:
     """Tell which protocol the client may change to.
 
     Only WebSocket is passed on. Any other, h2c above all, would be a connection on which further requests travel
@@ -104,29 +104,28 @@ def _upgrade(head: RequestHead, target: Target, framing: Framing) -> bytes | Non
 
 def _answer(client: ClientConnection, head: RequestHead, framing: Framing) -> None:
     """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
-    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.server.is_stopping
+    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.server.connections.is_stopping
     if head.method == "TRACE":
         lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
         lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]
-        answer = answers.trace(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
+        answer = trace_response(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
         status = 200
     else:
-        answer = answers.options(keep_alive=keep_alive)
+        answer = options_response(keep_alive=keep_alive)
         status = 204
     client.send(answer)
     server = client.server
     server.audit_log.record(
-        AuditEvent(
+        build_event(
             "end",
-            server.now(),
+            server,
+            client,
             None,
-            client.client,
-            client.connection,
-            client.connection_id,
-            "http",
+            "complete",
             status=status,
-            cause="complete",
             request_id=server.request_id(),
+            request_form="http",
+            client=client.client,
         )
     )
     client.finished(keep_alive=keep_alive, is_read=framing.kind is Kind.NONE)

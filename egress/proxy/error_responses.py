@@ -8,7 +8,6 @@ from math import ceil
 from egress.errors import CODES, Refused
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # RFC 9110 section 15: the phrases of the statuses in CODES.
 _PHRASES = {
@@ -36,7 +35,7 @@ _CHALLENGES = (
 )
 
 
-def refusal(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> bytes:
+def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> bytes:
     """Compose the answer to a refused or failed request.
 
     Args:
@@ -116,25 +115,3 @@ _PROXY_ERRORS = {
     "head_timeout": "http_request_error",
     "body_timeout": "http_request_error",
 }
-
-
-def options(*, keep_alive: bool) -> bytes:
-    """Answer `OPTIONS *`, or OPTIONS with `Max-Forwards: 0` (RFC 9110 sections 9.3.7 and 7.6.2)."""
-    return (
-        b"HTTP/1.1 204 No Content\r\n"
-        b"Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE\r\n"
-        b"Via: 1.1 egress\r\n" + (b"Connection: keep-alive" if keep_alive else b"Connection: close") + b"\r\n\r\n"
-    )
-
-
-def trace(message: bytes, *, keep_alive: bool) -> bytes:
-    """Answer TRACE with `Max-Forwards: 0` (RFC 9110 section 9.3.8).
-
-    Args:
-        message: the request as it would have been sent on, without fields that may hold a secret.
-        keep_alive: whether the connection lives on.
-    """
-    return (
-        b"HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nVia: 1.1 egress\r\n"
-        b"Content-Length: %d\r\nConnection: %s\r\n\r\n" % (len(message), b"keep-alive" if keep_alive else b"close")
-    ) + message

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from attrs import define
 
+from egress.proxy.roles import LiveTransaction
 from egress.proxy.server import ProxyServer
-from egress.proxy.transaction import Transaction
 
 
 @define
@@ -43,8 +43,8 @@ def count_reached(server: ProxyServer) -> dict[str, int]:
     return {**server.reached, **server.pool.reached}
 
 
-def _tunnels(server: ProxyServer) -> Iterator[Transaction]:
-    for guest in server.live:
+def _tunnels(server: ProxyServer) -> Iterator[LiveTransaction]:
+    for guest in server.connections.live:
         transaction = guest.transaction
         # A CONNECT has its 200 when the tunnel stands; a WebSocket is one from its 101 on.
         if transaction is not None and transaction.status == (

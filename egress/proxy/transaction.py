@@ -1,8 +1,8 @@
-"""One request's way through the gate and out, and its record."""
+"""One request from admission to its last audit event."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,51 +11,51 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.errors import CODES, DialFailed, Refused
-from egress.interfaces import IDial, IDialListener, IForwardProxy, IPolicyObserver
-from egress.model import Admission, AuditEvent, Outcome, Phases, Request, Trace, Verdict
-from egress.proxy.origin.connection import OriginConnection
-from egress.proxy.reload.confirmation import Confirmation
+from egress.errors import DialFailed, Refused
+from egress.gate.eager import is_pending
+from egress.interfaces import IDial, IDialListener, IForwardProxy
+from egress.model import Admission, AuditEvent, Request, Trace, Verdict
+from egress.proxy.audit_events import build_event
+from egress.proxy.exchange_roles import PooledConnection
+from egress.proxy.observers import Observers
+from egress.proxy.refusals import dial_refusal, is_failure
+from egress.proxy.roles import AuditSubject
+from egress.proxy.server import ProxyServer
+from egress.proxy.states import ADMITTING, OVER, STREAMING, TRANSACTION
+from egress.proxy.transaction_owner import NO_OWNER, TransactionOwner
 from egress.transports.contract import IRelay
 
-if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientConnection
-    from egress.proxy.roles import TransactionOwner
-
 _log = Logger()
-
-_REASONS = {
-    "connection_refused": "The destination refused the connection.",
-    "unreachable": "The destination cannot be reached from here.",
-    "dial_timeout": "The destination did not answer in time.",
-}
 
 
 @implementer(IDialListener)
 @define(eq=False)
 class Transaction:
-    """Admits, dials and records one request for its owner.
+    """Admits, dials and records one request for its owner. Its states are the table `states.TRANSACTION`.
 
     Attributes:
-        client: the protocol it came on.
-        request: what is wanted.
-        owner: hears what becomes of it, until it is `release_dial`.
-        admission: once it is admitted.
-        trace: what happened while dialling, if anything was dialled, until it is `release_dial`.
-        dialled: the address, also that of a connection that stood already.
-        up, down: octets of content or tunnel from and to the client, as of the last `count`.
-        upward, downward: the relays that move octets from and to the client.
-        status: of the answer that the client got.
-        response_source: who made that answer; see `AuditEvent`.
+        server: admits, dials and records.
+        subject: the client connection.
+        request: the request.
+        owner: receives the results, until `release_dial`.
+        state: see the table.
+        admission: the gate's, once there is one.
+        trace: the attempts of the dial, until `release_dial`.
+        dialled: the address at the other end; "" for none.
+        up: octets of content or tunnel from the client, as of the last `count`; `down` those to the client.
+        upward: relays octets from the client; `downward` those to the client.
+        status: of the response that the client got; 0 for none.
+        response_source: who made that response; see `AuditEvent`.
         server_name: of the ClientHello, in a tunnel.
-        pending: what is waited for before the request begins to move bytes.
-        is_started: it has begun to.
-        judgement: what is waited for where a request that has started is judged again.
+        pending: what is waited for before an octet moves.
+        evaluation: the pending evaluation anew after a reload, while octets move.
     """
 
-    client: ClientConnection
+    server: ProxyServer
+    subject: AuditSubject
     request: Request
     owner: TransactionOwner = field(repr=False)
+    state: str = ADMITTING
     admission: Admission | None = None
     trace: Trace | None = None
     dialled: str = ""
@@ -67,19 +67,26 @@ class Transaction:
     response_source: str = "origin"
     server_name: str | None = None
     pending: Deferred[Any] | IDial | None = None
-    is_started: bool = field(init=False, default=False)
-    judgement: Deferred[Any] | None = field(init=False, default=None)
+    evaluation: Deferred[Any] | None = None
     _dialled_at: float = 0.0
-    _observers: tuple[IPolicyObserver, ...] = ()
-    _told: tuple[int, int] = (0, 0)
-    _is_dial_released: bool = field(init=False, default=False)
-    _is_recorded: bool = field(init=False, default=False)
+    _observers: Observers | None = None
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether octets move."""
+        return self.state is STREAMING
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a newer configuration snapshot is active than the one that admitted."""
+        admission = self.admission
+        return admission is not None and admission.generation != self.server.gate.snapshot.generation
 
     def admit(self) -> None:
-        """Ask the gate. The owner hears at once where everything is at hand."""
-        server = self.client.server
+        """Ask the gate. The owner is told before this returns where nothing has to be waited for."""
+        server = self.server
         try:
-            if server.is_stopping:
+            if server.connections.is_stopping:
                 raise Refused("stopping", "The proxy is stopping.")
             if not server.audit_log.is_accepting:
                 raise Refused("audit_log_unavailable", "The audit log cannot take a record.")
@@ -88,15 +95,36 @@ class Transaction:
             self.owner.refused(refused)
             return
         except Exception:
-            self._broke("judging a request failed")
+            self._failed("judging a request failed")
             return
-        # Not by isinstance, which is slow to say no where the class has an abstract base, as Deferred has.
-        if type(admission) is Admission:
-            self._let_in(admission)
+        if is_pending(admission):
+            self.pending = admission
+            admission.addCallbacks(self._admitted_late, self.failed)
         else:
-            waiting = cast("Deferred[Admission]", admission)
-            self.pending = waiting
-            waiting.addCallbacks(self._admitted, self.failed)
+            self._admitted(admission)
+
+    def _admitted_late(self, admission: Admission) -> None:
+        self.pending = None
+        self.admission = admission
+        if self.is_stale:
+            self._readmit()
+        else:
+            self._admitted(admission)
+
+    def _admitted(self, admission: Admission) -> None:
+        self.admission = admission
+        request = self.request
+        phases = request.phases
+        spent = (self.server.clock.seconds() - request.begun) * 1000.0
+        phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
+        self.owner.admitted(admission)
+
+    def _readmit(self) -> None:
+        """Ask the active configuration snapshot, which may choose another route: nothing is connected."""
+        self._step("readmit")
+        self.admission = None
+        self.request.is_judged_again = True
+        self.admit()
 
     def dial(self, proxy: IForwardProxy | None = None) -> None:
         """Connect to the judged destination.
@@ -105,11 +133,12 @@ class Transaction:
             proxy: connect to this proxy instead, which is then sent the request in absolute form.
         """
         admission = self.admission
-        assert admission is not None, "only what was admitted is dialled"
+        assert admission is not None, "only an admitted request is dialled"
         if self.is_stale:
-            self._admit_again()
+            self._readmit()
             return
-        server = self.client.server
+        self._step("dial")
+        server = self.server
         trace = self.trace = Trace()
         self._dialled_at = server.clock.seconds()
         try:
@@ -121,78 +150,66 @@ class Transaction:
             dial.begin()
         except Exception:
             self.pending = None
-            self._broke("building a route failed")
-
-    @property
-    def is_stale(self) -> bool:
-        """Another snapshot has taken over since it was admitted."""
-        admission = self.admission
-        return admission is not None and admission.generation != self.client.server.gate.snapshot.generation
-
-    def _admit_again(self) -> None:
-        """Nothing stands yet, so the new snapshot may choose another route, too."""
-        self.admission = None
-        self.request.is_judged_again = True
-        self.admit()
-
-    def turn_away(self, refused: Refused) -> None:
-        """Refuse a request that has not begun to move bytes, whatever is waited for."""
-        self.cancel()
-        self.owner.refused(refused)
-
-    def leave_judgement(self) -> None:
-        """Wait no more for what becomes of a request that is judged again."""
-        judgement, self.judgement = self.judgement, None
-        if judgement is not None:
-            judgement.cancel()
-
-    def cancel(self) -> None:
-        """Wait for nothing more."""
-        pending, self.pending = self.pending, None
-        if pending is not None:
-            pending.cancel()
-
-    def _admitted(self, admission: Admission) -> None:
-        self.pending = None
-        self.admission = admission
-        if self.is_stale:
-            self._admit_again()
-        else:
-            self._let_in(admission)
-
-    def _let_in(self, admission: Admission) -> None:
-        self.admission = admission
-        request = self.request
-        phases = request.phases
-        spent = (self.client.server.clock.seconds() - request.begun) * 1000.0
-        phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
-        self.owner.admitted(admission)
+            self._failed("building a route failed")
 
     def connected(self, protocol: IProtocol) -> None:
-        """Use the connection to the origin or to the last proxy (IDialListener)."""
-        origin = cast(OriginConnection, protocol)
+        """Use the open connection (IDialListener)."""
         self.pending = None
-        server, admission, trace = self.client.server, self.admission, self.trace
-        assert trace is not None
-        assert admission is not None, "only what was admitted is dialled"
-        self.request.phases.dial = (server.clock.seconds() - self._dialled_at) * 1000.0
+        origin, trace, admission = cast(PooledConnection, protocol), self.trace, self.admission
+        assert trace is not None and admission is not None, "only an admitted request is dialled"
+        self.request.phases.dial = (self.server.clock.seconds() - self._dialled_at) * 1000.0
         self.dialled = origin.address = trace.dialled
         origin.generation = admission.generation
+        if self.is_stale:
+            self._step("confirm")
+            origin.hold_events()
+            self._confirm(origin)
+        else:
+            self._use(origin)
+
+    def _use(self, origin: PooledConnection) -> None:
+        owner = self.owner
         try:
-            if admission.generation != server.gate.snapshot.generation:
-                Confirmation(self, origin).begin()
-            else:
-                self.owner.connected(origin)
+            owner.connected(origin)
         except Exception:
-            if self.is_started:
-                _log.failure("joining a connection failed")
-                self.client.end("failed")
+            if self.state is STREAMING:
+                _log.failure("using a connection failed")
+                owner.end("failed")
             else:
                 origin.abort()
-                self._broke("using a connection failed")
+                self._failed("using a connection failed")
+
+    def _confirm(self, origin: PooledConnection) -> None:
+        """Let the snapshot that became active during the dial judge the request before an octet moves."""
+        assert self.admission is not None
+        try:
+            confirming = self.server.gate.admit_again(self.request, self.admission, self.dialled)
+        except Exception:
+            self._confirmed(Failure(), origin)
+            return
+        if is_pending(confirming):
+            self.pending = confirming
+            confirming.addBoth(self._confirmed, origin)
+        else:
+            self._confirmed(confirming, origin)
+
+    def _confirmed(self, result: Admission | Failure, origin: PooledConnection) -> None:
+        if isinstance(result, Failure):
+            origin.abort()
+            self.failed(result)
+            return
+        self.pending, self.admission = None, result
+        if self.is_stale:
+            self._confirm(origin)
+        elif origin.transport is None:
+            self.owner.refused(Refused("origin_closed", "The destination closed the connection at once."))
+        else:
+            data, is_ended = origin.release_events()
+            self._use(origin)
+            origin.replay(data, is_ended)
 
     def failed(self, failure: Failure) -> None:
-        """Hear that what was waited for failed."""
+        """Tell the owner that what was waited for failed (IDialListener)."""
         if self.pending is None and failure.check(CancelledError):
             return
         self.pending = None
@@ -200,39 +217,44 @@ class Transaction:
         if isinstance(error, Refused):
             self.owner.refused(error)
         elif isinstance(error, DialFailed):
-            self.owner.refused(dial_refused(error))
+            self.owner.refused(dial_refusal(error))
         else:
             _log.failure("a request failed", failure)
             self.owner.refused(Refused("internal_error", "The proxy failed."))
 
-    def _broke(self, what: str) -> None:
+    def _failed(self, what: str) -> None:
         _log.failure(what)
         self.owner.refused(Refused("internal_error", "The proxy failed."))
 
-    def started(self) -> None:
-        """Tell the observers that bytes begin to move; once, even if the origin has to be dialled again."""
-        self.is_started = True
-        observers = self.client.server.gate.snapshot.observers
-        if observers and not self._observers:
+    def cancel(self) -> None:
+        """Wait for nothing more before an octet moves."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending.cancel()
+
+    def refuse_unstarted(self, refused: Refused) -> None:
+        """Refuse the request if none of its octets has moved."""
+        if self.state is not STREAMING and self.state is not OVER:
+            self.cancel()
+            self.owner.refused(refused)
+
+    def start(self) -> None:
+        """Tell the observers that octets begin to move, but not if the origin is dialled again."""
+        self._step("start")
+        observers = self.server.gate.snapshot.observers
+        if observers and self._observers is None:
             assert self.admission is not None
-            self._observers = observers
-            for observer in observers:
-                try:
-                    observer.started(self.request, self.admission)
-                except Exception:
-                    _log.failure("a policy's started() failed")
+            self._observers = Observers(self.request, observers)
+            self._observers.started(self.admission)
 
     def release_dial(self) -> None:
-        """Let go of what was needed on the way: what stands may stand for days."""
-        if not self._is_dial_released:
-            self._is_dial_released = True
-            self.trace = None
-            self._dialled_at = 0.0
-            # The owner refers to this transaction. Without a cycle it is freed at once.
-            del self.owner
+        """Release dial-time references: an open tunnel may live for days. Without a cycle they are freed at once."""
+        self.trace = None
+        self._dialled_at = 0.0
+        self.owner = NO_OWNER
 
     def count(self) -> None:
-        """Count what has moved past us."""
+        """Bring `up` and `down` up to date with the relays."""
         if self.upward is not None:
             self.up += self.upward.collect()
         if self.downward is not None:
@@ -242,83 +264,56 @@ class Transaction:
         """Tell the observers what moved since the last time.
 
         Returns:
-            The first DENY, if any. An observer that fails is a DENY: it cannot be said that it agrees.
+            The first DENY, if any. An observer that fails denies.
         """
-        if not self._observers:
+        if self._observers is None:
             return None
         self.count()
-        told = self._told
-        if told == (self.up, self.down):
-            return None
-        self._told = self.up, self.down
-        for observer in self._observers:
-            try:
-                verdict = observer.moved(self.request, self.up - told[0], self.down - told[1])
-            except Exception:
-                _log.failure("a policy's moved() failed")
-                return Verdict(Outcome.DENY, getattr(observer, "name", ""), reason="The policy failed.")
-            if verdict is not None and verdict.outcome is Outcome.DENY:
-                return verdict
-        return None
+        return self._observers.moved(self.up, self.down)
 
-    def record(self, event: str, cause: str, refused: Refused | None = None) -> None:
-        """Write the record: any number of times "open", once anything else."""
-        if self._is_recorded:
+    def record_open(self) -> None:
+        """Record that the tunnel continues."""
+        if self.state is not OVER:
+            self.server.audit_log.record(self._event("open", "", None))
+
+    def record_end(self, cause: str, refused: Refused | None = None) -> None:
+        """Record the end, unless it has been recorded.
+
+        Args:
+            cause: one of `egress.errors.CAUSES`.
+            refused: the refusal, where one ended the request.
+        """
+        self._record_end("end" if refused is None else "refused", cause, refused)
+
+    def record_refusal(self, refused: Refused) -> None:
+        """Record the end of a request that was answered with a refusal: its own event, or a failure of the route."""
+        self.status, self.response_source = refused.status, "egress"
+        if is_failure(refused):
+            self._record_end("end", "failed", refused)
+        else:
+            self._record_end("refused", "refused", refused)
+
+    def _event(self, event: str, cause: str, refused: Refused | None) -> AuditEvent:
+        self.count()
+        if not self.dialled and self.trace is not None:
+            self.dialled = self.trace.dialled
+        return build_event(event, self.server, self.subject, self.request, cause, refused, self.status, progress=self)
+
+    def _record_end(self, kind: str, cause: str, refused: Refused | None) -> None:
+        if self.state is OVER:
             return
-        self.count()
-        client, request = self.client, self.request
-        server, phases, dialled = client.server, request.phases, self.dialled
-        if event == "open":
-            # As they are now; the end has its own record.
-            phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
-        if not dialled and self.trace is not None:
-            dialled = self.trace.dialled
-        record = AuditEvent(
-            event,
-            server.now(),
-            request,
-            request.client,
-            client.connection,
-            client.connection_id,
-            request.request_form,
-            self.admission,
-            refused,
-            self.status,
-            dialled,
-            self.server_name,
-            self.up,
-            self.down,
-            phases,
-            (server.clock.seconds() - request.begun) * 1000.0,
-            cause,
-            self.response_source,
-        )
-        if event != "open":
-            self._is_recorded = True
-            self.upward = self.downward = None
-            if self.judgement is not None:
-                self.leave_judgement()
-            if self._observers:
-                self._tell_of_end(record)
-            if not self._is_dial_released:
-                self.release_dial()
-        server.audit_log.record(record)
+        event = self._event(kind, cause, refused)
+        self._step("end")
+        self.upward = self.downward = None
+        evaluation, self.evaluation = self.evaluation, None
+        if evaluation is not None:
+            evaluation.cancel()
+        observers, self._observers = self._observers, None
+        if observers is not None:
+            observers.moved(self.up, self.down)
+            observers.ended(event)
+        self.release_dial()
+        self.server.audit_log.record(event)
 
-    def _tell_of_end(self, record: AuditEvent) -> None:
-        self.observe()
-        for observer in self._observers:
-            try:
-                observer.ended(record)
-            except Exception:
-                _log.failure("a policy's ended() failed")
-        self._observers = ()
-
-
-def dial_refused(error: DialFailed) -> Refused:
-    """Make the refusal that answers a failure of the route."""
-    return Refused(error.code, error.reason or _REASONS[error.code], detail=str(error))
-
-
-def is_failure(refused: Refused) -> bool:
-    """Tell whether the route or the destination failed, rather than that somebody refused."""
-    return CODES[refused.code].status in (500, 502, 504)
+    def _step(self, event: str) -> None:
+        self.state = TRANSACTION[self.state][event]

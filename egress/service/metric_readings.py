@@ -60,7 +60,7 @@ def read_server(metrics: Metrics, server: ProxyServer, monotonic: Callable[[], f
         found = server.gate.snapshot.resolver
         return found if isinstance(found, CachingResolver) else None
 
-    metrics.read_from("egress_connections", lambda: len(server.live))
+    metrics.read_from("egress_connections", lambda: len(server.connections.live))
     metrics.read_from(
         "egress_tunnels", lambda: {(upstream,): count.tunnels for upstream, count in count_tunnels(server).items()}
     )

@@ -134,14 +134,14 @@ class Supervisor(Service):
         """Take no more connections, let running requests end, end what is left, and write the last record."""
         super().stopService()
         self._is_ending = True
-        status = f"stopping: {count(len(self.server.live), 'connection', 'connections')} left"
+        status = f"stopping: {count(len(self.server.connections.live), 'connection', 'connections')} left"
         self.notifier.stopping(status, self.configuration.source.settings.limits.drain_seconds)
         closing = self.configuration.listeners.stop()
         if self._control is not None:
             closing.append(self._control.stop())
         try:
-            if self.server.live:
-                _log.info("stopping: connections left to end: {count}", count=len(self.server.live))
+            if self.server.connections.live:
+                _log.info("stopping: connections left to end: {count}", count=len(self.server.connections.live))
             yield self.server.drain()
             yield gatherResults(closing, consumeErrors=True)
         except Exception:

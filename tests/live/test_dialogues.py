@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.testing.network import Network
 from tests.live.engine_network import EngineNetwork
 from tests.live.routes.namespaces import Namespace, needs_networks
-from tests.proxy import test_observers
+from tests.proxy import test_exchange, test_observers
 from tests.proxy import test_routes as test_routes
 from tests.proxy.client import test_identification as test_callers
-from tests.proxy.http1 import test_exchange, test_heads
+from tests.proxy.http1 import test_heads
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
 from tests.proxy.tunnel import test_tunnel
 

@@ -21,10 +21,11 @@ from egress.model import AuditEvent, Outcome, Verdict
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
 from egress.proxy.server import ProxyServer
 from egress.proxy.statistics import count_tunnels
+from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
 from egress.testing import FakeHost, FakeResolver
 from egress.testing.audit_log import MemoryAuditLog
@@ -98,12 +99,13 @@ class JoinedTunnelTests(SynchronousTestCase):
 
     def guest(self) -> ClientConnection:
         """Give the proxy server's side of the client."""
-        (guest,) = self.server.live
+        (guest,) = self.server.connections.live
+        assert isinstance(guest, ClientConnection)
         return guest
 
     def record(self) -> AuditEvent:
         """Give the record, once everything is over."""
-        self.bench.until(lambda: not self.server.live)
+        self.bench.until(lambda: not self.server.connections.live)
         (record,) = (each for each in self.audit_log.records if each.event != "open")
         return record
 
@@ -113,7 +115,7 @@ class JoinedTunnelTests(SynchronousTestCase):
         self.far.send(b"answer")
         self.bench.until(lambda: len(self.far.got) == 14 and len(self.near.got) == 6, self.near, self.far)
         guest = self.guest()
-        assert isinstance(guest.receiver, Tunnel) and guest.transaction is not None
+        assert isinstance(guest.receiver, Tunnel) and isinstance(guest.transaction, Transaction)
         self.assertTrue(guest.transaction.upward and guest.transaction.downward)
         self.assertIsNone(guest.reader)
         (route,) = count_tunnels(self.server).values()
@@ -162,7 +164,7 @@ class JoinedTunnelTests(SynchronousTestCase):
             self.near.send(b"x")
             self.bench.until(lambda number=number: len(self.far.got) == number, self.far)  # type: ignore[misc]
             self.pass_time(step)
-        self.assertTrue(self.server.live)
+        self.assertTrue(self.server.connections.live)
         for _ in range(4):
             self.pass_time(step)
         self.bench.until(lambda: self.near.is_reset, self.near)

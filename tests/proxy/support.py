@@ -16,7 +16,7 @@ from egress.interfaces import IPolicy, IUpstreamSelector
 from egress.model import AuditEvent
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.server import ProxyServer
 from egress.testing import FakeHost, FakeResolver

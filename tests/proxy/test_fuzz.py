@@ -247,4 +247,4 @@ class FuzzTests(ServerCase):
         self.assertLessEqual(set(ends.values()), {1})
         self.assertEqual(self.witness.started_ids, self.witness.ended_ids)
         self.assertLessEqual(set(self.witness.started_ids.values()), {1})
-        self.assertEqual((len(self.server.live), self.server.per_client), (0, {}))
+        self.assertEqual((len(self.server.connections.live), self.server.connections.per_client), (0, {}))

@@ -17,8 +17,8 @@ from egress.api.metrics import Metrics
 from egress.audit.tee import Tee
 from egress.identity import Checks, Failures, Identifier, ListenerAuthentication, open_tokens
 from egress.model import Verdict
-from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.client.tls import TlsProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
 from egress.service.metric_readings import read_server
 from egress.testing import FixedPolicy
@@ -338,7 +338,7 @@ class LimitTests(Counting):
         slow.says(GET.replace(b"Host: a", b"Host: a\r\nConnection: close"))
         self.network.advance(40)
 
-        self.assertEqual(0, len(self.server.live))
+        self.assertEqual(0, len(self.server.connections.live))
         self.assert_counted("idle_seconds")
         self.assert_counted("idle_seconds", "idle_seconds")
 

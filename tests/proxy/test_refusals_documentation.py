@@ -7,7 +7,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import CAUSES, CODES, Refused
-from egress.proxy.error_responses import refusal
+from egress.proxy.error_responses import refusal_response
 from tests.documents import DOCS
 
 
@@ -34,7 +34,7 @@ class RefusalsDocumentTests(SynchronousTestCase):
 
     def test_fields(self) -> None:
         """Every field of an answer stands there."""
-        body = refusal(Refused("denied", "Because."), "id", keep_alive=False).partition(b"\r\n\r\n")[2]
+        body = refusal_response(Refused("denied", "Because."), "id", keep_alive=False).partition(b"\r\n\r\n")[2]
 
         for field in re.findall(rb'^ "(\w+)":', body, re.M):
             self.assertIn(f"| `{field.decode()}` |", self.page)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.errors import ConfigError
 from egress.gate.gate import Gate
 from egress.identity import Identifier
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.server import ProxyServer
 from egress.service.build import HostServices, make_policies, make_snapshot, parse_endpoints
 from egress.service.dry_run import make_dry_run

@@ -19,7 +19,7 @@ from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
 from egress.gate.gate import Gate
 from egress.identity import ListenerIdentifier
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.server import ProxyServer
 from egress.service.build import HostServices, make_lookup, make_policies, make_snapshot, parse_endpoints
 from egress.service.listen.endpoint import Endpoint
@@ -166,12 +166,12 @@ class SupervisorTests(SynchronousTestCase):
         """Ports close first; the socket's file goes and the service has stopped once they are closed."""
         supervisor = self.make()
         self.start(supervisor)
-        self.assertFalse(supervisor.server.is_stopping)
+        self.assertFalse(supervisor.server.connections.is_stopping)
 
         stopped = supervisor.stopService()
 
         self.assertTrue(self.socket.port.is_closing)
-        self.assertTrue(supervisor.server.is_stopping)
+        self.assertTrue(supervisor.server.connections.is_stopping)
         self.assertFalse(self.socket.is_closed)
         self.assertNoResult(stopped)
         self.socket.port.closing.callback(None)

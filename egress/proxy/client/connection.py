@@ -1,36 +1,31 @@
-"""The protocol on the agent's side: reads heads, and hands each request to an exchange or a tunnel."""
+"""The protocol of client connections: reads HTTP/1.1 requests, and serves one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol, ITransport
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
-from egress.proxy import error_responses as answers
 from egress.proxy.client.facts import ReadPeer, gather
+from egress.proxy.client.flush_producer import FlushProducer
+from egress.proxy.client.pipelining import read_requests
 from egress.proxy.client.refusal import refuse
-from egress.proxy.http1.pipelining import read_heads
+from egress.proxy.error_responses import refusal_response
 from egress.proxy.http1.request_parsing import ParsedRequest
-from egress.proxy.roles import CLOSING, DRAINING, LINGERING, OVER, READING, ClientReceiver, FlushProducer
-from egress.proxy.transaction import Transaction, is_failure
+from egress.proxy.roles import ClientReceiver, Displacement, LiveTransaction
+from egress.proxy.server import ProxyServer
+from egress.proxy.states import CLIENT_CONNECTION, CLOSED, CLOSING, DISPATCHING, FLUSHING, IDLE, LINGERING, READING
 from egress.transports.adapt import adapt
 from egress.transports.contract import IStreamTransport
 from egress.wire.request_head import RequestReader
 
-if TYPE_CHECKING:
-    from egress.proxy.server import ProxyServer
-
-_log = Logger()
-
-# What may wait in memory for its turn: pipelined requests, or bytes sent before a tunnel stands. More waits in the
+# What may wait in memory for its turn: pipelined requests, or octets sent before a tunnel is open. More waits in the
 # kernel, because reading is paused; one read of the transport (64 KiB) can come on top.
 HELD_BYTES = 65_536
 
@@ -38,35 +33,30 @@ HELD_BYTES = 65_536
 @implementer(IProtocol, IHalfCloseableProtocol)
 @define(eq=False, weakref_slot=False)
 class ClientConnection:
-    """One client connection.
+    """One client connection. Its states are the table `states.CLIENT_CONNECTION`.
 
     Attributes:
         server: what all connections share.
         connection: the facts of this one.
-        begin: makes the work that serves a request.
-        read_peer_of: reads uid and gid from a unix socket; None on any other.
-        by_facts: who it is by the facts of the connection alone.
-        settled_by: the identifier that will say the same of every request; None where each has to be asked about.
-        client: who it is counted for: whoever made the latest request.
-        connection_id: what the audit log calls it.
-        transport: given when the connection stands.
-        reader: reads the next head, once there was one that was not known.
+        start: starts a request.
+        read_peer_of: reads uid and gid of the peer of a unix socket; None for any other socket.
+        by_facts: the client that the facts alone tell.
+        settled_by: the identifier that gives this client for every request; None where each request is identified.
+        client: whom the connection is counted for: the client of the latest request.
+        transport: given when the connection is open.
+        reader: reads the next head, after the first one that was not known by its octets.
         receiver: serves the current request.
         transaction: of the current request.
-        held: bytes that wait for their turn.
-        is_ended: the client's FIN was seen.
-        is_clogged: what was last written may not all be gone.
-        is_displaced: a reload took its listener from it: the request that runs is the last.
-        is_cut: that one is ended, too.
-        is_timed: a head has begun, and must end in time.
-        state: what it does: READING to OVER.
-        is_looping: heads are being read.
-        later: they will be, after others had their turn.
+        held: octets that wait for their turn.
+        has_ended: the client's FIN was seen.
+        displacement: what a reload did to the listener.
+        state: see the table.
+        later: the timer of the state yielding.
     """
 
     server: ProxyServer
     connection: Connection
-    begin: Callable[[ClientConnection, ParsedRequest], None]
+    start: Callable[[ClientConnection, ParsedRequest], None]
     read_peer_of: ReadPeer | None = None
     by_facts: Client = field(init=False)
     settled_by: IIdentifier | None = field(init=False, default=None)
@@ -75,94 +65,185 @@ class ClientConnection:
     transport: IStreamTransport = field(init=False)
     reader: RequestReader | None = field(init=False, default=None)
     receiver: ClientReceiver | None = field(init=False, default=None)
-    transaction: Transaction | None = field(init=False, default=None)
+    transaction: LiveTransaction | None = field(init=False, default=None)
     held: bytes = field(init=False, default=b"")
-    is_ended: bool = field(init=False, default=False)
-    is_clogged: bool = field(init=False, default=False)
-    is_displaced: bool = field(init=False, default=False)
-    is_cut: bool = field(init=False, default=False)
-    is_timed: bool = field(init=False, default=False)
+    has_ended: bool = field(init=False, default=False)
+    displacement: Displacement | None = field(init=False, default=None)
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
-    state: int = field(init=False, default=READING)
-    _is_paused: bool = field(init=False, default=False)
-    is_looping: bool = field(init=False, default=False)
+    state: str = field(init=False, default=IDLE)
     later: IDelayedCall | None = field(init=False, default=None)
+    _is_paused: bool = field(init=False, default=False)
 
-    # What Twisted calls.
+    # Events of the transport.
+
+    def gather_facts(self, transport: ITransport) -> Refused | None:
+        """Gather the facts of the connection: of TLS before its handshake, and again after it. See `gather`."""
+        server = self.server
+        self.connection_id = self.connection_id or server.connection_id()
+        facts = gather(server.identifier, self.connection, self.read_peer_of, transport)
+        self.connection, self.by_facts, self.settled_by = facts.connection, facts.client, facts.settled_by
+        self.client = facts.client
+        return facts.refused
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Begin (IProtocol)."""
+        """Count the connection in, and wait for a request (IProtocol)."""
         self.transport = adapt(transport)
         server = self.server
-        refused = gather(self, transport)
-        refused = server.entered(self) or refused
+        refused = self.gather_facts(transport)
+        refused = server.connections.add_live(self) or refused
         if refused is not None:
             self.refuse_unread(refused)
             return
         server.timers.expect(self, server.limits.keepalive_seconds)
 
     def connectionMade(self) -> None:
-        """Do nothing: `makeConnection` has done it (IProtocol)."""
+        """Do nothing (IProtocol)."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand bytes to whoever they are for."""
+        """Give octets to the current request, or read the next one (IProtocol)."""
         receiver = self.receiver
         if receiver is not None:
             receiver.client_data(data)
-        elif self.state == READING:
+        elif self.state is IDLE or self.state is READING:
             self.held = self.held + data if self.held else data
-            read_heads(self)
-        elif self.state == DRAINING:
+            read_requests(self)
+        elif self.state is not LINGERING and self.state is not CLOSING:
             self.hold(data)
 
     def readConnectionLost(self) -> None:
-        """The client's FIN: what runs is finished, nothing new is begun."""
-        self.is_ended = True
+        """The client's FIN: finish what runs, begin nothing (IHalfCloseableProtocol)."""
+        self.has_ended = True
+        state = self.state
         if self.receiver is not None:
             self.receiver.client_ended()
-        elif self.state in (READING, LINGERING, DRAINING) and (self.state == LINGERING or not self.held):
+        elif state is LINGERING or (state in (IDLE, READING, FLUSHING) and not self.held):
             self.close()
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: our own FIN is no news."""
+        """Do nothing: this was our own FIN (IHalfCloseableProtocol)."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """The connection is gone."""
-        server = self.server
-        self.state = OVER
+        """Count the connection out (IProtocol)."""
+        self.step("lost")
         later, self.later = self.later, None
         if later is not None:
             later.cancel()
-        server.timers.forget(self)
+        self.server.timers.forget(self)
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.client_lost(reason)
         self.transaction = self.reader = None
         self.held = b""
-        server.left(self)
+        self.server.connections.remove_live(self)
 
-    # What an exchange or a tunnel asks of its connection.
+    def expired(self) -> None:
+        """The deadline of the current state passed (timer wheel)."""
+        reached = self.server.reached
+        if self.receiver is not None:
+            self.receiver.expired()
+        elif self.state is READING:
+            self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
+        elif self.state is IDLE:
+            reached["keepalive_seconds"] += 1
+            self.close()
+        else:
+            reached["linger_seconds" if self.state is LINGERING else "idle_seconds"] += 1
+            self.abort()
+
+    # Requests.
+
+    def dispatch(self, parsed: ParsedRequest) -> None:
+        """Start a request."""
+        self.start(self, parsed)
+
+    def begin(self, receiver: ClientReceiver, transaction: LiveTransaction | None) -> None:
+        """Give the events of the connection to whatever serves the current request, and take its deadline away."""
+        self.receiver, self.transaction = receiver, transaction
+        self.due = 0  # as `TimerWheel.clear` does it
+
+    def finished(self, *, keep_alive: bool, is_read: bool = True) -> None:
+        """The current request has its whole response. Go on with the next request, or close.
+
+        Args:
+            keep_alive: serve another request.
+            is_read: the whole request was read. See `ClientSide.finish`.
+        """
+        self.receiver = self.transaction = None
+        if self.state is CLOSED:
+            return
+        if keep_alive and not self.is_last and (self.held or not self.has_ended):
+            if self.transport.unsent is not None:
+                # A client that sends requests and does not read the responses would have all of them kept here.
+                self.step("finish_unread")
+                self.server.timers.expect(self, self.server.limits.idle_seconds)
+                self.transport.registerProducer(FlushProducer(self._flushed), False)
+            else:
+                is_looping = self.state is DISPATCHING
+                self.step("finish")
+                self._read_next(is_looping)
+        elif is_read and not self.held:
+            self.close()
+        else:
+            self.linger()
+
+    def _flushed(self) -> None:
+        """The client has read the last response."""
+        self.transport.unregisterProducer()
+        if self.state is FLUSHING:
+            if self.displacement is not None:
+                self.linger()
+                return
+            self.step("flushed")
+            self._read_next(is_looping=False)
+
+    def _read_next(self, is_looping: bool) -> None:
+        """Read the next request. The loop that dispatched the last one goes on by itself."""
+        self.server.timers.expect(self, self.server.limits.keepalive_seconds)
+        self.resume()
+        if self.held and not is_looping:
+            read_requests(self)
+        if self.has_ended and self.state is IDLE and not self.held:
+            self.close()
+
+    def refuse_unread(self, refused: Refused) -> None:
+        """Answer what could not be read as a request, record it and close."""
+        refuse(self.server, self, refused)
+        self.linger()
+
+    def write_refusal(self, refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> None:
+        """Write the response to a refusal."""
+        self.send(refusal_response(refused, request_id, keep_alive=keep_alive, has_body=has_body))
+
+    # What a request uses of its connection.
+
+    @property
+    def entry(self) -> ClientConnection:
+        """The entry in the timer wheel."""
+        return self
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener."""
+        return self.connection.listener
 
     @property
     def is_last(self) -> bool:
         """Whether no request follows the one that runs."""
-        return self.is_displaced or self.server.is_stopping
+        return self.displacement is not None or self.server.connections.is_stopping
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        self.transport.write(data)
 
     def hold(self, data: bytes) -> None:
-        """Keep bytes that are not yet wanted; the rest waits in the kernel."""
+        """Keep octets until their turn; the rest waits in the kernel."""
         self.held = self.held + data if self.held else data
         if len(self.held) > HELD_BYTES:
             self.pause()
 
-    def send(self, data: bytes) -> None:
-        """Write to the client."""
-        transport = self.transport
-        transport.write(data)
-        self.is_clogged = transport.unsent is not None
-
     def take_held(self) -> bytes:
-        """Give what was held."""
+        """Take the octets that were kept."""
         held, self.held = self.held, b""
         return held
 
@@ -178,81 +259,19 @@ class ClientConnection:
             self._is_paused = False
             self.transport.resumeProducing()
 
-    def finished(self, *, keep_alive: bool, is_read: bool = True) -> None:
-        """The current request has had its whole answer.
+    def forget_parser(self) -> None:
+        """Release what reads request heads: no further request comes."""
+        self.reader = None
 
-        Args:
-            keep_alive: go on with the next one.
-            is_read: the request was read to its end. If not, the client may still be sending, and a plain close would
-                answer that with a reset, which can destroy the answer on its way (RFC 9112 section 9.6).
-        """
-        self.receiver = self.transaction = None
-        if self.state == OVER:
-            return
-        if keep_alive and not (self.is_displaced or self.server.is_stopping) and (self.held or not self.is_ended):
-            if self.is_clogged:
-                # Whoever sends requests and does not read the answers would have us keep them all.
-                self.state = DRAINING
-                self.server.timers.expect(self, self.server.limits.idle_seconds)
-                self.transport.registerProducer(FlushProducer(self._drained), False)
-            else:
-                self._go_on()
-        elif is_read and not self.held:
-            self.close()
-        else:
-            self.linger()
-
-    def _drained(self) -> None:
-        """The client has taken what was written."""
-        self.transport.unregisterProducer()
-        self.is_clogged = False
-        if self.state == DRAINING:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Read the next request."""
-        if self.is_displaced:
-            self.linger()
-            return
-        self.state = READING
-        self.server.timers.expect(self, self.server.limits.keepalive_seconds)
-        if self._is_paused:
-            self.resume()
-        if self.held:
-            read_heads(self)
-        if self.is_ended and self.state == READING and not self.held:
-            self.close()
-
-    def answer_refusal(
-        self, transaction: Transaction, refused: Refused, *, keep_alive: bool, has_body: bool = True
-    ) -> None:
-        """Answer the current request with a refusal, and record it."""
-        keep_alive = keep_alive and not self.is_last
-        transaction.status = refused.status
-        transaction.response_source = "egress"
-        self.send(answers.refusal(refused, transaction.request.id, keep_alive=keep_alive, has_body=has_body))
-        if is_failure(refused):
-            transaction.record("end", "failed", refused)
-        else:
-            transaction.record("refused", "refused", refused)
-        self.finished(keep_alive=keep_alive, is_read=False)
-
-    def refuse_unread(self, refused: Refused) -> None:
-        """Answer what could not be read as a request, record it and close."""
-        refuse(self, refused)
-        self.linger()
-
-    # Ways to end.
+    # Ends.
 
     def linger(self) -> None:
-        """Send what is written and a FIN, and read on for a while so that the client is not met by a reset."""
-        if self.state == OVER:
+        """Send what was written and a FIN, and read on for a while, so that no reset destroys the response."""
+        if self.state is CLOSED:
             return
-        self.receiver = self.transaction = None
+        self._leave("linger")
         self.held = b""
-        self._stop_draining()
-        self.state = LINGERING
-        if self.is_ended:
+        if self.has_ended:
             self.close()
             return
         self.resume()
@@ -260,55 +279,52 @@ class ClientConnection:
         self.server.timers.expect(self, self.server.limits.linger_seconds)
 
     def close(self) -> None:
-        """Send what is written, and close."""
-        if self.state == OVER:
+        """Send what was written, and close."""
+        if self.state is CLOSED:
             return
-        self.receiver = self.transaction = None
-        self._stop_draining()
-        self.state = CLOSING
+        self._leave("close")
         if not self.transport.is_flushed:
             self.server.timers.expect(self, self.server.limits.idle_seconds)
         self.transport.loseConnection()
 
-    def let_go(self) -> None:
-        """Hear that the connection is being closed, and that nothing of it is left to do."""
-        self.receiver = self.transaction = None
-        self.state = CLOSING
-
-    def _stop_draining(self) -> None:
-        """A registered producer would keep the connection from closing."""
-        if self.state == DRAINING:
-            self.transport.unregisterProducer()
+    def closed_by_relay(self) -> None:
+        """Note that the relay closes the connection, and that nothing is left to do."""
+        self._leave("close")
 
     def abort(self) -> None:
         """Reset the connection."""
-        if self.state == OVER:
+        if self.state is CLOSED:
             return
-        self.receiver = self.transaction = None
-        self.state = CLOSING
+        self._leave("close")
         self.transport.abortConnection()
 
-    def expired(self) -> None:
-        """The deadline passed."""
-        if self.receiver is not None:
-            self.receiver.expired()
-        elif self.state == READING and self.is_timed:
-            self.refuse_unread(Refused("head_timeout", "The request head did not end in time."))
-        elif self.state == READING:
-            self.server.reached["keepalive_seconds"] += 1
-            self.close()
-        else:
-            self.server.reached["linger_seconds" if self.state == LINGERING else "idle_seconds"] += 1
-            self.abort()
-
     def end(self, cause: str, refused: Refused | None = None) -> None:
-        """Stop whatever runs, now."""
+        """End what runs, now."""
         if self.receiver is not None:
             self.receiver.end(cause, refused)
         else:
             self.abort()
 
+    def _leave(self, event: str) -> None:
+        """Serve nothing more."""
+        self.receiver = self.transaction = None
+        if self.state is FLUSHING:
+            # A registered producer would keep the connection from closing.
+            self.transport.unregisterProducer()
+        self.step(event)
+
+    def step(self, event: str) -> None:
+        """Change the state, by the table."""
+        self.state = CLIENT_CONNECTION[self.state][event]
+
+    # What a reload and the end of the server do.
+
     def drain(self) -> None:
-        """Close as soon as nothing runs."""
-        if self.state == READING and not self.is_timed:
+        """Close if no request is running or begun."""
+        if self.state is IDLE and self.receiver is None:
             self.close()
+
+    def renew_limits(self) -> None:
+        """Read the next head under the server's current limits. A head that has begun keeps its own."""
+        if self.reader is not None and not self.reader.is_begun:
+            self.reader = None

@@ -1,19 +1,17 @@
-"""What is known of a client's connection before it has said anything."""
+"""The facts of a client connection before it has sent anything, and the client that they tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.interfaces import ITransport
 
 from egress.errors import Refused
-from egress.model import Client
+from egress.interfaces import IIdentifier
+from egress.model import Client, Connection
 from egress.transports.peer_credentials import read_peer_credentials
-
-if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientConnection
 
 ReadPeer: TypeAlias = Callable[[ITransport], tuple[int, int]]
 """Gives the uid and the gid of whoever connected; -1 for what is not known."""
@@ -35,27 +33,37 @@ def read_peer(transport: ITransport) -> tuple[int, int]:
     return peer.uid, peer.gid
 
 
-def gather(client: ClientConnection, transport: ITransport) -> Refused | None:
-    """Gather the facts of a connection, and see whose it is by them.
+@frozen(eq=False)
+class Facts:
+    """The result of `gather`.
+
+    Attributes:
+        connection: the facts.
+        client: the client that they tell, without anything that a request shows.
+        settled_by: the identifier that gives this client for every request; None where each request is identified.
+        refused: why nobody can be served on the connection; None where somebody can.
+    """
+
+    connection: Connection
+    client: Client
+    settled_by: IIdentifier | None
+    refused: Refused | None
+
+
+def gather(identifier: IIdentifier, connection: Connection, read_peer: ReadPeer | None, transport: ITransport) -> Facts:
+    """Gather the facts of a connection.
 
     Args:
-        client: the connection's protocol, which keeps them.
+        identifier: recognises the client.
+        connection: what the listener tells.
+        read_peer: reads uid and gid of the peer of a unix socket; None for any other socket.
         transport: of the connection.
-
-    Returns:
-        None, or why nobody can be served on it.
     """
-    server = client.server
-    client.connection_id = client.connection_id or server.connection_id()
-    if client.read_peer_of is not None:
-        uid, gid = client.read_peer_of(transport)
-        client.connection = evolve(client.connection, uid=uid, gid=gid)
-    refused = None
-    identifier = server.identifier
+    if read_peer is not None:
+        uid, gid = read_peer(transport)
+        connection = evolve(connection, uid=uid, gid=gid)
     try:
-        client.by_facts = identifier.recognise(client.connection)
-        client.settled_by = identifier if identifier.is_settled(client.connection) else None
-    except Refused as error:
-        client.by_facts, refused = Client(client.connection.peer), error
-    client.client = client.by_facts
-    return refused
+        client = identifier.recognise(connection)
+        return Facts(connection, client, identifier if identifier.is_settled(connection) else None, None)
+    except Refused as refused:
+        return Facts(connection, Client(connection.peer), None, refused)

@@ -6,7 +6,6 @@ After a 407 the connection lives on where that is safe, for clients send their c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -14,22 +13,19 @@ from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from egress.errors import ProtocolError, Refused
+from egress.errors import Refused
 from egress.interfaces import IIdentifier
 from egress.model import Client, Request
+from egress.proxy.client.body_discard import DISCARD_BYTES, BodyDiscard
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.refusal import record, refuse
-from egress.proxy.roles import listener_removed
-from egress.wire.body import BodyReader, body_reader
+from egress.proxy.refusals import listener_removed
+from egress.proxy.roles import Displacement
+from egress.wire.body import body_reader
 from egress.wire.framing import Framing, Kind
 from egress.wire.request_head import RequestHead
 
-if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientConnection
-
 _log = Logger()
-
-# Of the body of a refused request. To read past more would cost more than a new connection does.
-_BODY_BYTES = 65_536
 
 
 def ask(client: ClientConnection, credentials: bytes | None) -> Client | Deferred[Client] | Refused:
@@ -92,7 +88,7 @@ class PendingIdentification:
             return
         if not isinstance(caller, Client):
             raise TypeError("an identifier gave something else than a client")
-        if client.is_cut:
+        if client.displacement is Displacement.REMOVED:
             self._refuse(listener_removed())
             return
         if self._asked is not client.server.identifier:
@@ -102,7 +98,7 @@ class PendingIdentification:
             return
         if self.request is not None:
             self.request.client = caller
-        refused = client.server.recount(client, caller)
+        refused = client.server.connections.move(client, caller)
         if refused is not None:
             self._refuse(refused)
             return
@@ -129,7 +125,7 @@ class PendingIdentification:
         client = self.client
         client.receiver = None
         is_kept = self.is_kept and not client.is_last and self._can_go_on(refused)
-        refuse(client, refused, self.request, keep_alive=is_kept, has_body=self.head.method != "HEAD")
+        refuse(client.server, client, refused, self.request, keep_alive=is_kept, has_body=self.head.method != "HEAD")
         if is_kept and self.framing.kind is not Kind.NONE:
             BodyDiscard(client, body_reader(self.framing, "bad_framing")).begin()
         else:
@@ -150,7 +146,7 @@ class PendingIdentification:
         if framing.kind is Kind.NONE:
             return True
         # Whoever expects a 100 may send the body or not, after this answer (RFC 9110 section 10.1.1).
-        return framing.length <= _BODY_BYTES and not self.head.fields.values(b"expect")
+        return framing.length <= DISCARD_BYTES and not self.head.fields.values(b"expect")
 
     def client_data(self, data: bytes) -> None:
         """Hold what comes early (ClientReceiver)."""
@@ -162,7 +158,8 @@ class PendingIdentification:
     def client_lost(self, reason: Failure) -> None:
         """The client went away: nobody waits for its name any more."""
         self._cancel()
-        record(self.client, "end", "client_closed" if reason.check(ConnectionDone) else "client_reset", self.request)
+        cause = "client_closed" if reason.check(ConnectionDone) else "client_reset"
+        record(self.client.server, self.client, "end", cause, self.request)
 
     def expired(self) -> None:
         """It took too long."""
@@ -173,7 +170,7 @@ class PendingIdentification:
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop now."""
         self._cancel()
-        record(self.client, "end" if refused is None else "refused", cause, self.request, refused)
+        record(self.client.server, self.client, "end" if refused is None else "refused", cause, self.request, refused)
         self.client.abort()
 
     def _cancel(self) -> None:
@@ -181,62 +178,3 @@ class PendingIdentification:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.cancel()
-
-
-@define(eq=False)
-class BodyDiscard:
-    """Reads past the body of a request that was refused (ClientReceiver).
-
-    Attributes:
-        client: the protocol it comes on.
-        body: reads it.
-        left: how many bytes of it may still come.
-    """
-
-    client: ClientConnection
-    body: BodyReader
-    left: int = _BODY_BYTES
-
-    def begin(self) -> None:
-        """Read what is here, and wait for the rest."""
-        client = self.client
-        client.receiver = self
-        client.server.timers.expect(client, client.server.limits.head_seconds)
-        client.resume()
-        self.client_data(client.take_held())
-
-    def client_data(self, data: bytes) -> None:
-        """Read on."""
-        body = self.body
-        try:
-            body.feed(data)
-        except ProtocolError:
-            self._give_up()
-            return
-        self.left -= len(data) - len(body.rest)
-        if self.left < 0:
-            self._give_up()
-        elif body.is_complete:
-            if body.rest:
-                self.client.hold(body.rest)
-            self.client.finished(keep_alive=True)
-        elif self.client.is_ended:
-            self._give_up()
-
-    def client_ended(self) -> None:
-        """There is no next request."""
-        self._give_up()
-
-    def client_lost(self, _reason: Failure) -> None:
-        """Do nothing: the refusal is on the record."""
-
-    def expired(self) -> None:
-        """It took too long."""
-        self._give_up()
-
-    def end(self, cause: str, refused: Refused | None = None) -> None:
-        """Stop now."""
-        self.client.abort()
-
-    def _give_up(self) -> None:
-        self.client.finished(keep_alive=False, is_read=False)

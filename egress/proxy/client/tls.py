@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 from attrs import define, evolve, field
 from OpenSSL import SSL
@@ -19,9 +19,8 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.model import Client
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.client.factory import ProxyFactory
-from egress.proxy.client.facts import gather
 from egress.proxy.client.refusal import record
+from egress.proxy.server import ProxyServer
 from egress.tls import ServerTls, name_of
 from egress.transports.client_tls import ClientTlsFactory, ClientTlsTransport
 
@@ -70,10 +69,10 @@ class ClientTlsHandshake:
         """
         inner, server = self.inner, self.inner.server
         self._transport = transport
-        gather(inner, cast(ITransport, transport))  # a refusal is for later: the facts are not all here
+        inner.gather_facts(cast(ITransport, transport))  # a refusal is for later: the facts are not all here
         self.client = inner.client
         self._is_counted = True
-        refused = server.arrived(self)
+        refused = server.connections.add_handshaking(self)
         if refused is not None:
             # No handshake for the sake of an answer: it is what costs most.
             self._fail(refused)
@@ -86,10 +85,11 @@ class ClientTlsHandshake:
         With as many handshakes as there may be, the oldest has to go: one takes milliseconds, if it is meant.
         """
         server = self.inner.server
-        if len(server.shaking) >= server.limits.handshakes:
-            oldest = cast(ClientTlsHandshake, next(iter(server.shaking)))
+        started = server.connections.started_handshakes
+        if len(started) >= server.limits.handshakes:
+            oldest = cast(ClientTlsHandshake, next(iter(started)))
             oldest.displaced()
-        server.shaking[self] = None
+        started[self] = None
 
     def handshakeCompleted(self) -> None:
         """Take the certificate, and hand the connection over (IHandshakeListener)."""
@@ -139,7 +139,7 @@ class ClientTlsHandshake:
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop now."""
         self._is_over = True
-        self.inner.server.shaking.pop(self, None)
+        self.inner.server.connections.started_handshakes.pop(self, None)
         self._transport.abortConnection()
 
     def _fail(self, refused: Refused) -> None:
@@ -147,16 +147,24 @@ class ClientTlsHandshake:
         self.end("refused", refused)
 
     def _record(self, refused: Refused) -> None:
-        record(self.inner, "refused", "refused", None, refused, request_id=self.inner.server.request_id())
+        record(
+            self.inner.server,
+            self.inner,
+            "refused",
+            "refused",
+            None,
+            refused,
+            request_id=self.inner.server.request_id(),
+        )
 
     def _leave(self) -> None:
         server = self.inner.server
         self._is_over = True
         server.timers.forget(self)
-        server.shaking.pop(self, None)
+        server.connections.started_handshakes.pop(self, None)
         if self._is_counted:
             self._is_counted = False
-            server.gone(self)
+            server.connections.remove_handshaking(self)
 
 
 def _fault(error: SSL.Error) -> Refused:
@@ -169,12 +177,23 @@ def _fault(error: SSL.Error) -> Refused:
     return Refused("tls_failed", "The TLS handshake with the client failed.", detail=detail)
 
 
+class ConnectionFactory(Protocol):
+    """Builds the protocol of connections inside TLS."""
+
+    @property
+    def server(self) -> ProxyServer:
+        """What all listeners share."""
+
+    def buildProtocol(self, address: IAddress | None) -> ClientConnection:
+        """Build the protocol of one connection."""
+
+
 @implementer(IProtocolFactory)
 @define(eq=False)
 class _Handshakes:
     """The factory that TLS asks for its inner protocol."""
 
-    inner: ProxyFactory
+    inner: ConnectionFactory
     noisy: bool = False
     numPorts: int = 0
 
@@ -197,6 +216,6 @@ class TlsProxyFactory(ClientTlsFactory):
         inner: builds what is spoken inside.
     """
 
-    def __init__(self, tls: ServerTls, inner: ProxyFactory) -> None:
+    def __init__(self, tls: ServerTls, inner: ConnectionFactory) -> None:
         server = inner.server
         super().__init__(tls, _Handshakes(inner), server.clock, lambda: server.limits.linger_seconds)

@@ -7,13 +7,10 @@ from twisted.python.failure import Failure
 
 from egress.errors import Refused
 from egress.interfaces import IForwardProxies, IForwardProxy
+from egress.memo import Memo
 from egress.model import Request, Route
-from egress.proxy.transaction import dial_refused
-from egress.wire.forwarding import serialize_request
-from egress.wire.framing import Framing
-from egress.wire.request_head import RequestHead
+from egress.proxy.refusals import dial_refusal
 from egress.wire.response_head import ResponseHead
-from egress.wire.target import Target
 
 # What an exchange says of its origin, and what is meant where the other side is a proxy.
 _BLAMED = {
@@ -66,22 +63,11 @@ class Forwarding:
         """The proxy to connect to for the absolute form; None to connect to the origin, through proxies or directly."""
         return self.proxy if self.is_absolute else None
 
-    def head(self, head: RequestHead, target: Target, framing: Framing, upgrade: bytes | None) -> bytes:
-        """Serialize the request head. See `serialize_request`."""
-        return serialize_request(
-            head,
-            target,
-            framing,
-            upgrade=upgrade,
-            is_absolute=self.is_absolute,
-            authorization=self.authorization,
-        )
-
     def challenged(self, head: ResponseHead) -> Refused:
         """Make the refusal for a 407 of the last proxy."""
         assert self.proxy is not None, "only a proxy is asked in absolute form"
         challenges = head.fields.values(b"proxy-authenticate")
-        return dial_refused(self.proxy.unauthorized(challenges, is_sent=self.authorization is not None))
+        return dial_refusal(self.proxy.unauthorized(challenges, is_sent=self.authorization is not None))
 
     def blame(self, refused: Refused, reason: Failure | None) -> Refused:
         """Name the proxy in a refusal that names the origin, where the exchange was with a proxy.
@@ -95,42 +81,42 @@ class Forwarding:
             return refused
         lost = proxy.connection_lost(reason) if reason is not None else None
         if lost is not None:
-            return dial_refused(lost)
+            return dial_refusal(lost)
         code, words = _BLAMED.get(refused.code, ("", ""))
         detail = f"upstream {proxy.upstream!r}: {refused.reason}"
         return Refused(code, words, detail=detail) if code else refused
 
 
-# More destinations than the agents of one node use at a time. A full memo is cleared.
-_WAYS = 1024
+DIRECT_FORWARDING = Forwarding(None, False, None, "")
+"""The form of every request on a direct route."""
+
+# More destinations than the agents of one node use at a time.
+_FORWARDINGS = 1024
 
 
 @define(eq=False)
-class ForwardingMemo:
-    """Remembers the `Forwarding` of a route, until the credentials of its proxies change."""
+class Forwardings:
+    """Chooses the form of requests on routes with proxies. A form is kept until the credentials of a proxy change."""
 
-    _known: dict[int, tuple[Route, str, IForwardProxies, int, Forwarding]] = field(init=False, factory=dict, repr=False)
+    # By the identity of the route, which is kept in the value, so that no other route gets that identity.
+    _memo: Memo[int, tuple[Route, str, IForwardProxies, int, Forwarding]] = field(
+        init=False, factory=lambda: Memo(_FORWARDINGS), repr=False
+    )
 
-    def find(
+    def choose(
         self, proxies: IForwardProxies | None, request: Request, route: Route, upgrade: bytes | None
     ) -> Forwarding:
         """Choose the form of a request. See `Forwarding.make`."""
         assert proxies is not None, "a route through proxies was chosen"
+        if upgrade is not None:
+            return Forwarding.make(proxies.last_proxy(route), request, route, upgrade)
         text = request.authority.text
-        known = self._known.get(id(route)) if upgrade is None else None
-        # The route is kept, so that nothing else has its identity meanwhile.
+        known = self._memo.get(id(route))
         if known is not None and known[0] is route and known[1] == text and known[2] is proxies:
             proxy = known[4].proxy
             if proxy is not None and proxy.credentials_mark() == known[3]:
                 return known[4]
         proxy = proxies.last_proxy(route)
-        made = Forwarding.make(proxy, request, route, upgrade)
-        if upgrade is None:
-            if len(self._known) >= _WAYS:
-                self._known.clear()
-            self._known[id(route)] = route, text, proxies, proxy.credentials_mark(), made
+        made = Forwarding.make(proxy, request, route, None)
+        self._memo.keep(id(route), (route, text, proxies, proxy.credentials_mark(), made))
         return made
-
-
-# What every request on a direct route has.
-DIRECT_FORWARDING = Forwarding(None, False, None, "")

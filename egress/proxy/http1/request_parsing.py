@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from attrs import define, field
 
-from egress.errors import ProtocolError, Refused
+from egress.errors import ProtocolError
 from egress.memo import Memo
 from egress.proxy.limits import Limits
 from egress.wire.fields import may_be_memoized
@@ -14,9 +14,6 @@ from egress.wire.forwarding import check_connection_options, max_forwards
 from egress.wire.framing import NO_BODY, Framing, request_framing
 from egress.wire.request_head import RequestHead, RequestReader
 from egress.wire.target import Target, parse_target
-
-if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientConnection
 
 SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
 """Fields, in lower case, that a response to TRACE never reflects (RFC 9110 section 9.3.8)."""
@@ -43,6 +40,18 @@ class ParsedRequest:
     credentials: bytes | None = field(default=None, repr=False)
 
 
+class HeadSource(Protocol):
+    """A connection that request heads are read from.
+
+    Attributes:
+        reader: of its next head; None before the first one that is not known by its octets.
+        held: octets that wait for their turn.
+    """
+
+    reader: RequestReader | None
+    held: bytes
+
+
 class RequestParser:
     """Reads and parses the heads of all connections of a server, under one set of limits.
 
@@ -65,45 +74,35 @@ class RequestParser:
         self.limits = limits
         self._memo: Memo[bytes, ParsedRequest] = Memo(2048)
 
-    def read(self, client: ClientConnection, data: bytes) -> ParsedRequest | None:
-        """Read more of a client's next head.
+    def read(self, source: HeadSource, data: bytes) -> ParsedRequest | None:
+        """Read more of a connection's next head.
 
         Args:
-            client: the connection. A refused head is answered on it, and the connection is closed.
+            source: the connection.
             data: the octets that arrived.
 
         Returns:
-            The request, once its head is complete; `client.held` is then the octets after the head. None while the
-            head is incomplete, and for a refused head.
+            The request, once its head is complete; `source.held` is then the octets after the head. None before.
+
+        Raises:
+            ProtocolError: the head is refused. The connection cannot be read any further.
         """
-        reader = client.reader
+        reader = source.reader
         if reader is None:
             # The fast path: a known head, and nothing else, on a connection that has no other.
             parsed = self._memo.get(data)
             if parsed is not None:
                 return parsed
             limits = self.limits
-            reader = client.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
-        try:
-            head = reader.feed(data)
-            if head is not None:
-                parsed = parse_request(head, self.limits.request_body_bytes)
-        except ProtocolError as error:
-            client.refuse_unread(Refused(error.code, error.sentence))
-            return None
+            reader = source.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
+        is_whole = not reader.is_begun
+        head = reader.feed(data)
         if head is None:
-            if client.is_ended:
-                client.close()
-            elif not client.is_timed and reader.is_begun:
-                client.is_timed = True
-                client.server.timers.expect(client, client.server.limits.head_seconds)
             return None
-        assert parsed is not None, "a complete head was parsed"
-        client.held = reader.rest
-        # A timed head began in an earlier piece, which `data` does not hold.
-        if head.method == "CONNECT" and not client.is_timed and not client.held:
+        parsed = parse_request(head, self.limits.request_body_bytes)
+        source.held = reader.rest
+        if is_whole and head.method == "CONNECT" and not source.held:
             self._keep(data, parsed)
-        client.is_timed = False
         return parsed
 
     def _keep(self, octets: bytes, parsed: ParsedRequest) -> None:

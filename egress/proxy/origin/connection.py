@@ -1,8 +1,6 @@
-"""The protocol on the far side: hands what it hears to whoever uses the connection now."""
+"""The protocol of origin connections: gives its events to whoever uses the connection."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Protocol
 
 from attrs import define
 from twisted.internet.interfaces import (
@@ -15,27 +13,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.interfaces import IConnectionNotifier
+from egress.proxy.exchange_roles import IdlePool, PoolKey, ResponseSink
+from egress.proxy.http1.origin_stream import Http1OriginStream
+from egress.proxy.limits import Limits
+from egress.proxy.roles import OriginReceiver
+from egress.timing.timer_wheel import TimerWheel
 from egress.transports.adapt import adapt
 from egress.transports.connection_notice import OnConnected
 from egress.transports.contract import IStreamTransport
-
-if TYPE_CHECKING:
-    from egress.proxy.http1.response_stream import ResponseStream
-    from egress.proxy.origin.pool import Key, OriginPool
-    from egress.timing.timer_wheel import TimerWheel
-
-
-class OriginReceiver(Protocol):
-    """What an exchange or a tunnel hears of its origin."""
-
-    def origin_data(self, data: bytes) -> None:
-        """Bytes came."""
-
-    def origin_ended(self) -> None:
-        """The origin sent its FIN; it may still be written to."""
-
-    def origin_lost(self, reason: Failure) -> None:
-        """The connection is gone."""
+from egress.wire.response_head import ResponseReader
 
 
 @implementer(IConnectionNotifier, IHalfCloseableProtocol)
@@ -45,7 +31,7 @@ class OriginConnection:
 
     Attributes:
         transport: given when the connection stands.
-        user: who uses it now; None while it is idle.
+        receiver: receives its events; None while it is idle.
         address: the address that was dialled, for the pool.
         generation: of the snapshot that had it dialled, for the pool as well.
         timers: keeps its deadline, once it has had one.
@@ -53,22 +39,22 @@ class OriginConnection:
         is_used: it has served a request before, so that its origin may be closing it at this very moment.
         pool: the pool that keeps it while it is idle.
         key: where the pool keeps it; the same for its whole life.
-        response_stream: reads the answers on this connection.
+        stream: the origin's side of its exchanges.
         on_connected: see IConnectionNotifier; cleared once it was called.
     """
 
     transport: IStreamTransport | None = None
-    user: OriginReceiver | None = None
+    receiver: OriginReceiver | None = None
     address: str = ""
     generation: int = 0
     is_used: bool = False
-    pool: OriginPool | None = None
-    key: Key | None = None
+    pool: IdlePool | None = None
+    key: PoolKey | None = None
     is_closing: bool = False
     timers: TimerWheel | None = None
     due: int = 0
     visit: int = 0
-    response_stream: ResponseStream | None = None
+    stream: Http1OriginStream | None = None
     on_connected: OnConnected | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -84,15 +70,15 @@ class OriginConnection:
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes on; an idle connection that speaks is not one to use again."""
-        if self.user is not None:
-            self.user.origin_data(data)
+        if self.receiver is not None:
+            self.receiver.origin_data(data)
         elif not self.is_closing:
             self.retire()
 
     def readConnectionLost(self) -> None:
         """Hand the FIN on."""
-        if self.user is not None:
-            self.user.origin_ended()
+        if self.receiver is not None:
+            self.receiver.origin_ended()
         elif not self.is_closing:
             self.retire()
 
@@ -105,9 +91,9 @@ class OriginConnection:
             self.pool.forget(self)
         if self.timers is not None:
             self.timers.forget(self)
-        user, self.user, self.transport = self.user, None, None
-        if user is not None:
-            user.origin_lost(reason)
+        receiver, self.receiver, self.transport = self.receiver, None, None
+        if receiver is not None:
+            receiver.origin_lost(reason)
 
     def expired(self) -> None:
         """Close an idle connection; reset one that does not get its last bytes out."""
@@ -130,26 +116,74 @@ class OriginConnection:
         if self.transport is not None:
             self.transport.loseConnection()
 
+    def open_stream(self, sink: ResponseSink, limits: Limits) -> Http1OriginStream:
+        """Give the origin's side of one exchange (PooledConnection). One at a time: this is HTTP/1.1."""
+        stream = self.stream
+        if stream is None:
+            stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes, limits.head_fields))
+        stream.begin(sink)
+        return stream
+
+    def hold_events(self) -> None:
+        """Keep what happens until `release_events`, and read no further (PooledConnection)."""
+        self.receiver = _HeldEvents()
+        if self.transport is not None:
+            self.transport.pauseProducing()
+
+    def release_events(self) -> tuple[bytes, bool]:
+        """Read on. See `PooledConnection.release_events`."""
+        held, self.receiver = self.receiver, None
+        if self.transport is not None:
+            self.transport.resumeProducing()
+        assert isinstance(held, _HeldEvents)
+        return held.data, held.is_ended
+
+    def replay(self, data: bytes, is_ended: bool) -> None:
+        """Tell the receiver of what came before it was there (PooledConnection)."""
+        if data:
+            self.dataReceived(data)
+        if is_ended:
+            self.readConnectionLost()
+
     def abort(self) -> None:
-        """Reset the connection, unheard by its user."""
-        self.user = None
+        """Reset the connection, unheard by its receiver."""
+        self.receiver = None
         if self.transport is not None:
             self.transport.abortConnection()
 
     def close(self, timers: TimerWheel, seconds: float) -> None:
-        """Close after what was written, unheard by its user.
+        """Close after what was written, unheard by its receiver.
 
         Args:
             timers: for the deadline.
             seconds: after which a reset ends it, if the origin does not read.
         """
-        self.user = None
+        self.receiver = None
         if self.transport is not None:
             self.is_closing = True
             if not self.transport.is_flushed:
                 self.timers = timers
                 timers.expect(self, seconds)
             self.transport.loseConnection()
+
+
+@define(eq=False)
+class _HeldEvents:
+    """Keeps the events of a connection that is not used yet (OriginReceiver)."""
+
+    data: bytes = b""
+    is_ended: bool = False
+
+    def origin_data(self, data: bytes) -> None:
+        """Keep the octets."""
+        self.data += data
+
+    def origin_ended(self) -> None:
+        """Keep the FIN."""
+        self.is_ended = True
+
+    def origin_lost(self, reason: Failure) -> None:
+        """Do nothing: the connection has no transport any more."""
 
 
 @implementer(IProtocolFactory)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import define, field
 
 from egress.model import Admission, Request
+from egress.proxy.exchange_roles import PooledConnection, PoolKey
 from egress.proxy.limits import Limits
 from egress.timing.timer_wheel import TimerWheel
-
-if TYPE_CHECKING:
-    from egress.proxy.origin.connection import OriginConnection
-
-# Route, place, and client with its labels: limits may count many as one client that must not share connections. On a
-# direct route the place is the origin, and the dialled address is compared when a connection is taken; through proxies
-# see `egress.proxy.http1.forwarding`.
-Key = tuple[str, str, str, frozenset[str]]
 
 _SILENT = ("pool_connections", "pool_connections_per_origin", "pool_seconds")
 
@@ -36,13 +27,13 @@ class OriginPool:
     timers: TimerWheel
     generation: int
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
-    _idle: dict[Key, list[OriginConnection]] = field(init=False, factory=dict)
+    _idle: dict[PoolKey, list[PooledConnection]] = field(init=False, factory=dict)
     _count: int = field(init=False, default=0)
 
     def __len__(self) -> int:
         return self._count
 
-    def take(self, request: Request, admission: Admission, place: str = "") -> OriginConnection | None:
+    def take(self, request: Request, admission: Admission, place: str = "") -> PooledConnection | None:
         """Give a connection that may serve this request, if there is one.
 
         On a direct route it was dialled to an address that has just been judged; an address that is no longer among the
@@ -71,7 +62,7 @@ class OriginPool:
                 return origin
         return None
 
-    def keep(self, origin: OriginConnection, request: Request, admission: Admission, place: str = "") -> bool:
+    def keep(self, origin: PooledConnection, request: Request, admission: Admission, place: str = "") -> bool:
         """Take a connection back.
 
         Args:
@@ -106,7 +97,7 @@ class OriginPool:
         self.timers.expect(origin, limits.pool_seconds)
         return True
 
-    def forget(self, origin: OriginConnection) -> None:
+    def forget(self, origin: PooledConnection) -> None:
         """Drop a connection that ended, or is about to, while it was idle."""
         if origin.pool is None or origin.key is None:
             return
@@ -130,6 +121,6 @@ class OriginPool:
                 origin.retire()
 
 
-def _key(request: Request, admission: Admission, place: str) -> Key:
+def _key(request: Request, admission: Admission, place: str) -> PoolKey:
     client = request.client
     return admission.route.upstream, place or request.authority.text, client.key, client.labels

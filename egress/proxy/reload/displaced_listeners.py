@@ -1,55 +1,65 @@
-"""Connections whose listener a reload took away, gave another name, or put elsewhere: how they take their leave."""
+"""Connections whose listener a reload removed, renamed or moved."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 from twisted.logger import Logger
 
-from egress.proxy.roles import listener_removed
-
-if TYPE_CHECKING:
-    from egress.proxy.client.connection import ClientConnection
+from egress.proxy.connections import Connections
+from egress.proxy.refusals import listener_removed
+from egress.proxy.roles import Displacement, LiveConnection
 
 _log = Logger()
 
 
 @frozen
 class DisplacedListeners:
-    """The names of listeners that are not what they were.
+    """The names of the listeners that a reload changed.
 
     Attributes:
-        lost: nothing stands for what came by them: no listener has the name now, or their socket has another name.
-        moved: a listener of that name is there, and listens elsewhere.
+        lost: no listener has the name any more, or their socket has another name.
+        moved: a listener of that name exists and listens elsewhere.
     """
 
     lost: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
 
-    def __contains__(self, listener: str) -> bool:
-        return listener in self.lost or listener in self.moved
+    def find(self, listener: str) -> Displacement | None:
+        """Tell what became of a listener."""
+        if listener in self.lost:
+            return Displacement.REMOVED
+        return Displacement.MOVED if listener in self.moved else None
 
 
 NONE_DISPLACED = DisplacedListeners()
-"""All listeners are where they were."""
+"""Every listener is unchanged."""
 
 
-def displace(client: ClientConnection, *, is_cut: bool) -> None:
-    """Let a connection serve nothing more; an idle one is closed at once. Whatever happens, the others have their turn.
+def displace(connections: Connections, displaced: DisplacedListeners) -> None:
+    """Serve no further request on the connections of displaced listeners.
 
-    Args:
-        client: the connection.
-        is_cut: a request that has not begun to move bytes is refused. One that has is ended by the walk over all that
-            is under way, see `egress.proxy.reload.reevaluation`.
+    They bear the name of their listener, and another one of that name may ask for other credentials, or for none. Idle
+    ones are closed at once. One that fails is reset, and the others still have their turn.
     """
-    client.is_displaced, client.is_cut = True, client.is_cut or is_cut
+    for client in list(connections.live):
+        displacement = displaced.find(client.listener)
+        if displacement is not None:
+            _displace(client, displacement)
+    for handshaking in list(connections.handshaking):
+        if displaced.find(handshaking.listener) is not None:
+            handshaking.end("refused")
+
+
+def _displace(client: LiveConnection, displacement: Displacement) -> None:
+    """Displace one connection. A streaming request is ended by the evaluation anew, if its listener is removed."""
+    if client.displacement is not Displacement.REMOVED:
+        client.displacement = displacement
     try:
         transaction = client.transaction
         if client.receiver is None:
             client.drain()
-        elif is_cut and transaction is not None and not transaction.is_started:
-            transaction.turn_away(listener_removed())
+        elif displacement is Displacement.REMOVED and transaction is not None:
+            transaction.refuse_unstarted(listener_removed())
     except Exception:
         _log.failure("ending a request failed")
         client.abort()

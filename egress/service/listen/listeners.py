@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.errors import ConfigError
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from egress.service.listen.sockets import Listening

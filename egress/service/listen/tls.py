@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IProtocolFactory
 
 from egress.config import prefix
 from egress.errors import ConfigError
-from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.client.tls import TlsProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.server import ProxyServer
 from egress.service.settings.settings import ListenerSettings, Source
 from egress.tls import ServerTls, make_context

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from egress.errors import Refused
 from egress.identity import ListenerIdentifier
 from egress.model import Client
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
 from egress.testing.peers import NetworkPeer
 from tests.proxy.accounts import ALICE, BOB, Roster
@@ -226,7 +226,7 @@ class Asked(CallersCase):
         client.closes()
         self.network.settle()
 
-        self.assertEqual((set(), {}), (self.server.live, self.server.per_client))
+        self.assertEqual((set(), {}), (self.server.connections.live, self.server.connections.per_client))
         self.assertEqual(0, self.network.open_links())
 
 
@@ -297,7 +297,7 @@ class BodiesOfRefused(CallersCase):
 
         self.assertTrue(client.saw_eof)
         self.network.advance(self.server.limits.linger_seconds + 1)
-        self.assertEqual(set(), self.server.live)
+        self.assertEqual(set(), self.server.connections.live)
 
     def test_client_that_ends_in_it(self) -> None:
         """A FIN within the body ends the connection."""
@@ -306,7 +306,7 @@ class BodiesOfRefused(CallersCase):
         client.ends()
         self.network.settle()
 
-        self.assertEqual(set(), self.server.live)
+        self.assertEqual(set(), self.server.connections.live)
 
     def test_stopping_in_it(self) -> None:
         """A proxy that stops does not wait for it."""
@@ -514,15 +514,15 @@ class Counts(CallersCase):
         self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.client()
         self.network.settle()
-        self.assertEqual({"agents/127.0.0.1": 1}, self.server.per_client)
+        self.assertEqual({"agents/127.0.0.1": 1}, self.server.connections.per_client)
 
         self.says(client, get(ALICE))
-        self.assertEqual({"alice": 1}, self.server.per_client)
+        self.assertEqual({"alice": 1}, self.server.connections.per_client)
         self.says(client, get(BOB) + get(WRONG))
-        self.assertEqual({"bob": 1}, self.server.per_client)
+        self.assertEqual({"bob": 1}, self.server.connections.per_client)
         client.closes()
         self.network.settle()
-        self.assertEqual({}, self.server.per_client)
+        self.assertEqual({}, self.server.connections.per_client)
 
     def test_one_too_many(self) -> None:
         """One client's third connection is refused; another's is not, although both come from one address."""
@@ -535,7 +535,7 @@ class Counts(CallersCase):
         self.assert_refused(third, 429, "too_many_connections")
         self.assertEqual("alice", self.ends()[-1].client.key)
         self.assertTrue(self.says(third, get(BOB)).startswith(b"HTTP/1.1 200 "))
-        self.assertEqual({"alice": 2, "bob": 1}, self.server.per_client)
+        self.assertEqual({"alice": 2, "bob": 1}, self.server.connections.per_client)
 
 
 class Unix(CallersCase):

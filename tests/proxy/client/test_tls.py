@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from egress.proxy.client.factory import ProxyFactory
 from egress.proxy.client.tls import TlsProxyFactory
+from egress.proxy.connections import Connections
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
 from egress.testing.peers import NetworkPeer
 from egress.tls import ServerTls, make_context
@@ -83,9 +84,17 @@ class SecureCase(ServerCase):
         """Connect one that speaks no TLS."""
         return self.network.dial(AT, 3129)
 
+    @property
+    def connections(self) -> Connections:
+        """The connections of the server."""
+        return self.server.connections
+
     def assert_gone(self) -> None:
         """Assert that nothing is left of any client."""
-        self.assertEqual((set(), set(), {}), (self.server.live, self.server.arriving, self.server.per_client))
+        self.assertEqual(
+            (set(), set(), {}),
+            (self.connections.live, self.connections.handshaking, self.connections.per_client),
+        )
 
 
 class Dialogues(SecureCase):
@@ -489,15 +498,29 @@ class FirstBytes(SecureCase):
         """TLS begins with the first byte; until then there is only a count and a deadline."""
         client = self.network.dial(AT, 3130)
         self.network.settle()
-        self.assertEqual((0, 1, 0), (self.tls_made.made, len(self.server.arriving), len(self.server.shaking)))
+        self.assertEqual(
+            (0, 1, 0),
+            (
+                self.tls_made.made,
+                len(self.connections.handshaking),
+                len(self.connections.started_handshakes),
+            ),
+        )
 
         client.says(b"\x16")
         self.network.settle()
-        self.assertEqual((1, 1, 1), (self.tls_made.made, len(self.server.arriving), len(self.server.shaking)))
+        self.assertEqual(
+            (1, 1, 1),
+            (
+                self.tls_made.made,
+                len(self.connections.handshaking),
+                len(self.connections.started_handshakes),
+            ),
+        )
 
         self.network.advance(self.server.limits.handshake_seconds + 1)
         self.assertTrue(client.was_reset)
-        self.assertEqual((1, {}), (self.tls_made.made, self.server.shaking))
+        self.assertEqual((1, {}), (self.tls_made.made, self.connections.started_handshakes))
         self.assert_gone()
 
     def test_silent_ends(self) -> None:
@@ -520,7 +543,7 @@ class FirstBytes(SecureCase):
         client = TlsPeer(self.network, self.network.dial(AT, 3130), client_context())
         client.says(GET)
 
-        self.assertEqual((1, {}), (self.tls_made.made, self.server.shaking))
+        self.assertEqual((1, {}), (self.tls_made.made, self.connections.started_handshakes))
 
 
 class HandshakeCeiling(SecureCase):
@@ -544,7 +567,7 @@ class HandshakeCeiling(SecureCase):
         self.assertEqual([True, False], [each.was_reset for each in slow])
         self.assertEqual([False] * 5, [each.was_reset for each in silent])
         self.assertEqual("busy", getattr(self.ends()[0].refused, "code", ""))
-        self.assertEqual(1, len(self.server.shaking))
+        self.assertEqual(1, len(self.connections.started_handshakes))
 
     def test_at_once(self) -> None:
         """Those that come in the same moment each take another one's place."""
@@ -555,7 +578,7 @@ class HandshakeCeiling(SecureCase):
 
         self.assertEqual([True, True, True, False, False], [each.was_reset for each in clients])
         self.assertEqual(["busy"] * 3, [getattr(each.refused, "code", "") for each in self.ends()])
-        self.assertEqual(2, len(self.server.arriving))
+        self.assertEqual(2, len(self.connections.handshaking))
 
 
 class HandshakeCounts(SecureCase):
@@ -647,7 +670,7 @@ class Certificates(SecureCase):
             refused = self.ends()[-1].refused
             assert refused is not None
             self.assertEqual(("tls_failed", "The client's certificate cannot be read."), (refused.code, refused.reason))
-            self.assertEqual([1], list(self.server.per_client.values()))
+            self.assertEqual([1], list(self.connections.per_client.values()))
             other.peer.closes()
             self.network.settle()
             self.assert_gone()

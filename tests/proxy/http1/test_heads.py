@@ -219,7 +219,7 @@ class Stopping(ServerCase):
 
     def test_new_connections_are_told(self) -> None:
         """Whoever still comes is told."""
-        self.server.is_stopping = True
+        self.server.connections.is_stopping = True
 
         self.assert_refused(self.said(b""), 503, "stopping")
 
@@ -230,8 +230,8 @@ class Catalogue(ServerCase):
     def test_every_status_has_a_phrase(self) -> None:
         """Each code can be answered."""
         from egress.errors import Refused
-        from egress.proxy.error_responses import refusal
+        from egress.proxy.error_responses import refusal_response
 
         for code, entry in CODES.items():
-            answer = refusal(Refused(code, "Because."), "id-1", keep_alive=False)
+            answer = refusal_response(Refused(code, "Because."), "id-1", keep_alive=False)
             self.assertTrue(answer.startswith(f"HTTP/1.1 {entry.status} ".encode()), code)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from egress.errors import Refused
 from egress.model import Client, Connection, Route
 from egress.policy.destinations import make_destinations
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.http1.forwarding import Forwarding
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.testing import make_request
@@ -212,7 +212,7 @@ class Handshakes(SecureCase):
         """A handshake with a listener that is elsewhere is not waited for."""
         client = self.network.dial(AT, 3129)
         self.network.settle()
-        self.assertEqual(1, len(self.server.arriving))
+        self.assertEqual(1, len(self.server.connections.handshaking))
         snapshot = self.gate.snapshot
 
         self.server.renew(

@@ -324,7 +324,7 @@ class Tunnels(ReevaluationCase):
         self.assertEqual((10, 10), (walk.judged, walk.ended))
         self.assertEqual(["policy"] * 10, [record.cause for record in self.ends()])
         self.assertTrue(all(client.was_reset for client in clients))
-        self.assertEqual(0, len(self.server.live))
+        self.assertEqual(0, len(self.server.connections.live))
 
 
 class Observers(ReevaluationCase):
@@ -374,7 +374,7 @@ class Observers(ReevaluationCase):
             self.renew(policies=[allow, make_rate("rate", settings, self.host)])
             self.network.settle()
 
-        self.assertEqual(([], 2), (self.ends(), len(self.server.live)))
+        self.assertEqual(([], 2), (self.ends(), len(self.server.connections.live)))
         self.assert_refused(self.said(CONNECT), 429, "rate_limited")
         second.aborts()
         first.aborts()
@@ -622,7 +622,7 @@ class Pending(ReevaluationCase):
 
         self.assertIn(b"HTTP/1.1 ", client.received)
         self.assertEqual(1, len(self.ends()))
-        self.assertEqual(0, self.network.open_links() - len(self.server.live))
+        self.assertEqual(0, self.network.open_links() - len(self.server.connections.live))
 
     def test_it_is_counted_once(self) -> None:
         """A request that is judged again before it begins does not count as two."""

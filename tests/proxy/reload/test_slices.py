@@ -12,7 +12,8 @@ from egress.errors import Refused
 from egress.interfaces import IPolicy
 from egress.model import Request, Resolution, Verdict
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.http1.exchange import Exchange
+from egress.proxy.exchange import Exchange
+from egress.proxy.http1.client_stream import Http1ClientStream
 from egress.proxy.reload import reevaluation as reevaluate
 from egress.proxy.reload.reevaluation import Reevaluation
 from egress.testing.peers import NetworkPeer
@@ -68,7 +69,7 @@ class WalkTests(ReevaluationCase):
 
     def put(self, walk: Reevaluation, client: ClientConnection) -> None:
         """Let the walk come to a connection when it has been to five others."""
-        order = [each for each in self.server.live if each is not client]
+        order = [each for each in self.server.connections.live if each is not client]
         walk._clients = iter([*order[:5], client, *order[5:]])
 
     def test_a_request_that_is_judged_already(self) -> None:
@@ -86,12 +87,12 @@ class WalkTests(ReevaluationCase):
         client.says(GET)
         self.network.settle()
         client.take()
-        repeated = next(iter(self.server.live))
+        repeated = cast(ClientConnection, next(iter(self.server.connections.live)))
         tunnels = self.open_many()
         self.resolver.hold("origin.example")
 
         walk = self.renew(ONLY_PLAIN)
-        cast(Exchange, repeated.receiver).origin_closed(None)
+        cast(Exchange, cast(Http1ClientStream, repeated.receiver).source).origin_closed(None)
         self.put(walk, repeated)
         self.network.settle()
 
@@ -106,7 +107,7 @@ class WalkTests(ReevaluationCase):
         """What fails to end is cut, and the others are judged."""
         tunnels = self.open_many()
         walk = self.renew(OTHERS)
-        broken = next(iter(self.server.live))
+        broken = cast(ClientConnection, next(iter(self.server.connections.live)))
         self.put(walk, broken)
         broken.receiver = Broken()
 
@@ -120,7 +121,7 @@ class WalkTests(ReevaluationCase):
         """A fault of ours ends the one that it happens to, and nobody else."""
         tunnels = self.open_many()
         walk = self.renew(SAME)
-        broken = next(iter(self.server.live))
+        broken = cast(ClientConnection, next(iter(self.server.connections.live)))
         self.put(walk, broken)
         assert broken.transaction is not None
         broken.transaction.admission = object()  # type: ignore[assignment]

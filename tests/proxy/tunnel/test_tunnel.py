@@ -121,7 +121,7 @@ class Tunnels(TunnelCase):
 
         self.assertEqual(origin.peer.received, b"x" * 500_000)
         self.assertTrue(origin.peer.saw_eof)
-        self.assertEqual(len(self.server.live), 0)
+        self.assertEqual(len(self.server.connections.live), 0)
 
     def test_fin_before_the_tunnel_stands(self) -> None:
         """A client that sends everything and a FIN at once still gets its answer."""
@@ -225,8 +225,8 @@ class Tunnels(TunnelCase):
         self.network.settle()
 
         self.assertEqual(self.network.open_links(), 0)
-        self.assertEqual(len(self.server.live), 0)
-        self.assertEqual(self.server.per_client, {})
+        self.assertEqual(len(self.server.connections.live), 0)
+        self.assertEqual(self.server.connections.per_client, {})
 
 
 class Hellos(TunnelCase):

@@ -22,7 +22,7 @@ from egress.audit.encoder import LineEncoder
 from egress.errors import ConfigError, Refused
 from egress.gate.gate import Gate
 from egress.model import Admission
-from egress.proxy.client.factory import ProxyFactory
+from egress.proxy.factory import ProxyFactory
 from egress.proxy.server import ProxyServer
 from egress.service.build import HostServices, make_lookup, make_policies, make_snapshot, parse_endpoints
 from egress.service.identification import bound_locally, make_identifier
@@ -178,7 +178,7 @@ class ReloadCase(SynchronousTestCase):
 
     def stop(self) -> None:
         """Stop, unless that was done."""
-        if self.supervisor.server.is_stopping:
+        if self.supervisor.server.connections.is_stopping:
             return
         for each in self.bench.bound:
             each.port.closing.callback(None)

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from egress.model import Connection
 from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.facts import ReadPeer, read_peer
-from egress.proxy.dispatch import begin
+from egress.proxy.dispatch import dispatch
 from egress.proxy.server import ProxyServer
 from egress.transports.engine.socket_addresses import SocketAddress
 
@@ -37,11 +37,11 @@ class ProxyFactory:
         peer = getattr(address, "host", "")
         connection = Connection(self.listener, peer or "", getattr(address, "port", 0))
         read_peer_of = self.read_peer_of if isinstance(address, UNIXAddress) else None
-        return ClientConnection(self.server, connection, begin, read_peer_of)
+        return ClientConnection(self.server, connection, dispatch, read_peer_of)
 
     def accepted(self, peer: SocketAddress) -> ClientConnection:
         """Build the protocol of one TCP connection that the engine has accepted."""
-        return ClientConnection(self.server, Connection(self.listener, peer[0], peer[1]), begin, None)
+        return ClientConnection(self.server, Connection(self.listener, peer[0], peer[1]), dispatch, None)
 
     def doStart(self) -> None:
         """Do nothing: listening is said by the service."""

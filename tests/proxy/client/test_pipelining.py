@@ -56,7 +56,7 @@ class PipeliningTests(ServerCase):
         client.aborts()
         self.network.settle()
 
-        self.assertEqual(set(), self.server.live)
+        self.assertEqual(set(), self.server.connections.live)
 
 
 class UnreadOriginTests(ServerCase):

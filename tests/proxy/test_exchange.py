@@ -762,7 +762,7 @@ class Deadlines(ServerCase):
         self.network.advance(5)
 
         self.assertTrue(client.is_closed)
-        self.assertEqual(len(self.server.live), 0)
+        self.assertEqual(len(self.server.connections.live), 0)
 
 
 class SlowGates(ServerCase):
@@ -831,7 +831,7 @@ class Greed(ServerCase):
         self.network.advance(self.limits.idle_seconds + 2)
 
         self.assertTrue(client.is_closed)
-        self.assertEqual(len(self.server.live), 0)
+        self.assertEqual(len(self.server.connections.live), 0)
 
     def test_end_while_waiting(self) -> None:
         """One that gives up while it has to wait is let go."""
@@ -840,7 +840,7 @@ class Greed(ServerCase):
         client.aborts()
         self.network.settle()
 
-        self.assertEqual(len(self.server.live), 0)
+        self.assertEqual(len(self.server.connections.live), 0)
 
     def test_stop_while_waiting(self) -> None:
         """So is one that has to wait when the proxy stops."""
@@ -865,7 +865,7 @@ class Leftovers(ServerCase):
                 client.ends()
                 self.network.settle()
                 self.assertTrue(client.saw_eof)
-                self.assertEqual(len(self.server.live), 0)
+                self.assertEqual(len(self.server.connections.live), 0)
 
 
 class Counts(ServerCase):

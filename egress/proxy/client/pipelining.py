@@ -1,0 +1,118 @@
+"""Reads the requests of one client connection, one at a time and in order (RFC 9112 section 9.3.2)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from egress.errors import ProtocolError, Refused
+from egress.proxy.http1.request_parsing import HeadSource, ParsedRequest
+from egress.proxy.refusals import listener_removed
+from egress.proxy.roles import Displacement
+from egress.proxy.server import ProxyServer
+from egress.proxy.states import DISPATCHING, IDLE, READING, YIELDING
+from egress.timing.timer_wheel import Entry
+
+_log = Logger()
+
+# The most requests of one connection that are served without returning to the reactor. 64 KiB hold two thousand heads,
+# and requests that are answered immediately would otherwise keep all other connections waiting.
+_HEADS_PER_TURN = 32
+
+
+class PipelinedConnection(HeadSource, Protocol):
+    """A client connection, as the loop over its requests sees it.
+
+    Attributes:
+        later: the timer after which the loop goes on.
+    """
+
+    later: IDelayedCall | None
+
+    @property
+    def server(self) -> ProxyServer:
+        """The server."""
+
+    @property
+    def entry(self) -> Entry:
+        """Its entry in the timer wheel."""
+
+    @property
+    def state(self) -> str:
+        """See `states.CLIENT_CONNECTION`."""
+
+    @property
+    def displacement(self) -> Displacement | None:
+        """What a reload did to its listener."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the client sent its FIN."""
+
+    def step(self, event: str) -> None:
+        """Change the state."""
+
+    def dispatch(self, parsed: ParsedRequest) -> None:
+        """Start a request."""
+
+    def refuse_unread(self, refused: Refused) -> None:
+        """Answer with a refusal, and close."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def close(self) -> None:
+        """Close after what was written."""
+
+
+def read_requests(client: PipelinedConnection) -> None:
+    """Start the requests in the held octets, until one does not complete synchronously."""
+    left = _HEADS_PER_TURN
+    try:
+        while client.held and (client.state is IDLE or client.state is READING):
+            if not left:
+                client.step("yield")
+                client.pause()
+                client.later = client.server.clock.callLater(0, _go_on, client)
+                return
+            left -= 1
+            data, client.held = client.held, b""
+            parsed = client.server.request_parser.read(client, data)
+            if parsed is None:
+                _await_rest(client)
+                return
+            client.step("head_complete")
+            if client.displacement is not None:
+                client.refuse_unread(listener_removed())
+                return
+            client.dispatch(parsed)
+            if client.state is DISPATCHING:
+                client.step("wait")
+    except ProtocolError as error:
+        client.refuse_unread(Refused(error.code, error.sentence))
+    except Exception:
+        _log.failure("serving a request failed")
+        client.refuse_unread(Refused("internal_error", "The proxy failed."))
+
+
+def _await_rest(client: PipelinedConnection) -> None:
+    if client.has_ended:
+        client.close()
+    elif client.state is IDLE and client.reader is not None and client.reader.is_begun:
+        client.step("head_begun")
+        client.server.timers.expect(client.entry, client.server.limits.head_seconds)
+
+
+def _go_on(client: PipelinedConnection) -> None:
+    client.later = None
+    if client.state is YIELDING:
+        client.step("resume")
+        client.resume()
+        read_requests(client)
+        if client.has_ended and client.state is IDLE and not client.held:
+            client.close()

@@ -1,0 +1,126 @@
+"""Client connections of all listeners: which are open, how many each client has, and how many there may be."""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from egress.errors import Refused
+from egress.model import Client
+from egress.proxy.limits import Limits
+from egress.proxy.roles import CountedConnection, LiveConnection
+
+
+@define(eq=False)
+class Connections:
+    """Counts client connections, from accept to close.
+
+    Attributes:
+        limits: `connections` and `connections_per_client` are used.
+        live: connections that requests are read from.
+        handshaking: connections whose TLS handshake is not complete.
+        started_handshakes: those of them that sent their first byte, the oldest first.
+        per_client: number of connections by client key, both kinds together.
+        is_stopping: no further request is served.
+    """
+
+    limits: Limits
+    live: set[LiveConnection] = field(init=False, factory=set)
+    handshaking: set[CountedConnection] = field(init=False, factory=set)
+    started_handshakes: dict[CountedConnection, None] = field(init=False, factory=dict)
+    per_client: dict[str, int] = field(init=False, factory=dict)
+    is_stopping: bool = field(init=False, default=False)
+    _emptied: Deferred[None] | None = field(init=False, default=None)
+
+    def add_live(self, connection: LiveConnection) -> Refused | None:
+        """Count a connection in.
+
+        Returns:
+            None, or why the connection must not be served. It is counted until `remove_live` in either case.
+        """
+        self.live.add(connection)
+        return self._count(connection)
+
+    def add_handshaking(self, connection: CountedConnection) -> Refused | None:
+        """Count a connection in whose TLS handshake begins. See `add_live`."""
+        self.handshaking.add(connection)
+        return self._count(connection)
+
+    def _count(self, connection: CountedConnection) -> Refused | None:
+        key, limits = connection.client.key, self.limits
+        number = self.per_client[key] = self.per_client.get(key, 0) + 1
+        if self.is_stopping:
+            return Refused("stopping", "The proxy is stopping.")
+        if len(self.live) + len(self.handshaking) > limits.connections:
+            return Refused("busy", "The proxy has as many connections as it may.")
+        if number > limits.connections_per_client:
+            return _too_many()
+        return None
+
+    def move(self, connection: CountedConnection, client: Client) -> Refused | None:
+        """Count a connection for the client of its latest request.
+
+        Returns:
+            None, or why the request must not be served. The connection then counts for its former client.
+        """
+        key, former = client.key, connection.client.key
+        if key != former:
+            number = self.per_client.get(key, 0) + 1
+            if number > self.limits.connections_per_client:
+                return _too_many()
+            self._uncount(former)
+            self.per_client[key] = number
+        connection.client = client
+        return None
+
+    def remove_live(self, connection: LiveConnection) -> None:
+        """Count a connection out."""
+        self.live.discard(connection)
+        self._uncount(connection.client.key)
+        if self._emptied is not None:
+            self._tell_if_empty()
+
+    def remove_handshaking(self, connection: CountedConnection) -> None:
+        """Count a connection out whose TLS handshake is over. A complete one is then counted by `add_live`."""
+        self.handshaking.discard(connection)
+        self.started_handshakes.pop(connection, None)
+        self._uncount(connection.client.key)
+        if self._emptied is not None:
+            self._tell_if_empty()
+
+    def end_all(self, cause: str) -> None:
+        """End every connection now."""
+        for connection in [*self.live, *self.handshaking]:
+            connection.end(cause)
+
+    def when_empty(self) -> Deferred[None]:
+        """Wait for the end of all connections.
+
+        Returns:
+            A Deferred that fires once no connection is open.
+        """
+        emptied: Deferred[None] = Deferred()
+        self._emptied = emptied
+        self._tell_if_empty()
+        return emptied
+
+    def give_up_waiting(self) -> None:
+        """Fire the Deferred of `when_empty`, whatever is still open."""
+        emptied, self._emptied = self._emptied, None
+        if emptied is not None:
+            emptied.callback(None)
+
+    def _tell_if_empty(self) -> None:
+        if not self.live and not self.handshaking:
+            self.give_up_waiting()
+
+    def _uncount(self, key: str) -> None:
+        number = self.per_client[key] - 1
+        if number:
+            self.per_client[key] = number
+        else:
+            del self.per_client[key]
+
+
+def _too_many() -> Refused:
+    return Refused("too_many_connections", "This client has as many connections as it may.")

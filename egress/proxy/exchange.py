@@ -1,0 +1,330 @@
+"""One HTTP request and its response, between a client's side and an origin's side.
+
+Neither side is an HTTP/1.1 connection here: both are roles (`egress.proxy.roles`).
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from egress.errors import ProtocolError, Refused
+from egress.model import Admission, Request
+from egress.proxy.exchange_roles import ClientSide, OriginSide, PooledConnection, Trailers
+from egress.proxy.http1.forwarding import DIRECT_FORWARDING, Forwarding
+from egress.proxy.http1.request_parsing import ParsedRequest
+from egress.proxy.server import ProxyServer
+from egress.proxy.transaction import Transaction
+from egress.proxy.tunnel.tunnel import Tunnel
+from egress.timing.idle_watch import IdleWatch
+from egress.wire.framing import Framing, Kind
+from egress.wire.proxy_status import response_source
+from egress.wire.response_head import ResponseHead
+
+# RFC 9110 section 9.2.2: methods that anybody may repeat.
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+
+_CLOSED = "The destination closed the connection without an answer."
+_UNASKED = ProtocolError("origin_malformed", "The destination changed to a protocol that nobody asked for.").sentence
+
+
+@define(eq=False)
+class Exchange:
+    """One request and its response (RequestSource, ResponseSink, TransactionOwner).
+
+    Attributes:
+        server: has the pool, the limits and the timers.
+        client: the client's side.
+        request: what is judged; `parsed` is what was read.
+        upgrade: the protocol that the client may change to; None for none.
+        transaction: admits, dials and records the request.
+        origin: the origin's side, while there is one.
+        forwarding: the form of the request on its route.
+        has_begun: the client got the response head.
+    """
+
+    server: ProxyServer
+    client: ClientSide
+    request: Request
+    parsed: ParsedRequest
+    upgrade: bytes | None
+    transaction: Transaction = field(init=False)
+    origin: OriginSide | None = field(init=False, default=None)
+    forwarding: Forwarding = field(init=False, default=DIRECT_FORWARDING)
+    has_begun: bool = field(init=False, default=False)
+    _idle: IdleWatch | None = field(init=False, default=None)
+    _sent_at: float = field(init=False, default=0.0)
+    _is_retried: bool = field(init=False, default=False)
+    _is_over: bool = field(init=False, default=False)
+    _is_body_streaming: bool = field(init=False, default=False)
+    _is_response_streaming: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.transaction = Transaction(self.server, self.client, self.request, self)
+
+    @property
+    def method(self) -> str:
+        """The method of the request (ResponseSink)."""
+        return self.parsed.head.method
+
+    # Results of the transaction (TransactionOwner).
+
+    def admitted(self, admission: Admission) -> None:
+        """Take a pooled connection, or dial."""
+        if self._is_over:
+            return
+        server, route = self.server, admission.route
+        self.forwarding = DIRECT_FORWARDING
+        if route.hops:
+            proxies = server.gate.snapshot.proxies
+            self.forwarding = server.forwardings.choose(proxies, self.request, route, self.upgrade)
+        origin = server.pool.take(self.request, admission, self.forwarding.place)
+        if origin is None:
+            self.transaction.dial(self.forwarding.recipient)
+        else:
+            self.transaction.dialled = origin.address
+            self.connected(origin)
+
+    def connected(self, origin: PooledConnection) -> None:
+        """Send the head, and the body or what has come of it."""
+        if self._is_over:
+            origin.abort()
+            return
+        server, client = self.server, self.client
+        stream = self.origin = origin.open_stream(self, server.limits)
+        payload = client.take_body()
+        try:
+            stream.request(self.parsed, self.upgrade, self.forwarding, payload or b"")
+        except ProtocolError as error:
+            self._drop_origin()
+            self.refused(Refused(error.code, error.sentence))
+            return
+        self.transaction.start()
+        self._sent_at = server.clock.seconds()
+        if payload is not None:
+            self.transaction.up += len(payload)
+            server.timers.expect(client.entry, server.limits.response_seconds)
+        else:
+            self._is_body_streaming = True
+            self._watch(server.limits.body_stall_seconds)
+            stream.pull_from(client.producer)
+            client.start_body()
+
+    def refused(self, refused: Refused) -> None:
+        """Answer with a refusal; the response has not begun."""
+        if self._is_over:
+            return
+        self._is_over = True
+        transaction, client = self.transaction, self.client
+        transaction.cancel()
+        client.refuse(refused, self.request.id)
+        transaction.record_refusal(refused)
+        client.finish(is_read=False)
+
+    # Events of the client's side (RequestSource).
+
+    def body_data(self, payload: bytes, trailers: Trailers | None) -> None:
+        """Forward a piece of the request body; with trailers, its last."""
+        server, transaction, origin = self.server, self.transaction, self.origin
+        if self._is_over or origin is None:
+            return
+        transaction.up += len(payload)
+        if transaction.up > server.limits.request_body_bytes:
+            self._fail(Refused("body_too_large", "The request body is longer than it may be."), "body_too_large")
+            return
+        origin.send(payload, trailers)
+        if trailers is not None:
+            self._stop_body()
+            self._sent_at = server.clock.seconds()
+            server.timers.expect(self.client.entry, server.limits.response_seconds)
+
+    def body_malformed(self, refused: Refused) -> None:
+        """Fail: the request body breaks its framing."""
+        self._fail(refused, "body_malformed")
+
+    def body_truncated(self) -> None:
+        """End the exchange, once its body was being sent. Before, the response may still reach the client."""
+        if self.origin is not None:
+            self.end("client_closed")
+
+    def client_lost(self, reason: Failure) -> None:
+        """End the exchange: nobody waits for its response."""
+        if not self._is_over:
+            self._is_over = True
+            self.transaction.cancel()
+            self._drop_origin()
+            self.transaction.record_end("client_closed" if reason.check(ConnectionDone) else "client_reset")
+
+    def expired(self) -> None:
+        """End what took too long. While a body streams, its deadline is a look at the counters."""
+        limits, watch = self.server.limits, self._idle
+        if watch is None or not (self.has_begun or self._is_body_streaming):
+            self._fail(Refused("origin_timeout", "The destination did not answer in time."), "idle")
+            return
+        seconds = limits.idle_seconds if self.has_begun else limits.body_stall_seconds
+        if watch.look(self.server.clock.seconds(), self.transaction.up + self.transaction.down) < seconds:
+            self.server.timers.expect(self.client.entry, seconds / 4)
+        elif self.has_begun:
+            self.end("idle")
+        else:
+            self._fail(Refused("body_timeout", "The request body did not move on in time."), "body_timeout")
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Reset both sides."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.transaction.cancel()
+        self._drop_origin()
+        self.transaction.record_end(cause, refused)
+        self.client.pull_from(None)
+        self.client.abort()
+
+    # Events of the origin's side (ResponseSink).
+
+    def interim_response(self, head: ResponseHead) -> None:
+        """Forward a 1xx response."""
+        self.client.interim_response(head)
+
+    def response(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
+        """Forward the head of the response and the first of its body."""
+        server, transaction = self.server, self.transaction
+        if self.forwarding.is_absolute:
+            if head.status == 407:
+                # The proxy wants other credentials of ours. The client's have nothing to do with it.
+                self._fail(self.forwarding.challenged(head), "failed")
+                return
+            transaction.response_source = response_source(head.status, head.fields.block)
+        self.request.phases.wait = (server.clock.seconds() - self._sent_at) * 1000.0
+        transaction.status = head.status
+        transaction.down += len(payload)
+        self.has_begun = True
+        self.client.respond(head, framing, payload, trailers)
+        if trailers is not None:
+            self._complete()
+        elif not self._is_over and self.origin is not None and self.origin.connection.transport is not None:
+            self._is_response_streaming = True
+            self.client.pull_from(self.origin.connection.transport)
+            self._watch(server.limits.idle_seconds)
+
+    def response_data(self, payload: bytes, trailers: Trailers | None) -> None:
+        """Forward a further piece of the response body."""
+        self.transaction.down += len(payload)
+        self.client.send(payload, trailers)
+        if trailers is not None:
+            self._stop_response()
+            self._complete()
+
+    def protocol_changed(self, head: ResponseHead, rest: bytes) -> None:
+        """Become a tunnel, if the client asked for that protocol."""
+        upgrade, origin = self.upgrade, self.origin
+        assert origin is not None
+        if upgrade is None or [value.lower() for value in head.fields.values(b"upgrade")] != [upgrade]:
+            self._fail(Refused("origin_malformed", _UNASKED), "origin_malformed")
+            return
+        self.has_begun = self._is_over = True
+        self.request.phases.wait = (self.server.clock.seconds() - self._sent_at) * 1000.0
+        self.transaction.status = 101
+        client = self.client.change_protocol(head, upgrade)
+        origin.release()
+        Tunnel(self.server, client, origin.connection, self.transaction).take_over(rest)
+
+    def response_malformed(self, refused: Refused) -> None:
+        """Fail: the response breaks the rules."""
+        self._fail(refused, "origin_malformed")
+
+    def response_truncated(self) -> None:
+        """Reset the client's side, so that the response is never taken for whole."""
+        self.end("origin_truncated")
+
+    def origin_closed(self, reason: Failure | None) -> None:
+        """Try again where that is safe: an origin may close an idle connection at any moment."""
+        origin = self.origin
+        if self._is_over or origin is None:
+            return
+        can_retry = (
+            origin.connection.is_used
+            and not self._is_retried
+            and not origin.has_heard
+            and self.parsed.framing.kind is Kind.NONE
+            and self.method in _IDEMPOTENT
+        )
+        self._drop_origin()
+        if can_retry:
+            self._is_retried = True
+            self.server.timers.clear(self.client.entry)
+            self.transaction.dial(self.forwarding.recipient)
+        else:
+            self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
+
+    # Ends.
+
+    def _fail(self, refused: Refused, cause: str) -> None:
+        """Answer with a failure, or reset the client's side if the response has begun."""
+        if self._is_over:
+            return
+        if self.has_begun:
+            self.end(cause)
+            return
+        self._drop_origin()
+        self.refused(self.forwarding.blame(refused, None))
+
+    def _complete(self) -> None:
+        """The response is complete. Keep the origin's connection if it can serve a further request."""
+        self._is_over = True
+        origin, transaction, server = self.origin, self.transaction, self.server
+        admission, is_read = transaction.admission, self.client.is_body_complete
+        assert origin is not None and admission is not None
+        self.origin = None
+        connection = origin.connection
+        if not is_read:
+            self._stop_body(origin)
+            origin.abort()
+        else:
+            is_reusable = origin.is_reusable
+            origin.release()
+            transport = connection.transport
+            if (
+                is_reusable
+                and not server.connections.is_stopping
+                and transport is not None
+                and transport.unsent is None
+                and admission.generation == server.gate.snapshot.generation
+                and server.pool.keep(connection, self.request, admission, self.forwarding.place)
+            ):
+                connection.is_used = True
+            else:
+                connection.close(server.timers, server.limits.linger_seconds)
+        transaction.record_end("complete")
+        self.client.finish(is_read=is_read)
+
+    def _drop_origin(self) -> None:
+        origin = self.origin
+        if origin is not None:
+            self._stop_body()
+            self._stop_response()
+            self.origin = None
+            origin.abort()
+
+    def _stop_body(self, origin: OriginSide | None = None) -> None:
+        """Stop to forward the request body: the client is paused on the origin's account no longer."""
+        if self._is_body_streaming:
+            self._is_body_streaming = False
+            origin = origin or self.origin
+            if origin is not None:
+                origin.pull_from(None)
+            self.client.stop_body()
+
+    def _stop_response(self) -> None:
+        """Stop to forward the response: the origin is paused on the client's account no longer."""
+        if self._is_response_streaming:
+            self._is_response_streaming = False
+            self.client.pull_from(None)
+            if self.origin is not None and self.origin.connection.transport is not None:
+                self.origin.connection.transport.resumeProducing()
+
+    def _watch(self, seconds: float) -> None:
+        server = self.server
+        self._idle = IdleWatch(server.clock.seconds(), self.transaction.up + self.transaction.down)
+        server.timers.expect(self.client.entry, seconds / 4)

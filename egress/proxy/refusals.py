@@ -1,0 +1,26 @@
+"""Refusals that several parts make, and what kind they are."""
+
+from __future__ import annotations
+
+from egress.errors import CODES, DialFailed, Refused
+
+_REASONS = {
+    "connection_refused": "The destination refused the connection.",
+    "unreachable": "The destination cannot be reached from here.",
+    "dial_timeout": "The destination did not answer in time.",
+}
+
+
+def dial_refusal(error: DialFailed) -> Refused:
+    """Make the refusal that answers a failed dial."""
+    return Refused(error.code, error.reason or _REASONS[error.code], detail=str(error))
+
+
+def is_failure(refused: Refused) -> bool:
+    """Tell whether the route or the destination failed. Otherwise something refused the request."""
+    return CODES[refused.code].status in (500, 502, 504)
+
+
+def listener_removed() -> Refused:
+    """Make the refusal of a request on a connection whose listener a reload took away."""
+    return Refused("listener_gone", "The listener is no longer configured; connect anew.")
