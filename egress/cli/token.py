@@ -26,13 +26,13 @@ def new(name: str, path: str | None) -> None:
     A client sends it as a password, http://NAME:TOKEN@PROXY, or as a Bearer token. With --file the token alone is
     printed, without it the line for the file as well.
     """
-    from egress.identity.generated_tokens import digest_of, make_token, spell_digest
+    from egress.identity.generated_tokens import digest_of, format_digest, make_token
 
     _check_name(name)
     made = make_token()
     digest = digest_of(made.encode())
     assert digest is not None, "a made token has the form of one"
-    line = f"{name}:{spell_digest(digest)}"
+    line = f"{name}:{format_digest(digest)}"
     if path is None:
         click.echo(f"token, shown this once:    {made}")
         click.echo(f"line for the tokens file:  {line}")
@@ -58,7 +58,7 @@ def hash_secret(name: str, path: str | None) -> None:
         secret = check_secret(_read_secret())
     except ValueError as problem:
         raise Problem(f"the secret cannot be used: {problem}", _USAGE)
-    line = f"{name}:{ScryptHash.make(secret).spell()}"
+    line = f"{name}:{ScryptHash.make(secret).format()}"
     if path is None:
         click.echo(line)
     else:

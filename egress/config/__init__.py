@@ -1,7 +1,7 @@
-"""Configuration: TOML in, attrs classes out. Each package owns its settings class; this one reads and shapes.
+"""Configuration: reads TOML and structures tables as attrs classes. Each package owns its settings classes.
 
-The rules are strict, because a setting that is quietly ignored is a hole: unknown keys, wrong types and missing keys
-are errors, nothing is converted from one type to another, and every error names its key path.
+The rules are strict, because a silently ignored setting weakens protection: unknown keys, wrong types and missing keys
+are errors, no value is converted to another type, and every error names its key path.
 """
 
 from egress.config.bounds import between

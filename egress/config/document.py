@@ -19,14 +19,14 @@ def read(file: str) -> dict[str, object]:
     """Read a configuration file.
 
     Args:
-        file: its name, kept in every error as it was given.
+        file: the file's name; errors repeat it unchanged.
 
     Returns:
-        The document's tables and values, as tomllib makes them.
+        The document's tables and values, as returned by tomllib.
 
     Raises:
-        ConfigError: it cannot be read, is not a regular file, is longer than 4 MiB, or is not TOML in UTF-8.
-            Then `where` is the line and column of what could not be read.
+        ConfigError: the file cannot be read, is not a regular file, is longer than 4 MiB, or is not TOML in UTF-8.
+            `where` is then the line and column of the fault.
     """
     text = _decode(file, _content(file))
     try:
@@ -36,13 +36,13 @@ def read(file: str) -> dict[str, object]:
     except RecursionError:
         raise ConfigError("", "is nested too deeply", file)
     except ValueError:
-        # tomllib lets int()'s own limit on digits through.
+        # tomllib does not catch the error of int() for too many digits.
         raise ConfigError("", "holds a number that is too long", file)
 
 
 def _content(file: str) -> bytes:
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for a writer that may never come.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError("", f"cannot be read: {error.strerror}", file)

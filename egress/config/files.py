@@ -1,4 +1,4 @@
-"""Small files beside the configuration: read whole, bounded, and kept from other eyes."""
+"""Bounded reads of small files that the configuration names, with checks of their permissions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from attrs import frozen
 
 
 class Unusable(Exception):
-    """A file cannot be used. Its words follow on the file's name, and hold nothing of its content."""
+    """A file cannot be used. The message continues a sentence after the file's name and has nothing of the content."""
 
 
 @frozen
 class Content:
-    """What a file held when it was read.
+    """The content of a file, and its permissions at the time of reading.
 
     Attributes:
-        octets: all of them.
-        is_readable_by_all: every user of the system could read it.
-        is_writable_by_all: every user of the system could write it.
+        octets: the content.
+        is_readable_by_all: every user of the system can read the file.
+        is_writable_by_all: every user of the system can write the file.
     """
 
     octets: bytes
@@ -31,12 +31,12 @@ def read_small(path: str, limit_bytes: int, *, is_secret: bool) -> bytes:
     """Read a regular file.
 
     Args:
-        path: its name.
-        limit_bytes: of its content.
-        is_secret: no user of the system but its owner and group may read or write it.
+        path: the file's name.
+        limit_bytes: of the content.
+        is_secret: only the owner and the group may have permissions.
 
     Raises:
-        Unusable: it cannot be read, or is not as it should be.
+        Unusable: the file cannot be read, is no regular file, is too long, or has too wide permissions.
     """
     content = read_content(path, limit_bytes)
     if is_secret and (content.is_readable_by_all or content.is_writable_by_all):
@@ -45,17 +45,17 @@ def read_small(path: str, limit_bytes: int, *, is_secret: bool) -> bytes:
 
 
 def read_content(path: str, limit_bytes: int) -> Content:
-    """Read a regular file, and say who else could.
+    """Read a regular file and its permissions.
 
     Args:
-        path: its name.
-        limit_bytes: of its content.
+        path: the file's name.
+        limit_bytes: of the content.
 
     Raises:
-        Unusable: it cannot be read, or is longer.
+        Unusable: the file cannot be read, is no regular file, or is longer.
     """
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for a writer that may never come.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _unreadable(error) from None
@@ -71,21 +71,21 @@ def read_content(path: str, limit_bytes: int) -> Content:
         os.close(descriptor)
     if len(octets) > limit_bytes:
         raise Unusable(f"is longer than {limit_bytes} bytes")
-    # The bits of the group say nothing: an access list, by which service managers hand files over, shows in them.
+    # The group's bits are not checked: they show the mask of an access list, by which service managers grant access.
     return Content(octets, bool(mode & stat.S_IROTH), bool(mode & stat.S_IWOTH))
 
 
 def stamp_of(path: str) -> tuple[int, ...]:
-    """Tell one state of a file from another. A link that leads elsewhere is another state too.
+    """Return a value that differs between states of a file. A link to another file is another state.
 
     Raises:
-        Unusable: there is no such file.
+        Unusable: the file does not exist or cannot be examined.
     """
     try:
         facts = os.stat(path)
     except (OSError, ValueError) as error:
         raise _unreadable(error) from None
-    # The mode and the owner are in it through the time of the last change of the inode.
+    # A change of mode or owner changes the inode's time of change.
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 

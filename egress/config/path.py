@@ -1,4 +1,4 @@
-"""Key paths such as `policy[0].allow[2].hosts`, and what may be said about the value at one."""
+"""Key paths such as `policy[0].allow[2].hosts`, and whether errors may show the value at a path."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _SHOWN_LIMIT = 60
 
 
 def join(where: str, key: str | int) -> str:
-    """Give the path of a key, or of an array's member, under `where`.
+    """Return the path of a key, or of an array's member, under `where`.
 
     Args:
         where: a key path; "" for the document itself.
-        key: a key, quoted here if TOML would ask for it, or an index.
+        key: a key, which is quoted where TOML requires it, or an index.
     """
     if isinstance(key, int):
         return f"{where}[{key}]"
@@ -24,27 +24,27 @@ def join(where: str, key: str | int) -> str:
 
 
 def prefix(where: str, inner: str) -> str:
-    """Put the path `where` before the path `inner`, which was relative to it."""
+    """Prepend the path `where` to the path `inner`, which is relative to it."""
     if not where or not inner or inner.startswith("["):
         return where + inner
     return f"{where}.{inner}"
 
 
 def is_secret(key: str) -> bool:
-    """Whether a key's name says that its value must not be shown. Compound names count: `tokens`, `db_password`."""
+    """Whether the value of a key must not be shown, by the key's name. Parts count too: `tokens`, `db_password`."""
     return any(word in key.lower() for word in _SECRET)
 
 
 def is_showable(value: object) -> bool:
-    """Whether a value may be repeated in an error: no string that could hold credentials (`user@`, a URL)."""
+    """Whether an error may repeat a value. Strings that may hold credentials (`user@`, a URL) may not be repeated."""
     return not (isinstance(value, str) and ("@" in value or "://" in value))
 
 
 def show(key: str, value: object) -> str:
-    """Give a scalar as TOML would spell it, or a placeholder where it must not be shown.
+    """Format a scalar as in TOML, or return a placeholder for a value that must not be shown.
 
     Args:
-        key: the last key of its path.
+        key: the last key of the value's path.
         value: a string or a number.
     """
     if is_secret(key) or not is_showable(value):

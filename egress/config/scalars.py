@@ -1,4 +1,4 @@
-"""The leaves of a document: scalars, taken exactly as their type says."""
+"""Structure hooks of scalars. No value is converted to another type."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Hook = Callable[[Any, Any], Any]
 
 
 class Unfit(Exception):
-    """A value of the wrong type, or a word that is none of those allowed.
+    """A value of the wrong type, or a word that is not allowed.
 
-    Only the level above knows the value's key, and so whether the value may be shown.
+    The caller knows the value's key, and therefore whether the value may be shown.
 
     Attributes:
-        wanted: what would fit, for people.
+        wanted: descriptions of the types or words that are allowed.
         raw: the value.
-        words: the words that would fit, where the type is right and the word is not.
+        words: the allowed words, where the type is right and the word is not; else None.
     """
 
     def __init__(self, wanted: Iterable[str], raw: object, words: Iterable[str] | None = None) -> None:
@@ -33,7 +33,7 @@ class Unfit(Exception):
         self.words = None if words is None else tuple(words)
 
     def problem(self, key: str) -> str:
-        """Say what is wrong with the value at `key`, the last one of its path."""
+        """Describe the fault of the value at `key`, the last key of its path."""
         if self.words is not None:
             return f"must be {_either(self.wanted)}, not {show(key, self.raw)}{suggest(self.raw, self.words)}"
         hint = ""
@@ -52,13 +52,13 @@ def _either(names: tuple[str, ...]) -> str:
 
 
 def suggest(word: object, known: Iterable[str]) -> str:
-    """Give a remark that names the known word closest to a mistyped one, or ""."""
+    """Return a hint with the known word that is closest to a mistyped one, or ""."""
     close = difflib.get_close_matches(word.lower(), list(known), n=1) if isinstance(word, str) else []
     return f" (did you mean {close[0]!r}?)" if close and close[0] != word else ""
 
 
 def _name(value: object) -> str:
-    """Name a value's type as a writer of TOML knows it."""
+    """Return the name of a value's type in terms of TOML."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, str):
@@ -77,7 +77,7 @@ def _name(value: object) -> str:
 
 
 def take_exactly(kind: type, wanted: str) -> Hook:
-    """Make the hook of a type that takes nothing but its own values."""
+    """Create the hook of a type. The hook accepts values of exactly this type."""
 
     def take(raw: Any, _: Any) -> Any:
         # bool is a subclass of int, and `port = true` is no port.
@@ -89,38 +89,38 @@ def take_exactly(kind: type, wanted: str) -> Hook:
 
 
 def take_float(raw: Any, _: Any) -> float:
-    """Take a number; a whole one will do."""
+    """Structure a float; integers are accepted."""
     if type(raw) not in (int, float):
         raise Unfit(["a number"], raw)
     try:
         number = float(raw)
     except OverflowError:
         number = math.inf
-    # TOML spells nan and inf; a deadline of either would never fire.
+    # TOML has nan and inf; a deadline of either would never fire.
     if not math.isfinite(number):
         raise ConfigError("", "must be a finite number")
     return number
 
 
 def take_secret(raw: Any, _: Any) -> Secret:
-    """Take a string and hide it."""
+    """Structure a Secret from a string."""
     if type(raw) is not str:
         raise Unfit(["a string"], raw)
     return Secret(raw)
 
 
 def take_anything(raw: Any, _: Any) -> Any:
-    """Take what is there, unlooked at."""
+    """Return the value without a check."""
     return raw
 
 
 def make_enum(kind: type[Enum]) -> Hook:
-    """Make the hook of an Enum: a member is written as its value."""
+    """Create the hook of an Enum, whose members are written as their values."""
     return _among([(member.value, member) for member in kind])
 
 
 def make_literal(kind: Any) -> Hook:
-    """Make the hook of a Literal."""
+    """Create the hook of a Literal."""
     return _among([(value, value) for value in get_args(kind)])
 
 

@@ -1,4 +1,4 @@
-"""Gives tables the shape of attrs classes: a cattrs converter that converts nothing and explains everything."""
+"""Structures tables as attrs classes: a cattrs converter without conversions, with errors that name key paths."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ _FAULTS = (ConfigError, ValueError, TypeError)
 
 
 def structure(cls: type[T], table: Mapping[str, object], where: str = "") -> T:
-    """Make an instance of an attrs class out of a table.
+    """Create an instance of an attrs class from a table.
 
-    A field's type is what the document must hold: str, int, float (a whole number will do), bool, Secret, an Enum (by
-    value), Literal, another attrs class, `tuple[X, ...]`, `Mapping[str, X]`, a union of these, or object for anything.
-    A field with a converter must hold what the converter's first parameter is annotated with.
+    The type of a field is the type of the value in the document: str, int, float (integers are accepted), bool, Secret,
+    an Enum (by value), Literal, another attrs class, `tuple[X, ...]`, `Mapping[str, X]`, a union of these, or object
+    for any value. For a field with a converter, the annotation of the converter's first parameter is the type.
 
-    A ValueError of a validator or converter becomes a ConfigError at the field's path; where the value must not be
-    shown, the message is withheld. A ConfigError of a validator or converter is relative to the field's value and is
-    always shown; one of `__attrs_post_init__` is relative to the table.
+    A ValueError of a validator or converter becomes a ConfigError at the field's path, without its message where the
+    value must not be shown. A ConfigError of a validator or converter is relative to the field's value, a ConfigError
+    of `__attrs_post_init__` is relative to the table, and the message of either is always shown.
 
     Args:
         cls: the settings class.
-        table: as read from TOML.
-        where: the table's own path, put before the paths in errors.
+        table: the table as read from TOML.
+        where: the path of the table, which is prepended to the paths in errors.
 
     Raises:
-        ConfigError: the first thing that is wrong.
+        ConfigError: the first fault.
     """
     try:
         shaped: T = _converter.structure(table, cls)
@@ -59,8 +59,8 @@ def structure(cls: type[T], table: Mapping[str, object], where: str = "") -> T:
     return shaped
 
 
-def _shape_within(key: str | int, raw: object, kind: Any) -> Any:
-    """Shape the member `key` of a table or array."""
+def _structure_member(key: str | int, raw: object, kind: Any) -> Any:
+    """Structure the member `key` of a table or array."""
     try:
         return _converter.structure(raw, kind)
     except ConfigError as error:
@@ -75,7 +75,7 @@ def _make_tuple(kind: Any) -> Hook:
     def take(raw: Any, _: Any) -> tuple[Any, ...]:
         if not isinstance(raw, list | tuple):
             raise Unfit(["an array"], raw)
-        return tuple(_shape_within(index, item, member) for index, item in enumerate(raw))
+        return tuple(_structure_member(index, item, member) for index, item in enumerate(raw))
 
     return take
 
@@ -86,13 +86,13 @@ def _make_mapping(kind: Any) -> Hook:
     def take(raw: Any, _: Any) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping):
             raise Unfit(["a table"], raw)
-        return {key: _shape_within(key, value, member) for key, value in raw.items()}
+        return {key: _structure_member(key, value, member) for key, value in raw.items()}
 
     return take
 
 
 def _make_union(kind: Any) -> Hook:
-    # TOML has no null: None stands only for a key that is not there.
+    # TOML has no null: None is the default of a missing key.
     members = [member for member in get_args(kind) if member is not type(None)]
 
     def take(raw: Any, _: Any) -> Any:
@@ -103,7 +103,7 @@ def _make_union(kind: Any) -> Hook:
             except (ConfigError, Unfit) as error:
                 faults.append(error)
         for fault in faults:
-            # The type was right and what it held was wrong: this is the member that was meant.
+            # The type is right and the content is not: this is the intended member of the union.
             if isinstance(fault, ConfigError) or fault.words is not None:
                 raise fault
         raise Unfit([name for fault in faults if isinstance(fault, Unfit) for name in fault.wanted], raw)
@@ -114,7 +114,7 @@ def _make_union(kind: Any) -> Hook:
 def _make_class(cls: type[attrs.AttrsInstance]) -> Hook:
     attrs.resolve_types(cls)
     fields = {field.alias or field.name: field for field in attrs.fields(cls) if field.init}
-    # Found once: a file may have thousands of rules, and a reload holds everything up.
+    # Computed once: a file may have thousands of rules, and a reload blocks the reactor.
     kinds = {key: input_type(field) for key, field in fields.items()}
 
     def take(raw: Any, _: Any) -> Any:
@@ -129,7 +129,7 @@ def _make_class(cls: type[attrs.AttrsInstance]) -> Hook:
         values = {}
         for key, field in fields.items():
             if key in raw:
-                values[key] = _shape_within(key, raw[key], kinds[key])
+                values[key] = _structure_member(key, raw[key], kinds[key])
             elif field.default is attrs.NOTHING:
                 raise ConfigError(join("", key), "is missing")
         try:
@@ -141,10 +141,10 @@ def _make_class(cls: type[attrs.AttrsInstance]) -> Hook:
 
 
 def input_type(field: attrs.Attribute[Any]) -> Any:
-    """Give the type that the document must hold for a field."""
+    """Return the type of a field's value in the document."""
     if field.converter is None:
         return field.type if field.type is not None else object
-    # attrs.Converter wraps a converter that also takes the instance or the field.
+    # attrs.Converter wraps a converter with the instance or the field as further arguments.
     converter = getattr(field.converter, "converter", field.converter)
     try:
         hints = typing.get_type_hints(converter)
@@ -157,7 +157,7 @@ def input_type(field: attrs.Attribute[Any]) -> Any:
 def _diagnose(
     cls: type[attrs.AttrsInstance], fields: Mapping[str, attrs.Attribute[Any]], values: dict[str, Any], fault: Exception
 ) -> ConfigError:
-    """Find the field whose converter or validator raised. Only done once something has failed."""
+    """Find the field whose converter or validator raised, after the class has failed to construct."""
     for key, field in fields.items():
         if key in values and callable(field.converter) and not isinstance(field.converter, attrs.Converter):
             try:
@@ -191,7 +191,7 @@ def _at_table(fault: Exception) -> ConfigError:
 
 
 def _message(fault: Exception) -> str:
-    # The validators of attrs put the attribute and the value behind the sentence, as further arguments.
+    # The validators of attrs pass the attribute and the value as further arguments of the exception.
     return " ".join(str(fault.args[0]).split()) if fault.args else "is not valid"
 
 
@@ -227,7 +227,7 @@ def _make_converter() -> Converter:
         (lambda kind: get_origin(kind) is Literal, make_literal),
         (lambda kind: kind in (object, Any), lambda _: take_anything),
     ]
-    # Any other type is a mistake in a settings class. cattrs would convert it, which hides errors.
+    # Any other type is a fault of a settings class. cattrs would convert values to it, which hides errors.
     converter.register_structure_hook_factory(lambda _: True, _refuse)
     for predicate, make in factories:
         converter.register_structure_hook_factory(predicate, make)
@@ -239,7 +239,7 @@ def _make_converter() -> Converter:
         Secret: take_secret,
     }.items():
         converter.register_structure_hook(kind, hook)
-    # cattrs knows this one before it asks any factory.
+    # cattrs has a hook for bytes that precedes the factories.
     converter.register_structure_hook(bytes, lambda _, kind: _refuse(kind))
     return converter
 

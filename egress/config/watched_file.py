@@ -1,4 +1,4 @@
-"""Files that may be changed while they are in use."""
+"""Files that are read again after a change."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from egress.config.files import Unusable, stamp_of
 from egress.errors import ConfigError
 
 LOOK_SECONDS = 1.0
-"""A file is looked at again at most this often."""
+"""The seconds between two looks at a file's state."""
 
 T = TypeVar("T")
 
 
 class Seconds(Shape):
-    """What is needed of a clock."""
+    """The required part of a clock: IReactorTime.seconds."""
 
     def seconds(self) -> float:
-        """Tell the time."""
+        """Return the time in seconds."""
 
 
 @define(eq=False, init=False)
 class WatchedFile(Generic[T]):
-    """A file that is read again when it was changed. While it cannot be used, what was read before stays.
+    """A file that is read again after a change. While the changed file cannot be used, the previous value stays.
 
-    It is looked at when its content is wanted, at most once a second.
+    Changes are looked for when the value is requested, at most once a second.
 
     Attributes:
-        path: the file's.
-        problem: why it cannot be used as it is now, or "".
+        path: the file's name.
+        problem: the reason why the present file cannot be used, or "".
     """
 
     path: str
@@ -48,27 +48,27 @@ class WatchedFile(Generic[T]):
         """Read the file.
 
         Args:
-            path: the file's.
-            clock: tells when to look again.
-            read: reads it, and raises Unusable or ConfigError.
-            complain: told the problem when a change makes the file unusable; once for each change.
+            path: the file's name.
+            clock: the time in seconds.
+            read: reads the file; raises Unusable or ConfigError.
+            complain: called with the problem when a change makes the file unusable, once for each change.
 
         Raises:
-            Unusable: it cannot be used.
-            ConfigError: the same, where `read` says it so.
+            Unusable: the file cannot be used.
+            ConfigError: the file's content is refused by `read`.
         """
         self.path = path
         self.problem = ""
         self._clock = clock
         self._read = read
         self._complain = complain
-        # Before it is read: a change that comes in between is then seen at the next look.
+        # Before the read: the next look then finds a change in between.
         self._stamp = stamp_of(path)
         self._good = read(path)
         self._looked = clock.seconds()
 
     def current(self) -> T:
-        """Give what the file holds now; the same object until it was changed."""
+        """Return the value of the present file: one object until the file changes."""
         now = self._clock.seconds()
         if now - self._looked >= LOOK_SECONDS:
             self._looked = now

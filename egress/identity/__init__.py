@@ -1,20 +1,20 @@
-"""Who is calling: facts of the connection and the credentials of a request become one client."""
+"""Identification of clients by the facts of a connection and the credentials of a request."""
 
-from egress.identity.failure_limit import Failures
+from egress.identity.failure_limit import FailureLimit
 from egress.identity.identifier import Identifier, ListenerAuthentication, Requirement
 from egress.identity.listener import ListenerIdentifier
-from egress.identity.secret_checks import Checks
+from egress.identity.secret_checks import SecretChecks
 from egress.identity.settings import check_authentication
 from egress.identity.threads import Threads
 from egress.identity.tokens import Tokens, open_tokens
 
 __all__ = [
-    "Checks",
-    "Failures",
+    "FailureLimit",
     "Identifier",
     "ListenerAuthentication",
     "ListenerIdentifier",
     "Requirement",
+    "SecretChecks",
     "Threads",
     "Tokens",
     "check_authentication",

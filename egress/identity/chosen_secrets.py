@@ -1,4 +1,4 @@
-"""Secrets that people have chosen: kept by a hash that costs time and memory to try (scrypt, RFC 7914)."""
+"""Secrets that people chose, stored as a hash that costs time and memory to compute (scrypt, RFC 7914)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from attrs import field, frozen
 
 from egress.identity.generated_tokens import is_generated
 
-SHORTEST_CHARACTERS = 12
-LONGEST_OCTETS = 512
+MIN_CHARACTERS = 12
+LIMIT_BYTES = 512
 
-# As costly as 128 MiB in one pass, but two at a time are 64 MiB, which a small machine has.
+# As costly as 128 MiB in one pass, but two at a time take 64 MiB, which a small machine has.
 _N, _R, _P = 32_768, 8, 3
 _SALT_OCTETS = 16
 _HASH_OCTETS = 32
 
 _MEBIBYTE = 1 << 20
-# Less can be tried too fast; more would let whoever guesses take the machine's memory or time.
+# Less is too fast to compute; more lets a guessing peer exhaust the machine's memory or time.
 _MEMORY_OCTETS = 16 * _MEBIBYTE, 256 * _MEBIBYTE
 _MOST_PASSES = 8
 _PASS_OCTETS_LIMIT = 512 * _MEBIBYTE
@@ -33,13 +33,13 @@ _fields = re.compile(
 
 @frozen(eq=False)
 class ScryptHash:
-    """What is kept of a chosen secret.
+    """The scrypt hash of a chosen secret.
 
     Attributes:
-        n: RFC 7914 calls it N: the cost, a power of two.
+        n: the cost parameter N of RFC 7914, a power of two.
         r: the block size.
-        p: how many passes.
-        salt: random.
+        p: the number of passes.
+        salt: random octets.
         octets: the hash.
     """
 
@@ -57,13 +57,13 @@ class ScryptHash:
 
     @classmethod
     def parse(cls, text: str) -> ScryptHash | None:
-        """Read what `spell` wrote.
+        """Parse a hash as formatted by `format`.
 
         Returns:
-            None if it is of another kind.
+            The hash; None for a hash of another kind.
 
         Raises:
-            ValueError: it is of this kind and wrong. The message holds nothing of it.
+            ValueError: the hash is malformed. The message has nothing of the text.
         """
         if not text.startswith("scrypt$"):
             return None
@@ -84,42 +84,42 @@ class ScryptHash:
             raise ValueError("the salt of a scrypt hash has 16 to 64 octets, and the hash 32 to 64")
         return cls(n, r, p, salt, octets)
 
-    def spell(self) -> str:
-        """Spell it as the tokens file has it."""
+    def format(self) -> str:
+        """Format the hash for the tokens file."""
         return f"scrypt$n={self.n},r={self.r},p={self.p}${_encode(self.salt)}${_encode(self.octets)}"
 
     def matches(self, secret: bytes) -> bool:
-        """Tell whether it is the hash of a secret. Takes some tenths of a second, and the memory of `n`."""
+        """Whether this is the hash of a secret. Takes some tenths of a second, and memory in proportion to `n`."""
         return compare_digest(_derive(secret, self.salt, self.n, self.r, self.p, len(self.octets)), self.octets)
 
 
 def check_secret(secret: str) -> bytes:
-    """Tell whether a secret may be chosen.
+    """Check whether a secret is acceptable.
 
     Returns:
-        What a client will send of it.
+        The octets that clients send.
 
     Raises:
-        ValueError: it may not. The message holds nothing of it.
+        ValueError: the secret is not acceptable. The message has nothing of the secret.
     """
     try:
         octets = secret.encode()
     except UnicodeEncodeError:
         raise ValueError("it is not UTF-8") from None
     if not secret.isprintable():
-        # Basic credentials cannot hold them (RFC 7617 section 2).
+        # Basic credentials cannot contain control characters (RFC 7617 section 2).
         raise ValueError("it holds a control character or a line end")
     if is_generated(octets):
         raise ValueError("it begins like a token of `egress token new`, which are checked in another way")
-    if len(secret) < SHORTEST_CHARACTERS:
-        raise ValueError(f"it is shorter than {SHORTEST_CHARACTERS} characters")
-    if len(octets) > LONGEST_OCTETS:
-        raise ValueError(f"it is longer than {LONGEST_OCTETS} bytes")
+    if len(secret) < MIN_CHARACTERS:
+        raise ValueError(f"it is shorter than {MIN_CHARACTERS} characters")
+    if len(octets) > LIMIT_BYTES:
+        raise ValueError(f"it is longer than {LIMIT_BYTES} bytes")
     return octets
 
 
 def _derive(secret: bytes, salt: bytes, n: int, r: int, p: int, length: int) -> bytes:
-    # What OpenSSL allocates: the blocks, and the two vectors beside them.
+    # The memory that OpenSSL allocates: the blocks and two vectors.
     memory = 128 * r * (n + p + 2) + _MEBIBYTE
     return scrypt(secret, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=length)
 
@@ -133,7 +133,7 @@ def _decode(text: str) -> bytes:
         octets = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         octets = b""
-    # One spelling for each value: bits that stand for nothing must be zero (RFC 4648 section 3.5).
+    # One spelling for each value: unused bits must be zero (RFC 4648 section 3.5).
     if _encode(octets) != text:
         raise ValueError("the salt or the hash of a scrypt hash is not base64url without padding")
     return octets

@@ -1,4 +1,4 @@
-"""Reads the credentials of a request (RFC 9110 section 11.7.2)."""
+"""Parses the credentials of a request (RFC 9110 section 11.7.2)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from base64 import b64decode
 from attrs import field, frozen
 
 _LIMIT_OCTETS = 1024
-_split = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+) +([A-Za-z0-9._~+/-]+=*)[ \t]*").fullmatch
+_match_credentials = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+) +([A-Za-z0-9._~+/-]+=*)[ \t]*").fullmatch
 
 
 @frozen
 class Credentials:
-    """What a client shows.
+    """The credentials of a request.
 
     Attributes:
-        name: who it says that it is; None where the scheme has no name.
-        secret: the token, or a secret that was chosen.
+        name: the user name; None where the scheme has no name.
+        secret: the token, or the chosen secret.
     """
 
     name: bytes | None = field(repr=False)
@@ -26,15 +26,16 @@ class Credentials:
 
 
 def read_credentials(value: bytes) -> Credentials | None:
-    """Read a Proxy-Authorization.
+    """Parse a Proxy-Authorization.
 
     Args:
         value: of the field.
 
     Returns:
-        None for what is neither Basic (RFC 7617) nor Bearer (RFC 6750 section 2.1), nor well formed.
+        The credentials; None for a value that is malformed, or neither Basic (RFC 7617) nor Bearer (RFC 6750 section
+        2.1).
     """
-    found = _split(value) if len(value) <= _LIMIT_OCTETS else None
+    found = _match_credentials(value) if len(value) <= _LIMIT_OCTETS else None
     if found is None:
         return None
     scheme, rest = found[1].lower(), found[2]

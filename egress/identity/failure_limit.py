@@ -9,7 +9,7 @@ from egress.config.watched_file import Seconds
 
 
 @define(eq=False)
-class Failures:
+class FailureLimit:
     """A leaky bucket of wrong credentials for each peer.
 
     A peer may fail `per_minute` times in a burst; after that, `per_minute` times a minute on average.

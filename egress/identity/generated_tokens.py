@@ -1,4 +1,4 @@
-"""Tokens that were made here: 256 random bits, so that one SHA-256 is enough to keep them by."""
+"""Generated tokens: 256 random bits, for which one SHA-256 is a sufficient hash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 from hashlib import sha256
 
 PREFIX = "egr_"
-"""What a made token begins with, so that people and scanners for leaked secrets know it."""
+"""The prefix of generated tokens, by which people and scanners for leaked secrets recognize them."""
 
 _RANDOM_OCTETS = 32
 _KIND = "sha256$"
@@ -17,36 +17,36 @@ _is_digest = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 def make_token() -> str:
-    """Make a token that nobody can guess."""
+    """Generate a token that cannot be guessed."""
     return PREFIX + secrets.token_urlsafe(_RANDOM_OCTETS)
 
 
 def is_generated(secret: bytes) -> bool:
-    """Tell whether a secret claims to be a made token. It is then compared with made ones only."""
+    """Whether a secret has the prefix of generated tokens. Such a secret is compared with generated tokens only."""
     return secret.startswith(PREFIX.encode())
 
 
 def digest_of(token: bytes) -> bytes | None:
-    """Give what a made token is known by; None if it has not the form of one.
+    """Return the digest of a generated token; None if the secret does not have the form of one.
 
-    The form is asked for because a fast hash protects nothing that a person has thought of.
+    The form is required because a fast hash does not protect a secret that a person chose.
     """
     return sha256(token).digest() if _is_token(token) else None
 
 
-def spell_digest(digest: bytes) -> str:
-    """Spell a digest as the tokens file has it."""
+def format_digest(digest: bytes) -> str:
+    """Format a digest for the tokens file."""
     return _KIND + digest.hex()
 
 
 def parse_digest(text: str) -> bytes | None:
-    """Read what `spell_digest` wrote.
+    """Parse a digest as formatted by `format_digest`.
 
     Returns:
-        None if it is of another kind.
+        The digest; None for a hash of another kind.
 
     Raises:
-        ValueError: it is of this kind and wrong. The message holds nothing of it.
+        ValueError: the digest is malformed. The message has nothing of the text.
     """
     if not text.startswith(_KIND):
         return None

@@ -17,7 +17,7 @@ from egress.errors import Refused
 from egress.identity.credentials import Credentials, read_credentials
 from egress.identity.generated_tokens import digest_of, is_generated
 from egress.identity.listener import ConnectionFacts, ListenerIdentifier
-from egress.identity.secret_checks import Checks
+from egress.identity.secret_checks import SecretChecks
 from egress.identity.tokens import Tokens, is_name
 from egress.interfaces import IIdentifier
 from egress.memo import Memo
@@ -58,14 +58,14 @@ class Identifier:
     The memos hold no credentials: their keys are facts of connections, clients and the names of tokens.
 
     Attributes:
-        asking: the authentication that each listener requires, by the listener's name. Connections of a listener
-            without an entry are refused: a reload removed the listener, and with it the requirements.
+        authentication: the requirements of each listener, by its name. Connections of a listener without an entry are
+            refused: a reload removed the listener, and with it the requirements.
         checks: compares chosen secrets, and counts failures.
         capacity: the most clients in each memo.
     """
 
-    asking: Mapping[str, ListenerAuthentication]
-    checks: Checks
+    authentication: Mapping[str, ListenerAuthentication]
+    checks: SecretChecks
     capacity: int = field(default=4096, validator=ge(1))
     # Clients of listeners that require nothing; `identify` returns them without any check.
     _memo: Memo[ConnectionFacts, Client] = field(init=False, repr=False)
@@ -98,14 +98,14 @@ class Identifier:
         )
         if client is not None:
             return client
-        if self._asking(connection).require == "certificate" and not connection.certificate:
+        if self._authentication_of(connection).require == "certificate" and not connection.certificate:
             raise Refused("certificate_required", "This listener takes only clients that show a certificate.")
         return self._facts.identify(connection, None)
 
     def is_settled(self, connection: Connection) -> bool:
         """Whether the listener ignores the credentials of requests. See `IIdentifier.is_settled`."""
-        asking = self.asking.get(connection.listener)
-        return asking is not None and asking.is_settled
+        authentication = self.authentication.get(connection.listener)
+        return authentication is not None and authentication.is_settled
 
     def identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
         """Identify the client of a request. See `IIdentifier.identify`.
@@ -124,15 +124,15 @@ class Identifier:
         return client if client is not None else self._identify(connection, credentials)
 
     def _identify(self, connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
-        asking = self._asking(connection)
+        authentication = self._authentication_of(connection)
         client = self.recognise(connection)
-        if asking.is_nothing:
+        if authentication.is_nothing:
             facts = connection.listener, connection.peer, connection.uid, connection.gid, connection.certificate
             return self._memo.keep(facts, client)
-        if asking.tokens is None:
+        if authentication.tokens is None:
             return client
         if credentials is None:
-            if asking.require == "basic":
+            if authentication.require == "basic":
                 raise Refused("credentials_required", "This listener takes only requests with credentials.")
             return client
         presented = read_credentials(credentials)
@@ -140,20 +140,20 @@ class Identifier:
             # Malformed credentials are no guess of a secret: no failure is counted.
             raise Refused("credentials_refused", "Proxy-Authorization is not well formed, or neither Basic nor Bearer.")
         if is_generated(presented.secret):
-            return self._look_up(asking.tokens.current(), connection, client, presented)
-        return self._compare(asking.tokens.current(), connection, client, presented)
+            return self._look_up(authentication.tokens.current(), connection, client, presented)
+        return self._compare(authentication.tokens.current(), connection, client, presented)
 
-    def _asking(self, connection: Connection) -> ListenerAuthentication:
-        asking = self.asking.get(connection.listener)
-        if asking is None:
+    def _authentication_of(self, connection: Connection) -> ListenerAuthentication:
+        authentication = self.authentication.get(connection.listener)
+        if authentication is None:
             raise Refused("listener_gone", "The listener is no longer configured; connect anew.")
-        return asking
+        return authentication
 
     def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Credentials) -> Client:
         """Check a generated token. A right one is accepted after any number of failures, for it cannot be guessed."""
         digest = digest_of(presented.secret)
         # The time of a look-up reveals something of digests only, and nobody can choose a token by its digest.
-        name = None if digest is None else tokens.made.get(digest)
+        name = None if digest is None else tokens.generated.get(digest)
         if name is None or presented.name not in (None, name.encode()):
             raise self._wrong(client)
         return self._admit(name, connection, client)

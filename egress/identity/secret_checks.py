@@ -1,4 +1,4 @@
-"""Checks chosen secrets, which takes long: few at a time, and the same one only once."""
+"""A bounded queue of checks of chosen secrets. Equal checks that are pending are run once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
-from egress.identity.failure_limit import Failures
+from egress.identity.failure_limit import FailureLimit
 from egress.identity.tokens import Tokens
 
 Run: TypeAlias = Callable[[Callable[[], bool]], Deferred[bool]]
@@ -22,14 +22,14 @@ _log = Logger()
 
 @define(eq=False)
 class _Check:
-    """One name and secret that somebody wants to be let in by.
+    """One name and secret to check.
 
     Attributes:
-        tokens: what they are compared with.
-        digest: what they are known by here.
+        tokens: the content of the tokens file to compare with.
+        digest: the keyed digest of name and secret.
         job: compares them.
-        peers: who sent them: a failure is counted for each.
-        waiters: who wants to know.
+        peers: the peers that sent them; a failure is counted for each.
+        waiters: the Deferreds that fire with the result.
     """
 
     tokens: Tokens
@@ -40,18 +40,18 @@ class _Check:
 
 
 @define(eq=False)
-class Checks:
-    """Runs checks in the order in which they were asked for.
+class SecretChecks:
+    """Runs checks in the order of the requests for them.
 
     Attributes:
-        run: runs a job beside the reactor.
-        failures: counts those that fail. What is under way counts as failed until it is known.
-        concurrent: how many run at one time; each takes the memory that its hash asks for.
-        waiting: how many may wait for their turn; no more than have one before a request is given up.
+        run: runs a job outside of the reactor's thread.
+        failures: counts failed checks. A pending check counts as failed until its result is known.
+        concurrent: the most checks that run at one time; each takes the memory of its hash.
+        waiting: the most checks that wait; no more than can start before a request reaches its deadline.
     """
 
     run: Run
-    failures: Failures
+    failures: FailureLimit
     concurrent: int = 2
     waiting: int = 24
     _checks: dict[tuple[Tokens, bytes], _Check] = field(factory=dict, init=False, repr=False)
@@ -61,19 +61,19 @@ class Checks:
     _is_starting: bool = field(default=False, init=False)
 
     def check(self, tokens: Tokens, digest: bytes, peer: str, job: Callable[[], bool]) -> Deferred[bool]:
-        """Find out whether a name and a secret are right.
+        """Check a name and a secret.
 
         Args:
-            tokens: what they are compared with; if they are right, it is told so.
-            digest: what they are known by.
-            peer: who sent them.
+            tokens: the content of the tokens file to compare with; a right digest is added to `tokens.proven`.
+            digest: the keyed digest of name and secret.
+            peer: the peer that sent them.
             job: compares them.
 
         Returns:
-            A Deferred, which can be cancelled. It fails with Refused where they could not be compared.
+            A Deferred of the result, which can be cancelled. It fails with Refused where the check itself failed.
 
         Raises:
-            Refused: too many failures of this peer, or too many checks wait already.
+            Refused: the peer has too many failures, or too many checks wait.
         """
         check = self._checks.get((tokens, digest))
         if check is None or peer not in check.peers:
@@ -100,7 +100,7 @@ class Checks:
 
     def _leave(self, check: _Check, gone: Deferred[bool]) -> None:
         check.waiters.pop(gone, None)
-        # One that runs cannot be called back, and is counted: who leaves early has guessed all the same.
+        # A running check cannot be stopped, and its result counts although nobody waits for it.
         if not check.waiters and check in self._queue:
             del self._queue[check]
             self._close(check)
@@ -113,7 +113,7 @@ class Checks:
                 del self._under_way[peer]
 
     def _start_next(self) -> None:
-        # A check may end before `run` returns, and every end comes back here.
+        # A check may end before `run` returns, and every end calls this method.
         if self._is_starting:
             return
         self._is_starting = True
@@ -139,7 +139,7 @@ class Checks:
             for peer in check.peers:
                 self.failures.add(peer)
         for waiter in list(check.waiters):
-            # The one before may have cancelled this one.
+            # The callback of an earlier waiter may have cancelled this one.
             if not waiter.called:
                 waiter.callback(is_right)
         self._start_next()

@@ -1,4 +1,4 @@
-"""What a listener may ask of its clients, where the parts of its table bear on each other."""
+"""Consistency checks of the authentication settings of a listener."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def check_authentication(
     has_tls: bool,
     has_client_authorities: bool,
 ) -> None:
-    """Check one listener.
+    """Check the authentication settings of one listener.
 
     Args:
         require: as configured.
-        has_tokens: it names a tokens file.
+        has_tokens: the listener names a tokens file.
         allow_plaintext_tokens: as configured.
-        is_local: only this machine can reach it: a loopback address or a unix socket.
-        has_tls: it speaks TLS.
-        has_client_authorities: it knows authorities from which client certificates may come.
+        is_local: only this machine can reach the listener: a loopback address or a unix socket.
+        has_tls: the listener speaks TLS.
+        has_client_authorities: the listener has certificate authorities for client certificates.
 
     Raises:
         ConfigError: relative to the listener's table.

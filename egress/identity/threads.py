@@ -1,4 +1,4 @@
-"""Runs what takes long beside the reactor."""
+"""Runs long computations outside of the reactor's thread."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from twisted.python.failure import Failure
 
 
 class FromThreads(Shape):
-    """What is needed of a reactor: IReactorFromThreads."""
+    """The required part of a reactor: IReactorFromThreads."""
 
     @property
     def callFromThread(self) -> Callable[..., Any]:
-        """Run something in the reactor's thread."""
+        """Run a function in the reactor's thread."""
 
 
 @frozen(eq=False)
 class Threads:
-    """Gives each job a thread of its own. Whoever calls it bounds their number.
+    """Runs each job in a new thread. The caller bounds the number of jobs.
 
-    A job takes some tenths of a second, beside which the making of a thread is nothing; and none is kept that a fork
-    would lose or the end of the process would have to wait for.
+    A job takes some tenths of a second; the start of a thread takes little beside it. Without a pool there is no idle
+    thread that a fork loses or that the end of the process waits for.
 
     Attributes:
-        reactor: takes the results.
+        reactor: receives the results in its thread.
     """
 
     reactor: FromThreads
@@ -37,10 +37,10 @@ class Threads:
         """Run a job.
 
         Returns:
-            A Deferred of its result, which fails as the job does. Cancelling it leaves the thread at work.
+            A Deferred of the job's result or failure. Cancelling the Deferred does not stop the thread.
 
         Raises:
-            RuntimeError: there can be no more threads.
+            RuntimeError: no thread can be started.
         """
         done: Deferred[bool] = Deferred()
 

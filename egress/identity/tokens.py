@@ -1,4 +1,4 @@
-"""The tokens file: who may call, and what they are known by."""
+"""The tokens file: the names of clients and the hashes of their credentials."""
 
 from __future__ import annotations
 
@@ -16,76 +16,77 @@ from egress.identity.generated_tokens import parse_digest
 
 FILE_LIMIT_BYTES = 1_048_576
 CHOSEN_PER_NAME = 4
-"""A wrong secret is tried against each of them."""
+"""The most hashes of chosen secrets of one name. A wrong secret is compared with each of them."""
 
 _PROVEN_LIMIT = 1024
 
 _log = Logger()
 
-# No character of it means anything in a URL, in a rule's patterns or to a shell.
+# None of the characters is special in a URL, in the patterns of a rule or in a shell.
 is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 NAME_WORDS = "1 to 64 letters, digits, dots, underscores and hyphens, beginning with a letter or digit"
 
 
 @define(eq=False)
 class Tokens:
-    """One state of a tokens file.
+    """The content of a tokens file.
 
     Attributes:
-        made: the names of made tokens, by digest.
+        generated: the names of generated tokens, by digest.
         chosen: the hashes of chosen secrets, by name.
-        proven: digests of name and chosen secret that were found right, the oldest first. They go with this state.
+        proven: keyed digests of names and chosen secrets that were right, the oldest first. At most 1,024 digests; a
+            further one replaces the oldest, because hashing a secret again takes some tenths of a second.
     """
 
-    made: Mapping[bytes, str] = field(factory=dict, repr=False)
+    generated: Mapping[bytes, str] = field(factory=dict, repr=False)
     chosen: Mapping[str, tuple[ScryptHash, ...]] = field(factory=dict, repr=False)
     proven: dict[bytes, None] = field(factory=dict, init=False, repr=False)
 
     @property
     def count(self) -> int:
-        """How many lines made it."""
-        return len(self.made) + sum(map(len, self.chosen.values()))
+        """The number of credentials in the file."""
+        return len(self.generated) + sum(map(len, self.chosen.values()))
 
     def count_of(self, name: str) -> int:
-        """How many lines of it are of one name."""
-        return sum(each == name for each in self.made.values()) + len(self.chosen.get(name, ()))
+        """Return the number of credentials of one name."""
+        return sum(each == name for each in self.generated.values()) + len(self.chosen.get(name, ()))
 
     def hashes_of(self, name: str) -> tuple[ScryptHash, ...]:
-        """Give the hashes that a chosen secret is tried against; none if there is no chosen secret at all.
+        """Return the hashes that a chosen secret is compared with; none if the file has no chosen secret.
 
-        Those of a name that has none are somebody else's, so that the time does not tell which names there are. What
-        is right by them must not count.
+        For a name without a chosen secret these are the hashes of another name, so that the time of the comparison
+        does not reveal which names exist. A match of such a hash must not be accepted.
         """
         return self.chosen.get(name) or next(iter(self.chosen.values()), ())
 
     def prove(self, digest: bytes) -> None:
-        """Remember that a name and a chosen secret were right."""
+        """Add the keyed digest of a name and a chosen secret that were right."""
         if len(self.proven) >= _PROVEN_LIMIT:
             del self.proven[next(iter(self.proven))]
         self.proven[digest] = None
 
 
 def parse_tokens(content: bytes, file: str) -> Tokens:
-    """Read a tokens file: lines of `name:hash`, empty lines, and lines that begin with `#`.
+    """Parse a tokens file: lines of `name:hash`, empty lines, and comments that begin with `#`.
 
     Args:
-        content: all of it.
-        file: its name, for errors.
+        content: of the file.
+        file: the file's name, for errors.
 
     Raises:
-        ConfigError: names the line, and holds nothing of it.
+        ConfigError: a line is malformed. The error has the line's number and nothing of the line's content.
     """
-    made: dict[bytes, str] = {}
+    generated: dict[bytes, str] = {}
     chosen: dict[str, tuple[ScryptHash, ...]] = {}
     for number, line in enumerate(content.split(b"\n"), 1):
         try:
-            _add(line.removesuffix(b"\r"), made, chosen)
+            _add(line.removesuffix(b"\r"), generated, chosen)
         except ValueError as error:
             raise ConfigError(f"line {number}", str(error), file) from None
-    return Tokens(made, chosen)
+    return Tokens(generated, chosen)
 
 
-def _add(line: bytes, made: dict[bytes, str], chosen: dict[str, tuple[ScryptHash, ...]]) -> None:
+def _add(line: bytes, generated: dict[bytes, str], chosen: dict[str, tuple[ScryptHash, ...]]) -> None:
     if not line.strip(b" \t") or line.startswith(b"#"):
         return
     try:
@@ -99,9 +100,9 @@ def _add(line: bytes, made: dict[bytes, str], chosen: dict[str, tuple[ScryptHash
         raise ValueError(f"has no name that can be used: {NAME_WORDS}")
     digest = parse_digest(spelled)
     if digest is not None:
-        if digest in made:
+        if digest in generated:
             raise ValueError("has a token that another line has already")
-        made[digest] = name
+        generated[digest] = name
         return
     hashed = ScryptHash.parse(spelled)
     if hashed is None:
@@ -115,29 +116,29 @@ def read_tokens(path: str) -> Tokens:
     """Read a tokens file.
 
     Raises:
-        Unusable: it cannot be read, or is open to people who must not see or change it.
-        ConfigError: a line is wrong.
+        Unusable: the file cannot be read, or its mode lets every user change it or read hashes of chosen secrets.
+        ConfigError: a line is malformed.
     """
     content = read_content(path, FILE_LIMIT_BYTES)
     if content.is_writable_by_all:
         raise Unusable("can be written by every user of this system, who could let themselves in (chmod o-w)")
     tokens = parse_tokens(content.octets, path)
     if content.is_readable_by_all and tokens.chosen:
-        # 256 random bits cannot be guessed from their hash, but what somebody has thought of can.
+        # 256 random bits cannot be guessed from their hash; a secret that a person chose can.
         raise Unusable("is open to every user of this system, and holds hashes of chosen secrets (chmod o-rwx)")
     return tokens
 
 
 def open_tokens(path: str, clock: Seconds, where: str) -> WatchedFile[Tokens]:
-    """Read a tokens file, and read it again whenever it was changed.
+    """Read a tokens file, and read it again after each change.
 
     Args:
-        path: its name.
-        clock: tells when to look again.
-        where: the key path of the setting that names it.
+        path: the file's name.
+        clock: the time in seconds.
+        where: the key path of the setting that names the file.
 
     Raises:
-        ConfigError: the file cannot be used. Nothing of its content is told.
+        ConfigError: the file cannot be used. The error has nothing of the file's content.
     """
 
     def complain(problem: str) -> None:
@@ -148,5 +149,5 @@ def open_tokens(path: str, clock: Seconds, where: str) -> WatchedFile[Tokens]:
     try:
         return WatchedFile(path, clock, read_tokens, complain)
     except Unusable as problem:
-        # Without the path: who mistook the key for the place of a token has written that there.
+        # Without the path: a token may have been written in place of the path.
         raise ConfigError(where, f"its file {problem}") from None

@@ -1,4 +1,4 @@
-"""Adds a line to a tokens file, which a proxy may be using."""
+"""Adds a line to a tokens file, also while a proxy uses the file."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _MODE = 0o600
 
 
 def add_line(path: str, name: str, line: str) -> int:
-    """Add a line at the end of a tokens file, which is made if there is none, readable by its owner only.
+    """Append a line to a tokens file. A missing file is created, readable by its owner only.
 
     Args:
         path: of the file.
-        name: that the line is of.
-        line: without its end.
+        name: the name in the line.
+        line: the line without its end.
 
     Returns:
-        How many lines the file has of that name now.
+        The number of lines that the file now has for the name.
 
     Raises:
-        ConfigError: the file cannot be written, or the proxy would not take it, as it is or with the line; it is
-            then as it was.
+        ConfigError: the file cannot be written, or the proxy would refuse the file with or without the line. The file
+            is then unchanged.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, _MODE)
     except (OSError, ValueError) as error:
-        raise ConfigError("", f"cannot be opened: {_words(error)}", path) from None
+        raise ConfigError("", f"cannot be opened: {_describe(error)}", path) from None
     try:
-        # Two who add at the same time do not see half a line of each other.
+        # Concurrent writers do not see incomplete lines of each other.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # Also holds it to be a regular file.
+        # Also checks that the file is a regular one.
         read_tokens(path)
         size = os.fstat(descriptor).st_size
         before = os.pread(descriptor, size, 0)
@@ -46,7 +46,7 @@ def add_line(path: str, name: str, line: str) -> int:
             raise ConfigError("", f"would be longer than {FILE_LIMIT_BYTES} bytes", path)
         if after.chosen and os.fstat(descriptor).st_mode & 0o004:
             raise ConfigError("", "is readable by every user of this system; a chosen secret needs chmod o-r", path)
-        # In one piece: a proxy that reads now sees all of it or nothing.
+        # One write: a proxy that reads now sees the whole line or nothing.
         if os.write(descriptor, addition) != len(addition):
             os.ftruncate(descriptor, size)
             raise ConfigError("", "could not be written to its end", path)
@@ -54,11 +54,11 @@ def add_line(path: str, name: str, line: str) -> int:
     except Unusable as problem:
         raise ConfigError("", str(problem), path) from None
     except OSError as error:
-        raise ConfigError("", f"cannot be written: {_words(error)}", path) from None
+        raise ConfigError("", f"cannot be written: {_describe(error)}", path) from None
     finally:
         os.close(descriptor)
     return after.count_of(name)
 
 
-def _words(error: OSError | ValueError) -> str:
+def _describe(error: OSError | ValueError) -> str:
     return error.strerror or "it failed" if isinstance(error, OSError) else "that is no file name"

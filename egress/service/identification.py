@@ -10,10 +10,10 @@ from egress.config import prefix
 from egress.config.watched_file import WatchedFile
 from egress.errors import ConfigError
 from egress.identity import (
-    Checks,
-    Failures,
+    FailureLimit,
     Identifier,
     ListenerAuthentication,
+    SecretChecks,
     Threads,
     Tokens,
     check_authentication,
@@ -35,7 +35,7 @@ def make_identifier(source: Source, reactor: Any, are_local: Iterable[bool]) -> 
     Raises:
         ConfigError: a listener asks for what it cannot have, or a tokens file cannot be used.
     """
-    asking: dict[str, ListenerAuthentication] = {}
+    authentication: dict[str, ListenerAuthentication] = {}
     # Two listeners with one file are looked after together: what was proven at one is proven at the other.
     files: dict[str, WatchedFile[Tokens]] = {}
     for index, (listener, is_local) in enumerate(zip(source.settings.listener, are_local, strict=True)):
@@ -52,9 +52,9 @@ def make_identifier(source: Source, reactor: Any, are_local: Iterable[bool]) -> 
             except ConfigError as error:
                 raise source.place(error)
             files[path] = tokens
-        asking[listener.name] = ListenerAuthentication(listener.require, tokens)
-    failures = Failures(reactor, source.settings.limits.authentication_failures_per_minute)
-    return Identifier(asking, Checks(Threads(reactor), failures))
+        authentication[listener.name] = ListenerAuthentication(listener.require, tokens)
+    failures = FailureLimit(reactor, source.settings.limits.authentication_failures_per_minute)
+    return Identifier(authentication, SecretChecks(Threads(reactor), failures))
 
 
 def _check(listener: ListenerSettings, is_local: bool) -> None:

@@ -33,7 +33,7 @@ class TokenTests(SynchronousTestCase):
         token, line = first.split()[-1], second.split()[-1]
         self.assertTrue(first.startswith("token"))
         self.path.write_text(line)
-        self.assertEqual({digest_of(token.encode()): "research-1"}, read_tokens(str(self.path)).made)
+        self.assertEqual({digest_of(token.encode()): "research-1"}, read_tokens(str(self.path)).generated)
 
     def test_new_in_a_file(self) -> None:
         """With a file the token alone is printed, for whoever puts it somewhere else; the file has only its hash."""
@@ -42,7 +42,8 @@ class TokenTests(SynchronousTestCase):
 
         self.assertEqual((0, 0), (first.exit_code, second.exit_code))
         tokens = [result.stdout.removesuffix("\n") for result in (first, second)]
-        self.assertEqual({digest_of(token.encode()): "ci" for token in tokens}, dict(read_tokens(str(self.path)).made))
+        expected = {digest_of(token.encode()): "ci" for token in tokens}
+        self.assertEqual(expected, dict(read_tokens(str(self.path)).generated))
         self.assertNotIn("egr_", self.path.read_text())
         self.assertIn("2 lines of that name", second.stderr)
         self.assertNotIn("egr_", second.stderr)

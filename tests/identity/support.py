@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity import Checks, Failures, Identifier, ListenerAuthentication, Requirement, open_tokens
+from egress.identity import FailureLimit, Identifier, ListenerAuthentication, Requirement, SecretChecks, open_tokens
 
 SECRET = b"correct horse battery"
 # The cheapest hash of SECRET that is allowed.
@@ -64,8 +64,8 @@ class CallersCase(SynchronousTestCase):
         self.path = Path(self.mktemp())
         self.clock = Clock()
         self.bench = Bench()
-        self.failures = Failures(self.clock, per_minute=5)
-        self.checks = Checks(self.bench, self.failures, waiting=3)
+        self.failures = FailureLimit(self.clock, per_minute=5)
+        self.checks = SecretChecks(self.bench, self.failures, waiting=3)
 
     def write(self, *lines: str) -> None:
         """Put another tokens file in the place of the one there."""

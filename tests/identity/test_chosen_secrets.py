@@ -23,7 +23,7 @@ class ChosenHashTests(SynchronousTestCase):
 
         self.assertTrue(one.matches(SECRET))
         self.assertFalse(one.matches(SECRET + b" "))
-        self.assertNotEqual(one.spell(), two.spell())
+        self.assertNotEqual(one.format(), two.format())
 
     def test_others_can_make_it(self) -> None:
         """It is plain scrypt; the line says with what."""
@@ -41,7 +41,7 @@ class ChosenHashTests(SynchronousTestCase):
         for text in (QUICK, f"scrypt$n=32768,r=8,p=3${_SALT}${_HASH}", f"scrypt$n=2097152,r=1,p=1${_SALT}${_HASH}"):
             hashed = ScryptHash.parse(text)
             assert hashed is not None
-            self.assertEqual(text, hashed.spell())
+            self.assertEqual(text, hashed.format())
             self.assertNotIn(_HASH, repr(hashed))
 
     def test_other_kinds(self) -> None:

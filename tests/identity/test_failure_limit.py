@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity import Failures
+from egress.identity import FailureLimit
 
 
 class FailuresTests(SynchronousTestCase):
@@ -13,7 +13,7 @@ class FailuresTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.failures = Failures(self.clock, per_minute=6, capacity=2)
+        self.failures = FailureLimit(self.clock, per_minute=6, capacity=2)
 
     def test_burst_and_pace(self) -> None:
         """After six failures there is room for one every ten seconds."""
@@ -56,4 +56,4 @@ class FailuresTests(SynchronousTestCase):
     def test_limit_is_at_least_one(self) -> None:
         """No room at all is a mistake."""
         with self.assertRaises(ValueError):
-            Failures(self.clock, per_minute=0)
+            FailureLimit(self.clock, per_minute=0)

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.identity.generated_tokens import digest_of, is_generated, make_token, parse_digest, spell_digest
+from egress.identity.generated_tokens import digest_of, format_digest, is_generated, make_token, parse_digest
 
 
 class MadeTests(SynchronousTestCase):
@@ -27,8 +27,8 @@ class MadeTests(SynchronousTestCase):
         digest = digest_of(token)
 
         assert digest is not None
-        self.assertEqual("sha256$" + sha256(token).hexdigest(), spell_digest(digest))
-        self.assertEqual(digest, parse_digest(spell_digest(digest)))
+        self.assertEqual("sha256$" + sha256(token).hexdigest(), format_digest(digest))
+        self.assertEqual(digest, parse_digest(format_digest(digest)))
 
     def test_what_is_no_token(self) -> None:
         """A secret that somebody has thought of is never looked up by a fast hash."""

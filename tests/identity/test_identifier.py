@@ -336,15 +336,15 @@ class RequirementTests(IdentifierCase):
     def test_settled(self) -> None:
         """Requests need not be asked about where nothing of theirs is looked at, and nowhere else."""
         shown = Connection("agents", "192.0.2.7", 1, certificate="agent-1")
-        for asking, is_settled in (
+        for authentication, is_settled in (
             (ListenerAuthentication(), True),
             (ListenerAuthentication("certificate"), True),
             (ListenerAuthentication("basic"), False),
-            (self.identifier(generated_line("ci")).asking["agents"], False),
-            (self.identifier(generated_line("ci"), require="certificate").asking["agents"], False),
+            (self.identifier(generated_line("ci")).authentication["agents"], False),
+            (self.identifier(generated_line("ci"), require="certificate").authentication["agents"], False),
         ):
-            identifier = Identifier({"agents": asking}, self.checks)
-            self.assertEqual(is_settled, identifier.is_settled(shown), asking)
+            identifier = Identifier({"agents": authentication}, self.checks)
+            self.assertEqual(is_settled, identifier.is_settled(shown), authentication)
             if is_settled:
                 self.assertIs(identifier.recognise(shown), self.named(identifier, BEARER, shown))
         self.assertFalse(Identifier({}, self.checks).is_settled(shown))

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import Refused
-from egress.identity import Checks, Failures, Tokens
+from egress.identity import FailureLimit, SecretChecks, Tokens
 from tests.identity.support import Bench
 
 
@@ -17,8 +17,8 @@ class ChecksTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.bench = Bench()
-        self.failures = Failures(self.clock, per_minute=4)
-        self.checks = Checks(self.bench, self.failures, concurrent=2, waiting=2)
+        self.failures = FailureLimit(self.clock, per_minute=4)
+        self.checks = SecretChecks(self.bench, self.failures, concurrent=2, waiting=2)
         self.tokens = Tokens()
 
     def check(self, digest: bytes, peer: str = "peer", *, is_right: bool = False) -> Deferred[bool]:

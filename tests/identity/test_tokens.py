@@ -22,7 +22,7 @@ _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 _octets = st.binary(min_size=32, max_size=32)
 _hashes = st.one_of(
     _octets.map(lambda octets: f"sha256${octets.hex()}"),
-    st.builds(lambda salt, octets: ScryptHash(32768, 8, 1, salt, octets).spell(), _octets, _octets),
+    st.builds(lambda salt, octets: ScryptHash(32768, 8, 1, salt, octets).format(), _octets, _octets),
 )
 
 
@@ -32,7 +32,7 @@ class ParseTests(SynchronousTestCase):
     def parse(self, text: str | bytes) -> tuple[dict[bytes, str], dict[str, int]]:
         """Read a file with this content."""
         tokens = parse_tokens(text if isinstance(text, bytes) else text.encode(), "tokens.txt")
-        return dict(tokens.made), {name: len(hashes) for name, hashes in tokens.chosen.items()}
+        return dict(tokens.generated), {name: len(hashes) for name, hashes in tokens.chosen.items()}
 
     def test_lines(self) -> None:
         """Both kinds, remarks, empty lines, and line ends of other systems."""
@@ -109,8 +109,8 @@ class ParseTests(SynchronousTestCase):
         """What is written is read: every line counts for its name, and for no other."""
         tokens = parse_tokens("\n".join(f"{name}:{hashed}" for name, hashed in lines).encode(), "tokens.txt")
 
-        spelled = {(name, f"sha256${digest.hex()}") for digest, name in tokens.made.items()}
-        spelled |= {(name, each.spell()) for name, hashes in tokens.chosen.items() for each in hashes}
+        spelled = {(name, f"sha256${digest.hex()}") for digest, name in tokens.generated.items()}
+        spelled |= {(name, each.format()) for name, hashes in tokens.chosen.items() for each in hashes}
         self.assertEqual(set(lines), spelled)
         for name, _ in lines:
             self.assertTrue(is_name(name))

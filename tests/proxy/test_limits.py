@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from egress.api.metrics import Metrics
 from egress.audit.tee import Tee
-from egress.identity import Checks, Failures, Identifier, ListenerAuthentication, open_tokens
+from egress.identity import FailureLimit, Identifier, ListenerAuthentication, SecretChecks, open_tokens
 from egress.model import Verdict
 from egress.proxy.client.tls import TlsProxyFactory
 from egress.proxy.factory import ProxyFactory
@@ -183,8 +183,10 @@ class LimitTests(Counting):
         def run(job: Callable[[], bool]) -> Deferred[bool]:
             return succeed(job())
 
-        failures = Failures(self.network.clock, self.limits.authentication_failures_per_minute)
-        self.server.identifier = Identifier({"agents": ListenerAuthentication("basic", tokens)}, Checks(run, failures))
+        failures = FailureLimit(self.network.clock, self.limits.authentication_failures_per_minute)
+        self.server.identifier = Identifier(
+            {"agents": ListenerAuthentication("basic", tokens)}, SecretChecks(run, failures)
+        )
         wrong = GET[:-2] + b"Proxy-Authorization: Basic dXNlcjp3cm9uZw==\r\n\r\n"
 
         for _ in range(2):

@@ -165,7 +165,7 @@ class SettingsTests(CallersCase):
         """Tokens in the clear are taken where the operator says so."""
         identifier = self.make('tokens = "tokens.txt"', "allow_plaintext_tokens = true", is_local=False)
 
-        tokens = identifier.asking["agents"].tokens
+        tokens = identifier.authentication["agents"].tokens
         assert tokens is not None
         self.assertEqual(2, tokens.current().count)
 
@@ -175,9 +175,9 @@ class SettingsTests(CallersCase):
             f'[[listener]]\nname = "{name}"\nendpoint = "unix:/run/{name}"\ntokens = "tokens.txt"\n' for name in "ab"
         )
 
-        asking = make_identifier(self.load(text), Network().reactor, [True, True]).asking
+        authentication = make_identifier(self.load(text), Network().reactor, [True, True]).authentication
 
-        self.assertIs(asking["a"].tokens, asking["b"].tokens)
+        self.assertIs(authentication["a"].tokens, authentication["b"].tokens)
 
     def test_check(self) -> None:
         """`egress check` finds a tokens file that cannot be used."""
