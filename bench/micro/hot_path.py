@@ -1,6 +1,6 @@
-"""What each part of the way from a head to its record costs: `python bench/micro/hot_path.py`.
+"""Measures the parts of the path from a head to its log line: `python bench/micro/hot_path.py`.
 
-Says for each part how long one use took, at best of some runs, on a CPU that should have nothing else to do.
+Prints the microseconds of one use of each part, the best of several runs, on a CPU that should be idle otherwise.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from time import perf_counter
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
@@ -20,12 +20,16 @@ from egress.gate.snapshot import Snapshot
 from egress.model import Admission, AuditEvent, Connection, Phases, Request
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
+from egress.proxy.http1.request_parsing import ParsedRequest, RequestParser, parse_request
 from egress.proxy.limits import Limits
 from egress.testing import FakeHost, FakeResolver, make_request
 from egress.timing.timer_wheel import TimerWheel
 from egress.upstream import DirectSelector, TunnelingAgent
 from egress.wire.client_hello import is_tls_record
+from egress.wire.forwarding import serialize_request, serialize_response
+from egress.wire.framing import response_framing
 from egress.wire.request_head import RequestReader
+from egress.wire.response_head import ResponseReader
 from egress.wire.target import parse_target
 
 USES = 20_000
@@ -37,7 +41,14 @@ STRANGERS = 5_000
 
 HEAD = (
     b"GET http://origin.example/packages/index.html?x=1 HTTP/1.1\r\nHost: origin.example\r\nUser-Agent: bench/1\r\n"
-    b"Accept: */*\r\nAccept-Encoding: gzip\r\nCookie: a=b\r\n\r\n"
+    b"Accept: */*\r\nAccept-Encoding: gzip\r\n"
+)
+PLAIN_HEAD = HEAD + b"\r\n"
+COOKIE_HEAD = HEAD + b"Cookie: a=b\r\n\r\n"
+CONNECT_HEAD = b"CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\nUser-Agent: bench/1\r\n\r\n"
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 28 Nov 2026 12:00:00 GMT\r\nContent-Type: text/html\r\n"
+    b'Content-Length: 13\r\nConnection: keep-alive\r\nETag: "abc-de"\r\nAccept-Ranges: bytes\r\n\r\nhello, world!'
 )
 
 
@@ -70,6 +81,21 @@ def make_gate(rules: int) -> Gate:
 
 
 @define(eq=False)
+class Reading:
+    """The parts of a client connection that a parser of heads uses."""
+
+    limits: Limits
+    parser: RequestParser = field(init=False)
+    reader: RequestReader | None = None
+    held: bytes = b""
+    is_timed: bool = False
+
+    @parser.default
+    def _make_parser(self) -> RequestParser:
+        return RequestParser(self.limits)
+
+
+@define(eq=False)
 class Waiting:
     """Something with a deadline."""
 
@@ -87,6 +113,38 @@ def measure_gate(rules: int) -> None:
     say(f"Gate, {rules} rules, remembered", best(lambda: gate.admit(request)))
     policy = gate.snapshot.policies[0]
     say(f"destinations, {rules} rules, not remembered", best(lambda: policy.decide(request, None)))
+
+
+def measure_heads() -> None:
+    """Measure the reading, parsing and serialization of heads."""
+    limits = Limits()
+    reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
+
+    def parse(octets: bytes) -> ParsedRequest:
+        fresh = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
+        head = fresh.feed(octets)
+        assert head is not None
+        return parse_request(head, limits.request_body_bytes)
+
+    say("a plain request head, fields memoized", best(lambda: reader.feed(PLAIN_HEAD)))
+    say("a plain request head with a cookie", best(lambda: reader.feed(COOKIE_HEAD)))
+    say("a target, memoized", best(lambda: parse_target("GET", b"http://origin.example/packages/index.html?x=1")))
+    parsed = parse(PLAIN_HEAD)
+    say("a plain request head, serialized", best(lambda: serialize_request(parsed.head, parsed.target, parsed.framing)))
+    say("a CONNECT head, read and parsed", best(lambda: parse(CONNECT_HEAD)))
+    client = Reading(limits)
+    client.parser.read(client, CONNECT_HEAD)  # type: ignore[arg-type]
+    client.reader = None
+    say("a CONNECT head, memoized", best(lambda: client.parser.read(client, CONNECT_HEAD)))  # type: ignore[arg-type]
+    responses = ResponseReader(limits.head_bytes, limits.head_fields)
+
+    def answer() -> bytes:
+        head = responses.feed(RESPONSE)
+        assert head is not None
+        framing = response_framing(head, "GET")
+        return serialize_response(head, framing, is_http11=True, keep_alive=head.is_persistent)
+
+    say("a response head, read and serialized", best(answer))
 
 
 def measure_record() -> None:
@@ -147,10 +205,7 @@ def best_of_batch(encoder: LineEncoder, records: list[AuditEvent]) -> float:
 
 def main() -> None:
     """Measure and say."""
-    limits = Limits()
-    reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
-    say(f"a head of {len(HEAD)} octets", best(lambda: reader.feed(HEAD)))
-    say("a target, seen before", best(lambda: parse_target("GET", b"http://origin.example/packages/index.html?x=1")))
+    measure_heads()
     say("a first look at a tunnel's bytes", best(lambda: is_tls_record(b"\x16\x03\x01")))
     for rules in RULES:
         measure_gate(rules)

@@ -1,8 +1,7 @@
-"""The policy `rate`: how many requests, bytes and concurrent connections one client may have.
+"""The policy `rate`: limits of the requests, bytes and concurrent connections of each client.
 
-Requests and bytes are each a bucket that holds a minute's worth and refills evenly. A bucket is kept as one number:
-the time at which it will be full again. A client whose buckets are full is as good as unknown, so forgetting it resets
-nothing.
+Requests and bytes are limited by token buckets. A bucket holds one minute's worth and refills evenly. A bucket is
+stored as one number: the time at which it is full. A full bucket need not be stored.
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ from egress.match import ClientPatterns
 from egress.model import Admission, AuditEvent, Client, Outcome, Request, Resolution, Verdict
 
 BUCKETS_LIMIT = 20_000
-"""How many buckets are kept. Clients that come while all are in use share one: a flood of new names gains nothing."""
+"""The most buckets that are stored. While all are in use, further clients share one bucket."""
 
 _MINUTE = 60.0
-# Sums of a sixtieth of a minute miss a whole minute by less than this.
+# The rounding error of sums of fractions of a minute is below this.
 _SLACK = 1e-6
 _SWEEP_SECONDS = 1.0
-_REMEMBERED = 4096
+# Requests whose count is kept against a second count. No memo: emptying it would count requests twice.
+_COUNTED_LIMIT = 4096
 _OTHERS = ""
 
 _Number = TypeVar("_Number", bound="int | None")
@@ -49,10 +49,10 @@ class RateSettings:
     """The keys of a `rate` policy.
 
     Attributes:
-        requests_per_minute: requests and tunnels begun.
-        bytes_per_minute: of contents and tunnels, both directions together.
-        connections: requests and tunnels under way at the same time.
-        clients: whom it holds for; everybody, if it is not given.
+        requests_per_minute: the limit of requests and tunnels begun.
+        bytes_per_minute: the limit of content and tunnel octets, the sum of both directions.
+        connections: the limit of concurrent requests and tunnels.
+        clients: patterns of the clients that are limited; None for every client.
     """
 
     requests_per_minute: int | None = field(default=None, validator=_positive)
@@ -73,11 +73,10 @@ def make_rate(name: str, settings: Mapping[str, object], host: IHostServices) ->
 @implementer(IPolicy, IPolicyObserver)
 @define(eq=False)
 class RatePolicy:
-    """Abstains until a client reaches a limit, then denies and says when to come back.
+    """Abstains until a client reaches a limit, then denies with the seconds after which a retry can succeed.
 
-    Its counters have keys of four kinds: `requests KEY` and `bytes KEY` are buckets, `open KEY` counts what is under
-    way, `counted ID` holds how many bytes of a request that is under way were counted. They outlive this policy: the
-    one that a reload puts in its place goes on from there.
+    The counters have keys of four kinds: `requests KEY` and `bytes KEY` are buckets, `open KEY` is the number of active
+    requests, `counted ID` is the number of counted bytes of an active request. The counters survive a reload.
     """
 
     name: str
@@ -100,12 +99,12 @@ class RatePolicy:
         return sum(map(_is_bucket, self.counters))
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
-        """Hold the request against every limit, and count it, once."""
+        """Compare the request with every limit, and count it once."""
         client = request.client
         if not self._limits(client) or f"counted {request.id}" in self.counters:
             return self._quiet
         if request.is_judged_again:
-            # Counted when it came, perhaps by a policy that stood here before. What it moves is counted as ever.
+            # Counted at its admission, perhaps by the policy before a reload. Its bytes are still counted.
             return self._quiet
         denial = self._full(client) or self._spent(client, -_SLACK)
         if denial is not None:
@@ -115,7 +114,7 @@ class RatePolicy:
         return self._take_request(request, self.settings.requests_per_minute)
 
     def started(self, request: Request, admission: Admission) -> None:
-        """Count it among those under way."""
+        """Count the request as active."""
         if not self._limits(request.client):
             return
         self.counters[f"counted {request.id}"] = 0.0
@@ -124,9 +123,9 @@ class RatePolicy:
             self._excess.add(request.id)
 
     def moved(self, request: Request, up: int, down: int) -> Verdict | None:
-        """Count bytes; end what is over a limit.
+        """Count bytes; end a request over a limit.
 
-        Requests that were judged while others were still dialled may have started beyond `connections`; they end here.
+        Requests that were judged while others were dialling may have started beyond `connections`; they end here.
         """
         counted = self.counters.get(f"counted {request.id}")
         if counted is None:
@@ -136,11 +135,11 @@ class RatePolicy:
         return self._spent(request.client, _SLACK) or self._crowded(request)
 
     def ended(self, record: AuditEvent) -> None:
-        """Count the rest of its bytes, and one less under way."""
+        """Count the remaining bytes of the request, and one active request less."""
         request = record.request
         counted = None if request is None else self.counters.pop(f"counted {request.id}", None)
         if request is None or counted is None:
-            # It started before this policy was configured.
+            # The request started before this policy was configured.
             return
         self._excess.discard(request.id)
         self._add_open(request.client, -1.0)
@@ -160,7 +159,7 @@ class RatePolicy:
             )
         if not request.is_dry_run:
             self._keep(key, full_at)
-            if len(self._asked) >= _REMEMBERED:
+            if len(self._asked) >= _COUNTED_LIMIT:
                 self._asked.popitem(last=False)
             self._asked[request.id] = None
         return self._quiet
@@ -210,7 +209,7 @@ class RatePolicy:
         return Verdict(Outcome.DENY, self.name, rule, reason, retry_seconds=float(max(1, ceil(seconds - _SLACK))))
 
     def _bucket(self, kind: str, client: Client, now: float) -> str:
-        """Give the key of a client's bucket, or of the one that latecomers share while all are in use."""
+        """Return the key of a client's bucket, or of the shared bucket while all are in use."""
         key = f"{kind} {client.key}"
         if key in self.counters or self._buckets < BUCKETS_LIMIT:
             return key
