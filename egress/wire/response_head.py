@@ -57,6 +57,7 @@ class ResponseHead:
         framing: of a response with body, where the head is simple (see the module), else None.
         forward_lines: the head as a client of HTTP/1.1 gets it, without Connection and the blank line, where the head
             is simple; else b"".
+        is_persistent: the origin keeps its connection open after the response (RFC 9112 section 9.3).
     """
 
     status: int
@@ -66,6 +67,11 @@ class ResponseHead:
     _fields: Fields | bytes = field(repr=False)
     framing: Framing | None = None
     forward_lines: bytes = field(default=b"", repr=False)
+    is_persistent: bool = field()
+
+    @is_persistent.default
+    def _find_persistence(self) -> bool:
+        return self.is_http11 and b"close" not in self.fields.options
 
     @property
     def fields(self) -> Fields:
@@ -74,11 +80,6 @@ class ResponseHead:
         if isinstance(fields, bytes):
             fields = self._fields = parse_fields(fields[fields.index(b"\r\n") + 2 : -2])
         return fields
-
-    @property
-    def is_persistent(self) -> bool:
-        """Whether the origin keeps its connection open after the response (RFC 9112 section 9.3)."""
-        return self.framing is not None or (self.is_http11 and b"close" not in self.fields.options)
 
 
 class ResponseReader:
@@ -125,15 +126,17 @@ class ResponseReader:
         match = _match_simple(data)
         if match is not None:
             at = match.end()
-            if at > self._limit_bytes or data.count(b"\n", 0, at) - 2 > self._field_limit:
+            # A field line has four octets at least, so that a short head needs no count.
+            if at > self._limit_bytes or (
+                at > 4 * self._field_limit and data.count(b"\n", 0, at) - 2 > self._field_limit
+            ):
                 return self._feed_buffer(data)
             begin, status, reason, middle, digits, end, last = match.groups()
-            framing = Framing(Kind.LENGTH, int(digits))
-            lines = b"%b%b%b%bContent-Length: %d\r\nVia: 1.1 egress\r\n" % (
-                *(begin, middle, end, last, framing.length),
-            )
+            length = int(digits)
+            lines = b"%b%b%b%bContent-Length: %d\r\nVia: 1.1 egress\r\n" % (begin, middle, end, last, length)
             self.rest = data[at:]
-            return ResponseHead(int(status), reason, True, data[:at], framing, lines)
+            framing = Framing(Kind.LENGTH, length)
+            return ResponseHead(int(status), reason, True, data[:at], framing, lines, True)
         match = _match_response(data)
         if match is None or match.end() > self._limit_bytes:
             return self._feed_buffer(data)
