@@ -31,7 +31,7 @@ def new(name: str, path: str | None) -> None:
     _check_name(name)
     made = make_token()
     digest = digest_of(made.encode())
-    assert digest is not None, "a made token has the form of one"
+    assert digest is not None, "a generated token has the form of one"
     line = f"{name}:{format_digest(digest)}"
     if path is None:
         click.echo(f"token, shown this once:    {made}")

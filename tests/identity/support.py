@@ -23,7 +23,7 @@ OTHER_TOKEN = "egr_" + "B" * 43
 
 
 def generated_line(name: str, token: str = TOKEN) -> str:
-    """Write a line for a made token."""
+    """Write a line for a generated token."""
     return f"{name}:sha256${sha256(token.encode()).hexdigest()}\n"
 
 

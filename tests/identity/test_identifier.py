@@ -112,8 +112,24 @@ class FactsTests(IdentifierCase):
         for memo in (identifier._memo, identifier._facts._memo, identifier._named):
             self.assertTrue(0 < len(memo) <= 2)
 
+    def test_no_credentials_in_memory(self) -> None:
+        """Neither the memos nor the set of proven digests hold a token or a secret, as key or as value."""
+        identifier = self.identifier(f"bob:{QUICK}\n{generated_line('ci')}")
+        self.named(identifier, BEARER)
+        self.later(identifier, BOB)
+        self.bench.work_all()
+        tokens = identifier.authentication["agents"].tokens
+        assert tokens is not None
+        proven = tokens.current().proven
 
-class MadeTokenTests(IdentifierCase):
+        memos = (identifier._memo, identifier._facts._memo, identifier._named)
+        held = repr([list(memo.items()) for memo in memos]) + repr(list(proven))
+        self.assertEqual(1, len(proven))
+        for secret in (TOKEN, SECRET.decode(), BEARER.decode(), BOB.decode()):
+            self.assertNotIn(secret, held)
+
+
+class GeneratedTokenTests(IdentifierCase):
     """Tokens of `egress token new`."""
 
     def test_a_token_names_its_client(self) -> None:
