@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress import hostname
@@ -119,6 +120,11 @@ class TableTests(SynchronousTestCase):
         """Each module of the list of state exists."""
         for path in STATE:
             self.assertTrue((ROOT / path).exists(), path)
+
+    def test_fast_paths_exist(self) -> None:
+        """Each function or class of the list of fast paths exists."""
+        for name in FAST_PATHS:
+            self.assertTrue(callable(namedAny(name)), name)
 
     def test_tests_exist(self) -> None:
         """Each test that a table names exists."""
