@@ -1,4 +1,4 @@
-"""Counts records, many at a time and in plain numbers: the counters of prometheus_client cost a request too much."""
+"""Counters of audit events: plain numbers, updated in batches. A counter of prometheus_client would cost too much."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 
-from egress.api.metric_catalogue import PHASE_BOUNDS, PHASES, TOTAL_BOUNDS
+from egress.api.metric_catalogue import DURATION_BOUNDS, PHASE_BOUNDS, PHASES
 from egress.audit.encoder import verdict_of
 from egress.errors import CODES, Refused
 from egress.model import Admission, AuditEvent
 
 KEYS_LIMIT = 4096
-"""How many combinations of labels are counted apart. Reloads may bring ever new names of policies and routes."""
+"""Combinations of label values of one metric. Reloads may bring ever new names of policies, upstreams and listeners."""
 
 OTHER = "(other)"
+"""The label value of policies, upstreams and listeners beyond the limit, and of codes that are in no catalogue."""
 
-RequestKey = tuple[str, str, str, str, str]
+RequestKey = tuple[str, str, str, str, str, str]
+"""Verdict, policy, upstream, code, request form and listener."""
+
+_EndKey = tuple[str, str, str]
+_BytesKey = tuple[str, str]
 
 
 class Histogram:
-    """How a duration is spread: one histogram.
+    """One histogram of durations.
 
     Args:
-        bounds: upper ends of the buckets in seconds, ascending, without infinity.
+        bounds: upper bounds of the buckets in seconds, ascending, without infinity.
 
     Attributes:
-        counts: of each bucket alone, that of infinity last.
-        sum_ms: of all durations.
+        counts: the count of each bucket alone; that of infinity is the last.
+        sum_ms: the sum of all durations in milliseconds.
     """
 
     __slots__ = ("_bounds_ms", "bounds", "counts", "sum_ms")
@@ -45,7 +50,7 @@ class Histogram:
         self.sum_ms += milliseconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Give each bucket as Prometheus wants it: with all that are below it."""
+        """Give the buckets in Prometheus' form: each counts all durations up to its bound."""
         total = 0
         given: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
@@ -56,42 +61,45 @@ class Histogram:
 
 @define(eq=False)
 class EventCounters:
-    """What was counted so far.
+    """The counts of all events so far.
 
     Attributes:
-        requests: by verdict, policy, route, code and front.
-        ends: by cause and front.
-        traffic: octets up and down, by route.
-        phases: by phase.
-        totals: by front.
+        requests: requests by verdict, policy, upstream, code, request form and listener.
+        ends: requests by cause, request form and listener.
+        transferred: octets from and to clients, by upstream and listener.
+        phases: durations by phase.
+        durations: durations by request form.
     """
 
     requests: dict[RequestKey, int] = field(factory=dict)
-    ends: dict[tuple[str, str], int] = field(factory=dict)
-    traffic: dict[str, list[int]] = field(factory=dict)
+    ends: dict[_EndKey, int] = field(factory=dict)
+    transferred: dict[_BytesKey, list[int]] = field(factory=dict)
     phases: dict[str, Histogram] = field(factory=lambda: {phase: Histogram(PHASE_BOUNDS) for phase in PHASES})
-    totals: dict[str, Histogram] = field(factory=dict)
+    durations: dict[str, Histogram] = field(factory=dict)
 
-    def count(self, records: Iterable[AuditEvent]) -> None:
-        """Count what is over."""
+    def count(self, events: Iterable[AuditEvent]) -> None:
+        """Count the events of requests that have ended."""
         requests, ends = self.requests, self.ends
         judge, resolve, dial, wait = (self.phases[phase] for phase in PHASES)
-        for record in records:
-            if record.event == "open":
+        for event in events:
+            if event.event == "open":
                 continue
-            admission, request_form = record.admission, record.request_form
-            key = _key(admission, record.refused, request_form)
+            admission, request_form, listener = event.admission, event.request_form, event.connection.listener
+            key = _key(admission, event.refused, request_form, listener)
             if key in requests:
                 requests[key] += 1
             else:
                 self._count_new(key)
-            end = record.cause, request_form
-            ends[end] = ends.get(end, 0) + 1
-            if record.client_bytes or record.server_bytes:
-                self._count_bytes(key[2], record)
-            if record.request is None:
+            end = event.cause, request_form, listener
+            if end in ends:
+                ends[end] += 1
+            else:
+                self._count_new_end(end)
+            if event.client_bytes or event.server_bytes:
+                self._count_bytes(key[2], event)
+            if event.request is None:
                 continue
-            phases = record.phases
+            phases = event.phases
             if phases.judge >= 0.0:
                 judge.add(phases.judge)
             if phases.resolve >= 0.0:
@@ -100,34 +108,43 @@ class EventCounters:
                 dial.add(phases.dial)
             if phases.wait >= 0.0:
                 wait.add(phases.wait)
-            total = self.totals.get(request_form)
-            if total is None:
-                total = self.totals[request_form] = Histogram(TOTAL_BOUNDS)
-            total.add(record.duration_ms)
+            duration = self.durations.get(request_form)
+            if duration is None:
+                duration = self.durations[request_form] = Histogram(DURATION_BOUNDS)
+            duration.add(event.duration_ms)
 
     def _count_new(self, key: RequestKey) -> None:
         if len(self.requests) >= KEYS_LIMIT:
-            verdict, _, _, code, request_form = key
-            key = verdict, OTHER, OTHER, code, request_form
+            verdict, _, _, code, request_form, _ = key
+            key = verdict, OTHER, OTHER, code, request_form, OTHER
         self.requests[key] = self.requests.get(key, 0) + 1
 
-    def _count_bytes(self, upstream: str, record: AuditEvent) -> None:
-        if upstream not in self.traffic and len(self.traffic) >= KEYS_LIMIT:
-            upstream = OTHER
-        moved = self.traffic.setdefault(upstream, [0, 0])
-        moved[0] += record.client_bytes
-        moved[1] += record.server_bytes
+    def _count_new_end(self, end: _EndKey) -> None:
+        if len(self.ends) >= KEYS_LIMIT:
+            end = end[0], end[1], OTHER
+        self.ends[end] = self.ends.get(end, 0) + 1
+
+    def _count_bytes(self, upstream: str, event: AuditEvent) -> None:
+        key = upstream, event.connection.listener
+        transferred = self.transferred.get(key)
+        if transferred is None:
+            if len(self.transferred) >= KEYS_LIMIT:
+                key = OTHER, OTHER
+            transferred = self.transferred.setdefault(key, [0, 0])
+        transferred[0] += event.client_bytes
+        transferred[1] += event.server_bytes
 
 
-def _key(admission: Admission | None, refused: Refused | None, request_form: str) -> RequestKey:
-    """Say what became of a request, in the words of the audit log."""
+def _key(admission: Admission | None, refused: Refused | None, request_form: str, listener: str) -> RequestKey:
+    """Give the label values of a request; they are those of the audit log's fields."""
     if refused is None:
         if admission is None:
-            return "none", "", "", "", request_form
-        return "allow", admission.verdict.policy, admission.plan.label, "", request_form
+            return "none", "", "", "", request_form, listener
+        return "allow", admission.verdict.policy, admission.plan.label, "", request_form, listener
     verdict = verdict_of(admission, refused)
-    # A plugin may have made up a code of its own.
+    # A plugin may have a code of its own.
     code = refused.code if refused.code in CODES else OTHER
     if admission is None:
-        return verdict, refused.policy, "", code, request_form
-    return verdict, refused.policy or admission.verdict.policy, admission.plan.label, code, request_form
+        return verdict, refused.policy, "", code, request_form, listener
+    policy = refused.policy or admission.verdict.policy
+    return verdict, policy, admission.plan.label, code, request_form, listener

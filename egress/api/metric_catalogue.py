@@ -1,4 +1,4 @@
-"""Every metric there is: its name, kind, labels and meaning. `docs/reference/metrics.md` is held to it."""
+"""The metrics: their names, kinds, labels and meanings. `docs/reference/metrics.md` is held to this catalogue."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Literal
 from attrs import frozen
 
 PHASES = ("judge", "resolve", "dial", "wait")
+"""Phases of a request that are timed."""
+
+DIRECTIONS = ("up", "down")
+"""Directions of octets: from the client, and to the client."""
 
 # Judging takes tens of microseconds, waiting for an origin may take minutes.
 PHASE_BOUNDS = (
@@ -16,7 +20,7 @@ PHASE_BOUNDS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
 )
 # A tunnel may live for a day.
-TOTAL_BOUNDS = (
+DURATION_BOUNDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     *(300.0, 1800.0, 7200.0, 28_800.0, 86_400.0),
 )
@@ -27,9 +31,9 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: as it stands in `/metrics`; a counter ends in `_total`.
-        kind: as Prometheus knows it.
-        labels: their names. Their values come from the configuration and from catalogues, never from clients.
+        name: the name in `/metrics`; that of a counter ends in `_total`.
+        kind: the type in Prometheus' terms.
+        labels: the label names. Label values come from the configuration and from catalogues, never from clients.
         meaning: one sentence.
     """
 
@@ -42,66 +46,88 @@ class Metric:
 REQUESTS = Metric(
     "egress_requests_total",
     "counter",
-    ("verdict", "policy", "upstream", "code", "request_form"),
-    "Requests that are over, in the words of the audit log.",
+    ("verdict", "policy", "upstream", "code", "request_form", "listener"),
+    "Requests that have ended, by the values of the audit log's fields.",
 )
-ENDS = Metric("egress_ends_total", "counter", ("cause", "request_form"), "Requests that are over, by what ended them.")
-BYTES = Metric(
-    "egress_bytes_total",
+ENDS = Metric(
+    "egress_request_ends_total",
     "counter",
-    ("direction", "upstream"),
-    "Octets of content and tunnels, heads not counted; counted when a request is over.",
+    ("cause", "request_form", "listener"),
+    "Requests that have ended, by cause.",
+)
+TRANSFERRED = Metric(
+    "egress_transferred_bytes_total",
+    "counter",
+    ("direction", "upstream", "listener"),
+    "Octets of content and tunnels, without heads, counted when a request ends.",
 )
 PHASE = Metric(
-    "egress_phase_seconds", "histogram", ("phase",), "How long each phase of a request took, where it happened."
+    "egress_request_phase_duration_seconds",
+    "histogram",
+    ("phase",),
+    "Duration of each phase of a request that took place.",
 )
-TOTAL = Metric(
-    "egress_request_seconds",
+DURATION = Metric(
+    "egress_request_duration_seconds",
     "histogram",
     ("request_form",),
-    "From the end of a request's head to the end; for a tunnel its whole life.",
+    "Duration of a request from the end of its head to its end; of a tunnel, its lifetime.",
 )
 
-RECORDED = (REQUESTS, ENDS, BYTES, PHASE, TOTAL)
-"""What is counted from records."""
+RECORDED = (REQUESTS, ENDS, TRANSFERRED, PHASE, DURATION)
+"""Metrics that are counted from audit events."""
 
 READINGS = (
-    Metric("egress_info", "gauge", ("version", "engine"), "Always 1: which version runs, and what serves connections."),
-    Metric("egress_connections", "gauge", (), "Client connections that stand."),
-    Metric("egress_tunnels", "gauge", ("upstream",), "Tunnels that stand, WebSockets among them."),
+    Metric("egress_build_info", "gauge", ("version", "transports"), "Always 1; the version and the transports in use."),
+    Metric("egress_client_connections", "gauge", ("listener",), "Open client connections."),
+    Metric("egress_tunnels", "gauge", ("upstream", "listener"), "Open tunnels, including WebSocket connections."),
     Metric(
-        "egress_tunnel_bytes",
+        "egress_open_tunnel_bytes",
         "gauge",
-        ("direction", "upstream"),
-        "Octets moved so far by the tunnels that stand; they go over to egress_bytes_total when a tunnel ends.",
+        ("direction", "upstream", "listener"),
+        "Octets transferred so far by open tunnels; egress_transferred_bytes_total counts them when the tunnel ends.",
     ),
-    Metric("egress_pool_connections", "gauge", (), "Idle connections that are kept for the next request."),
+    Metric("egress_origin_pool_connections", "gauge", (), "Idle origin connections kept for further requests."),
     Metric(
         "egress_limit_reached_total",
         "counter",
         ("limit",),
-        "How often a limit was reached that leaves no line in the audit log; limits.md has the others.",
+        "Times that a limit was reached that leaves no line in the audit log.",
     ),
     Metric(
-        "egress_listener_pauses_total", "counter", (), "How often a listener rested for want of descriptors or memory."
+        "egress_listener_pauses_total",
+        "counter",
+        ("listener",),
+        "Times that a listener stopped accepting for lack of descriptors or memory.",
     ),
-    Metric("egress_config_generation", "gauge", (), "Which configuration judges: counts up with each reload."),
-    Metric("egress_config_age_seconds", "gauge", (), "For how long it has."),
-    Metric("egress_reload_failed", "gauge", (), "1 while the last reload failed: an older configuration judges."),
+    Metric("egress_config_generation", "gauge", (), "Generation of the active configuration; each reload adds 1."),
+    Metric("egress_config_age_seconds", "gauge", (), "Seconds since the active configuration was applied."),
+    Metric("egress_config_last_reload_successful", "gauge", (), "1 if the last reload succeeded, 0 if it failed."),
+    Metric(
+        "egress_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "Unix time at which the active configuration was applied.",
+    ),
     Metric(
         "egress_audit_log_accepting",
         "gauge",
         (),
-        "1 while new requests may be served; 0 while they are refused for want of a record.",
+        "1 while requests are served; 0 while new ones are refused because the audit log cannot be written.",
     ),
-    Metric("egress_audit_log_lost_lines_total", "counter", (), "Lines that were lost, on the sink that lost most."),
-    Metric("egress_resolver_names", "gauge", (), "Answers of the resolver that are kept."),
-    Metric("egress_resolver_lookups", "gauge", (), "Look-ups that are under way or wait for their turn."),
-    Metric("process_cpu_seconds_total", "counter", (), "CPU time of the process, user and system."),
-    Metric("process_resident_memory_bytes", "gauge", (), "Memory of the process that is in RAM."),
-    Metric("process_open_fds", "gauge", (), "Descriptors that the process has open."),
-    Metric("process_max_fds", "gauge", (), "Descriptors that it may have."),
+    Metric(
+        "egress_audit_log_lost_lines_total", "counter", (), "Lines of the audit log lost on the sink that lost most."
+    ),
+    Metric("egress_resolver_cached_names", "gauge", (), "Names in the resolver's cache."),
+    Metric("egress_resolver_pending_lookups", "gauge", (), "Look-ups in progress or queued."),
+    Metric("process_cpu_seconds_total", "counter", (), "Total user and system CPU time spent in seconds."),
+    Metric("process_resident_memory_bytes", "gauge", (), "Resident memory size in bytes."),
+    Metric("process_virtual_memory_bytes", "gauge", (), "Virtual memory size in bytes."),
+    Metric("process_open_fds", "gauge", (), "Number of open file descriptors."),
+    Metric("process_max_fds", "gauge", (), "Maximum number of open file descriptors."),
+    Metric("process_start_time_seconds", "gauge", (), "Start time of the process since unix epoch in seconds."),
 )
-"""What is read when it is asked for."""
+"""Metrics that are read at each scrape."""
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in (*RECORDED, *READINGS)})
+"""All metrics by name."""

@@ -1,4 +1,4 @@
-"""The metrics: records are put aside as they come and counted later; everything else is read when it is asked for."""
+"""The metrics: audit events are queued and counted in batches; every other metric is read at each scrape."""
 
 from __future__ import annotations
 
@@ -12,82 +12,82 @@ from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
 from egress.api.event_counters import EventCounters, Histogram
-from egress.api.metric_catalogue import BYTES, ENDS, PHASE, READINGS, REQUESTS, TOTAL, Metric
+from egress.api.metric_catalogue import DURATION, ENDS, PHASE, READINGS, REQUESTS, TRANSFERRED, Metric
 from egress.model import AuditEvent
 
-BATCH_RECORDS = 256
-"""How many records are put aside before they are counted: about half a millisecond of the reactor's time."""
+BATCH_EVENTS = 256
+"""Events that are queued before they are counted: about half a millisecond of the reactor's time."""
 
 Reading: TypeAlias = float | Mapping[Any, float]
-"""What a source gives: a number, or one for each tuple of the labels' values."""
+"""The value of a metric: a number, or a number for each tuple of label values."""
 
 _log = Logger()
 
 
 class Metrics(Collector):
-    """Everything that is counted, with a registry of its own: nothing here is global.
+    """All metrics, with a registry of their own: nothing here is global.
 
     Attributes:
-        registry: gives it out.
+        registry: exposes them.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._tally = EventCounters()
-        self._aside: list[AuditEvent] = []
+        self._counters = EventCounters()
+        self._queue: list[AuditEvent] = []
         self._sources: dict[str, Callable[[], Reading]] = {}
         self._known = {metric.name: metric for metric in READINGS}
         self.registry.register(self)
 
     def record(self, record: AuditEvent) -> None:
-        """Count one record, in time. Does not raise; see `IAuditSink.record`."""
-        aside = self._aside
-        aside.append(record)
-        if len(aside) >= BATCH_RECORDS:
-            self._settle()
+        """Queue one event. Does not raise; see `IAuditSink.record`."""
+        queue = self._queue
+        queue.append(record)
+        if len(queue) >= BATCH_EVENTS:
+            self._count_queue()
 
     def read_from(self, name: str, source: Callable[[], Reading]) -> None:
-        """Say where a metric is to be read.
+        """Register the source of a metric.
 
         Args:
             name: of one of `READINGS`.
-            source: asked each time; it must not take long.
+            source: called at each scrape; it must return quickly.
 
         Raises:
-            KeyError: there is no such metric to be read.
+            KeyError: no metric of that name is read at scrapes.
         """
         self._sources[self._known[name].name] = source
 
     def collect(self) -> Iterator[Family]:
-        """Give everything as it is now (prometheus_client's Collector)."""
-        self._settle()
-        tally = self._tally
-        yield _family(REQUESTS, tally.requests)
-        yield _family(ENDS, tally.ends)
-        yield _family(BYTES, _by_direction(tally.traffic))
-        yield _spreads(PHASE, tally.phases)
-        yield _spreads(TOTAL, tally.totals)
+        """Give all metrics as they are now (prometheus_client's Collector)."""
+        self._count_queue()
+        counters = self._counters
+        yield _family(REQUESTS, counters.requests)
+        yield _family(ENDS, counters.ends)
+        yield _family(TRANSFERRED, _by_direction(counters.transferred))
+        yield _histograms(PHASE, counters.phases)
+        yield _histograms(DURATION, counters.durations)
         for name, source in self._sources.items():
             metric = self._known[name]
             try:
                 yield _family(metric, source())
             except Exception:
-                # One that cannot be read is missing; the others are not.
+                # A metric that cannot be read is missing from the scrape; the others are not.
                 _log.failure("the metric {name} cannot be read", name=name)
 
-    def _settle(self) -> None:
-        aside, self._aside = self._aside, []
+    def _count_queue(self) -> None:
+        queue, self._queue = self._queue, []
         try:
-            self._tally.count(aside)
+            self._counters.count(queue)
         except Exception:
-            # What is counted wrongly must not stop what is being served.
-            _log.failure("records could not be counted")
+            # A failure to count must not stop the proxy.
+            _log.failure("audit events could not be counted")
 
 
-def _by_direction(traffic: Mapping[str, list[int]]) -> dict[tuple[str, ...], float]:
+def _by_direction(transferred: Mapping[tuple[str, str], list[int]]) -> dict[tuple[str, ...], float]:
     rows: dict[tuple[str, ...], float] = {}
-    for upstream, (up, down) in traffic.items():
-        rows["up", upstream], rows["down", upstream] = up, down
+    for (upstream, listener), (up, down) in transferred.items():
+        rows["up", upstream, listener], rows["down", upstream, listener] = up, down
     return rows
 
 
@@ -100,8 +100,8 @@ def _family(metric: Metric, reading: Reading) -> Family:
     return family
 
 
-def _spreads(metric: Metric, spreads: Mapping[str, Histogram]) -> Family:
+def _histograms(metric: Metric, histograms: Mapping[str, Histogram]) -> Family:
     family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
-    for value, spread in spreads.items():
-        family.add_metric([value], spread.buckets(), spread.sum_ms / 1000.0)
+    for value, histogram in histograms.items():
+        family.add_metric([value], histogram.buckets(), histogram.sum_ms / 1000.0)
     return family

@@ -1,7 +1,8 @@
-"""Looks over what is alive, for those who ask now and then; nothing is counted for it meanwhile."""
+"""Statistics of open connections and tunnels, computed at each scrape; nothing is counted between scrapes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from attrs import define
@@ -12,12 +13,12 @@ from egress.proxy.server import ProxyServer
 
 @define
 class TunnelCount:
-    """The tunnels on one route.
+    """The open tunnels of one upstream and listener.
 
     Attributes:
-        tunnels: how many stand.
-        up: octets that they moved so far, from their clients.
-        down: to their clients.
+        tunnels: number of tunnels.
+        up: octets transferred so far from the clients.
+        down: octets transferred so far to the clients.
     """
 
     tunnels: int = 0
@@ -25,28 +26,34 @@ class TunnelCount:
     down: int = 0
 
 
-def count_tunnels(server: ProxyServer) -> dict[str, TunnelCount]:
-    """Count the tunnels that stand, by the label of their route."""
-    upstreams: dict[str, TunnelCount] = {}
+def count_connections(server: ProxyServer) -> Counter[str]:
+    """Count the open client connections by listener."""
+    return Counter(client.listener for client in server.connections.live)
+
+
+def count_tunnels(server: ProxyServer) -> dict[tuple[str, str], TunnelCount]:
+    """Count the open tunnels by upstream label and listener."""
+    counts: dict[tuple[str, str], TunnelCount] = {}
     for transaction in _tunnels(server):
         if transaction.admission is not None:
-            upstream = upstreams.setdefault(transaction.admission.plan.label, TunnelCount())
+            key = transaction.admission.plan.label, transaction.request.listener
+            found = counts.setdefault(key, TunnelCount())
             transaction.count()
-            upstream.tunnels += 1
-            upstream.up += transaction.up
-            upstream.down += transaction.down
-    return upstreams
+            found.tunnels += 1
+            found.up += transaction.up
+            found.down += transaction.down
+    return counts
 
 
 def count_reached(server: ProxyServer) -> dict[str, int]:
-    """Say how often each limit was reached that leaves no record."""
+    """Count how often each limit was reached that leaves no line in the audit log."""
     return {**server.reached, **server.pool.reached}
 
 
 def _tunnels(server: ProxyServer) -> Iterator[LiveTransaction]:
-    for guest in server.connections.live:
-        transaction = guest.transaction
-        # A CONNECT has its 200 when the tunnel stands; a WebSocket is one from its 101 on.
+    for client in server.connections.live:
+        transaction = client.transaction
+        # A CONNECT has the status 200 once its tunnel is open; a WebSocket is a tunnel from its 101 on.
         if transaction is not None and transaction.status == (
             200 if transaction.request.request_form == "connect" else 101
         ):

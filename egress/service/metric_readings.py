@@ -1,17 +1,19 @@
-"""Says where the metrics are read that no record brings."""
+"""The sources of the metrics that are read at each scrape."""
 
 from __future__ import annotations
 
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 
+from egress.api.metric_catalogue import DIRECTIONS
 from egress.api.metrics import Metrics
 from egress.audit import AuditLog
 from egress.proxy.server import ProxyServer
-from egress.proxy.statistics import count_reached, count_tunnels
+from egress.proxy.statistics import count_connections, count_reached, count_tunnels
 from egress.service.listen.sockets import Listening
 from egress.upstream import CachingResolver
 
@@ -19,75 +21,118 @@ _OWN_DESCRIPTORS = "/proc/self/fd"
 
 
 def read_everything(
-    metrics: Metrics, server: ProxyServer, audit_log: AuditLog, sockets: Callable[[], Sequence[Listening]], engine: str
+    metrics: Metrics,
+    server: ProxyServer,
+    audit_log: AuditLog,
+    sockets: Callable[[], Sequence[Listening]],
+    transports: str,
 ) -> None:
-    """Give every metric that is read its source.
+    """Register the source of every metric but that of the last reload.
 
     Args:
-        metrics: what reads.
-        server: for connections, tunnels, limits, the snapshot and its resolver.
-        audit_log: for losses.
-        sockets: gives the listeners' as they are now.
-        engine: "egress" or "twisted".
+        metrics: reads the sources.
+        server: has connections, tunnels, limits, the snapshot and its resolver.
+        audit_log: counts losses.
+        sockets: gives the sockets of the listeners as they are now.
+        transports: "egress" or "twisted".
     """
-    info = {(version("egress"), engine): 1}
-    metrics.read_from("egress_info", lambda: info)
-    read_server(metrics, server)
-    metrics.read_from("egress_listener_pauses_total", lambda: sum(each.pauses for each in sockets()))
+    info = {(version("egress"), transports): 1}
+    metrics.read_from("egress_build_info", lambda: info)
+    read_server(metrics, server, lambda: (each.name for each in sockets()))
+    metrics.read_from("egress_listener_pauses_total", lambda: _pauses(sockets()))
     metrics.read_from("egress_audit_log_accepting", lambda: audit_log.is_accepting)
     metrics.read_from("egress_audit_log_lost_lines_total", lambda: audit_log.lost)
     read_process(metrics)
 
 
-def read_server(metrics: Metrics, server: ProxyServer, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Give the metrics about a proxy server and its snapshot their sources.
+def read_server(
+    metrics: Metrics,
+    server: ProxyServer,
+    listeners: Callable[[], Iterable[str]] = tuple,
+    monotonic: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Register the sources of the metrics of a proxy server and its snapshot.
 
     Args:
-        metrics: what reads.
+        metrics: reads the sources.
         server: the proxy server.
-        monotonic: the clock that snapshots are dated by.
+        listeners: gives the names of the listeners; each has a count of connections, 0 included.
+        monotonic: the clock that dates snapshots.
+        now: the time of day, seconds since the epoch.
     """
 
-    def tunnel_bytes() -> dict[tuple[str, str], int]:
-        upstreams = count_tunnels(server).items()
-        return {
-            (direction, upstream): getattr(count, direction)
-            for upstream, count in upstreams
-            for direction in ("up", "down")
-        }
+    def connections() -> dict[tuple[str], int]:
+        counts = dict.fromkeys(listeners(), 0) | count_connections(server)
+        return {(listener,): count for listener, count in counts.items()}
+
+    def tunnel_bytes() -> dict[tuple[str, ...], int]:
+        counts = count_tunnels(server).items()
+        return {(direction, *key): getattr(count, direction) for key, count in counts for direction in DIRECTIONS}
 
     def resolver() -> CachingResolver | None:
         found = server.gate.snapshot.resolver
         return found if isinstance(found, CachingResolver) else None
 
-    metrics.read_from("egress_connections", lambda: len(server.connections.live))
-    metrics.read_from(
-        "egress_tunnels", lambda: {(upstream,): count.tunnels for upstream, count in count_tunnels(server).items()}
-    )
-    metrics.read_from("egress_tunnel_bytes", tunnel_bytes)
-    metrics.read_from("egress_pool_connections", lambda: len(server.pool))
+    def age() -> float:
+        return monotonic() - server.gate.snapshot.created_at
+
+    # Computed once for each generation: the two clocks drift, and a time that has passed does not change.
+    generation, applied = -1, 0.0
+
+    def applied_at() -> float:
+        nonlocal generation, applied
+        if generation != server.gate.snapshot.generation:
+            generation, applied = server.gate.snapshot.generation, now() - age()
+        return applied
+
+    metrics.read_from("egress_client_connections", connections)
+    metrics.read_from("egress_tunnels", lambda: {key: count.tunnels for key, count in count_tunnels(server).items()})
+    metrics.read_from("egress_open_tunnel_bytes", tunnel_bytes)
+    metrics.read_from("egress_origin_pool_connections", lambda: len(server.pool))
     metrics.read_from(
         "egress_limit_reached_total", lambda: {(limit,): count for limit, count in count_reached(server).items()}
     )
     metrics.read_from("egress_config_generation", lambda: server.gate.snapshot.generation)
-    metrics.read_from("egress_config_age_seconds", lambda: monotonic() - server.gate.snapshot.created_at)
-    metrics.read_from("egress_resolver_names", lambda: 0 if (found := resolver()) is None else found.names)
-    metrics.read_from("egress_resolver_lookups", lambda: 0 if (found := resolver()) is None else found.lookups)
+    metrics.read_from("egress_config_age_seconds", age)
+    metrics.read_from("egress_config_last_reload_success_timestamp_seconds", applied_at)
+    metrics.read_from("egress_resolver_cached_names", lambda: 0 if (found := resolver()) is None else found.names)
+    metrics.read_from("egress_resolver_pending_lookups", lambda: 0 if (found := resolver()) is None else found.lookups)
 
 
 def read_process(metrics: Metrics) -> None:
-    """Give the metrics about this process their sources; they are called what Prometheus' own libraries call them."""
+    """Register the sources of the metrics of this process, which have the names of Prometheus' client libraries."""
+    started = _start_time()
     metrics.read_from("process_cpu_seconds_total", time.process_time)
-    metrics.read_from("process_resident_memory_bytes", _resident_bytes)
+    metrics.read_from("process_resident_memory_bytes", lambda: _memory_bytes(1))
+    metrics.read_from("process_virtual_memory_bytes", lambda: _memory_bytes(0))
     metrics.read_from("process_open_fds", _open_descriptors)
     metrics.read_from("process_max_fds", lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    metrics.read_from("process_start_time_seconds", lambda: started)
 
 
-def _resident_bytes() -> int:
+def _pauses(sockets: Iterable[Listening]) -> dict[tuple[str], int]:
+    counts: Counter[tuple[str]] = Counter()
+    for each in sockets:
+        counts[each.name,] += each.pauses
+    return dict(counts)
+
+
+def _memory_bytes(place: int) -> int:
+    """Give the size of this process: virtual (0) or resident (1); see proc_pid_statm(5)."""
     with open("/proc/self/statm", encoding="ascii") as stream:
-        return int(stream.read().split()[1]) * resource.getpagesize()
+        return int(stream.read().split()[place]) * resource.getpagesize()
+
+
+def _start_time() -> float:
+    """Give the time at which this process started, in seconds since the epoch; see proc_pid_stat(5), field 22."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as stream:
+        # The name of the program, in parentheses, may hold spaces and parentheses.
+        ticks = int(stream.read().rpartition(")")[2].split()[19])
+    since_boot = ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
 
 
 def _open_descriptors() -> int:
-    # Linux 6.2 and later tell the number as the size of the directory; listing many thousands takes milliseconds.
+    # Linux 6.2 and later give the number as the size of the directory; listing many thousands takes milliseconds.
     return os.stat(_OWN_DESCRIPTORS).st_size or len(os.listdir(_OWN_DESCRIPTORS))

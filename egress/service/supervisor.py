@@ -112,8 +112,7 @@ class Supervisor(Service):
         )
         self.server.start()
         self._signals.start()
-        # The reactor takes these two for itself when it begins to run. Its own way with a second one, which may come
-        # before the first has had its effect, is an exception.
+        # The reactor sets its own handlers when it begins to run; they raise at a second signal before it stops.
         self._ending.start()
         self._reactor.callWhenRunning(self._ending.start)
         if self._engine is not None:
@@ -124,7 +123,8 @@ class Supervisor(Service):
             self._control.start()
         if self._operators is not None:
             self._operators.watch(self.server, self._audit_log, lambda: self.sockets, self._transports())
-            self._operators.metrics.read_from("egress_reload_failed", lambda: bool(self.configuration.problem))
+            read_from = self._operators.metrics.read_from
+            read_from("egress_config_last_reload_successful", lambda: not self.configuration.problem)
             self._operators.start(self._reactor, self.faults)
         self.notifier.start()
         self._reactor.callWhenRunning(self._tell_ready)

@@ -40,7 +40,7 @@ class MetricsDocumentTests(SynchronousTestCase):
 
     def test_labels(self) -> None:
         """So does every label."""
-        _, _, part = self.page.partition("| label | its values |")
+        _, _, part = self.page.partition("| label | values |")
         labels = {label for metric in METRICS.values() for label in metric.labels}
 
         self.assertEqual(labels, set(re.findall(r"^\| `(\w+)` \|", part, re.M)))

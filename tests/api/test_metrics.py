@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.api.event_counters import KEYS_LIMIT, OTHER
 from egress.api.metric_catalogue import READINGS
-from egress.api.metrics import BATCH_RECORDS, Metrics
+from egress.api.metrics import BATCH_EVENTS, Metrics
 from egress.audit.encoder import LineEncoder
 from egress.errors import CODES, Refused
 from egress.model import Phases
@@ -26,7 +26,13 @@ class MetricsCase(SynchronousTestCase):
         return self.metrics.registry.get_sample_value(name, labels)
 
     def requests(
-        self, verdict: str, policy: str = "", upstream: str = "", code: str = "", request_form: str = "http"
+        self,
+        verdict: str,
+        policy: str = "",
+        upstream: str = "",
+        code: str = "",
+        request_form: str = "http",
+        listener: str = "agents",
     ) -> object:
         """Give how many requests were counted with these labels."""
         labels = {
@@ -35,6 +41,7 @@ class MetricsCase(SynchronousTestCase):
             "upstream": upstream,
             "code": code,
             "request_form": request_form,
+            "listener": listener,
         }
         return self.value("egress_requests_total", **labels)
 
@@ -47,7 +54,9 @@ class RecordTests(MetricsCase):
         self.metrics.record(make_event(make_admission("rules", "corporate"), request_form="connect"))
 
         self.assertEqual(1, self.requests("allow", "rules", "corporate", request_form="connect"))
-        self.assertEqual(1, self.value("egress_ends_total", cause="complete", request_form="connect"))
+        self.assertEqual(
+            1, self.value("egress_request_ends_total", cause="complete", request_form="connect", listener="agents")
+        )
 
     def test_refused(self) -> None:
         """A refusal counts for the policy that decided, and for its code."""
@@ -78,7 +87,7 @@ class RecordTests(MetricsCase):
         self.metrics.record(record)
 
         self.assertEqual(1, self.requests("none", code="bad_head", request_form=""))
-        self.assertIs(None, self.value("egress_request_seconds_count", request_form=""))
+        self.assertIs(None, self.value("egress_request_duration_seconds_count", request_form=""))
 
     def test_same_words_as_the_audit_log(self) -> None:
         """Verdict, policy, route and code are those of the audit log's line, for every code."""
@@ -99,7 +108,9 @@ class RecordTests(MetricsCase):
         self.metrics.record(make_event(make_admission(), event="open", cause="", request_form="connect", moved=(5, 6)))
 
         self.assertIs(None, self.requests("allow", "rules", "direct", request_form="connect"))
-        self.assertIs(None, self.value("egress_bytes_total", direction="up", upstream="direct"))
+        self.assertIs(
+            None, self.value("egress_transferred_bytes_total", direction="up", upstream="direct", listener="agents")
+        )
 
     def test_bytes(self) -> None:
         """Octets are counted each way, by route."""
@@ -107,44 +118,52 @@ class RecordTests(MetricsCase):
             self.metrics.record(make_event(make_admission(), moved=(10, 200)))
         self.metrics.record(make_event(make_admission(upstream="corporate"), moved=(1, 2)))
 
-        self.assertEqual(30, self.value("egress_bytes_total", direction="up", upstream="direct"))
-        self.assertEqual(600, self.value("egress_bytes_total", direction="down", upstream="direct"))
-        self.assertEqual(2, self.value("egress_bytes_total", direction="down", upstream="corporate"))
+        self.assertEqual(
+            30, self.value("egress_transferred_bytes_total", direction="up", upstream="direct", listener="agents")
+        )
+        self.assertEqual(
+            600, self.value("egress_transferred_bytes_total", direction="down", upstream="direct", listener="agents")
+        )
+        self.assertEqual(
+            2, self.value("egress_transferred_bytes_total", direction="down", upstream="corporate", listener="agents")
+        )
 
     def test_phases(self) -> None:
         """A phase that happened is in its histogram, in seconds; one that did not is not."""
         self.metrics.record(make_event(make_admission(), phases=Phases(0.04, -1.0, 20.0, -1.0), duration_ms=250.0))
 
-        self.assertEqual(1, self.value("egress_phase_seconds_bucket", phase="judge", le="5e-05"))
-        self.assertEqual(0, self.value("egress_phase_seconds_bucket", phase="dial", le="0.01"))
-        self.assertEqual(1, self.value("egress_phase_seconds_bucket", phase="dial", le="0.025"))
-        self.assertEqual(1, self.value("egress_phase_seconds_bucket", phase="dial", le="+Inf"))
-        self.assertEqual(0.02, self.value("egress_phase_seconds_sum", phase="dial"))
-        self.assertEqual(0, self.value("egress_phase_seconds_count", phase="resolve"))
-        self.assertEqual(1, self.value("egress_request_seconds_bucket", request_form="http", le="0.25"))
-        self.assertEqual(0, self.value("egress_request_seconds_bucket", request_form="http", le="0.1"))
+        self.assertEqual(1, self.value("egress_request_phase_duration_seconds_bucket", phase="judge", le="5e-05"))
+        self.assertEqual(0, self.value("egress_request_phase_duration_seconds_bucket", phase="dial", le="0.01"))
+        self.assertEqual(1, self.value("egress_request_phase_duration_seconds_bucket", phase="dial", le="0.025"))
+        self.assertEqual(1, self.value("egress_request_phase_duration_seconds_bucket", phase="dial", le="+Inf"))
+        self.assertEqual(0.02, self.value("egress_request_phase_duration_seconds_sum", phase="dial"))
+        self.assertEqual(0, self.value("egress_request_phase_duration_seconds_count", phase="resolve"))
+        self.assertEqual(1, self.value("egress_request_duration_seconds_bucket", request_form="http", le="0.25"))
+        self.assertEqual(0, self.value("egress_request_duration_seconds_bucket", request_form="http", le="0.1"))
 
     def test_longer_than_any_bucket(self) -> None:
         """What is longer than the last bound is in the bucket without one."""
         self.metrics.record(make_event(make_admission(), duration_ms=1e9))
 
-        self.assertEqual(0, self.value("egress_request_seconds_bucket", request_form="http", le="86400.0"))
-        self.assertEqual(1, self.value("egress_request_seconds_count", request_form="http"))
+        self.assertEqual(0, self.value("egress_request_duration_seconds_bucket", request_form="http", le="86400.0"))
+        self.assertEqual(1, self.value("egress_request_duration_seconds_count", request_form="http"))
 
     def test_more_than_a_batch(self) -> None:
         """Nothing is lost between batches."""
-        for _ in range(2 * BATCH_RECORDS + 7):
+        for _ in range(2 * BATCH_EVENTS + 7):
             self.metrics.record(make_event(make_admission()))
 
-        self.assertEqual(2 * BATCH_RECORDS + 7, self.requests("allow", "rules", "direct"))
+        self.assertEqual(2 * BATCH_EVENTS + 7, self.requests("allow", "rules", "direct"))
 
     def test_labels_are_bounded(self) -> None:
         """However many names of policies reloads bring, there is an end to the series; none is left uncounted."""
         for number in range(KEYS_LIMIT + 50):
             self.metrics.record(make_event(make_admission(f"p{number}", f"r{number}"), moved=(1, 1)))
 
-        self.assertEqual(50, self.requests("allow", OTHER, OTHER))
-        self.assertEqual(50, self.value("egress_bytes_total", direction="up", upstream=OTHER))
+        self.assertEqual(50, self.requests("allow", OTHER, OTHER, listener=OTHER))
+        self.assertEqual(
+            50, self.value("egress_transferred_bytes_total", direction="up", upstream=OTHER, listener=OTHER)
+        )
 
     def test_codes_of_plugins(self) -> None:
         """A code that is not in the catalogue does not become a label."""
@@ -171,12 +190,12 @@ class ReadingTests(MetricsCase):
     def test_numbers(self) -> None:
         """A source is asked each time."""
         live: list[int] = []
-        self.metrics.read_from("egress_connections", lambda: len(live))
-        self.assertEqual(0, self.value("egress_connections"))
+        self.metrics.read_from("egress_origin_pool_connections", lambda: len(live))
+        self.assertEqual(0, self.value("egress_origin_pool_connections"))
 
         live.append(1)
 
-        self.assertEqual(1, self.value("egress_connections"))
+        self.assertEqual(1, self.value("egress_origin_pool_connections"))
 
     def test_labels(self) -> None:
         """A source may give a number for each value of the labels."""

@@ -71,9 +71,11 @@ class PageTests(StatusCase):
         self.assertIn("content-type: text/plain; version=", self.head)
         self.assertIn("# TYPE egress_requests_total counter\n", body)
         self.assertIn(
-            'egress_requests_total{code="",policy="rules",request_form="http",upstream="direct",verdict="allow"}', body
+            'egress_requests_total{code="",listener="agents",policy="rules",request_form="http",upstream="direct",'
+            'verdict="allow"}',
+            body,
         )
-        self.assertIn('egress_phase_seconds_bucket{le="+Inf",phase="judge"} 0.0\n', body)
+        self.assertIn('egress_request_phase_duration_seconds_bucket{le="+Inf",phase="judge"} 0.0\n', body)
 
     def test_openmetrics(self) -> None:
         """Who asks for OpenMetrics gets it."""

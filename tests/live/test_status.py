@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 
 from tests.live.support import needs
 from tests.live.test_start import PATIENCE_SECONDS, ProcessCase, Proxy
@@ -83,19 +84,28 @@ class StatusTests(ProcessCase):
                 client.close()
                 proxy.end()
 
-                common = 'policy="allow-option",request_form="http"'
+                common = 'listener="agents",policy="allow-option",request_form="http"'
                 allowed = f'egress_requests_total{{code="",{common},upstream="direct",verdict="allow"}}'
                 denied = f'egress_requests_total{{code="no_rule",{common},upstream="",verdict="deny"}}'
                 self.assertEqual((1, 1), (samples[allowed], samples[denied]))
-                self.assertEqual(5, samples['egress_bytes_total{direction="down",upstream="direct"}'])
-                self.assertEqual(1, samples['egress_tunnels{upstream="direct"}'])
+                self.assertEqual(
+                    5, samples['egress_transferred_bytes_total{direction="down",listener="agents",upstream="direct"}']
+                )
+                self.assertEqual(1, samples['egress_tunnels{listener="agents",upstream="direct"}'])
                 self.assertEqual(1, samples["egress_config_generation"])
                 self.assertEqual(1, samples["egress_audit_log_accepting"])
+                self.assertEqual(1, samples["egress_config_last_reload_successful"])
+                started = samples["process_start_time_seconds"]
+                self.assertLess(abs(time.time() - started), PATIENCE_SECONDS)
+                self.assertLess(abs(samples["egress_config_last_reload_success_timestamp_seconds"] - started), 30)
+                self.assertGreater(samples["process_virtual_memory_bytes"], samples["process_resident_memory_bytes"])
                 self.assertGreater(samples["process_max_fds"], samples["process_open_fds"])
                 self.assertGreater(samples["process_open_fds"], 5)
                 self.assertGreater(samples["process_resident_memory_bytes"], 1_000_000)
                 word = "twisted" if engine == "twisted" else "egress"
-                self.assertTrue([name for name in samples if name.startswith(f'egress_info{{engine="{word}"')])
+                self.assertTrue(
+                    [name for name in samples if name.startswith(f'egress_build_info{{transports="{word}"')]
+                )
                 self.assertNotIn("Traceback", proxy.said)
 
     def test_draining(self) -> None:
@@ -108,7 +118,7 @@ class StatusTests(ProcessCase):
 
         self.assertEqual((503, "The proxy is stopping.\n"), self.curl(f"http://{status}/readyz"))
         self.assertEqual((200, "alive\n"), self.curl(f"http://{status}/livez"))
-        self.assertEqual(1, self.samples(status)['egress_tunnels{upstream="direct"}'])
+        self.assertEqual(1, self.samples(status)['egress_tunnels{listener="agents",upstream="direct"}'])
         client.close()
         self.assertEqual(0, proxy.wait(), proxy.said)
         self.assertEqual(0, self.curl(f"http://{status}/livez")[0])

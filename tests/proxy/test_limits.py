@@ -292,7 +292,7 @@ class LimitTests(Counting):
         self.assertTrue(client.was_reset)
         self.assert_counted("request_body_bytes")
         self.assert_counted("request_body_bytes", "body_too_large")
-        self.assertEqual(1, self.counted("egress_ends_total", "cause", "body_too_large"))
+        self.assertEqual(1, self.counted("egress_request_ends_total", "cause", "body_too_large"))
 
     def test_hello_bytes(self) -> None:
         """A longer ClientHello is met by a reset."""

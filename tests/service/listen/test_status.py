@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from click.testing import CliRunner
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -67,16 +69,35 @@ class StatusTests(test_supervisor.SupervisorTests):
             if metric not in RECORDED and "upstream" not in metric.labels:
                 self.assertTrue(families[name.removesuffix("_total")].samples, name)
 
+    def test_exposition(self) -> None:
+        """Prometheus' own parser reads what is given out, and finds the types and values that were given."""
+        supervisor = self.make()
+        self.start(supervisor)
+        registry = self.told.metrics.registry
+
+        parsed = {family.name: family for family in text_string_to_metric_families(generate_latest(registry).decode())}
+
+        self.stop(supervisor)
+        self.assertEqual(
+            {name.removesuffix("_total"): metric.kind for name, metric in METRICS.items()},
+            {name: family.type for name, family in parsed.items()},
+        )
+        self.assertEqual([0.0], [one.value for one in parsed["egress_client_connections"].samples])
+        self.assertEqual(
+            {name.removesuffix("_total"): metric.meaning for name, metric in METRICS.items()},
+            {name: family.documentation for name, family in parsed.items()},
+        )
+
     def test_failed_reload(self) -> None:
         """That the last reload failed is told until one succeeds."""
         supervisor = self.make()
         self.start(supervisor)
         registry = self.told.metrics.registry
-        self.assertEqual(0, registry.get_sample_value("egress_reload_failed"))
+        self.assertEqual(1, registry.get_sample_value("egress_config_last_reload_successful"))
 
         supervisor.configuration.problem = "limits: unknown key"
 
-        self.assertEqual(1, registry.get_sample_value("egress_reload_failed"))
+        self.assertEqual(0, registry.get_sample_value("egress_config_last_reload_successful"))
         self.stop(supervisor)
 
     def test_port_that_does_not_close(self) -> None:
