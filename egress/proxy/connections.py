@@ -52,7 +52,7 @@ class Connections:
         if self.is_stopping:
             return Refused("stopping", "The proxy is stopping.")
         if len(self.live) + len(self.handshaking) > limits.connections:
-            return Refused("busy", "The proxy has as many connections as it may.")
+            return Refused("busy", "The proxy has reached its limit of connections.")
         if number > limits.connections_per_client:
             return _too_many()
         return None
@@ -123,4 +123,4 @@ class Connections:
 
 
 def _too_many() -> Refused:
-    return Refused("too_many_connections", "This client has as many connections as it may.")
+    return Refused("too_many_connections", "This client has reached its limit of connections.")

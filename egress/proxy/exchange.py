@@ -131,7 +131,7 @@ class Exchange:
             return
         transaction.up += len(payload)
         if transaction.up > server.limits.request_body_bytes:
-            self._fail(Refused("body_too_large", "The request body is longer than it may be."), "body_too_large")
+            self._fail(Refused("body_too_large", "The request body exceeds its limit."), "body_too_large")
             return
         origin.send(payload, trailers)
         if trailers is not None:

@@ -89,7 +89,7 @@ class Transaction:
             if server.connections.is_stopping:
                 raise Refused("stopping", "The proxy is stopping.")
             if not server.audit_log.is_accepting:
-                raise Refused("audit_log_unavailable", "The audit log cannot take a record.")
+                raise Refused("audit_log_unavailable", "The audit log cannot be written.")
             admission = server.gate.admit(self.request)
         except Refused as refused:
             self.owner.refused(refused)

@@ -92,5 +92,5 @@ class RefusedRoute:
 
 
 DIRECT_REFUSED = RefusedRoute(
-    "direct_refused", "It would go out without a proxy, which the operator of this sandbox forbids."
+    "direct_refused", "The route of this request has no upstream proxy, and the operator forbids direct connections."
 )

@@ -221,7 +221,7 @@ class _Choices:
     def make(self, via: str, level: str, source: str, where: str, rule: str = "") -> _Choice:
         if via == VIA_REFUSE:
             level = _REFUSED if level == _ROUTE else level
-            refusing = RefusedRoute("route_refused", f"The {source} lets nothing out.", rule, level, source)
+            refusing = RefusedRoute("route_refused", f"The {source} forbids this request.", rule, level, source)
             return _Choice(refusing, refusing)
         if via == VIA_DIRECT:
             direct = self._direct(level, source)

@@ -134,7 +134,7 @@ class ClientTlsHandshake:
 
     def displaced(self) -> None:
         """A younger handshake takes the place of this one."""
-        self._fail(Refused("busy", "The proxy has as many TLS handshakes under way as it may."))
+        self._fail(Refused("busy", "The proxy has reached its limit of TLS handshakes."))
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Stop now."""

@@ -130,7 +130,7 @@ def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
         return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
     framing = request_framing(head)
     if framing.length > body_limit_bytes:
-        raise ProtocolError("body_too_large", "The request body is longer than it may be.")
+        raise ProtocolError("body_too_large", "The request body exceeds its limit.")
     _check_expectation(head)
     check_connection_options(head)
     is_own = max_forwards(head) == 0 or target.form == "asterisk"
@@ -152,4 +152,4 @@ def _check_expectation(head: RequestHead) -> None:
     """Refuse unknown expectations (RFC 9110 section 10.1.1)."""
     for value in head.fields.values(b"expect"):
         if value.lower() != b"100-continue":
-            raise ProtocolError("expectation_failed", "The expectation is not known here.")
+            raise ProtocolError("expectation_failed", "The expectation is not supported.")
