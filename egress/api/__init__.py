@@ -1,1 +1,1 @@
-"""What operators are told: metrics and health, on a listener of its own."""
+"""Health checks and metrics, on a listener of their own."""

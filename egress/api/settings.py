@@ -14,19 +14,19 @@ def _check_hosts(_instance: object, _attribute: Attribute[tuple[str, ...]], valu
         except ValueError as error:
             raise ValueError(f"holds {host!a}: {error}")
         if address is not None:
-            raise ValueError(f"holds {host!a}: addresses are known without being named")
+            raise ValueError(f"holds {host!a}: addresses are always accepted")
         if name != host:
-            raise ValueError(f"holds {host!a}, which is written {name!a}")
+            raise ValueError(f"holds {host!a}, whose canonical form is {name!a}")
 
 
 @frozen
 class StatusSettings:
-    """Where operators are told how it is.
+    """The `[status]` table.
 
     Attributes:
-        endpoint: where `/livez`, `/readyz` and `/metrics` are served, spelled as that of a listener. "" is nowhere.
-        hosts: by which names it may be asked, besides addresses and localhost: a web page that makes a name of its own
-            lead here gets nothing.
+        endpoint: the endpoint that serves `/livez`, `/readyz` and `/metrics`, in the syntax of a listener; "" for none.
+        hosts: the names that a Host field may have, besides addresses and localhost. A web page that makes a name of
+            its own resolve to this listener is refused.
     """
 
     endpoint: str = ""

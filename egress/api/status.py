@@ -1,6 +1,6 @@
-"""The status page server: `/livez`, `/readyz` and `/metrics`, for operators and the programs that watch for them.
+"""The HTTP server of the status listener: `/livez`, `/readyz` and `/metrics`.
 
-It serves few and short requests of known programs, so every connection is good for one of them and has a deadline.
+Its clients are few and send short requests, so every connection serves one request and has a deadline.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from twisted.web.server import Request, Site
 from egress.hostname import canonical_host
 
 CONNECTIONS_LIMIT = 64
-"""Connections at one time. With one more the oldest goes that has no answer: so nobody keeps a probe out by idling."""
+"""Open connections. For one more, the oldest without an answer is reset: idle connections cannot block a probe."""
 
 HEAD_SECONDS = 2.0
-"""How long a request's head may take, from the connection's beginning."""
+"""Seconds from the accept of a connection to the end of the request's head."""
 
 CONNECTION_SECONDS = 10.0
-"""How long a connection may last, from its beginning to its end."""
+"""Seconds from the accept of a connection to its end."""
 
 _TEXT = b"text/plain; charset=utf-8"
 
@@ -34,12 +34,12 @@ Answer = tuple[int, bytes, bytes]
 
 
 class StatusPage(Resource):
-    """Answers for every path.
+    """The resource of every path.
 
     Args:
-        registry: what `/metrics` gives out.
-        faults: gives the reasons why no requests can be served now; none when they can.
-        hosts: by which names it may be asked, besides addresses and localhost.
+        registry: the metrics that `/metrics` exposes.
+        faults: gives the reasons for which no requests can be served now.
+        hosts: the names that a Host field may have, besides addresses and localhost.
     """
 
     isLeaf = True
@@ -67,7 +67,7 @@ class StatusPage(Resource):
 
     def _answer(self, request: Any) -> Answer:
         if not self._is_known(request.requestHeaders.getRawHeaders(b"host", [])):
-            # A page from elsewhere can make a name of its own lead here and would then read this as its own.
+            # A web page can make a name of its own resolve to this listener and then read the answer (DNS rebinding).
             return 421, _TEXT, b"This is not served under that name; [status] hosts lists names.\n"
         if request.method not in (b"GET", b"HEAD"):
             return 405, _TEXT, b"Only GET and HEAD.\n"
@@ -84,7 +84,7 @@ class StatusPage(Resource):
         return 404, _TEXT, b"There are /livez, /readyz and /metrics.\n"
 
     def _exposition(self, accept: str) -> tuple[bytes, bytes]:
-        """Give the metrics in the format that is asked for, if what asks makes sense, and else as plain text."""
+        """Give the metrics in the format that the Accept field asks for; as plain text if it is unusable."""
         try:
             encode, kind = choose_encoder(accept)
             named = kind.encode("ascii")
@@ -93,9 +93,9 @@ class StatusPage(Resource):
         return named, encode(self._registry)
 
     def _is_known(self, values: Sequence[bytes]) -> bool:
-        """Tell whether a Host field, if there is one, holds an address, localhost or a name that was configured."""
+        """Tell whether the Host field is missing, or holds an address, localhost or a configured name."""
         if len(values) != 1:
-            return not values  # HTTP/1.0 needs none, and a browser always sends one
+            return not values  # HTTP/1.0 needs no Host field, and browsers always send one
         text = values[0].decode("latin-1")
         host, colon, port = text.rpartition(":")
         if not colon or not (port.isdigit() or not port):
@@ -110,12 +110,12 @@ class StatusPage(Resource):
 
 
 class _OnlyRequest(Request):
-    """A request that is the last of its connection and has no body."""
+    """The only request of its connection, without a body."""
 
     _is_refused = False
 
     def gotLength(self, length: int | None) -> None:
-        """Hear of the body, and refuse one (http.Request)."""
+        """Refuse a body (http.Request)."""
         self.content = BytesIO()
         channel: Any = self.channel
         channel.persistent = False
@@ -126,46 +126,46 @@ class _OnlyRequest(Request):
             channel.loseConnection()
 
     def handleContentChunk(self, _data: bytes) -> None:
-        """Drop what comes of a body while its refusal is on its way (http.Request)."""
+        """Drop the body of a request that was refused (http.Request)."""
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, unless that has been done (http.Request)."""
+        """Answer, unless the request was refused (http.Request)."""
         if not self._is_refused:
             super().requestReceived(command, path, version)
 
 
 class _QuietSite(Site):
-    """Keeps no log of who asked, and so needs no time of day every second."""
+    """A site without an access log, which therefore needs no time of day every second."""
 
     def startFactory(self) -> None:
         """Open no log (Factory)."""
 
     def stopFactory(self) -> None:
-        """Close none (Factory)."""
+        """Close no log (Factory)."""
 
     def log(self, request: object) -> None:
         """Write nothing (HTTPFactory)."""
 
 
 class _Bounded(ProtocolWrapper):
-    """One connection, which ends after its time whatever it does.
+    """One connection with a deadline.
 
     Attributes:
-        is_answered: its answer has begun.
+        is_answered: whether its answer has begun.
     """
 
     is_answered = False
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Begin to count the time (IProtocol)."""
+        """Start the deadline (IProtocol)."""
         super().connectionMade()
         factory: Any = self.factory
         factory.live[self] = None
         self._deadline = factory.clock.callLater(HEAD_SECONDS, self.end)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Stop counting (IProtocol)."""
+        """Cancel the deadline (IProtocol)."""
         self._forget()
         super().connectionLost(reason)
 
@@ -180,7 +180,7 @@ class _Bounded(ProtocolWrapper):
         super().writeSequence(data)
 
     def end(self) -> None:
-        """Reset it."""
+        """Reset the connection."""
         self._forget()
         transport: Any = self.transport
         transport.abortConnection()
@@ -203,11 +203,11 @@ class StatusFactory(WrappingFactory):
     """Builds the protocols of the status listener.
 
     Args:
-        page: answers.
+        page: answers the requests.
         clock: for deadlines.
 
     Attributes:
-        live: the connections that have their time, the oldest first.
+        live: the open connections, the oldest first.
     """
 
     protocol = _Bounded
@@ -221,7 +221,7 @@ class StatusFactory(WrappingFactory):
         self.live: dict[_Bounded, None] = {}
 
     def buildProtocol(self, address: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # as Factory
-        """Build the protocol of one connection, and end another one if there are too many."""
+        """Build the protocol of one connection, and reset another one beyond the limit."""
         if len(self.live) >= CONNECTIONS_LIMIT:
             oldest = next(iter(self.live))
             next((each for each in self.live if not each.is_answered), oldest).end()

@@ -11,10 +11,10 @@ _PIECE_BYTES = 256 * 1024
 
 
 class Follower:
-    """Gives the lines of a file as they come, by name: the file may be changed for another or cut to nothing.
+    """Gives the lines of a file as they are written. The file is followed by name: it may be replaced or truncated.
 
     Args:
-        path: the file; it need not be there yet.
+        path: the file; it need not exist yet.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,7 +38,7 @@ class Follower:
         return list(lines)
 
     def poll(self) -> list[bytes]:
-        """Give the lines that came since, at most some hundred KiB of them; none if nothing came.
+        """Give the lines written since the last call, at most some hundred KiB of them.
 
         Raises:
             OSError: the file cannot be read.
@@ -50,13 +50,13 @@ class Follower:
             self._begun = b""
         lines = self._read()
         if not lines and self._is_replaced():
-            # Only when the old one is read to its end.
+            # Only when the old file has been read to its end.
             lines = self.end()
             self._open()
         return lines
 
     def end(self) -> list[bytes]:
-        """Give what was begun as a line and not ended, and close the file."""
+        """Give the incomplete last line, if there is one, and close the file."""
         begun, self._begun = self._begun, b""
         if self._stream is not None:
             self._stream.close()
@@ -79,11 +79,11 @@ class Follower:
         try:
             return not os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno()))
         except FileNotFoundError:
-            # Between the old file's renaming and the new one's making: the old one may still grow.
+            # The old file was renamed and the new one does not exist yet: the old one may still grow.
             return False
 
     def _read(self) -> list[bytes]:
-        """Give whole lines, reading on until there is one or the file ends."""
+        """Give complete lines, reading until there is one or the file ends."""
         while self._stream is not None and (data := self._stream.read(_PIECE_BYTES)):
             *lines, self._begun = (self._begun + data).split(b"\n")
             if len(self._begun) > LINE_LIMIT_BYTES:

@@ -1,11 +1,11 @@
-"""Seals lines to each other, so that a changed audit log shows it.
+"""The hash chain of sealed lines, which shows changes of an audit log.
 
-A run of one writer on one file is a segment. Each of its lines ends with `seq`, counted from 0, and `prev`, the SHA-256
-of the line before. The first line also has the writer's id, and its `prev` is that of the last line of the file before,
-or of what the file already held. The last line, written when the segment ends in order, has `sum`: the SHA-256 of the
-same line without its `sum`, because no later line vouches for it.
+The run of one writer on one file is a segment. Each of its lines ends with `seq`, counted from 0, and `prev`, the
+SHA-256 of the line before. The first line also has the writer's id, and its `prev` is the hash of the last line of the
+previous file, or of the last line that the file already held. The last line, written when the segment ends in order,
+has `sum`: the SHA-256 of that line without its `sum`, because no later line vouches for it.
 
-There is no key in it: who may write the file can make a new chain. It shows that to whoever keeps a hash elsewhere.
+The chain has no key: a process that may write the file can make a new chain. A hash stored elsewhere reveals that.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _STOP = b'"event":"stop"'
 
 
 def digest(line: bytes) -> bytes:
-    """Give the hash of a line, in hex; its line end is not part of it."""
+    """Give the hash of a line without its line end, in hex."""
     return sha256(line).hexdigest().encode("ascii")
 
 
 class Chain:
     """Seals the lines of one segment.
 
-    Sealing is a proposal until `commit`: a sink may take fewer lines than it was offered.
+    Seals are provisional until `commit`: a sink may write fewer lines than it was offered.
 
     Args:
         writer: the segment's id: 32 hex digits.
@@ -61,7 +61,7 @@ class Chain:
         return sealed
 
     def commit(self, taken: int) -> None:
-        """Hear that the first `taken` lines of the last `seal` are written or will be."""
+        """Confirm that the first `taken` lines of the last `seal` are written or will be."""
         if taken:
             self.head = self._proposed[taken - 1]
             self._count += taken

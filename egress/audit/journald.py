@@ -1,4 +1,4 @@
-"""Hands lines to the systemd journal by its native protocol."""
+"""The sink of the systemd journal, by its native protocol."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _INFORMATIONAL = 6
 
 
 class JournaldSink:
-    """Sends each line as one entry (systemd's "Native Audit log Protocol").
+    """Sends each line as one entry (systemd's "Native Journal Protocol").
 
-    The socket is not connected, so that a journald that comes back is found again.
+    The socket is not connected, so that entries reach a journald that was restarted.
 
     Args:
         path: the socket of journald.
 
     Raises:
-        OSError: there is no such socket.
+        OSError: the socket does not exist.
     """
 
     name = "journald"
@@ -64,7 +64,7 @@ class JournaldSink:
         try:
             self._socket.sendto(data, self._path)
         except OSError as error:
-            # ENOBUFS is how a full queue of datagrams may also be told.
+            # ENOBUFS may also mean that the queue of datagrams is full.
             if error.errno == errno.ENOBUFS:
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
             if error.errno != errno.EMSGSIZE:
@@ -72,8 +72,8 @@ class JournaldSink:
             self._send_as_file(data)
 
     def _send_as_file(self, data: bytes) -> None:
-        """Send what is too long for a datagram: a sealed file in memory, and its descriptor in an empty datagram."""
-        descriptor = os.memfd_create("egress-audit log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        """Send an entry that is too long for a datagram: the descriptor of a sealed memory file in an empty one."""
+        descriptor = os.memfd_create("egress-audit", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             remaining = memoryview(data)
             while remaining:
@@ -87,11 +87,11 @@ class JournaldSink:
 
 
 def entry(line: bytes) -> bytes:
-    """Spell a line as an entry. It is ASCII without line ends, so no value needs a length."""
+    """Format a line as an entry. The line is ASCII without line ends, so no value needs a length."""
     facts = json.loads(line)
     priority = _PRIORITIES.get(facts["event"], _INFORMATIONAL)
     fields = [b"MESSAGE=" + line, b"SYSLOG_IDENTIFIER=egress", b"PRIORITY=%d" % priority]
-    # Printable as it stands in the line; an id with line ends in it would begin a field of its own.
+    # An id with a line end would begin a further field.
     if (request_id := facts.get("request_id")) and request_id.isascii() and request_id.isprintable():
         fields.append(b"EGRESS_REQUEST_ID=" + request_id.encode("ascii"))
     return b"\n".join(fields) + b"\n"

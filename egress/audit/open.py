@@ -1,4 +1,4 @@
-"""Makes an audit log out of its settings."""
+"""Builds an audit log from its settings."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from egress.errors import ConfigError
 
 
 def open_audit_log(settings: AuditSettings, state_directory: str, reactor: IReactorTime) -> AuditLog:
-    """Open every sink. Nothing is written and no thread runs before the audit log's `start`.
+    """Open every sink. Nothing is written and no thread runs before `AuditLog.start`.
 
     Args:
         settings: the `[audit]` table.
-        state_directory: made if it is missing, with mode 0700, where the file lies directly in it. No other directory
-            is made.
+        state_directory: created with mode 0700 where it is missing and the file is directly in it. No other directory
+            is created.
         reactor: runs the audit log.
 
     Raises:
@@ -36,12 +36,12 @@ def open_audit_log(settings: AuditSettings, state_directory: str, reactor: IReac
         for sink in sinks:
             sink.close()
         raise
-    outlets = [
+    queues = [
         SinkQueue(sink, settings.chain, settings.backlog_records, settings.backlog_bytes, time.time) for sink in sinks
     ]
     return AuditLog(
         reactor,
-        outlets,
+        queues,
         LineEncoder(settings.paths),
         settings.backlog_records,
         is_strict=settings.on_loss == "refuse",

@@ -1,4 +1,4 @@
-"""Picks lines of the audit log for a reader, and cleans them for a terminal."""
+"""Selects lines of the audit log for a reader, and escapes them for a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_line(line: bytes) -> dict[str, object] | None:
     """Read one line.
 
     Returns:
-        The object, or None where it is none of ours.
+        The object, or None where the line is not one of an audit log.
     """
     try:
         found = json.loads(line)
@@ -28,7 +28,7 @@ def parse_line(line: bytes) -> dict[str, object] | None:
 
 
 def escaped(text: str) -> str:
-    """Spell text in printable ASCII: what comes from a file must not command a terminal."""
+    """Escape text to printable ASCII: data from a file must not control a terminal."""
     return "".join(
         character if " " <= character <= "~" else character.encode("unicode_escape", "surrogatepass").decode("ascii")
         for character in text
@@ -36,15 +36,15 @@ def escaped(text: str) -> str:
 
 
 def escaped_line(line: bytes) -> str:
-    """Spell a line that is not ours in printable ASCII."""
+    """Escape a line that is not one of an audit log."""
     return escaped(line.decode("latin-1"))
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Read a time: "10m" (s, m, h, d: that long ago) or RFC 3339, in UTC where it has no offset.
+    """Parse a time: "10m" (s, m, h, d) before now, or RFC 3339, in UTC where it has no offset.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     if ago := _AGO.match(text.strip()):
         try:
@@ -57,7 +57,7 @@ def moment(text: str, now: datetime) -> datetime:
 
 @frozen
 class Selection:
-    """Which lines a reader wants. Lines about the supervisor itself pass unless something is asked of a request.
+    """Criteria of lines. Lines about the supervisor match unless a criterion concerns a request.
 
     Attributes:
         client: the client's key or one of its labels, with `*`.
@@ -66,7 +66,7 @@ class Selection:
         code: the code of a refusal.
         rule: the rule's name.
         request: the request's id.
-        since: not before this.
+        since: the earliest time.
     """
 
     client: str = ""
@@ -78,7 +78,7 @@ class Selection:
     since: datetime | None = None
 
     def wants(self, line: Mapping[str, object]) -> bool:
-        """Whether a line is wanted."""
+        """Whether a line matches."""
         return (
             (not self.client or self._is_client(line))
             and (not self.host or fnmatchcase(_text(line, "server_address"), self.host.lower()))

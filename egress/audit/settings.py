@@ -1,4 +1,4 @@
-"""The `[audit]` table, and where the audit log stands when nothing says otherwise."""
+"""The `[audit]` table, and the default state directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BACKLOG_RECORDS = 4_194_304
 
 
 def state_directory(environ: Mapping[str, str] | None = None) -> str:
-    """Give the user's state directory, where the audit log lies by default.
+    """Give the user's state directory, the default directory of the audit log.
 
     The first of $EGRESS_STATE, $XDG_STATE_HOME/egress (only if absolute, as the XDG Base Directory Specification
     asks) and ~/.local/state/egress.
@@ -46,7 +46,7 @@ def _one_of(instance: object, attribute: Attribute[str], value: str) -> None:
 
 def _check_sinks(instance: object, attribute: Attribute[Words], value: Words) -> None:
     if not value:
-        raise ValueError(f"must name at least one of {', '.join(SINKS)}: a proxy without a record proves nothing")
+        raise ValueError(f"must name at least one of {', '.join(SINKS)}: a proxy without an audit log proves nothing")
     if any(word not in SINKS for word in value):
         raise ValueError(f"must hold only {', '.join(SINKS)}")
     if len(set(value)) != len(value):
@@ -72,16 +72,16 @@ def _check_backlog_bytes(instance: object, attribute: Attribute[int], value: int
 
 @frozen
 class AuditSettings:
-    """How the record is kept.
+    """The `[audit]` table.
 
     Attributes:
-        to: where lines go: "file", "stdout", "journald"; one or more.
+        to: sinks: "file", "stdout", "journald"; one or more.
         file: the audit log's file; relative to the state directory.
-        paths: how much of a readable request's path is kept: "none", only the "first" segment, or "full".
-        on_loss: what becomes of new requests while lines cannot be kept: "continue" lets them pass, "refuse" does not.
-        chain: whether each line is sealed to the one before (`egress audit verify`).
-        backlog_records: how many records may wait for each sink.
-        backlog_bytes: how many octets of lines may wait for each sink.
+        paths: the part of a path that is logged: "none", only the "first" segment, or "full".
+        on_loss: effect on new requests while lines cannot be written: "continue" serves them, "refuse" refuses them.
+        chain: whether each line is sealed to the line before (`egress audit verify`).
+        backlog_records: lines that may wait for each sink.
+        backlog_bytes: octets of lines that may wait for each sink.
     """
 
     to: Words = field(default=("file",), validator=_check_sinks)

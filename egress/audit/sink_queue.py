@@ -1,4 +1,4 @@
-"""The way of lines to one sink: a bounded queue, filled by the reactor and emptied by a writer thread."""
+"""The queue of one sink: bounded, filled by the reactor, emptied by a writer thread."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from egress.audit.encoder import TimestampFormat, encode_note
 from egress.audit.hash_chain import Chain, digest
 from egress.audit.sinks import Sink
 
-_COMPLAINTS_LIMIT = 16
+_WARNINGS_LIMIT = 16
 
 
 class SinkQueue:
     """Queues lines for one sink and writes them.
 
-    `work` and `close` are for the writer's thread, everything else for the reactor's. Nothing that the reactor calls
-    waits for the sink.
+    The writer's thread calls `work` and `close`; the reactor's thread calls everything else. Nothing that the reactor
+    calls waits for the sink.
 
     Args:
-        sink: takes the lines.
+        sink: writes the lines.
         is_chained: whether lines are sealed to each other.
-        backlog_records: how many lines may wait.
-        backlog_bytes: how many octets may wait.
+        backlog_records: lines that may wait.
+        backlog_bytes: octets that may wait.
         now: the time of day, seconds since the epoch.
 
     Attributes:
-        submitted: how many lines came, those of losses among them.
-        settled: how many of them are written or lost.
-        lost: how many are lost.
-        failure: what the sink failed with, until it works again.
-        complaints: what else to tell the log.
+        submitted: lines submitted so far, including `loss` lines.
+        settled: submitted lines that are written or lost.
+        lost: submitted lines that are lost.
+        failure: the last exception of the sink; None once the sink works again.
+        warnings: other problems that the log has not reported.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SinkQueue:
         self.settled = 0
         self.lost = 0
         self.failure: Exception | None = None
-        self.complaints: deque[str] = deque(maxlen=_COMPLAINTS_LIMIT)
+        self.warnings: deque[str] = deque(maxlen=_WARNINGS_LIMIT)
         self._sink = sink
         self._chain = _make_chain(sink, None) if is_chained else None
         self._records_limit = backlog_records
@@ -54,47 +54,47 @@ class SinkQueue:
         self._lock = Lock()
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
-        self._unsaid = 0
+        self._unreported = 0
         self._lost_since = 0.0
-        self._opening: bytes | None = None
+        self._first_line: bytes | None = None
         self._is_reopening = False
 
     @property
     def waiting(self) -> int:
-        """How many lines wait."""
+        """Lines that wait."""
         return len(self._queue)
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing left to do."""
-        return not (self._queue or self._unsaid or self._sink.rest or self._opening or self._is_reopening)
+        """Whether no line waits and no other work is pending."""
+        return not (self._queue or self._unreported or self._sink.rest or self._first_line or self._is_reopening)
 
     @property
     def is_safe(self) -> bool:
-        """Whether lines are being kept and there is room for those of what is under way."""
+        """Whether lines are being written and half the backlog is free, for the ends of open requests."""
         return (
             self.failure is None
-            and not self._unsaid
+            and not self._unreported
             and len(self._queue) * 2 <= self._records_limit
             and self._queued_bytes * 2 <= self._bytes_limit
         )
 
     def submit(self, lines: Sequence[bytes], is_urgent: bool = False) -> None:
-        """Queue lines; those that find no room are lost.
+        """Queue lines. Lines beyond the backlog are lost.
 
         Args:
             lines: JSON objects in ASCII, without line ends.
-            is_urgent: they are few, and are queued in any case.
+            is_urgent: the lines are few and are queued whatever the backlog.
         """
         size = sum(map(len, lines))
         with self._lock:
             self.submitted += len(lines)
             if (
-                self._unsaid
+                self._unreported
                 and len(self._queue) * 2 < self._records_limit
                 and self._queued_bytes * 2 < self._bytes_limit
             ):
-                self._say_losses()
+                self._report_losses()
             if is_urgent or (
                 len(self._queue) + len(lines) <= self._records_limit and self._queued_bytes + size <= self._bytes_limit
             ):
@@ -103,23 +103,23 @@ class SinkQueue:
                 return
             for place, line in enumerate(lines):
                 if len(self._queue) >= self._records_limit or self._queued_bytes + len(line) > self._bytes_limit:
-                    # Those after it are lost too: lines keep their order, and a gap is in one place.
+                    # The lines after it are lost too, so that the gap is in one place and lines keep their order.
                     self._lose(len(lines) - place)
                     return
                 self._queue.append(line)
                 self._queued_bytes += len(line)
 
     def lose(self, count: int) -> None:
-        """Count lines that were lost before they were formatted."""
+        """Count lines lost before they were formatted."""
         with self._lock:
             self.submitted += count
             self._lose(count)
 
     def give_up(self) -> int:
-        """Count everything that waits as lost.
+        """Count all waiting lines as lost.
 
         Returns:
-            How many lines that were.
+            The number of these lines.
         """
         with self._lock:
             count = len(self._queue)
@@ -129,26 +129,26 @@ class SinkQueue:
         return count
 
     def reopen(self) -> None:
-        """Have the sink opened anew, before anything else is written."""
+        """Reopen the sink before the next line is written."""
         self._is_reopening = True
 
     def work(self) -> None:
-        """Write until nothing is left or the sink takes no more."""
+        """Write until no line is left or the sink accepts no more."""
         if self._is_reopening:
-            # Before, not after: one more wish may come while this one is granted.
+            # Cleared before the work: another request to reopen may come while this one is carried out.
             self._is_reopening = False
-            self._turn_over()
+            self._rotate()
         try:
             while self._write_batch():
                 pass
         except BlockingIOError:
-            # No room is slowness, not failure: the queue is there for that.
+            # A sink without room is slow, not failing; the queue absorbs that.
             self.failure = None
         except OSError as error:
             self.failure = error
 
     def close(self) -> None:
-        """Let go of the sink."""
+        """Close the sink. A line written in part is lost."""
         if self._sink.rest:
             with self._lock:
                 self.lost += 1
@@ -156,11 +156,11 @@ class SinkQueue:
 
     def _write_batch(self) -> bool:
         with self._lock:
-            if not self._queue and self._unsaid:
-                self._say_losses()
+            if not self._queue and self._unreported:
+                self._report_losses()
             lines = list(islice(self._queue, self._sink.batch_lines))
-        if self._opening is not None:
-            lines.insert(0, self._opening)
+        if self._first_line is not None:
+            lines.insert(0, self._first_line)
         if not lines and not self._sink.rest:
             self.failure = None
             return False
@@ -169,8 +169,8 @@ class SinkQueue:
             self._chain.commit(taken)
         if taken:
             self.failure = None
-            if self._opening is not None:
-                self._opening = None
+            if self._first_line is not None:
+                self._first_line = None
                 taken -= 1
             self._remove(taken)
             return True
@@ -178,7 +178,7 @@ class SinkQueue:
 
     def _remove(self, count: int) -> None:
         with self._lock:
-            # give_up may have emptied the queue meanwhile: then they were counted as lost, which errs to the safe side.
+            # give_up may have emptied the queue meanwhile; these lines then count as lost, which errs on the safe side.
             count = min(count, len(self._queue))
             popleft = self._queue.popleft
             self._queued_bytes -= sum([len(popleft()) for _ in range(count)])
@@ -187,26 +187,26 @@ class SinkQueue:
     def _lose(self, count: int) -> None:
         if not count:
             return
-        if not self._unsaid:
+        if not self._unreported:
             self._lost_since = self._now()
-        self._unsaid += count
+        self._unreported += count
         self.lost += count
         self.settled += count
 
-    def _say_losses(self) -> None:
-        facts = {"sink": self.name, "count": self._unsaid, "since": self._stamp.format(self._lost_since)}
+    def _report_losses(self) -> None:
+        facts = {"sink": self.name, "count": self._unreported, "since": self._stamp.format(self._lost_since)}
         line = encode_note("loss", self._stamp.format(self._now()), facts)
         self._queue.append(line)
         self._queued_bytes += len(line)
         self.submitted += 1
-        self._unsaid = 0
+        self._unreported = 0
 
-    def _turn_over(self) -> None:
+    def _rotate(self) -> None:
         try:
             if not self._sink.prepare():
                 return
         except OSError as error:
-            self.complaints.append(f"cannot be opened anew and stays as it is: {error.strerror}")
+            self.warnings.append(f"cannot be reopened, the old file stays in use: {error.strerror}")
             return
         line = encode_note("reopen", self._stamp.format(self._now()), {"sink": self.name})
         try:
@@ -216,7 +216,7 @@ class SinkQueue:
                 self._chain.commit(taken)
             self._sink.write([])
         except OSError as error:
-            self.complaints.append(f"the old file has no last line: {error.strerror}")
+            self.warnings.append(f"the old file has no last line: {error.strerror}")
         if self._sink.rest:
             with self._lock:
                 self._lose(1)
@@ -224,7 +224,7 @@ class SinkQueue:
         self._sink.switch()
         if self._chain is not None:
             self._chain = _make_chain(self._sink, self._chain.head)
-        self._opening = line
+        self._first_line = line
 
 
 def _make_chain(sink: Sink, head: bytes | None) -> Chain:

@@ -1,4 +1,4 @@
-"""Where lines go. A sink is used by one writer thread; it may wait there, and it may fail."""
+"""Sinks: the destinations of lines. One writer thread uses a sink; a sink may block and may fail."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _LAST_LINE_LIMIT = 1024 * 1024
 
 
 class Sink(Protocol):
-    """Takes lines.
+    """Writes lines.
 
     Attributes:
         name: "file", "stdout" or "journald".
-        batch_lines: how many lines it is worth offering at once.
-        last_line: what stood last in the file when it was opened; None where nothing did.
-        rest: the end of a line that was written in part; it is written before anything else.
+        batch_lines: lines to offer in one call.
+        last_line: the last line of the file when it was opened; None in an empty file.
+        rest: the rest of a line that was written in part; it is written before anything else.
     """
 
     name: str
@@ -34,38 +34,38 @@ class Sink(Protocol):
         """Write the rest, then lines from the first on.
 
         Returns:
-            How many lines were written or begun. None is left half written but `rest`.
+            The number of lines written or begun. Only the last can be incomplete; `rest` has its rest.
 
         Raises:
-            BlockingIOError: there is no room now.
-            OSError: none could be written.
+            BlockingIOError: the sink has no room now.
+            OSError: no line could be written.
         """
 
     def prepare(self) -> bool:
-        """Open the file of the same name anew, and keep using the old one.
+        """Open the file by its name again, and keep using the old one.
 
         Returns:
-            Whether there is anything to change to.
+            Whether there is a file to switch to.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: the file cannot be opened.
         """
 
     def switch(self) -> None:
-        """Change to what `prepare` opened. A rest is dropped."""
+        """Switch to the file that `prepare` opened. The rest of a line is dropped."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the sink."""
 
 
 class StreamSink:
-    """Writes lines to something that takes octets, and finishes what it took in part.
+    """Writes lines to a stream of octets, and completes lines that were written in part.
 
     Args:
-        name: of the sink.
-        put: writes some octets, returns how many; raises OSError.
-        batch_lines: how many lines it is worth offering at once.
-        unit_bytes: how many octets to put at once.
+        name: the sink's name.
+        put: writes some octets and returns their number; raises OSError.
+        batch_lines: lines to offer in one call.
+        unit_bytes: octets to write in one call of `put`.
     """
 
     def __init__(self, name: str, put: Callable[[bytes], int], batch_lines: int, unit_bytes: int) -> None:
@@ -113,13 +113,13 @@ class StreamSink:
 
 
 class StdoutSink(StreamSink):
-    """Writes to the standard output, which may be a pipe that others write to as well.
+    """Writes to the standard output, which may be a pipe shared with other processes.
 
-    It is not made non-blocking: that would change it for every process that shares it.
+    The descriptor is not made non-blocking: that would change it for every process that shares it.
 
     Args:
-        descriptor: the output; a duplicate of it is kept.
-        patience_seconds: how long to wait for room before saying that there is none.
+        descriptor: the output; the sink keeps a duplicate.
+        patience_seconds: seconds to wait for room in the pipe.
 
     Raises:
         OSError: the descriptor is closed.
@@ -146,15 +146,15 @@ class FileSink(StreamSink):
     """Appends to a file.
 
     Args:
-        path: the file; made with mode 0600 where there is none.
-        is_exclusive: no other process may append to it under the same condition: two chains cannot share a file.
+        path: the file; created with mode 0600.
+        is_exclusive: whether the file is locked against other sinks that lock it: two chains cannot share a file.
 
     Raises:
-        OSError: it cannot be opened, is no regular file, or another process holds it.
+        OSError: the file cannot be opened, is not a regular file, or is locked by another process.
     """
 
     def __init__(self, path: str, is_exclusive: bool = False) -> None:
-        # The reactor waits for the interpreter while lines are sealed, 3 us each, until the next write lets go of it.
+        # Sealing holds the interpreter lock, 3 us a line, until the next write releases it.
         super().__init__("file", self._append, batch_lines=64, unit_bytes=1024 * 1024)
         self._path = path
         self._is_exclusive = is_exclusive
@@ -162,7 +162,7 @@ class FileSink(StreamSink):
         self._descriptor = self._open()
         try:
             self._lock(self._descriptor)
-            self._look_back()
+            self._read_last_line()
         except OSError:
             os.close(self._descriptor)
             raise
@@ -180,14 +180,14 @@ class FileSink(StreamSink):
 
     def switch(self) -> None:
         if self._next is not None:
-            # Closing either descriptor of one file keeps the lock of the other, but the lock is with the old one.
+            # The lock belongs to the old descriptor; closing the new one keeps it.
             if _is_same(self._next, self._descriptor):
                 os.close(self._next)
             else:
                 os.close(self._descriptor)
                 self._descriptor = self._next
             self._next = None
-        self._look_back()
+        self._read_last_line()
 
     def close(self) -> None:
         super().close()
@@ -197,7 +197,7 @@ class FileSink(StreamSink):
         return os.write(self._descriptor, data)
 
     def _open(self) -> int:
-        # Without O_NONBLOCK, opening a FIFO would wait for a reader that may never come.
+        # Without O_NONBLOCK, opening a FIFO would block until it has a reader.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
         descriptor = os.open(self._path, flags, 0o600)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -213,9 +213,9 @@ class FileSink(StreamSink):
         except BlockingIOError:
             raise OSError(errno.EBUSY, "another process keeps its audit log in this file")
 
-    def _look_back(self) -> None:
+    def _read_last_line(self) -> None:
         self.last_line, is_ended = last_line(self._path)
-        # A line that an earlier process left unfinished must not be glued to ours.
+        # A line that an earlier process did not complete must not run into the next one.
         self.rest = b"" if is_ended else b"\n"
 
 
@@ -227,7 +227,7 @@ def last_line(path: str) -> tuple[bytes | None, bool]:
     """Read the last line of a file.
 
     Returns:
-        The line without its end (None where the file is empty or cannot be read), and whether it is ended.
+        The line without its end (None if the file is empty or cannot be read), and whether it has a line end.
     """
     try:
         with open(path, "rb") as stream:

@@ -1,4 +1,4 @@
-"""Hands each record to the audit log, and to whoever else counts it."""
+"""Sends each audit event to the audit log and to an observer."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from egress.model import AuditEvent
 @implementer(IAuditSink)
 @define(eq=False)
 class Tee:
-    """The audit log, with one listener beside it. Only the audit log decides whether requests are served.
+    """The audit log with an observer. Only the audit log decides whether requests are served.
 
     Attributes:
-        audit_log: keeps the record.
-        beside: hears of each record first; it does not block and does not raise.
+        audit_log: writes the events.
+        observer: called with each event first; does not block and does not raise.
     """
 
     audit_log: IAuditSink
-    beside: Callable[[AuditEvent], None]
-    _keep: Callable[[AuditEvent], None] = field(init=False)
+    observer: Callable[[AuditEvent], None]
+    _record: Callable[[AuditEvent], None] = field(init=False)
 
-    @_keep.default
-    def _find_keep(self) -> Callable[[AuditEvent], None]:
+    @_record.default
+    def _bind_record(self) -> Callable[[AuditEvent], None]:
         return self.audit_log.record
 
     @property
     def is_accepting(self) -> bool:
-        """Whether the audit log takes records. See `IAuditSink`."""
+        """Whether the audit log accepts events. See `IAuditSink`."""
         return self.audit_log.is_accepting
 
     def record(self, record: AuditEvent) -> None:
-        """Hand one record on. See `IAuditSink.record`."""
-        self.beside(record)
-        self._keep(record)
+        """Pass one event on. See `IAuditSink.record`."""
+        self.observer(record)
+        self._record(record)
 
     def flush(self) -> Deferred[None]:
-        """Have the audit log write. See `IAuditSink.flush`."""
+        """Flush the audit log. See `IAuditSink.flush`."""
         return self.audit_log.flush()

@@ -1,4 +1,4 @@
-"""Checks a sealed audit log: whole, cut off, or altered, and where."""
+"""Verifies a sealed audit log: whole, truncated, or altered, and at which line."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SEAL_LIMIT_BYTES = 320
 
 @frozen
 class Summary:
-    """What a whole audit log is made of.
+    """The contents of an audit log that is whole.
 
     Attributes:
-        lines: how many it has.
-        unsealed: how many at its beginning carry no seal and cannot be checked.
-        segments: how many runs of a writer.
-        previous: the hash that its first sealed line gives for the file before, "" for none.
-        head: the hash of its last line, to be kept elsewhere.
+        lines: number of lines.
+        unsealed: lines at the beginning that carry no seal and cannot be checked.
+        segments: number of runs of a writer.
+        previous: the hash of the previous file's last line, as the first sealed line has it; "" for none.
+        head: the hash of the last line, to be stored elsewhere.
     """
 
     lines: int
@@ -47,15 +47,15 @@ class Summary:
 
 @define
 class _Reading:
-    """What is known after some lines.
+    """The state of a verification after some lines.
 
     Attributes:
-        number: of the line read last.
-        head: its hash.
-        sequence: its place in its segment, None where it has no seal.
-        is_ended: it ended its segment.
-        suspect: the number of a line without seal after a sealed one, which only the next line can explain.
-        cut: where the first segment ended out of order, and how.
+        number: the number of the last line.
+        head: the hash of the last line.
+        sequence: the last line's place in its segment; None where it has no seal.
+        is_ended: whether the last line ended its segment.
+        suspect: the number of a line without seal after a sealed one; only the next line can explain it.
+        cut: the line at which the first segment ended out of order, and how.
     """
 
     number: int = 0
@@ -73,15 +73,15 @@ def verify(stream: BinaryIO, file: str) -> Summary:
     """Read an audit log from its beginning to its end, once.
 
     Args:
-        stream: its octets.
-        file: its name, for errors.
+        stream: the octets of the audit log.
+        file: the file's name, for errors.
 
     Returns:
-        What it is made of, if it is whole. `segments` is 0 where no line carries a seal.
+        The contents, if the audit log is whole. `segments` is 0 where no line carries a seal.
 
     Raises:
-        AuditLogCorrupt: problem "altered" wherever a line is; else "truncated", where lines may be missing: a segment
-            ends without its last line. The last segment of an audit log that is being written does so too.
+        AuditLogCorrupt: problem "altered" if any line is; else "truncated" if lines may be missing, because a segment
+            ends without its last line. So does the last segment of an audit log that is being written.
     """
     reading = _Reading()
     for line, is_whole in _lines(stream):
@@ -123,14 +123,14 @@ def _take(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
 def _take_unsealed(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
     number = reading.number
     if reading.segments and not is_whole:
-        # The last line of the file: only there can a line have no end.
+        # Only the last line of a file can have no line end.
         reading.cut = reading.cut or (number, "the audit log ends in the middle of a line")
         reading.is_ended = False
         return
     if reading.suspect or (reading.segments and reading.is_ended):
         raise AuditLogCorrupt(file, reading.suspect or number, "altered", "the line carries no valid seal")
     if reading.segments:
-        # A crash in the middle of a line leaves this; then the next line begins a segment and vouches for it.
+        # A crash within a line leaves this; the next line then begins a segment and vouches for it.
         reading.suspect = number
     else:
         reading.unsealed = number
@@ -167,13 +167,13 @@ def _continue_segment(reading: _Reading, sequence: int, prev: bytes | None, file
 
 
 def _other_hash(number: int) -> str:
-    """Say what it means that this line holds another hash than that of the line before it."""
+    """Describe a line whose `prev` is not the hash of the line before it."""
     before = f"line {number - 1} was changed, or lines are missing or moved around it"
     return f"{before}: its hash is not the one that line {number} holds"
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """Give each line without its end, and whether it had one. A longer line than any of ours comes in pieces."""
+    """Give each line without its end, and whether it had one. A line beyond the limit comes in pieces."""
     while line := stream.readline(LINE_LIMIT_BYTES):
         if line.endswith(b"\n"):
             yield line[:-1], True

@@ -1,4 +1,4 @@
-"""Writes a queue to its sink, beside the reactor."""
+"""Writers: each writes one queue to its sink, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from egress.audit.sink_queue import SinkQueue
 
 
 class Writer(Protocol):
-    """Works an outlet off."""
+    """Writes one queue to its sink."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has ended and closed the sink."""
+        """Whether the writer has ended and closed the sink."""
 
     def wake(self) -> None:
-        """Say that there is something to do. Does not wait for it."""
+        """Start writing. Does not wait."""
 
     def finish(self) -> None:
-        """Write what can be written at once, close the sink and end. Does not wait for it."""
+        """Write what can be written at once, close the sink and end. Does not wait."""
 
 
 Spawn: TypeAlias = Callable[[SinkQueue], Writer]
 
 
 class ThreadWriter:
-    """A thread that may wait for a disk or a pipe as long as it must.
+    """A thread that writes a queue and may block on a disk or a pipe.
 
-    It is a daemon: a disk that hangs must not keep the process from ending.
+    It is a daemon thread: a disk that hangs must not keep the process from ending.
 
     Args:
-        outlet: what to work off.
-        retry_seconds: how long to wait before a sink that failed is tried again.
+        queue: the queue.
+        retry_seconds: seconds before a failed sink is retried.
     """
 
-    def __init__(self, outlet: SinkQueue, retry_seconds: float = 0.2) -> None:
-        self._outlet = outlet
+    def __init__(self, queue: SinkQueue, retry_seconds: float = 0.2) -> None:
+        self._queue = queue
         self._retry_seconds = retry_seconds
         self._event = Event()
         self._is_finishing = False
-        self._thread = Thread(target=self._run, name=f"audit log-{outlet.name}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"audit-{queue.name}", daemon=True)
         self._thread.start()
 
     @property
@@ -57,15 +57,15 @@ class ThreadWriter:
 
     def _run(self) -> None:
         while not self._is_finishing:
-            self._event.wait(None if self._outlet.is_settled else self._retry_seconds)
+            self._event.wait(None if self._queue.is_settled else self._retry_seconds)
             self._event.clear()
             self._work()
         self._work()
-        self._outlet.close()
+        self._queue.close()
 
     def _work(self) -> None:
         try:
-            self._outlet.work()
+            self._queue.work()
         except Exception as error:
-            # The end of this thread would be the end of the record, without a word.
-            self._outlet.failure = error
+            # An exception would end the thread, and the audit log without notice.
+            self._queue.failure = error

@@ -1,4 +1,4 @@
-"""`egress audit`: checks of the record."""
+"""`egress audit`: checks of the audit log."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ EXIT_UNREADABLE = 4
 
 @click.group()
 def audit() -> None:
-    """Check the record."""
+    """Check the audit log."""
 
 
 @audit.command()
 @click.argument("file", type=click.Path())
 @click.pass_context
 def verify(context: click.Context, file: str) -> None:
-    """Tell whether the sealed audit log FILE is whole, cut off or altered.
+    """Verify the sealed audit log FILE: whole, truncated or altered.
 
-    Exit status: 0 it is whole; 1 it was altered; 2 it has lines without a chain, which cannot be checked; 3 it does not
-    end in order: it is still being written or was cut off; 4 it cannot be read.
+    Exit status: 0 whole; 1 altered; 2 lines without a chain, which cannot be checked; 3 no end in order: the file is
+    still being written or was truncated; 4 unreadable.
     """
     name = escaped(file)
     try:
@@ -57,7 +57,7 @@ def _verdict(stream: BinaryIO, name: str) -> tuple[int, str]:
 def _why_open(stream: BinaryIO) -> str:
     if _is_being_written(stream):
         return "A process is writing it now: check again after it has stopped."
-    return "No process is writing it here: its last lines may be missing, by a crash or by somebody's hand."
+    return "No process is writing it here: its last lines may be missing after a crash or a manipulation."
 
 
 def _is_being_written(stream: BinaryIO) -> bool:

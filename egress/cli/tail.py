@@ -1,4 +1,4 @@
-"""`egress tail`: shows the record as it grows."""
+"""`egress tail`: shows the audit log as it is written."""
 
 from __future__ import annotations
 
@@ -23,23 +23,29 @@ _POLL_SECONDS = 0.2
 _STYLES = {"allow": "green", "deny": "bold red", "none": "yellow", "open": "cyan"}
 
 
-@click.command(short_help="Show the record as it grows.")
+@click.command(short_help="Show the audit log as it is written.")
 @click.argument("file", required=False, type=click.Path())
 @click.option("--config", "-c", "configuration", metavar="FILE", help="The audit log that this TOML file configures.")
 @click.option(
-    "--lines", "-n", "count", default=10, show_default=True, type=click.IntRange(min=0), help="Begin so far back."
+    "--lines",
+    "-n",
+    "count",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Begin with the last N selected lines.",
 )
-@click.option("--follow/--no-follow", "-f", default=True, show_default=True, help="Wait for more.")
-@click.option("--client", default="", help="Only this client: its key or a label, with *.")
-@click.option("--host", default="", help="Only hosts like this, with *.")
-@click.option("--verdict", type=click.Choice(["allow", "deny", "none"]), help="Only this verdict.")
-@click.option("--code", type=click.Choice(sorted(CODES)), metavar="CODE", help="Only refusals with this code.")
-@click.option("--rule", default="", help="Only what this rule decided.")
-@click.option("--request", default="", metavar="ID", help="Only the request with this id.")
+@click.option("--follow/--no-follow", "-f", default=True, show_default=True, help="Wait for further lines.")
+@click.option("--client", default="", help="Select a client by its key or a label, with *.")
+@click.option("--host", default="", help="Select host names, with *.")
+@click.option("--verdict", type=click.Choice(["allow", "deny", "none"]), help="Select a verdict.")
 @click.option(
-    "--since", default="", help="Not before this: 10m, 2h, 1d, or a time (RFC 3339). All lines, unless --lines."
+    "--code", type=click.Choice(sorted(CODES)), metavar="CODE", help="Select refusals and failures with this code."
 )
-@click.option("--json", "is_raw", is_flag=True, help="Lines as they are, for programs.")
+@click.option("--rule", default="", help="Select requests that this rule decided.")
+@click.option("--request", default="", metavar="ID", help="Select the request with this id.")
+@click.option("--since", default="", help="Select lines not before 10m, 2h or 1d ago, or a time (RFC 3339).")
+@click.option("--json", "is_raw", is_flag=True, help="Print lines unchanged, for programs.")
 @click.pass_context
 def tail(
     context: click.Context,
@@ -56,9 +62,9 @@ def tail(
     since: str,
     is_raw: bool,
 ) -> None:
-    """Show the record in FILE as it grows (by default the audit log in the user's state directory).
+    """Show the audit log FILE as it is written; by default the one in the user's state directory.
 
-    Exit status: 0 when it ends, 1 when the file cannot be read, 2 for a wrong option or configuration.
+    Exit status: 0 at the end, 1 if the file cannot be read, 2 for a wrong option or configuration.
     """
     try:
         since_time = moment(since, datetime.now(UTC)) if since else None
@@ -79,7 +85,7 @@ def tail(
         _run(Follower(path), view, count if was_counted or since_time is None else None, follow)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
-            # The reader has seen enough; the interpreter must not complain about it at its end.
+            # The reader of the output has closed it; the interpreter would report that again when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
         raise click.ClickException(f"{escaped(path)} cannot be read: {error.strerror}")
@@ -102,7 +108,7 @@ def _audit_log_of(configuration: str) -> str:
 
 
 def _run(follower: Follower, view: View, count: int | None, is_following: bool) -> None:
-    # The last N of those wanted, not those wanted of the last N.
+    # The last N of the selected lines, not the selected lines of the last N.
     wanted = view.pick(follower.last(None if view.is_picky else count))
     view.show(wanted if count is None else wanted[max(0, len(wanted) - count) :])
     while is_following:
@@ -117,8 +123,8 @@ class View:
     """Shows lines on the standard output.
 
     Args:
-        selection: which.
-        is_raw: as they are.
+        selection: the lines to show.
+        is_raw: whether lines are printed unchanged.
     """
 
     def __init__(self, selection: Selection, is_raw: bool) -> None:
@@ -128,7 +134,7 @@ class View:
         self._console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 
     def pick(self, lines: Iterable[bytes]) -> list[bytes]:
-        """Give the lines that are wanted. Those that cannot be read are always: something is wrong there."""
+        """Give the selected lines, and every line that cannot be parsed: it needs attention."""
         picked = []
         for line in lines:
             facts = parse_line(line)
@@ -149,7 +155,7 @@ class View:
 
 
 def describe(facts: dict[str, object]) -> Text:
-    """Draw one line for people."""
+    """Format one line for people."""
     event = _word(facts, "event")
     text = Text(_word(facts, "timestamp")[:19].replace("T", " "), style="dim")
     if event not in ("end", "open", "refused"):

@@ -1,4 +1,4 @@
-"""Every exception of ours, and the catalogue of refusals and ends. Messages are made from attributes, never parsed."""
+"""Every exception of this project, and the catalogues of codes and causes. Messages are made from attributes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class EgressError(Exception):
-    """The base of all our exceptions."""
+    """The base of all exceptions of this project."""
 
 
 @define(eq=False)
@@ -41,7 +41,7 @@ class ConfigError(EgressError):
     Attributes:
         where: the key path, such as ``policy[0].allow[2].hosts``; "" for the file as a whole.
         problem: what is wrong and what would be right, one line, without secrets.
-        file: the file's name; filled in by whoever read it.
+        file: the file's name; set by the code that read the file.
     """
 
     where: str
@@ -54,7 +54,7 @@ class ConfigError(EgressError):
 
 @define(eq=False)
 class ProtocolError(EgressError):
-    """Bytes that the grammar does not allow.
+    """Octets that the grammar does not allow.
 
     Attributes:
         code: one of `CODES`: "bad_head", "bad_target", "bad_framing", "bad_version" and so on.
@@ -66,7 +66,7 @@ class ProtocolError(EgressError):
 
     @property
     def sentence(self) -> str:
-        """The reason as a sentence, for whoever reads an answer."""
+        """The reason as a sentence, for an answer."""
         return f"{self.reason[:1].upper()}{self.reason[1:].removesuffix('.')}."
 
     def __str__(self) -> str:
@@ -75,16 +75,16 @@ class ProtocolError(EgressError):
 
 @define(eq=False)
 class Refused(EgressError):
-    """A request that gets no further, and why.
+    """The refusal or failure of a request.
 
     Attributes:
         code: one of `CODES`.
         reason: one sentence for a person, ASCII, free of client bytes. It may be shown to the client.
-        policy: the name of the policy that decided, or "".
-        rule: its rule, or "".
-        detail: for the audit log only: it may name addresses.
-        retry_seconds: after how long a retry can help, where that is known.
-        verdicts: what the policies asked so far had said, for the record and for `explain`.
+        policy: the name of the policy that decided; of a failure, the policy that had allowed the request; or "".
+        rule: that policy's rule, or "".
+        detail: details for the audit log only, which may name addresses.
+        retry_seconds: seconds after which a retry may succeed; None where that is not known.
+        verdicts: the verdicts so far, for the audit log and for `explain`.
         upstream_level: where the upstream selector refused: the level of the cascade that decided, such as "refused"
             for a `[[route]]`; else "".
         upstream_source: where the upstream selector refused: the setting that decided; else "".
@@ -107,7 +107,7 @@ class Refused(EgressError):
 
     @property
     def hint(self) -> str:
-        """What the reader can do."""
+        """What the client can do."""
         return CODES[self.code].hint
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ class ResolutionError(EgressError):
 
     Attributes:
         code: the code of the refusal that answers it.
-        is_overload: it says nothing about the name, only that too much is asked of us.
+        is_overload: whether the resolver is overloaded, so that the failure says nothing about the name.
     """
 
     code = "resolver_failed"
@@ -139,7 +139,7 @@ class ResolverFailed(ResolutionError):
 
 
 class ResolverBusy(ResolverFailed):
-    """There is no room for another look-up."""
+    """The limit of look-ups is reached."""
 
     is_overload = True
 
@@ -151,20 +151,20 @@ class ResolverTimeout(ResolutionError):
 
 
 class ResolverTurnMissed(ResolverTimeout):
-    """The look-up did not get its turn in time."""
+    """The look-up waited in the queue for too long."""
 
     is_overload = True
 
 
 @define(eq=False)
 class DialFailed(EgressError):
-    """A route could not be taken to its end.
+    """A route could not be dialled.
 
     Attributes:
         code: "connection_refused", "unreachable" or "dial_timeout"; where an upstream proxy failed, a ``proxy_`` code.
-        attempts: each address or target tried and what came of it.
-        reason: one sentence for the client, where there is more to say than the code does; it names no hop.
-        detail: for the audit log only: it may name the upstream.
+        attempts: each address or target tried, and the outcome.
+        reason: one sentence for the client, where the code is not enough; it names no hop.
+        detail: details for the audit log only, which may name the upstream.
     """
 
     code: str
@@ -179,11 +179,11 @@ class DialFailed(EgressError):
 
 @define(eq=False)
 class AuditLogCorrupt(EgressError):
-    """An audit log fails its check.
+    """An audit log failed its verification.
 
     Attributes:
-        file: its name.
-        line: the number of the first line that is wrong, from 1.
+        file: the name of the file.
+        line: the number of the first wrong line, from 1.
         problem: "altered" or "truncated".
         detail: one sentence.
     """

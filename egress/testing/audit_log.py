@@ -1,4 +1,4 @@
-"""An audit log that keeps its records in a list."""
+"""An audit log in memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from egress.model import AuditEvent
 @implementer(IAuditSink)
 @define(eq=False)
 class MemoryAuditLog:
-    """Takes every record, at once.
+    """Keeps every audit event in a list.
 
     Attributes:
-        is_accepting: set it to False, and new requests are refused for want of a record.
-        records: what was recorded, in order.
+        is_accepting: set it to False to have new requests refused.
+        records: the events, in order.
     """
 
     is_accepting: bool = True
     records: list[AuditEvent] = field(factory=list)
 
     def record(self, record: AuditEvent) -> None:
-        """Keep one record. See `IAuditSink.record`."""
+        """Keep one event. See `IAuditSink.record`."""
         self.records.append(record)
 
     def flush(self) -> Deferred[None]:
-        """Have nothing to write. See `IAuditSink.flush`."""
+        """Fire at once: nothing is pending. See `IAuditSink.flush`."""
         return succeed(None)

@@ -25,8 +25,8 @@ class StatusSettingsTests(SynchronousTestCase):
     def test_what_is_no_name(self) -> None:
         """Addresses, other spellings and nonsense are errors that say so."""
         for host, problem in (
-            ("127.0.0.1", "addresses are known without being named"),
-            ("Egress.Example", "is written 'egress.example'"),
+            ("127.0.0.1", "addresses are always accepted"),
+            ("Egress.Example", "canonical form is 'egress.example'"),
             ("a b", "is not a name"),
             ("*.example", "is not a name"),
         ):

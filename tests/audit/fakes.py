@@ -83,22 +83,22 @@ class MemorySink(StreamSink):
 
 
 class TurnWriter:
-    """Works an outlet off whenever it is woken, and tries again on a clock."""
+    """Works an queue off whenever it is woken, and tries again on a clock."""
 
-    def __init__(self, outlet: SinkQueue, clock: Clock) -> None:
+    def __init__(self, queue: SinkQueue, clock: Clock) -> None:
         self.is_finished = False
         self.is_hung = False
-        self._outlet = outlet
+        self._queue = queue
         self._clock = clock
 
     def wake(self) -> None:
         if not self.is_hung:
-            self._outlet.work()
+            self._queue.work()
 
     def finish(self) -> None:
         if not self.is_hung:
-            self._outlet.work()
-            self._outlet.close()
+            self._queue.work()
+            self._queue.close()
             self.is_finished = True
 
 
@@ -114,17 +114,17 @@ class Scene:
     ) -> None:
         self.clock = Clock()
         self.sink = MemorySink()
-        self.outlet = SinkQueue(self.sink, is_chained, backlog_records, backlog_bytes, self.now)
+        self.queue = SinkQueue(self.sink, is_chained, backlog_records, backlog_bytes, self.now)
         self.writers: list[TurnWriter] = []
         self.audit_log = AuditLog(
-            self.clock, [self.outlet], LineEncoder("first"), backlog_records, is_strict, self.spawn, self.now
+            self.clock, [self.queue], LineEncoder("first"), backlog_records, is_strict, self.spawn, self.now
         )
 
     def now(self) -> float:
         return EPOCH + self.clock.seconds()
 
-    def spawn(self, outlet: SinkQueue) -> TurnWriter:
-        self.writers.append(TurnWriter(outlet, self.clock))
+    def spawn(self, queue: SinkQueue) -> TurnWriter:
+        self.writers.append(TurnWriter(queue, self.clock))
         return self.writers[-1]
 
     def settle(self, seconds: float = 1.0) -> None:

@@ -273,8 +273,8 @@ class LossTests(SynchronousTestCase):
     def test_two_sinks_fail_apart(self) -> None:
         """A sink that fails takes nothing from the other one."""
         clock, sinks = Clock(), [MemorySink(), MemorySink()]
-        outlets = [SinkQueue(sink, False, 10, 1 << 20, lambda: EPOCH) for sink in sinks]
-        audit_log = AuditLog(clock, outlets, LineEncoder("first"), 10, spawn=lambda outlet: TurnWriter(outlet, clock))
+        queues = [SinkQueue(sink, False, 10, 1 << 20, lambda: EPOCH) for sink in sinks]
+        audit_log = AuditLog(clock, queues, LineEncoder("first"), 10, spawn=lambda queue: TurnWriter(queue, clock))
         audit_log.start()
         sinks[0].room, sinks[0].fault = 0, errno.EPIPE
         for _ in range(30):
@@ -282,7 +282,7 @@ class LossTests(SynchronousTestCase):
             clock.pump([0.025] * 4)
 
         self.assertEqual(31, len(sinks[1].lines))
-        self.assertEqual((21, 0), (outlets[0].lost, outlets[1].lost))
+        self.assertEqual((21, 0), (queues[0].lost, queues[1].lost))
 
 
 class StrictTests(SynchronousTestCase):

@@ -137,15 +137,15 @@ class FileTests(SynchronousTestCase):
     def test_runs_in_one_file(self) -> None:
         """A second supervisor goes on in the file of the first: whole if the first ended in order, and told if not."""
         for is_ended in (True, False):
-            outlet = SinkQueue(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
-            outlet.submit(
+            queue = SinkQueue(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
+            queue.submit(
                 [
                     b'{"schema":1,"timestamp":"2026-01-01T00:00:00.000000Z","event":"%s"}'
                     % (b"stop" if is_ended else b"end")
                 ]
             )
-            outlet.work()
-            outlet.close()
+            queue.work()
+            queue.close()
             before = digest(self.content()[:-1].rpartition(b"\n")[2])
             self.assertEqual(before, digest(last_line(self.path)[0] or b""))
         error = self.assertRaises(AuditLogCorrupt, verify, BytesIO(self.content()), "a")
