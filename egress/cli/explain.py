@@ -1,4 +1,4 @@
-"""`egress explain`: what would be decided about a request, and why."""
+"""`egress explain`: the decision about a request, and its reasons."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 _REFUSED = 1
 _USAGE = 2
 
-# The spelling that rules know (egress.match.labels), without its stars.
+# The syntax of labels in rules (egress.match.labels), without stars.
 _is_label = re.compile(r"[a-z][a-z0-9_-]*:[!-)+-~]+").fullmatch
 
 
-@click.command(short_help="Say what would be decided about a request, and why.")
+@click.command(short_help="Explain the decision about a request.")
 @click.option("--config", "-c", "file", metavar="FILE", help="Read the settings from this TOML file.")
 @click.option("--allow", multiple=True, metavar="HOST", help="Allow HOST or HOST:PORT in addition; may be repeated.")
 @click.option("--method", default="", metavar="METHOD", help="The method of an http:// request; GET if left out.")
 @click.option(
     "--client", "labels", multiple=True, metavar="LABEL", help="A label of the client, kind:value; may be repeated."
 )
-@click.option("--listener", metavar="NAME", help="The listener that it comes by; the first one if left out.")
+@click.option("--listener", metavar="NAME", help="The listener of the request; the first one if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("url")
 @click.pass_context
@@ -48,7 +48,7 @@ def explain(
     as_json: bool,
     url: str,
 ) -> None:
-    """Say what would be decided about a request to URL, and why. Looks its name up if the proxy would; dials nothing.
+    """Explain the decision about a request to URL. Looks its name up if the proxy would; dials nothing.
 
     An https:// URL, or HOST:PORT, is a CONNECT; an http:// URL is a plain request. Ends with status 0 if it would be
     allowed, 1 if refused, 2 if the question or the file is wrong.
@@ -106,18 +106,26 @@ def _check_token(listener: ListenerSettings, labels: tuple[str, ...]) -> None:
 
 
 def as_object(request: Request, seen: Explanation) -> dict[str, object]:
-    """Give the explanation as JSON would have it."""
-    refused = seen.refused
+    """Give the explanation as an object for JSON. Fields that the audit log has too have its names."""
+    refused, plan, authority = seen.refused, seen.plan, request.authority
     return {
         "allowed": seen.admission is not None,
-        "method": request.method,
-        "authority": request.authority.text,
-        "path": request.path,
+        "listener": request.listener,
         "client": request.client.key,
-        "labels": sorted(request.client.labels),
+        "client_labels": sorted(request.client.labels),
+        "request_form": request.request_form,
+        "http_request_method": request.method,
+        "server_address": authority.host,
+        "server_port": authority.port,
+        "url_path": request.path,
         "by_name": [_verdict_object(verdict) for verdict in seen.first],
-        "upstream": None if seen.plan is None else _route_object(seen),
-        "addresses": None if seen.resolution is None else [str(address) for address in seen.resolution.addresses],
+        "upstream": None if plan is None else plan.label,
+        "upstream_level": (refused.upstream_level or None if refused else None) if plan is None else plan.level,
+        "upstream_source": (refused.upstream_source or None if refused else None) if plan is None else plan.source,
+        "hops": [] if plan is None else [f"{hop.scheme}://{hop.authority.text}" for hop in plan.hops],
+        "dns": plan.dns if plan is not None and plan.hops else None,
+        "requested_from_proxy": _requested_from_proxy(seen),
+        "resolved_addresses": None if seen.resolution is None else list(map(str, seen.resolution.addresses)),
         "guard": seen.guard or None,
         "by_address": [_verdict_object(verdict) for verdict in seen.second],
         "refused": None
@@ -133,42 +141,32 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
     }
 
 
-def _route_object(seen: Explanation) -> dict[str, object]:
-    assert seen.plan is not None
-    admission = seen.admission
-    return {
-        "label": seen.plan.label,
-        "upstream_level": seen.plan.level,
-        "upstream_source": seen.plan.source,
-        "hops": [f"{hop.scheme}://{hop.authority.text}" for hop in seen.plan.hops],
-        "dns": seen.plan.dns if seen.plan.hops else None,
-        "asked_for": None
-        if admission is None or not seen.plan.hops
-        else "name"
-        if admission.route.by_name
-        else "address",
-    }
+def _requested_from_proxy(seen: Explanation) -> str | None:
+    """Tell whether the last proxy of the route receives the destination's "name" or its judged "address"."""
+    if seen.admission is None or seen.plan is None or not seen.plan.hops:
+        return None
+    return "name" if seen.admission.route.by_name else "address"
 
 
 def _route_text(request: Request, seen: Explanation) -> str:
-    """Say the way, what decided, and what the last proxy is asked for."""
+    """Describe the upstream, the setting that chose it, and the destination that the last proxy receives."""
     plan, authority = seen.plan, request.authority
     assert plan is not None
-    why = f", by {plan.source}" if plan.source else ", as nothing says otherwise"
-    if plan.bypassed:
-        is_here = authority.host == "localhost" or (authority.address is not None and authority.address.is_loopback)
-        because = "it is this machine" if is_here else "of no_proxy"
-        why = f"{'' if plan.bypassed == plan.source else why}, past {plan.bypassed} because {because}"
-    way = plan.label
+    text = plan.label
     if plan.hops:
-        way += " (" + " then ".join(f"{hop.scheme}://{hop.authority.text}" for hop in plan.hops) + ")"
-    asked = ""
-    if plan.hops and seen.admission is not None:
-        is_by_name = seen.admission.route.by_name
-        asked = f"; the proxy is asked for the {'name' if is_by_name else 'judged address'}"
-        if request.request_form == "http" and not is_by_name and authority.address is None:
-            asked += ", by CONNECT, which many proxies forbid for plain HTTP"
-    return f"{way}{why} (level {plan.level}){asked}"
+        text += f" ({' then '.join(f'{hop.scheme}://{hop.authority.text}' for hop in plan.hops)})"
+    text += f", level {plan.level}"
+    if plan.source and plan.source != plan.bypassed:
+        text += f", by {plan.source}"
+    if plan.bypassed:
+        is_local = authority.host == "localhost" or (authority.address is not None and authority.address.is_loopback)
+        text += f", bypasses {plan.bypassed} because of {'a loopback destination' if is_local else 'no_proxy'}"
+    requested = _requested_from_proxy(seen)
+    if requested is not None:
+        text += f"; the proxy receives the {'name' if requested == 'name' else 'judged address'}"
+        if request.request_form == "http" and requested == "address" and authority.address is None:
+            text += ", by CONNECT, which many proxies forbid for plain HTTP"
+    return text
 
 
 def _verdict_object(verdict: Verdict) -> dict[str, object]:
@@ -177,26 +175,26 @@ def _verdict_object(verdict: Verdict) -> dict[str, object]:
         "outcome": verdict.outcome.value,
         "rule": verdict.rule,
         "reason": verdict.reason,
-        "opens": [str(network) for network in verdict.admits],
+        "admits": [str(network) for network in verdict.admits],
     }
 
 
 def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) -> Iterator[str]:
-    """Give the explanation for a person, a line at a time, in the order of the steps.
+    """Give the explanation for people, line by line, in the order of the checks.
 
     Args:
-        request: what was asked.
-        seen: what came of it.
-        has_labels: the client's labels are shown too.
+        request: the request.
+        seen: the explanation.
+        has_labels: whether the client's labels are shown too.
     """
     what = f"{request.method} {request.authority.text}{request.path or ''}"
     labels = f" ({', '.join(sorted(request.client.labels))})" if has_labels else ""
     yield f"{what} from {request.client.key}{labels}"
     yield from _round("by name", seen.first)
     if seen.plan is not None:
-        yield f"  route        {_route_text(request, seen)}"
+        yield f"  upstream    {_route_text(request, seen)}"
     if seen.resolution is not None:
-        yield f"  addresses   {', '.join(map(str, seen.resolution.addresses)) or 'left to the next proxy'}"
+        yield f"  addresses   {', '.join(map(str, seen.resolution.addresses)) or 'resolved by the upstream proxy'}"
     if seen.guard:
         yield f"  guard       {seen.guard}"
     yield from _round("by address", seen.second)
@@ -214,9 +212,9 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
 
 def _round(title: str, verdicts: list[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
-        opens = f" Opens {', '.join(map(str, verdict.admits))}." if verdict.admits else ""
+        admits = f" Admits {', '.join(map(str, verdict.admits))}." if verdict.admits else ""
         reason = f": {verdict.reason}" if verdict.reason else ""
-        yield f"  {title:<11} {_rule(verdict.policy, verdict.rule)}: {verdict.outcome.value}{reason}{opens}"
+        yield f"  {title:<11} {_rule(verdict.policy, verdict.rule)}: {verdict.outcome.value}{reason}{admits}"
 
 
 def _rule(policy: str, rule: str) -> str:

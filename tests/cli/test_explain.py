@@ -56,7 +56,7 @@ class ExplainTests(SynchronousTestCase):
         for words in (
             "CONNECT 203.0.113.7:443",
             "destinations / lab: allow",
-            "direct, as nothing says otherwise (level none)",
+            "upstream    direct, level none\n",
             "guard       passed",
         ):
             self.assertIn(words, result.output)
@@ -79,14 +79,17 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual((True, None), (allowed["allowed"], allowed["refused"]))
         self.assertEqual(
             ("direct", "none", ""),
-            tuple(allowed["upstream"][key] for key in ("label", "upstream_level", "upstream_source")),
+            tuple(allowed[key] for key in ("upstream", "upstream_level", "upstream_source")),
         )
-        self.assertEqual(["203.0.113.7"], allowed["addresses"])
+        self.assertEqual(["203.0.113.7"], allowed["resolved_addresses"])
         self.assertEqual(
             ["allow", "allow"], [each[0]["outcome"] for each in (allowed["by_name"], allowed["by_address"])]
         )
         self.assertEqual((False, "no_rule"), (refused["allowed"], refused["refused"]["code"]))
-        self.assertEqual(("GET", "203.0.113.8:80", "/b"), (refused["method"], refused["authority"], refused["path"]))
+        self.assertEqual(
+            ("GET", "203.0.113.8", 80, "/b"),
+            tuple(refused[key] for key in ("http_request_method", "server_address", "server_port", "url_path")),
+        )
         self.assertEqual((None, []), (refused["upstream"], refused["by_address"]))
 
     def test_labels(self) -> None:
@@ -94,7 +97,7 @@ class ExplainTests(SynchronousTestCase):
         facts = self.facts("--client", "uid:7", "--client", "address:192.0.2.9", "203.0.113.7:443")
 
         self.assertTrue(facts["allowed"])
-        self.assertEqual(["address:192.0.2.9", "listener:agents", "uid:7"], facts["labels"])
+        self.assertEqual(["address:192.0.2.9", "listener:agents", "uid:7"], facts["client_labels"])
 
     def test_listener_that_asks(self) -> None:
         """What a listener asks of its clients comes before all judging."""

@@ -323,7 +323,7 @@ class StartTests(ProcessCase):
         )
 
         self.assertEqual(0, done.returncode, done.stderr)
-        self.assertIn("127.0.0.1", json.loads(done.stdout)["addresses"])
+        self.assertIn("127.0.0.1", json.loads(done.stdout)["resolved_addresses"])
 
 
 class RefusalTests(ProcessCase):
