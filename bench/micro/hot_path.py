@@ -213,6 +213,7 @@ def main() -> None:
     timers, entry = TimerWheel(Clock()), Waiting()
     timers.start()
     say("a deadline set and cleared", best(lambda: (timers.expect(entry, 30.0), timers.clear(entry))))
+    say("a deadline set and removed", best(lambda: (timers.expect(entry, 30.0), timers.forget(entry))))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class Exchange:
             self._fail(Refused("origin_timeout", "The destination did not answer in time."), "idle")
             return
         seconds = limits.idle_seconds if self.has_begun else limits.body_stall_seconds
-        if watch.look(self.server.clock.seconds(), self.transaction.up + self.transaction.down) < seconds:
+        if watch.idle_seconds(self.transaction.up + self.transaction.down, self.server.clock.seconds()) < seconds:
             self.server.timers.expect(self.client.entry, seconds / 4)
         elif self.has_begun:
             self.end("idle")
@@ -326,5 +326,5 @@ class Exchange:
 
     def _watch(self, seconds: float) -> None:
         server = self.server
-        self._idle = IdleWatch(server.clock.seconds(), self.transaction.up + self.transaction.down)
+        self._idle = IdleWatch(self.transaction.up + self.transaction.down, server.clock.seconds())
         server.timers.expect(self.client.entry, seconds / 4)

@@ -1,4 +1,4 @@
-"""How long nothing has moved."""
+"""Detects that nothing moves, without work while something does."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from attrs import define
 
 @define(eq=False, weakref_slot=False)
 class IdleWatch:
-    """Measures how long a counter has stayed the same. It costs nothing while the counter moves.
+    """Compares a byte counter at each visit of a deadline, so that moving bytes need not postpone anything.
 
     Attributes:
-        since: seconds on the clock when the counter was first seen at `count`.
-        count: the counter, as of the last look.
+        moved: the counter at the first visit that found its present value.
+        since: the time of that visit, in seconds.
     """
 
+    moved: int
     since: float
-    count: int
 
-    def look(self, now: float, count: int) -> float:
-        """Compare the counter with the last look.
+    def idle_seconds(self, moved: int, now: float) -> float:
+        """Return for how long the counter is known to have had its value.
 
         Args:
-            now: seconds on the clock.
-            count: the counter.
-
-        Returns:
-            The seconds for which it has been seen unchanged; 0.0 where it changed since the last look.
+            moved: the counter.
+            now: seconds on the clock that `since` is of.
         """
-        if count != self.count:
-            self.count, self.since = count, now
+        if moved != self.moved:
+            self.moved, self.since = moved, now
         return now - self.since

@@ -1,27 +1,26 @@
-"""Deadlines in coarse ticks: one timer for all of them.
+"""Deadlines in coarse ticks, with one delayed call for all of them.
 
-A DelayedCall costs several microseconds to make and as much to cancel. Here a deadline that is put off, which is what
-nearly always happens to one, costs two comparisons: the entry stays where it is, and is moved on when it is visited.
+A DelayedCall costs several microseconds to make and as much to cancel. Here a deadline that is postponed, which is the
+usual case, costs two comparisons: the entry stays in its slot, and moves when the slot is visited.
 """
 
 from __future__ import annotations
 
 from math import ceil
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 _log = Logger()
 
 TICK_SECONDS = 0.25
-_PER_SECOND = 1 / TICK_SECONDS
-_SLOTS = 4096
+"""The resolution of connection and request deadlines."""
 
 
 class Entry(Protocol):
-    """What has a deadline: at most one at a time.
+    """An object with at most one deadline at a time.
 
     Attributes:
         due: the tick of its deadline; 0 for none.
@@ -32,83 +31,107 @@ class Entry(Protocol):
     visit: int
 
     def expired(self) -> None:
-        """Hear that the deadline has passed."""
+        """Called when the deadline has passed."""
 
 
 @define(eq=False)
 class TimerWheel:
     """A hashed timing wheel (Varghese and Lauck 1987, scheme 6) whose entries are moved lazily.
 
-    A deadline is never early, and late by two ticks at most.
+    A deadline is never early, and late by two ticks at most. The clock is used only while there are entries.
 
     Attributes:
-        clock: where time comes from.
+        clock: has callLater and seconds of IReactorTime.
+        tick_seconds: the resolution.
+        slots: ticks of one revolution. A deadline further off is visited once a revolution.
     """
 
-    clock: IReactorTime
-    # In a dict an entry takes half of the memory that it takes in a set, where many are due at about the same time.
-    _slots: list[dict[Entry, None]] = field(init=False, factory=lambda: [{} for _ in range(_SLOTS)])
+    clock: Any
+    tick_seconds: float = TICK_SECONDS
+    slots: int = 4096
+    # A dict takes half of the memory of a set here, where many entries are due at about the same time.
+    _entries: list[dict[Entry, None]] = field(init=False)
+    _ticks_per_second: float = field(init=False)
     _tick: int = field(init=False, default=1)
-    _due: float = field(init=False, default=0.0)
+    _next_tick_at: float = field(init=False, default=0.0)
     _call: IDelayedCall | None = field(init=False, default=None)
+    _is_running: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._entries = [{} for _ in range(self.slots)]
+        self._ticks_per_second = 1 / self.tick_seconds
 
     def start(self) -> None:
-        """Begin to turn."""
-        self._due = self.clock.seconds() + TICK_SECONDS
-        self._call = self.clock.callLater(TICK_SECONDS, self._turn)
+        """Begin to visit entries."""
+        self._is_running = True
+        if self._call is None and any(self._entries):
+            self._schedule_tick()
 
     def stop(self) -> None:
-        """Turn no more; entries stay unheard."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        """Visit no more entries."""
+        self._is_running = False
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
 
     def expect(self, entry: Entry, seconds: float) -> None:
-        """Give an entry its deadline, in place of the one it had."""
+        """Set the deadline of an entry, in place of the one that it had."""
         # One tick more: the current one has already begun, and a deadline may be late but never early.
         tick = self._tick
-        due = entry.due = tick + ceil(seconds * _PER_SECOND) + 1
+        due = entry.due = tick + ceil(seconds * self._ticks_per_second) + 1
         visit = entry.visit
+        slots = self.slots
         if visit:
             if due >= visit:
                 return
-            self._slots[visit % _SLOTS].pop(entry, None)
-        # What is further off than one round is looked at on the way.
-        visit = entry.visit = due if due < tick + _SLOTS else tick + _SLOTS - 1
-        self._slots[visit % _SLOTS][entry] = None
+            self._entries[visit % slots].pop(entry, None)
+        # What is further off than one revolution is visited on the way.
+        visit = entry.visit = due if due < tick + slots else tick + slots - 1
+        self._entries[visit % slots][entry] = None
+        if self._call is None and self._is_running:
+            self._schedule_tick()
 
     def clear(self, entry: Entry) -> None:
-        """Take its deadline from an entry that may soon have another. A hot path sets `due` itself."""
+        """Remove the deadline of an entry that may soon have another. A hot path sets `due` itself."""
         entry.due = 0
 
     def forget(self, entry: Entry) -> None:
-        """Let go of an entry."""
+        """Remove an entry and its deadline."""
         entry.due = 0
         if entry.visit:
-            self._slots[entry.visit % _SLOTS].pop(entry, None)
+            self._entries[entry.visit % self.slots].pop(entry, None)
             entry.visit = 0
+
+    def _schedule_tick(self) -> None:
+        self._next_tick_at = self.clock.seconds() + self.tick_seconds
+        self._call = self.clock.callLater(self.tick_seconds, self._turn)
 
     def _turn(self) -> None:
         now = self.clock.seconds()
-        while self._due <= now:
-            self._due += TICK_SECONDS
+        # `_call` stays set until the end: `expect` must not make another.
+        while self._next_tick_at <= now and self._is_running:
+            self._next_tick_at += self.tick_seconds
             self._tick += 1
-            slot = self._slots[self._tick % _SLOTS]
-            if slot:
-                self._slots[self._tick % _SLOTS] = {}  # it would keep its size
-                self._look(slot)
-        self._call = self.clock.callLater(max(0.0, self._due - now), self._turn)
+            index = self._tick % self.slots
+            entries = self._entries[index]
+            if entries:
+                self._entries[index] = {}  # a dict that is emptied keeps its size
+                self._visit(entries)
+        if self._is_running and any(self._entries):
+            self._call = self.clock.callLater(max(0.0, self._next_tick_at - now), self._turn)
+        else:
+            self._call = None
 
-    def _look(self, slot: dict[Entry, None]) -> None:
-        tick = self._tick
-        for entry in slot:
+    def _visit(self, entries: dict[Entry, None]) -> None:
+        tick, slots = self._tick, self.slots
+        for entry in entries:
             if entry.visit != tick:
-                continue  # an entry before it in this slot let go of it, or moved it
+                continue  # `expired` of an entry before it in this slot has removed or moved it
             entry.visit = 0
             due = entry.due
             if due > tick:
-                visit = entry.visit = due if due < tick + _SLOTS else tick + _SLOTS - 1
-                self._slots[visit % _SLOTS][entry] = None
+                visit = entry.visit = due if due < tick + slots else tick + slots - 1
+                self._entries[visit % slots][entry] = None
             elif due:
                 entry.due = 0
                 try:

@@ -1,4 +1,4 @@
-"""How long nothing has moved."""
+"""A counter that stands still is noticed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from egress.timing.idle_watch import IdleWatch
 
 
 class IdleWatchTests(SynchronousTestCase):
-    """The time without a change counts from the first look that found none."""
+    """Visits at times of the test's own."""
 
-    def test_unchanged(self) -> None:
-        """A counter that stays is idle since the beginning."""
-        watch = IdleWatch(10.0, 5)
+    def test_idle(self) -> None:
+        """While the counter stands still, the time since the first visit with that value grows."""
+        watch = IdleWatch(10, 100.0)
 
-        self.assertEqual([2.0, 7.0], [watch.look(12.0, 5), watch.look(17.0, 5)])
+        self.assertEqual([0.0, 5.0, 8.5], [watch.idle_seconds(10, now) for now in (100.0, 105.0, 108.5)])
 
-    def test_changed(self) -> None:
-        """A counter that changed between two looks is not idle, and counts from the look that saw the change."""
-        watch = IdleWatch(10.0, 5)
-        watch.look(20.0, 5)
+    def test_moved(self) -> None:
+        """A counter that has moved begins again, however little it moved."""
+        watch = IdleWatch(10, 100.0)
 
-        self.assertEqual([0.0, 3.0], [watch.look(30.0, 6), watch.look(33.0, 6)])
+        self.assertEqual(0.0, watch.idle_seconds(11, 190.0))
+        self.assertEqual(10.0, watch.idle_seconds(11, 200.0))
+
+    def test_nothing_ever(self) -> None:
+        """A counter that never left zero is idle from the beginning."""
+        self.assertEqual(30.0, IdleWatch(0, 1.0).idle_seconds(0, 31.0))

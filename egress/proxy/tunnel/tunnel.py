@@ -153,10 +153,10 @@ class Tunnel:
         if self.idle is None:
             transaction.record_open()
             transaction.count()
-            self.idle = IdleWatch(now, transaction.up + transaction.down)
+            self.idle = IdleWatch(transaction.up + transaction.down, now)
         else:
             transaction.count()
-            if self.idle.look(now, transaction.up + transaction.down) >= limits.idle_seconds:
+            if self.idle.idle_seconds(transaction.up + transaction.down, now) >= limits.idle_seconds:
                 self.end("idle")
                 return
         left = self.started + limits.tunnel_seconds - now

@@ -39,6 +39,8 @@ class Connector:
         bind_address: host and port of our own end.
 
     Attributes:
+        due: see `egress.timing.timer_wheel.Entry`.
+        visit: see `egress.timing.timer_wheel.Entry`.
         state: "disconnected", "connecting", "connected", or "released", which is the last.
     """
 
@@ -53,10 +55,11 @@ class Connector:
         "_fd",
         "_is_started",
         "_socket",
-        "_tick",
         "_timeout",
         "_transport",
+        "due",
         "state",
+        "visit",
     )
 
     def __init__(
@@ -77,7 +80,7 @@ class Connector:
         self._is_started = False
         self._socket: SocketType | None = None
         self._fd = -1
-        self._tick = 0
+        self.due = self.visit = 0
         self._error: error.ConnectError | None = None
         self._transport: Transport | None = None
         self.state = _IDLE
@@ -100,7 +103,7 @@ class Connector:
         if self._error is not None:
             self._engine.later(self)
         elif self._timeout is not None:
-            self._tick = self._engine.deadlines.add(self, self._timeout)
+            self._engine.timers.expect(self, self._timeout)
         self._factory.startedConnecting(self)
 
     def stopConnecting(self) -> None:
@@ -200,9 +203,8 @@ class Connector:
 
     def _meet(self, connection: SocketType, events: int) -> None:
         engine, descriptor = self._engine, self._fd
-        if self._tick:
-            engine.deadlines.remove(self, self._tick)
-            self._tick = 0
+        if self.visit:
+            engine.timers.forget(self)
         self._socket, self._fd = None, -1
         self.state = _CONNECTED
         transport = Transport(engine, connection, descriptor, self._address, self)
@@ -233,9 +235,8 @@ class Connector:
         self._tell_failed(Failure(problem))
 
     def _drop(self) -> None:
-        if self._tick:
-            self._engine.deadlines.remove(self, self._tick)
-            self._tick = 0
+        if self.visit:
+            self._engine.timers.forget(self)
         connection, self._socket = self._socket, None
         if connection is not None:
             self._engine.forget(self._fd, connection)

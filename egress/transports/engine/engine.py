@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.transports.engine.connect_deadlines import Deadlines
+from egress.timing.timer_wheel import TimerWheel
 from egress.transports.engine.connector import Connector
 from egress.transports.engine.entries import Entry, Sharing
 from egress.transports.engine.events import ALL_EDGES
@@ -37,6 +37,9 @@ half as much it took half as long, but each byte cost 3 to 10 % more CPU, and wi
 
 # Few enough that no turn takes long, and that no small write waits long for others.
 _EVENTS, _CORKED = 128, 32
+
+# The resolution of connection timeouts, and one revolution of their wheel: 25.6 s.
+_TICK_SECONDS, _TICKS = 0.05, 512
 
 # Work put off to the end of a turn may put off more: a close that follows from a close. A pull producer could go on
 # like that for ever, so the reactor has its turn after some rounds.
@@ -62,7 +65,7 @@ class Engine:
     Attributes:
         callLater: the reactor's.
         seconds: the reactor's.
-        deadlines: of attempts to connect.
+        timers: the deadlines of connection attempts.
         log: for what concerns more than one connection.
         buffer: what every read reads into.
         view: of `buffer`.
@@ -87,7 +90,7 @@ class Engine:
     ) -> None:
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
-        self.deadlines = Deadlines(reactor)
+        self.timers = TimerWheel(reactor, _TICK_SECONDS, _TICKS)
         self.log = Logger()
         self.buffer = bytearray(RELAY_BYTES)
         self.view = memoryview(self.buffer)
@@ -113,6 +116,7 @@ class Engine:
         """Join the reactor."""
         self._poller = epoll()
         self._reactor.addReader(self)
+        self.timers.start()
 
     def stop(self) -> None:
         """Leave the reactor: what was put off is done, and what is left then is reset."""
@@ -124,7 +128,7 @@ class Engine:
             entry.close()
         self._finish_turn()
         self._shares.clear()
-        self.deadlines.stop()
+        self.timers.stop()
         self._reactor.removeReader(self)
         if self._wake is not None:
             self._wake.cancel()
