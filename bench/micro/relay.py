@@ -99,8 +99,8 @@ def measure(play: Callable[[Ends], None], number: int) -> tuple[int, int, float]
         pair = []
         for each in (one, other):
             transport = Transport(engine, each, each.fileno(), each.getpeername())
-            engine.add(each.fileno(), transport)
-            transport.begin(Protocol())
+            engine.register(each.fileno(), transport)
+            transport.attach(Protocol())
             pair.append(transport)
         here, there = pair
         relays += [cast(Relay, here.relay_to(there)), cast(Relay, there.relay_to(here))]
@@ -112,7 +112,7 @@ def measure(play: Callable[[Ends], None], number: int) -> tuple[int, int, float]
 
     def look() -> None:
         nonlocal kept
-        kept = max(kept, engine.kept)
+        kept = max(kept, engine.buffered)
         reactor.callLater(0.01, look)
 
     reactor.callLater(0.3, mark)

@@ -48,7 +48,7 @@ class Kernel:
         return made
 
     def fresh_port(self) -> int:
-        """Give an ephemeral port that nothing else uses."""
+        """Return an ephemeral port that nothing else uses."""
         self._last_port += 1
         return self._last_port
 
@@ -59,7 +59,7 @@ class Kernel:
             del self._listening[gone.local]
 
     def is_taken(self, local: tuple[str, int]) -> bool:
-        """Tell whether somebody listens on exactly this address."""
+        """Return whether a socket listens on exactly this address."""
         return local in self._listening
 
     def open_listener(self, listener: MemorySocket) -> None:
@@ -96,7 +96,7 @@ class Kernel:
         return errno.EINPROGRESS
 
     def handshake(self, dialler: MemorySocket, host: str, port: int) -> None:
-        """Let a SYN arrive: it is answered by whoever listens now, else by a RST."""
+        """Let a SYN arrive. The present listener answers it; without one it is answered by a RST."""
         dialler.remote = (host, port)
         listener = self.listener_at(host, port)
         if listener is None or listener.backlog is None:
@@ -131,11 +131,11 @@ class Kernel:
         events = touched.poll() & touched.interest
         if not events or touched.on_events is None:
             return False
-        # Level-triggered: it stays in the queue until nothing that it wants to hear of holds.
+        # Level-triggered: it stays in the queue while any event of its interest holds.
         self.wake(touched)
         touched.on_events(events)
         return True
 
     def streams(self) -> Iterator[MemorySocket]:
-        """Give the open sockets of the code under test that do not listen."""
+        """Return the open sockets of the code under test that do not listen."""
         return (each for each in self.sockets.values() if each.backlog is None and not each.is_of_test)

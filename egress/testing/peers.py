@@ -96,7 +96,7 @@ class NetworkPeer:
         self._look()
 
     def take(self) -> bytes:
-        """Give the bytes that arrived since the last call."""
+        """Return the bytes that arrived since the last call."""
         fresh = bytes(self._received[self._taken :])
         self._taken = len(self._received)
         return fresh

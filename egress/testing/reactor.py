@@ -1,4 +1,4 @@
-"""The reactor of the simulated network: it gives out Twisted's transports, and tells them of events as epoll would."""
+"""The reactor of the simulated network: makes Twisted's transports, and delivers events as epoll does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NetworkReactor:
     dialled: list[tuple[str, int]] = field(factory=list)
 
     def record_failure(self) -> Failure:
-        """Keep the exception that is being handled."""
+        """Add the exception that is being handled to `failures`."""
         failure = Failure()
         self.failures.append(failure)
         return failure
@@ -68,7 +68,7 @@ class NetworkReactor:
         try:
             self.dialled.append((literal(host), port))
         except AssertionError:
-            # The caller may turn it into an answer; a test must see it nonetheless.
+            # The caller may turn it into an answer; the test must fail nonetheless.
             self.record_failure()
             raise
         connector = NetworkConnector(host, port, factory, timeout, bindAddress, self)
@@ -82,7 +82,7 @@ class NetworkReactor:
         return listening
 
     def seconds(self) -> float:
-        """Tell the time."""
+        """Return the time (IReactorTime)."""
         return self.kernel.clock.seconds()
 
     def callLater(
@@ -96,38 +96,38 @@ class NetworkReactor:
         return self.kernel.clock.callLater(delay, callable, *args, **kwargs)
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
-        """Give what waits on the clock."""
+        """Return the pending delayed calls (IReactorTime)."""
         return self.kernel.clock.getDelayedCalls()
 
     def addReader(self, reader: IReadDescriptor) -> None:
-        """Tell a descriptor when there is something to read."""
+        """Poll a descriptor for reading (IReactorFDSet)."""
         self._watch(reader, READABLE)
 
     def addWriter(self, writer: IWriteDescriptor) -> None:
-        """Tell a descriptor when there is room to write."""
+        """Poll a descriptor for writing (IReactorFDSet)."""
         self._watch(writer, WRITABLE)
 
     def removeReader(self, reader: IReadDescriptor) -> None:
-        """Tell it no more."""
+        """Stop polling for reading (IReactorFDSet)."""
         self._ignore(reader, READABLE)
 
     def removeWriter(self, writer: IWriteDescriptor) -> None:
-        """Tell it no more."""
+        """Stop polling for writing (IReactorFDSet)."""
         self._ignore(writer, WRITABLE)
 
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        """Tell nobody any more."""
+        """Stop polling all descriptors (IReactorFDSet)."""
         everyone: list[IReadDescriptor | IWriteDescriptor] = [*self.getReaders(), *self.getWriters()]
         for each in everyone:
             self._ignore(each, READABLE | WRITABLE)
         return list(dict.fromkeys(everyone))
 
     def getReaders(self) -> list[IReadDescriptor]:
-        """Give those who wait to read."""
+        """Return the descriptors polled for reading (IReactorFDSet)."""
         return [cast(IReadDescriptor, each) for each in self._descriptors(READABLE)]
 
     def getWriters(self) -> list[IWriteDescriptor]:
-        """Give those who wait to write."""
+        """Return the descriptors polled for writing (IReactorFDSet)."""
         return [cast(IWriteDescriptor, each) for each in self._descriptors(WRITABLE)]
 
     def unsent_bytes(self) -> int:
@@ -136,7 +136,7 @@ class NetworkReactor:
         return sum(map(count_unsent, transports))
 
     def _descriptors(self, event: int = 0) -> list[object]:
-        """Give the transports and ports; with an event, those that wait for it."""
+        """Return the transports and ports; with an event, those polled for it."""
         return [
             each.on_events.descriptor
             for each in self.kernel.sockets.values()
@@ -148,7 +148,7 @@ class NetworkReactor:
         if watched.on_events is None:
             watched.on_events = _Dispatch(self, watched, cast(IReadWriteDescriptor, descriptor))
         # epoll reports errors and hang-ups of whatever is in its set, asked for or not. What waits for neither reading
-        # nor writing is taken out of the set by Twisted, and hears of nothing, not even a RST.
+        # nor writing is removed from the set by Twisted, and gets no event, not even for a RST.
         watched.interest |= event | ERROR | HANGUP
         self.kernel.wake(watched)
 

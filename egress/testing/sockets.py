@@ -1,7 +1,7 @@
-"""Simulated TCP sockets: what Linux does between two processes, without packets, loss or chance.
+"""Simulated TCP sockets: the system calls of Linux between two processes, without packets, loss or randomness.
 
-Twisted's own transports run on these sockets (see `transport`), so that the only things imitated here are the system
-calls. Where Linux has its own way (tcp_poll, tcp_reset, tcp_close), so has this.
+Twisted's transports run on these sockets (see `transport`). Where Linux differs from the standards (tcp_poll,
+tcp_reset, tcp_close), the simulation follows Linux.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WILDCARD = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 def literal(host: str) -> str:
-    """Give the canonical spelling of an address literal.
+    """Return the canonical spelling of an address literal.
 
     Raises:
         AssertionError: it is a name; nothing that runs on this network may dial names.
@@ -41,12 +41,12 @@ def literal(host: str) -> str:
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Tell which family an address literal belongs to."""
+    """Return which family an address literal belongs to."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def os_error(number: int) -> OSError:
-    """Make the error that the kernel's number stands for."""
+    """Return the OSError of an errno value."""
     return OSError(number, os.strerror(number))
 
 
@@ -67,7 +67,7 @@ class MemorySocket:
         error: what the next system call fails with, or 0.
         has_ended: its FIN is sent.
         was_reset: a RST came, or the connection was refused.
-        interest: the events that `on_events` wants to hear of; 0 is none, as if not in the epoll set.
+        interest: the events that `on_events` is called with; 0 for none, as outside of the epoll set.
         on_events: called with those that hold.
     """
 
@@ -97,7 +97,7 @@ class MemorySocket:
         return self.other is not None and self.other.has_ended
 
     def poll(self) -> int:
-        """Tell which events hold (tcp_poll in net/ipv4/tcp.c)."""
+        """Return which events hold (tcp_poll in net/ipv4/tcp.c)."""
         if self.backlog is not None:
             return READABLE if self.backlog else 0
         if self.is_connecting or self.is_closed:
@@ -242,18 +242,18 @@ class MemorySocket:
         return accepted, accepted.getpeername()
 
     def getsockname(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """Give the local address as the socket module does."""
+        """Return the local address as the socket module does."""
         return self._shaped(self.local)
 
     def getpeername(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """Give the remote address as the socket module does."""
+        """Return the remote address as the socket module does."""
         return self._shaped(self.remote)
 
     def _shaped(self, address: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
         return (*address, 0, 0) if self.family == socket.AF_INET6 else address
 
     def getsockopt(self, level: int, option: int) -> int | bytes:
-        """Give an option; asking for SO_ERROR clears it."""
+        """Return an option; asking for SO_ERROR clears it."""
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             error, self.error = self.error, 0
             return error
@@ -267,5 +267,5 @@ class MemorySocket:
         """Accept what every Twisted transport asks for; these sockets never block."""
 
     def fileno(self) -> int:
-        """Give the descriptor's number, or -1 once closed."""
+        """Return the descriptor's number, or -1 once closed."""
         return -1 if self.is_closed else self.descriptor

@@ -1,7 +1,7 @@
 """Twisted's TCP transports, ports and connectors, on simulated sockets.
 
-They are Twisted's own classes: only the system calls and the polling below them are imitated, so half-close, producers,
-buffering and the order of callbacks are what production code meets on the epoll reactor.
+The classes derive from Twisted's. Only the system calls and the polling below them are simulated, so half-close,
+producers, buffering and the order of callbacks are those of the epoll reactor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NetworkServer(tcp.Server):
         return self.getTcpNoDelay()
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Pass an end of input on."""
+        """Tell the protocol of an end of input."""
         _pass_on_end(self, reason)
 
     def _closeWriteConnection(self) -> None:
@@ -49,7 +49,7 @@ class NetworkClient(tcp.Client):
         return _reactor_of(self.connector).open_socket(self.addressFamily)
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Pass an end of input on."""
+        """Tell the protocol of an end of input."""
         _pass_on_end(self, reason)
 
     def _closeWriteConnection(self) -> None:
@@ -61,7 +61,7 @@ def _reactor_of(owner: tcp.Connection | tcp.Port | tcp.Connector) -> NetworkReac
 
 
 def _pass_on_end(connection: tcp.Connection, reason: Failure) -> None:
-    # As tcp.Connection.readConnectionLost, except that a protocol's exception is kept for `settle` instead of logged.
+    # As tcp.Connection.readConnectionLost, except that `settle` raises a protocol's exception, which Twisted would log.
     protocol = IHalfCloseableProtocol(connection.protocol, None)
     if protocol is None:
         connection.connectionLost(reason)
@@ -73,7 +73,7 @@ def _pass_on_end(connection: tcp.Connection, reason: Failure) -> None:
 
 
 def _pass_on_own_end(connection: tcp.Connection) -> None:
-    # As tcp.Connection._closeWriteConnection, with the same exception.
+    # As tcp.Connection._closeWriteConnection, except that `settle` raises a protocol's exception.
     with contextlib.suppress(OSError):
         connection.socket.shutdown(socket.SHUT_WR)
     protocol = IHalfCloseableProtocol(connection.protocol, None)
@@ -86,7 +86,7 @@ def _pass_on_own_end(connection: tcp.Connection) -> None:
 
 
 class NetworkConnector(tcp.Connector):
-    """One attempt to connect, or more if the factory asks for it."""
+    """One connection attempt; more if the factory calls `connect` again."""
 
     def _makeTransport(self) -> tcp.Client:
         # Its constructor has no annotations.
@@ -102,14 +102,14 @@ class NetworkPort(tcp.Port):
         return _reactor_of(self).open_socket(self.addressFamily)
 
     def doRead(self) -> None:
-        """Accept what waits."""
+        """Accept waiting connections."""
         reactor = _reactor_of(self)
         while self.connected:
             try:
                 accepted, address = self.socket.accept()
             except OSError:
                 return
-            # As tcp.Port.doRead: an exception spoils one connection at most, and never the port.
+            # As tcp.Port.doRead: an exception ends one connection at most, and never the port.
             try:
                 protocol = cast(ServerFactory, self.factory).buildProtocol(self._addressType("TCP", *address))
                 if protocol is None:

@@ -1,1 +1,1 @@
-"""Stream transports: the epoll engine, and Twisted's TCP and TLS."""
+"""Stream transports with one contract: the epoll engine's, Twisted's TCP and unix sockets, and TLS."""

@@ -64,7 +64,7 @@ class ClientTlsTransport(TlsTransport):
             super().makeConnection(cast(ITransport, self.transport))
         super().dataReceived(data)
 
-    def _wait_for_the_other_direction(self) -> None:
+    def _await_peer_end(self) -> None:
         factory = self.factory
         self._closing = factory.clock.callLater(factory.linger_seconds(), self._close_late)
 
@@ -87,8 +87,9 @@ class ClientTlsTransport(TlsTransport):
             super()._tlsShutdownFinished(reason)
 
     def _shutdownTLS(self) -> None:
-        has_heard = self._tlsConnection.get_shutdown() & SSL.RECEIVED_SHUTDOWN
-        if has_heard and self._has_directions and not (self._has_ended or self._is_half_closed or self.disconnecting):
+        is_closing = self._has_ended or self._is_half_closed or self.disconnecting
+        has_close_notify = self._tlsConnection.get_shutdown() & SSL.RECEIVED_SHUTDOWN
+        if has_close_notify and self._is_half_close_possible and not is_closing:
             # Twisted would answer the client's close_notify with ours, and close. Its loop in _flushReceiveBIO reads
             # until _lostTLSConnection is set, so it is set until that loop has ended.
             self._has_ended = self._lostTLSConnection = True

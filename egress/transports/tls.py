@@ -17,13 +17,13 @@ from egress.transports.protocol_relay import ProtocolRelay
 
 @implementer(IStreamTransport)
 class TlsTransport(TLSMemoryBIOProtocol):
-    """Provides `IStreamTransport` over TLS. Twisted would pass some calls on to the TCP connection below, unchanged.
+    """Provides `IStreamTransport` over TLS. Twisted would pass these calls on to the TCP connection below:
 
-    - Half-close. Twisted's would cut the TLS stream off. TLS 1.3 ends one direction by close_notify (RFC 8446 section
-      6.1). Before 1.3, whoever hears of it drops what it still has to say (RFC 5246 section 7.2.1), so it is not said
-      while the other direction runs.
-    - Reset. No close_notify is sent: with it, what was cut off would look whole.
-    - Stop. It closes TLS, not the connection below it.
+    - Half-close: that would truncate the TLS stream. In TLS 1.3 close_notify ends one direction (RFC 8446 section 6.1).
+      Before TLS 1.3 the peer must discard its pending writes when it receives one (RFC 5246 section 7.2.1), so none is
+      sent until the other direction has ended.
+    - Reset: no close_notify is sent, because the truncated stream would then look complete.
+    - stopProducing: it closes TLS, not the connection below.
     """
 
     _is_half_closed = False
@@ -33,25 +33,25 @@ class TlsTransport(TLSMemoryBIOProtocol):
         super().makeConnection(adapt(transport))
 
     def loseWriteConnection(self) -> None:
-        """Write no more, and read on (ITCPTransport)."""
+        """Stop writing; reading continues (ITCPTransport)."""
         if self._is_half_closed or self.disconnecting or self._lostTLSConnection:
             return
         self._is_half_closed = True
-        if self._has_directions:
+        if self._is_half_close_possible:
             self._shutdownTLS()
         else:
-            self._wait_for_the_other_direction()
+            self._await_peer_end()
 
     @property
-    def _has_directions(self) -> bool:
-        """Each direction ends by itself."""
+    def _is_half_close_possible(self) -> bool:
+        """Whether each direction of the TLS version can end by itself."""
         return bool(self._tlsConnection.get_protocol_version_name() == "TLSv1.3")
 
-    def _wait_for_the_other_direction(self) -> None:
-        """Begin to wait where only both directions can be ended; without a deadline it runs on to its end."""
+    def _await_peer_end(self) -> None:
+        """Wait until the peer ends its direction: before TLS 1.3, only both can be ended. Here without a deadline."""
 
     def write(self, bytes: bytes) -> None:  # noqa: A002
-        """Send, unless this direction has ended (ITransport)."""
+        """Send, unless `loseWriteConnection` was called (ITransport)."""
         if not self._is_half_closed:
             super().write(bytes)
 
@@ -67,7 +67,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     @property
     def unsent(self) -> object | None:
-        """What waits here or in the transport below (IStreamTransport)."""
+        """What is buffered here or in the transport below (IStreamTransport)."""
         if self._appSendBuffer:
             return self._appSendBuffer
         below = cast(IStreamTransport | None, self.transport)
@@ -78,7 +78,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
         """Write to `sink` what is read and decrypted here (IStreamTransport)."""
-        assert self.wrappedProtocol is not None, "a connection that is established has a protocol"
+        assert self.wrappedProtocol is not None, "an open connection has a protocol"
         relay = ProtocolRelay(cast(IStreamTransport, self), sink, self.wrappedProtocol)
         relay.start()
         self.wrappedProtocol = relay

@@ -277,7 +277,7 @@ class EngineNetwork:
 
     def is_held(self, address: tuple[str, int]) -> bool:
         """Tell whether the engine has a connection whose other end is there."""
-        for each in self.engine.table.values():
+        for each in self.engine.entries.values():
             if isinstance(each, Transport) and (each.getPeer().host, each.getPeer().port) == address:
                 return True
         return False

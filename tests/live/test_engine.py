@@ -406,16 +406,18 @@ class FaultTests(EngineCase):
         source = Source(side)
         side.tcp.registerProducer(source, True)
         side.tcp.write(b"x" * 20_000_000)
-        span, high = self.engine.span, self.engine.high
+        span, high = self.engine.read_bytes, self.engine.high_watermark
 
         self.assertEqual((4096, 0), (span, high))
-        self.assertGreater(self.engine.kept, 1_000_000)
+        self.assertGreater(self.engine.buffered, 1_000_000)
         self.assertEqual(20_000_000, (yield self.drain(plain, 20_000_000)))
-        self.assertEqual((0, 65_536, 65_536), (self.engine.kept, self.engine.span, self.engine.high))
+        self.assertEqual(
+            (0, 65_536, 65_536), (self.engine.buffered, self.engine.read_bytes, self.engine.high_watermark)
+        )
         side.tcp.write(b"x" * 20_000_000)
         reset(plain)
         yield self.until(lambda: not side.tcp.connected)
-        self.assertEqual(0, self.engine.kept)
+        self.assertEqual(0, self.engine.buffered)
 
     @inlineCallbacks
     def test_write_never_tells_of_a_loss(self) -> Generator[Deferred[Any], Any, None]:

@@ -14,7 +14,7 @@ if not is_supported():
 
 from egress.transports.engine.engine import READ_BYTES, Engine
 from egress.transports.engine.pipe import Calls, Pipe
-from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES, Relay
+from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, RELAY_TURN_BYTES, Relay
 from tests.live.joined import Bench, End
 from tests.live.test_network_truth import HalfSide, Side, Taker
 
@@ -84,13 +84,13 @@ class TurnTests(SynchronousTestCase):
 
     def test_bulk_is_bounded(self) -> None:
         """However many have much to move, a turn moves no more than its own measure and what one of them may exceed."""
-        crowd = Crowd(self.make(2 * SHARE_BYTES), 12)
+        crowd = Crowd(self.make(2 * RELAY_TURN_BYTES), 12)
         moved = [crowd.turn() for _ in range(20)]
 
         # The first time it is not known yet who has much: that is found out by a read of each.
-        self.assertLessEqual(sum(moved[0]), 2 * SHARE_BYTES + RELAY_BYTES + 12 * BULK_BYTES)
+        self.assertLessEqual(sum(moved[0]), 2 * RELAY_TURN_BYTES + RELAY_BYTES + 12 * BULK_BYTES)
         for each in moved[1:]:
-            self.assertLessEqual(sum(each), 3 * SHARE_BYTES)
+            self.assertLessEqual(sum(each), 3 * RELAY_TURN_BYTES)
             self.assertGreater(sum(each), 0)
 
     def test_shares_go_round(self) -> None:
@@ -120,7 +120,7 @@ class TurnTests(SynchronousTestCase):
             other.read()
 
             self.assertEqual(b"ping" * number, bytes(other.got))
-            self.assertLessEqual(sum(relay.moved for relay in crowd.relays) - moved, SHARE_BYTES)
+            self.assertLessEqual(sum(relay.moved for relay in crowd.relays) - moved, RELAY_TURN_BYTES)
 
     def test_stranger_goes_first(self) -> None:
         """So does a new connection, and what it says first."""
@@ -154,7 +154,7 @@ class TurnTests(SynchronousTestCase):
             bench.engine.doRead()
             after = [relay.moved for relay in crowd.relays]
 
-            self.assertLessEqual(sum(after) - sum(before), SHARE_BYTES)
+            self.assertLessEqual(sum(after) - sum(before), RELAY_TURN_BYTES)
 
     def test_protocols_have_shares(self) -> None:
         """A protocol that much is said to reads little in a turn, too, and all of it in the end."""

@@ -22,7 +22,7 @@ if not is_supported():
 
 from egress.transports.engine.engine import Engine
 from egress.transports.engine.pipe import Calls, Pipe
-from egress.transports.engine.relay import RELAY_BYTES, SHARE_BYTES
+from egress.transports.engine.relay import RELAY_BYTES, RELAY_TURN_BYTES
 from egress.transports.engine.transport import Transport
 from egress.transports.protocol_relay import ProtocolRelay
 from tests.live.joined import Bench, End, join
@@ -96,7 +96,7 @@ class BytesTests(RelayCase):
                     break
 
             self.assertEqual((sources[1][1], sources[0][1]), (bytes(one.got), bytes(other.got)))
-            self.assertEqual((4_000_000, 3_000_000, 0), (up.moved, down.moved, bench.engine.kept))
+            self.assertEqual((4_000_000, 3_000_000, 0), (up.moved, down.moved, bench.engine.buffered))
             self.assertEqual((["made"], ["made"]), (one.side.story(), other.side.story()))
 
     def test_what_was_written_goes_first(self) -> None:
@@ -200,7 +200,7 @@ class EndTests(RelayCase):
             self.assertEqual(answered, len(near.got))
             self.assertEqual(["made", "eof", "lost ConnectionDone"], near.side.story())
             self.assertEqual(["made", "own end sent", "eof", "lost ConnectionDone"], far.side.story())
-            self.assertEqual(0, self.bench.engine.kept)
+            self.assertEqual(0, self.bench.engine.buffered)
 
     def test_no_half_close(self) -> None:
         """Protocols that know no half-close hear of the loss only; FINs are passed on all the same."""
@@ -258,11 +258,11 @@ class EndTests(RelayCase):
         """What was kept for a sink goes with it."""
         one, other, _up, _down = self.bench.pair(SMALL)
         stall(self.bench, one)
-        self.assertGreater(self.bench.engine.kept, 0)
+        self.assertGreater(self.bench.engine.buffered, 0)
         other.reset()
         self.bench.until(lambda: not one.tcp.connected)
 
-        self.assertEqual(0, self.bench.engine.kept)
+        self.assertEqual(0, self.bench.engine.buffered)
 
     def test_both_reset_in_one_turn(self) -> None:
         """Two resets in the same batch of events end both, once."""
@@ -304,7 +304,7 @@ class EndTests(RelayCase):
 
         for end in (one, other):
             self.assertEqual(["made", "lost ConnectionAborted"], end.side.story())
-        self.assertEqual(0, self.bench.engine.kept)
+        self.assertEqual(0, self.bench.engine.buffered)
 
 
 class FaultTests(RelayCase):
@@ -432,8 +432,8 @@ class ShareTests(RelayCase):
             for near, *_ in stalled:
                 fill(near)
             bench.turns(2)
-            kept = max(kept, bench.engine.kept)
-        self.assertTrue(bench.engine.is_scarce)
+            kept = max(kept, bench.engine.buffered)
+        self.assertTrue(bench.engine.is_budget_low)
         one, other, _up, _down = bench.pair()
         sent = 0
         for _ in range(200):
@@ -447,8 +447,8 @@ class ShareTests(RelayCase):
             self.assertEqual(up.moved, len(far.got))
 
         self.assertLessEqual(kept, budget_bytes // 2)
-        self.assertEqual(0, bench.engine.kept)
-        self.assertFalse(bench.engine.is_scarce)
+        self.assertEqual(0, bench.engine.buffered)
+        self.assertFalse(bench.engine.is_budget_low)
 
     def test_slow_sink_is_kept_little_for(self) -> None:
         """A sink that has once been slow has nothing kept for it from then on; what waits does so in the kernel."""
@@ -462,7 +462,7 @@ class ShareTests(RelayCase):
             sent += fill(one, 200_000)
             other.read(30_000)
             bench.turns(2)
-            kept.append(bench.engine.kept)
+            kept.append(bench.engine.buffered)
         self.assertEqual(0, kept[-1])
         bench.until(lambda: len(other.got) == sent, other)
 
@@ -476,7 +476,7 @@ class ShareTests(RelayCase):
         while up.moved == sent:
             sent += one.send(bytes(30_000))
             bench.turns(5)
-        self.assertEqual(0, bench.engine.kept)
+        self.assertEqual(0, bench.engine.buffered)
         bench.until(lambda: len(other.got) == sent, other)
 
         self.assertEqual(sent, up.moved)
@@ -496,12 +496,12 @@ class ShareTests(RelayCase):
         other.read()
 
         self.assertEqual(b"ping", bytes(other.got))
-        self.assertLessEqual(max(up.moved for _, _, up, _ in bulk), 2 * SHARE_BYTES)
+        self.assertLessEqual(max(up.moved for _, _, up, _ in bulk), 2 * RELAY_TURN_BYTES)
         for (near, far, up, _), load in zip(bulk, loads, strict=True):
             for _ in range(5):
                 moved = up.moved
                 bench.hand.turn()
-                self.assertLessEqual(up.moved - moved, 2 * SHARE_BYTES)
+                self.assertLessEqual(up.moved - moved, 2 * RELAY_TURN_BYTES)
             near.finish()
             bench.until(lambda far=far: far.is_ended, far)  # type: ignore[misc]
             self.assertEqual(load, len(far.got))
@@ -567,7 +567,7 @@ class Dialogue(RuleBasedStateMachine):
                 if self.is_finished[1 - which]:
                     self.bench.until(lambda end=end: end.is_ended, *self.ends)  # type: ignore[misc]
             assert [relay.moved for relay in self.relays] == [len(sent) for sent in self.sent]
-            assert self.bench.engine.kept == 0
+            assert self.bench.engine.buffered == 0
         finally:
             self.bench.stop()
 

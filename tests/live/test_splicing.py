@@ -21,8 +21,8 @@ if not hasattr(os, "splice"):
     raise SkipTest("this Python has no os.splice")
 
 from egress.transports.engine.engine import Engine
-from egress.transports.engine.pipe import PIPE_BYTES, Calls, Pipe, Unfit
-from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, SHARE_BYTES, Relay
+from egress.transports.engine.pipe import PIPE_BYTES, Calls, CannotSplice, Pipe
+from egress.transports.engine.relay import BULK_BYTES, RELAY_BYTES, RELAY_TURN_BYTES, Relay
 from tests.live.joined import Bench, End
 
 SMALL = 200_000
@@ -104,23 +104,23 @@ class PipeTests(SynchronousTestCase):
     def test_move(self) -> None:
         """What is filled in is poured out, and what is not poured is read."""
         self.near.send(b"first and second")
-        self.assertEqual(16, self.pipe.fill(self.source.fileno(), 100))
+        self.assertEqual(16, self.pipe.splice_in(self.source.fileno(), 100))
         self.kernel.faults["out"] = lambda: 5
-        self.pipe.pour(self.sink.fileno())
+        self.pipe.splice_out(self.sink.fileno())
         self.assertEqual(b"first", self.far.recv(100))
 
-        self.assertEqual(b" and second", self.pipe.read())
-        self.assertEqual(b"", self.pipe.read())
+        self.assertEqual(b" and second", self.pipe.drain())
+        self.assertEqual(b"", self.pipe.drain())
         self.assertEqual(1, self.kernel.counts["open"])
 
     def test_nothing(self) -> None:
         """A source without bytes, and one that has ended, put nothing in."""
         with self.assertRaises(BlockingIOError):
-            self.pipe.fill(self.source.fileno(), 100)
+            self.pipe.splice_in(self.source.fileno(), 100)
         self.near.close()
 
-        self.assertEqual(0, self.pipe.fill(self.source.fileno(), 100))
-        self.assertEqual(b"", self.pipe.read())
+        self.assertEqual(0, self.pipe.splice_in(self.source.fileno(), 100))
+        self.assertEqual(b"", self.pipe.drain())
         self.assertEqual(1, self.kernel.counts["open"])
 
     def test_what_is_left_goes_nowhere(self) -> None:
@@ -131,16 +131,16 @@ class PipeTests(SynchronousTestCase):
                 before = self.kernel.counts.get("open", 0)
                 self.kernel.faults[name] = lambda fault=fault: fault  # type: ignore[misc]
                 with self.assertRaises(type(fault)):
-                    self.pipe.fill(self.source.fileno(), 100)
+                    self.pipe.splice_in(self.source.fileno(), 100)
                     if call == "pour":
-                        self.pipe.pour(self.sink.fileno())
-                    self.pipe.read()
+                        self.pipe.splice_out(self.sink.fileno())
+                    self.pipe.drain()
                 self.kernel.faults.clear()
                 if name == "after out":
                     self.assertEqual(b"secret", self.far.recv(100))
                 self.near.send(b"public")
-                self.assertEqual(6, self.pipe.fill(self.source.fileno(), 100))
-                self.assertEqual(b"public", self.pipe.read())
+                self.assertEqual(6, self.pipe.splice_in(self.source.fileno(), 100))
+                self.assertEqual(b"public", self.pipe.drain())
 
                 self.assertEqual(max(before, 1) + 1, self.kernel.counts["open"], (name, call))
                 self.assertEqual(2, len(self.kernel.opened))
@@ -148,46 +148,46 @@ class PipeTests(SynchronousTestCase):
     def test_move_that_was_not_finished(self) -> None:
         """Who fills twice loses what was there, rather than having it poured for somebody else."""
         self.near.send(b"secret")
-        self.pipe.fill(self.source.fileno(), 100)
+        self.pipe.splice_in(self.source.fileno(), 100)
         self.near.send(b"public")
-        self.pipe.fill(self.source.fileno(), 100)
+        self.pipe.splice_in(self.source.fileno(), 100)
 
-        self.assertEqual(b"public", self.pipe.read())
+        self.assertEqual(b"public", self.pipe.drain())
 
     def test_read_in_pieces(self) -> None:
         """What is left is read however little comes at a time; a pipe that holds too little is an error."""
         self.near.send(b"in pieces")
-        self.pipe.fill(self.source.fileno(), 100)
+        self.pipe.splice_in(self.source.fileno(), 100)
         self.kernel.faults["read"] = lambda: 2
 
-        self.assertEqual(b"in pieces", self.pipe.read())
+        self.assertEqual(b"in pieces", self.pipe.drain())
         self.near.send(b"too little")
-        self.pipe.fill(self.source.fileno(), 100)
+        self.pipe.splice_in(self.source.fileno(), 100)
         os.read(min(self.kernel.opened), 100)
         with self.assertRaises(OSError):
-            self.pipe.read()
+            self.pipe.drain()
 
     def test_unfit(self) -> None:
         """Without the call, without descriptors, and for what the kernel refuses, nothing is taken."""
         for name, number in (("open", errno.EMFILE), ("in", errno.EINVAL), ("in", errno.ENOSYS), ("in", errno.EPERM)):
             self.kernel.faults[name] = lambda number=number: OSError(number, "no")  # type: ignore[misc]
-            with self.assertRaises(Unfit):
-                self.pipe.fill(self.source.fileno(), 100)
+            with self.assertRaises(CannotSplice):
+                self.pipe.splice_in(self.source.fileno(), 100)
             self.kernel.faults.clear()
-        with self.assertRaises(Unfit):
-            Pipe(Calls(splice=None)).fill(self.source.fileno(), 100)
+        with self.assertRaises(CannotSplice):
+            Pipe(Calls(splice=None)).splice_in(self.source.fileno(), 100)
         self.near.send(b"all of it")
-        self.pipe.fill(self.source.fileno(), 100)
+        self.pipe.splice_in(self.source.fileno(), 100)
         self.kernel.faults["out"] = lambda: OSError(errno.EINVAL, "no")
-        with self.assertRaises(Unfit):
-            self.pipe.pour(self.sink.fileno())
+        with self.assertRaises(CannotSplice):
+            self.pipe.splice_out(self.sink.fileno())
 
-        self.assertEqual(b"all of it", self.pipe.read())
+        self.assertEqual(b"all of it", self.pipe.drain())
 
     def test_size(self) -> None:
         """It is as large as it may be, and does with less where it may not."""
         with self.assertRaises(BlockingIOError):
-            self.pipe.fill(self.source.fileno(), 1)
+            self.pipe.splice_in(self.source.fileno(), 1)
         size = fcntl.fcntl(min(self.kernel.opened), 1032)
         self.pipe.close()
         self.kernel.faults["resize"] = lambda: PermissionError(errno.EPERM, "no")
@@ -195,12 +195,12 @@ class PipeTests(SynchronousTestCase):
 
         self.assertGreater(size, 0)
         self.assertLessEqual(size, PIPE_BYTES)
-        self.assertEqual(5, self.pipe.fill(self.source.fileno(), 100))
+        self.assertEqual(5, self.pipe.splice_in(self.source.fileno(), 100))
 
     def test_close(self) -> None:
         """Closing leaves no descriptor behind, and can be repeated."""
         with self.assertRaises(BlockingIOError):
-            self.pipe.fill(self.source.fileno(), 1)
+            self.pipe.splice_in(self.source.fileno(), 1)
         self.pipe.close()
         self.pipe.close()
 
@@ -350,7 +350,7 @@ class SplicingTests(SplicingCase):
 
             self.assertEqual(1, self.kernel.counts[name])
             self.assertEqual(6_000_000, up.moved)
-            self.assertEqual(0, self.bench.engine.kept)
+            self.assertEqual(0, self.bench.engine.buffered)
             self.kernel.faults.clear()
 
     def test_sinks_that_take_less(self) -> None:
@@ -366,7 +366,7 @@ class SplicingTests(SplicingCase):
 
         self.assertGreater(self.kernel.counts["read"], 3)
         self.assertEqual(23_000_000, up.moved)
-        self.assertEqual(0, self.bench.engine.kept)
+        self.assertEqual(0, self.bench.engine.buffered)
 
     def test_budget(self) -> None:
         """Sinks that take less than was expected have no more kept than relays may keep."""
@@ -380,7 +380,7 @@ class SplicingTests(SplicingCase):
                 self.fill(near, bytes(400_000))
                 far.read(30_000)
             bench.turns(2)
-            kept = max(kept, bench.engine.kept)
+            kept = max(kept, bench.engine.buffered)
 
         self.assertIn("read", self.kernel.counts)
         self.assertGreater(kept, 0)
@@ -394,7 +394,7 @@ class SplicingTests(SplicingCase):
             self.fill(one, bytes(1 << 22))
             moved = up.moved
             self.bench.engine.doRead()
-            self.assertLessEqual(up.moved - moved, SHARE_BYTES)
+            self.assertLessEqual(up.moved - moved, RELAY_TURN_BYTES)
             other.read(BULK_BYTES)
 
     def test_stop(self) -> None:

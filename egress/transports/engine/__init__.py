@@ -1,7 +1,8 @@
-"""Fast TCP transports: one edge-triggered epoll set that the reactor sees as a single reader.
+"""The engine: TCP transports in one edge-triggered epoll set, which the reactor polls as a single reader.
 
-Twisted's own transports spend most of a short connection on dispatching each event, on changing the reactor's epoll set
-and on turns between a write and its system call. These provide the same interfaces, so every protocol runs on them.
+Twisted's transports spend most of a short connection on dispatching each event, on changing the reactor's epoll set and
+on reactor turns between a write and its system call. The engine's provide the interfaces of Twisted, so every protocol
+runs on them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import select
 
 
 def is_supported() -> bool:
-    """Whether this system has epoll; `egress.transports.engine.engine` can be imported only then."""
+    """Return whether this system has epoll. Without it `egress.transports.engine.engine` cannot be imported."""
     return hasattr(select, "epoll")
 
 

@@ -1,4 +1,4 @@
-"""One attempt to connect, or more if the factory asks for it."""
+"""Connection attempts of the engine."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _IDLE, _CONNECTING, _CONNECTED, _RELEASED = "disconnected", "connecting", "conne
 
 @implementer(IConnector)
 class Connector:
-    """Dials one address for a client factory, and is in the engine's set until it is answered.
+    """Dials one address for a client factory; again if the factory calls `connect` again.
 
     Args:
-        engine: whose set.
+        engine: the engine that polls the socket.
         family: of the address.
         address: a literal.
-        factory: builds the protocol, and hears what becomes of the attempt.
-        timeout: seconds; None is as long as the kernel tries.
-        bind_address: host and port of our own end.
+        factory: builds the protocol, and is notified of failure and loss.
+        timeout: seconds; None leaves it to the kernel.
+        bind_address: local host and port.
 
     Attributes:
         due: see `egress.timing.timer_wheel.Entry`.
@@ -88,10 +88,10 @@ class Connector:
     # IConnector.
 
     def connect(self) -> None:
-        """Begin an attempt. What becomes of it is told later, never from in here.
+        """Start an attempt (IConnector). The factory is never notified inside this call.
 
         Raises:
-            RuntimeError: one is under way, or its connection stands.
+            RuntimeError: an attempt or its connection is active.
         """
         if self.state != _IDLE:
             raise RuntimeError("can't connect in this state")
@@ -101,81 +101,81 @@ class Connector:
             self._factory.doStart()
         self._error = self._dial()
         if self._error is not None:
-            self._engine.later(self)
+            self._engine.queue(self)
         elif self._timeout is not None:
             self._engine.timers.expect(self, self._timeout)
         self._factory.startedConnecting(self)
 
     def stopConnecting(self) -> None:
-        """Give up.
+        """Stop the attempt (IConnector).
 
         Raises:
-            NotConnectingError: no attempt is under way.
+            NotConnectingError: no attempt is active.
         """
         if self.state != _CONNECTING:
             raise error.NotConnectingError("we're not trying to connect")
         self._fail(error.UserError())
 
     def disconnect(self) -> None:
-        """Give up, or close the connection."""
+        """Stop the attempt, or close the connection (IConnector)."""
         if self.state == _CONNECTING:
             self.stopConnecting()
         elif self._transport is not None:
             self._transport.loseConnection()
 
     def getDestination(self) -> IAddress:
-        """Give the address."""
+        """Return the address (IConnector)."""
         return describe(self._address)
 
-    # What the engine and its deadlines call.
+    # Polled, and an entry of the engine's timers.
 
     def event(self, events: int) -> None:
-        """Hear from the socket."""
+        """Handle the result of connect(2)."""
         connection = self._socket
-        assert connection is not None, "an attempt in the set has a socket"
+        assert connection is not None, "a polled attempt has a socket"
         if events & GONE:
             self._fail(_describe(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
         elif events & WRITE:
-            self._meet(connection, events)
+            self._connected(connection, events)
 
     def run(self) -> None:
-        """Tell of an attempt that failed before it began."""
+        """Report an attempt that failed inside `connect`."""
         if self._error is not None and self.state == _CONNECTING:
             self._fail(self._error)
 
     def expired(self) -> None:
-        """The deadline passed."""
+        """Fail: the timeout has passed."""
         if self.state == _CONNECTING:
             self._fail(error.TimeoutError())
 
     def fail(self, reason: Failure) -> None:
-        """The factory raised an exception instead of building a protocol."""
-        self._drop()
-        self._tell_failed(reason)
+        """Fail: the factory raised an exception."""
+        self._close_socket()
+        self._report_failure(reason)
 
     def close(self) -> None:
-        """Give up because the engine stops."""
+        """Stop the attempt: the engine stops."""
         self._fail(error.UserError())
 
     def release(self) -> None:
-        """Let go of a connection that stands, and of the factory, which hears nothing more."""
+        """Drop the references to the open connection and the factory, which is notified of nothing more."""
         self.state = _RELEASED
         self._transport = None
         try:
             self._factory.doStop()
         except Exception:
-            self._engine.log.failure("a factory failed to stop")
-        del self._factory  # which may hold this
+            self._engine.log.failure("doStop of a factory failed")
+        del self._factory  # it may refer to this object
 
     def lost(self, reason: Failure) -> None:
-        """The connection that was made is gone, and its protocol knows."""
+        """Report the loss of the connection to the factory, after its protocol."""
         self.state = _IDLE
         self._transport = None
         try:
             self._factory.clientConnectionLost(self, reason)
-            self._finish()
+            self._stop_factory()
         except Exception:
-            self._engine.log.failure("a factory failed to hear of a lost connection")
+            self._engine.log.failure("clientConnectionLost of a factory failed")
 
     def _dial(self) -> error.ConnectError | None:
         connection = None
@@ -195,13 +195,13 @@ class Connector:
         self._socket = connection
         self._fd = connection.fileno()
         try:
-            self._engine.add(self._fd, self)
+            self._engine.register(self._fd, self)
         except OSError as problem:
-            self._drop()
+            self._close_socket()
             return _describe(problem.errno)
         return None
 
-    def _meet(self, connection: SocketType, events: int) -> None:
+    def _connected(self, connection: SocketType, events: int) -> None:
         engine, descriptor = self._engine, self._fd
         if self.visit:
             engine.timers.forget(self)
@@ -209,50 +209,50 @@ class Connector:
         self.state = _CONNECTED
         transport = Transport(engine, connection, descriptor, self._address, self)
         self._transport = transport
-        engine.table[descriptor] = transport
+        engine.entries[descriptor] = transport
         try:
             protocol: IProtocol | None = self._factory.buildProtocol(describe_dialled(self._address))
         except Exception:
-            # Nobody has met the transport; only the attempt has failed.
+            # No protocol has the transport: the attempt has failed, not a connection.
             engine.log.failure("a factory failed to build a protocol")
             self._transport = None
-            engine.forget(descriptor, connection)
-            self._tell_failed(Failure())
+            engine.unregister(descriptor, connection)
+            self._report_failure(Failure())
             return
         if protocol is None:
-            transport.begin(Protocol())
+            transport.attach(Protocol())
             transport.loseConnection()
             return
         try:
-            transport.begin(protocol)
+            transport.attach(protocol)
             if events & READABLE:
                 transport.event(events)
         except Exception:
-            engine.break_off(transport)
+            engine.fail(transport)
 
     def _fail(self, problem: Exception) -> None:
-        self._drop()
-        self._tell_failed(Failure(problem))
+        self._close_socket()
+        self._report_failure(Failure(problem))
 
-    def _drop(self) -> None:
+    def _close_socket(self) -> None:
         if self.visit:
             self._engine.timers.forget(self)
         connection, self._socket = self._socket, None
         if connection is not None:
-            self._engine.forget(self._fd, connection)
+            self._engine.unregister(self._fd, connection)
             self._fd = -1
 
-    def _tell_failed(self, reason: Failure) -> None:
+    def _report_failure(self, reason: Failure) -> None:
         self.state = _IDLE
         self._error = None
         try:
             self._factory.clientConnectionFailed(self, reason)
-            self._finish()
+            self._stop_factory()
         except Exception:
-            self._engine.log.failure("a factory failed to hear of a failed attempt")
+            self._engine.log.failure("clientConnectionFailed of a factory failed")
 
-    def _finish(self) -> None:
-        # The factory may have begun another attempt when it was told.
+    def _stop_factory(self) -> None:
+        # The factory may have called `connect` when it was notified.
         if self.state == _IDLE and self._is_started:
             self._is_started = False
             self._factory.doStop()

@@ -1,4 +1,4 @@
-"""One epoll set for many connections, which the reactor sees as one reader."""
+"""One epoll set for many connections, which the reactor polls as one reader."""
 
 from __future__ import annotations
 
@@ -16,69 +16,74 @@ from zope.interface import implementer
 
 from egress.timing.timer_wheel import TimerWheel
 from egress.transports.engine.connector import Connector
-from egress.transports.engine.entries import Entry, Sharing
 from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
+from egress.transports.engine.polled import BulkPolled, Polled
 from egress.transports.engine.port import Port
 from egress.transports.engine.relay import RELAY_BYTES
 from egress.transports.engine.socket_addresses import SocketAddress, parse
 from egress.transports.engine.transport import Transport
 
 BUDGET_BYTES = 64 * 1024 * 1024
-"""What may wait for slow readers, in all connections together, before reading slows down."""
+"""Octets that may be buffered for slow readers, in all connections together, before reads become smaller."""
 
 READ_BYTES = 65_536
-"""One read at most, and what may wait for one slow reader before its producer is paused."""
+"""The size of a read, and the octets that may be buffered for one slow reader before its producer is paused."""
 
 _SCARCE_READ_BYTES = 4096
 TURN_BYTES = 4 * 1024 * 1024
-"""What those who have much to move may move in one turn, together. Measured with eight of them beside a ping-pong: with
-half as much it took half as long, but each byte cost 3 to 10 % more CPU, and with a quarter 25 %."""
+"""Octets that all bulk connections together may move in one turn.
 
-# Few enough that no turn takes long, and that no small write waits long for others.
+Measured with eight of them beside a ping-pong: half as much halved the ping-pong's time, but each octet cost 3 to 10 %
+more CPU; a quarter cost 25 % more."""
+
+# Events of a turn, and corked connections: few enough that no turn takes long, and no small write waits long.
 _EVENTS, _CORKED = 128, 32
 
 # The resolution of connection timeouts, and one revolution of their wheel: 25.6 s.
 _TICK_SECONDS, _TICKS = 0.05, 512
 
-# Work put off to the end of a turn may put off more: a close that follows from a close. A pull producer could go on
-# like that for ever, so the reactor has its turn after some rounds.
+# Work that is deferred to the end of a turn may defer more work, as a close that causes another close. A pull producer
+# could do so endlessly, so the reactor gets control after some rounds.
 _ROUNDS = 4
 
 
 @implementer(IReadDescriptor)
 class Engine:
-    """The set and its turns. It also dials as a reactor does, so that whoever dials can be given it instead of one.
+    """Polls sockets, and serves them in turns. It also dials, with the method of a reactor (`connectTCP`).
 
-    A descriptor is closed at the end of a turn: the number of one that was closed earlier could be that of a new
-    connection, to which an event fetched before would then be told.
+    A turn handles one batch of events. Work that protocols cause by their calls, and that must not happen inside those
+    calls, is deferred to the end of the turn.
 
-    Who has much to move goes last in a turn, each with a share, while it has something left; whom it did not reach
-    comes first in the next one.
+    Sockets are closed at the end of a turn. If one were closed before, the kernel could reuse its descriptor for a new
+    connection, which would then receive an event that was fetched for the old one.
+
+    A bulk connection (one whose last read was as large as it could be) is served after all others, with a limit of
+    octets. The bulk connections of a turn share `turn_bytes`; those that get nothing are first in the next turn.
 
     Args:
         reactor: provides IReactorFDSet and IReactorTime.
         budget_bytes: see `BUDGET_BYTES`.
-        pipe: by which relays splice; one of its own if not given. It is closed when the engine stops.
+        pipe: for the splicing of relays; None makes one. It is closed when the engine stops.
         turn_bytes: see `TURN_BYTES`.
 
     Attributes:
-        callLater: the reactor's.
-        seconds: the reactor's.
+        callLater: of the reactor.
+        seconds: of the reactor.
         timers: the deadlines of connection attempts.
-        log: for what concerns more than one connection.
-        buffer: what every read reads into.
-        view: of `buffer`.
-        span: how much a read may read now.
-        high: how much may wait for a reader before its producer is paused.
-        kept: how much waits for slow readers.
-        spare: how much more relays may keep for theirs. Half of the budget is the protocols' own.
-        is_scarce: that is less than what a relay could need.
-        is_corked: small writes wait until the events of this turn are done.
-        corked: the connections that have such.
-        table: who owns which descriptor in the set.
-        left: what may still be moved in this turn by those who have much to move.
-        pipe: by which relays splice.
+        log: for events that concern more than one connection.
+        buffer: the target of every read.
+        view: a memoryview of `buffer`.
+        read_bytes: the size of a protocol's read, as the budget permits now.
+        high_watermark: octets that may be buffered for one reader before its producer is paused.
+        buffered: octets that are buffered for slow readers.
+        relay_budget: octets that relays may buffer in addition. Half of the budget is reserved for protocols.
+        is_budget_low: whether `relay_budget` is less than one relay may need.
+        is_corked: whether small writes wait until the events of this turn are handled.
+        corked: the connections with such writes.
+        entries: the object of each descriptor in the set.
+        bulk_budget: octets that bulk connections may still move in this turn.
+        pipe: for the splicing of relays.
     """
 
     def __init__(
@@ -94,56 +99,56 @@ class Engine:
         self.log = Logger()
         self.buffer = bytearray(RELAY_BYTES)
         self.view = memoryview(self.buffer)
-        self.kept = 0
+        self.buffered = 0
         self.is_corked = False
         self.corked: list[Any] = []
-        self.left = turn_bytes
+        self.bulk_budget = turn_bytes
         self.pipe = pipe or Pipe()
         self._reactor = reactor
         self._budget_bytes = budget_bytes
-        self.keep(0)
+        self.add_buffered(0)
         self._turn_bytes = turn_bytes
         self._poller: epoll | None = None
-        self.table: dict[int, Entry] = {}
-        self._due: list[Entry] = []
-        self._shares: deque[Sharing] = deque()
-        self._again: list[Sharing] = []
-        self._dead: list[SocketType] = []
-        self._is_busy = False
-        self._wake: Any = None
+        self.entries: dict[int, Polled] = {}
+        self._queue: list[Polled] = []
+        self._bulk_queue: deque[BulkPolled] = deque()
+        self._bulk_next_turn: list[BulkPolled] = []
+        self._closing: list[SocketType] = []
+        self._is_in_turn = False
+        self._turn_call: Any = None
 
     def start(self) -> None:
-        """Join the reactor."""
+        """Add the engine to the reactor."""
         self._poller = epoll()
         self._reactor.addReader(self)
         self.timers.start()
 
     def stop(self) -> None:
-        """Leave the reactor: what was put off is done, and what is left then is reset."""
+        """Leave the reactor. Deferred work is done first; the remaining connections are reset."""
         if self._poller is None:
             return
         self.is_corked = False
         self._finish_turn()
-        for entry in list(self.table.values()):
+        for entry in list(self.entries.values()):
             entry.close()
         self._finish_turn()
-        self._shares.clear()
+        self._bulk_queue.clear()
         self.timers.stop()
         self._reactor.removeReader(self)
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
+        if self._turn_call is not None:
+            self._turn_call.cancel()
+            self._turn_call = None
         self._poller.close()
         self._poller = None
         self.pipe.close()
 
     @property
     def is_running(self) -> bool:
-        """Whether the reactor watches the set. It stops doing so when the set itself fails."""
+        """Whether the reactor polls the engine. It stops when the epoll descriptor itself fails."""
         return self._poller is not None
 
     def listen(self, listening: socket.socket, factory: IProtocolFactory) -> Port:
-        """Serve a TCP socket that listens already; it is the port's from now on."""
+        """Accept connections from a listening TCP socket, which the port owns from now on."""
         port = Port(self, listening, factory)
         port.startListening()
         return port
@@ -156,24 +161,24 @@ class Engine:
         timeout: float | None = 30.0,
         bindAddress: SocketAddress | None = None,
     ) -> IConnector:
-        """Dial an address literal, as a reactor does (IReactorTCP).
+        """Dial an address literal (IReactorTCP).
 
         Raises:
-            ValueError: not a literal of either family.
+            ValueError: not a literal of IPv4 or IPv6.
         """
         family, address = parse(host, port)
         connector = Connector(self, family, address, factory, timeout, bindAddress)
         connector.connect()
         return connector
 
-    # What the reactor calls.
+    # Called by the reactor.
 
     def doRead(self) -> None:
-        """Take one turn (IReadDescriptor)."""
+        """Serve one turn (IReadDescriptor)."""
         if self._poller is not None:
-            self._is_busy = True
-            self.left = self._turn_bytes
-            get = self.table.get
+            self._is_in_turn = True
+            self.bulk_budget = self._turn_bytes
+            get = self.entries.get
             batch = self._poller.poll(0, _EVENTS)
             self.is_corked = True
             for descriptor, events in batch:
@@ -182,134 +187,134 @@ class Engine:
                     try:
                         entry.event(events)
                     except Exception:
-                        self.break_off(entry)
+                        self.fail(entry)
                     if len(self.corked) >= _CORKED:
-                        self._pour()
+                        self._uncork()
             self.is_corked = False
         self._finish_turn()
 
     def fileno(self) -> int:
-        """Give the descriptor of the set (IFileDescriptor)."""
+        """Return the descriptor of the epoll set (IFileDescriptor)."""
         return -1 if self._poller is None else self._poller.fileno()
 
     def connectionLost(self, _reason: Failure) -> None:
-        """Stop, for the reactor does (IFileDescriptor)."""
+        """Stop: the reactor has removed the engine (IFileDescriptor)."""
         self.stop()
 
     def logPrefix(self) -> str:
-        """Name it in Twisted's messages (ILoggingContext)."""
+        """Return the name for Twisted's messages (ILoggingContext)."""
         return "engine"
 
-    # What connections, attempts and ports call.
+    # Called by connections, connection attempts and ports.
 
-    def add(self, descriptor: int, entry: Entry, events: int = ALL_EDGES) -> None:
-        """Watch a socket.
+    def register(self, descriptor: int, entry: Polled, events: int = ALL_EDGES) -> None:
+        """Add a socket to the epoll set.
 
         Raises:
-            OSError: the kernel has no room for another one.
-            RuntimeError: the engine does not run.
+            OSError: the kernel refuses another one.
+            RuntimeError: the engine is not started.
         """
         if self._poller is None:
             raise RuntimeError("the engine is not started")
         self._poller.register(descriptor, events)
-        self.table[descriptor] = entry
+        self.entries[descriptor] = entry
 
     def modify(self, descriptor: int, events: int) -> None:
-        """Watch a socket for other events."""
+        """Change the events of a socket."""
         if self._poller is not None:
             self._poller.modify(descriptor, events)
 
-    def forget(self, descriptor: int, connection: SocketType) -> None:
-        """Watch a socket no more, and close it; that takes it out of the set."""
-        self.table.pop(descriptor, None)
-        if self._is_busy:
-            self._dead.append(connection)
+    def unregister(self, descriptor: int, connection: SocketType) -> None:
+        """Close a socket, at the end of this turn. The kernel then removes it from the epoll set."""
+        self.entries.pop(descriptor, None)
+        if self._is_in_turn:
+            self._closing.append(connection)
         else:
             connection.close()
 
-    def later(self, entry: Any) -> None:
-        """Have `run` called at the end of this turn, or in a turn of its own if there is none."""
-        self._due.append(entry)
-        if not self._is_busy and self._wake is None:
-            self._wake = self.callLater(0, self._wake_up)
+    def queue(self, entry: Any) -> None:
+        """Call `run` of an object at the end of this turn, or of the next one outside of a turn."""
+        self._queue.append(entry)
+        if not self._is_in_turn and self._turn_call is None:
+            self._turn_call = self.callLater(0, self._take_turn)
 
-    def share(self, entry: Sharing) -> None:
-        """Have its `share` called once all others are done with this turn, or in a later one."""
-        self._shares.append(entry)
+    def queue_bulk(self, entry: BulkPolled) -> None:
+        """Call `run_bulk` of an object after all others in this turn, or in a later turn if the limit is reached."""
+        self._bulk_queue.append(entry)
 
-    def again(self, entry: Sharing) -> None:
-        """Have its `share` called in a later turn."""
-        self._again.append(entry)
+    def queue_bulk_next_turn(self, entry: BulkPolled) -> None:
+        """Call `run_bulk` of an object in a later turn."""
+        self._bulk_next_turn.append(entry)
 
-    def keep(self, number: int) -> None:
-        """Count bytes that wait for slow readers."""
-        self.kept += number
-        if self.kept > self._budget_bytes:
-            self.span, self.high = _SCARCE_READ_BYTES, 0
+    def add_buffered(self, number: int) -> None:
+        """Count octets that are buffered for slow readers, or no longer are if the number is negative."""
+        self.buffered += number
+        if self.buffered > self._budget_bytes:
+            self.read_bytes, self.high_watermark = _SCARCE_READ_BYTES, 0
         else:
-            self.span = self.high = READ_BYTES
-        self.spare = self._budget_bytes // 2 - self.kept
-        self.is_scarce = self.spare < RELAY_BYTES
+            self.read_bytes = self.high_watermark = READ_BYTES
+        self.relay_budget = self._budget_bytes // 2 - self.buffered
+        self.is_budget_low = self.relay_budget < RELAY_BYTES
 
-    def break_off(self, entry: Entry) -> None:
-        """End one entry for the exception that is being handled, and log it; the others go on."""
+    def fail(self, entry: Polled) -> None:
+        """Log the exception that is being handled, and close the object that raised it."""
         failure = Failure()
         self.log.failure("a connection failed", failure)
         entry.fail(failure)
 
-    def _wake_up(self) -> None:
-        self._wake = None
+    def _take_turn(self) -> None:
+        self._turn_call = None
         self.doRead()
 
-    def _pour(self) -> None:
+    def _uncork(self) -> None:
         corked, self.corked = self.corked, []
         for each in corked:
             try:
-                each.pour()
+                each.uncork()
             except Exception:
-                self.break_off(each)
+                self.fail(each)
 
     def _finish_turn(self) -> None:
-        self._is_busy = True
+        self._is_in_turn = True
         if self.corked:
-            self._pour()
-        if self._due:
-            self._run_due()
-        if self._shares:
-            self._serve()
-            if self._due:
-                self._run_due()
-        if self._dead:
-            for connection in self._dead:
+            self._uncork()
+        if self._queue:
+            self._run_queue()
+        if self._bulk_queue:
+            self._run_bulk()
+            if self._queue:
+                self._run_queue()
+        if self._closing:
+            for connection in self._closing:
                 connection.close()
-            self._dead.clear()
-        self._is_busy = False
-        if self._again:
-            self._shares += self._again
-            self._again.clear()
-        if (self._due or self._shares) and self._wake is None:
-            self._wake = self.callLater(0, self._wake_up)
+            self._closing.clear()
+        self._is_in_turn = False
+        if self._bulk_next_turn:
+            self._bulk_queue += self._bulk_next_turn
+            self._bulk_next_turn.clear()
+        if (self._queue or self._bulk_queue) and self._turn_call is None:
+            self._turn_call = self.callLater(0, self._take_turn)
 
-    def _run_due(self) -> None:
+    def _run_queue(self) -> None:
         for _ in range(_ROUNDS):
-            due, self._due = self._due, []
+            due, self._queue = self._queue, []
             for entry in due:
                 try:
                     entry.run()
                 except Exception:
-                    self.break_off(entry)
-            if not self._due:
+                    self.fail(entry)
+            if not self._queue:
                 break
 
-    def _serve(self) -> None:
-        # One at least, so that they are served in any case.
-        for _ in range(len(self._shares)):
-            entry = self._shares.popleft()
+    def _run_bulk(self) -> None:
+        # At least one, so that bulk connections progress in every turn.
+        for _ in range(len(self._bulk_queue)):
+            entry = self._bulk_queue.popleft()
             try:
-                entry.share()
+                entry.run_bulk()
             except Exception:
-                self.break_off(entry)
-            if self.left <= 0:
+                self.fail(entry)
+            if self.bulk_budget <= 0:
                 break
 
 

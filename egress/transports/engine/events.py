@@ -1,7 +1,7 @@
-"""The kernel's words for what happens to a socket (epoll_ctl(2)).
+"""Event bits of epoll (epoll_ctl(2)).
 
-They are the same on every Linux. Where there is no epoll they are never used, but the modules that name them can be
-imported there.
+They are equal on every Linux. They stand here because `select` has no such names on a system without epoll, where
+modules that use them must still be importable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EDGES = 1 << 31
 
 ALL_EDGES = READ | URGENT | WRITE | READ_HANGUP | EDGES
 
-# The end of input is near, or urgent data, where each read stops: a short one does not mean that nothing is left.
+# The end of input may be near, or urgent data, at which a read stops: a short read does not mean an empty socket.
 LAST = READ_HANGUP | HANGUP | ERROR | URGENT
 
 READABLE = READ | LAST

@@ -1,4 +1,4 @@
-"""The pipe by which the kernel moves bytes from one socket to another without copying them (splice(2))."""
+"""The pipe through which the kernel moves octets from one socket to another without copying them (splice(2))."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from errno import EINVAL, ENOMEM, ENOSYS, EPERM
 from attrs import frozen
 
 PIPE_BYTES = 1024 * 1024
-"""What the pipe is asked to hold: as much as an ordinary user may have. It holds less where that is not given."""
+"""The requested capacity, which is the default limit of an unprivileged user. The kernel may grant less."""
 
-# A kernel without it, a filter of system calls, a socket of a kind that cannot do it.
+# The kernel has no splice(2), a system call filter forbids it, or the socket's kind does not support it.
 _REFUSALS = frozenset((EINVAL, ENOMEM, ENOSYS, EPERM))
 
-# Not in every build of Python's modules; the numbers are the same on every Linux.
+# Not every build of Python has the names. The numbers are equal on every Linux.
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 1) | getattr(os, "SPLICE_F_NONBLOCK", 2)
 _SET_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
@@ -25,16 +25,16 @@ _SPLICE: Callable[..., int] | None = getattr(os, "splice", None)
 _NONE = _UNKNOWN = -1
 
 
-class Unfit(Exception):
-    """It cannot be spliced, but may well be read and written."""
+class CannotSplice(Exception):
+    """These sockets cannot be spliced. They can be read and written."""
 
 
 @frozen
 class Calls:
-    """The system calls of a pipe.
+    """The system calls that a pipe uses.
 
     Attributes:
-        splice: None where there is none.
+        splice: None if Python or the system has no such call.
     """
 
     open: Callable[[int], tuple[int, int]] = os.pipe2
@@ -45,86 +45,90 @@ class Calls:
 
 
 class Pipe:
-    """One for all connections, and empty between any two moves.
+    """One kernel pipe for all connections, empty between any two moves.
 
-    No byte of one connection may ever reach another. So nothing is put into a pipe that is not known to be empty: one
-    that may hold something, whatever broke its last move off, is closed with what it holds, and made anew. It is made
-    when it is first needed.
+    No octet of one connection may reach another. Therefore nothing is put into a pipe that is not known to be empty: a
+    pipe whose last move failed is closed with its content, and a new one is opened. It is opened on first use.
 
     Args:
-        calls: the system's.
+        calls: the system calls; a test can give others.
     """
 
-    __slots__ = ("_calls", "_entry", "_exit", "_held")
+    __slots__ = ("_calls", "_held", "_read_end", "_write_end")
 
     def __init__(self, calls: Calls | None = None) -> None:
         self._calls = calls or Calls()
-        self._entry = self._exit = _NONE
+        self._write_end = self._read_end = _NONE
         self._held = 0
 
-    def fill(self, source: int, most: int) -> int:
-        """Take bytes from a socket; they are to be poured, and what is left of them read, before this is called again.
+    def splice_in(self, source: int, most: int) -> int:
+        """Move octets from a socket into the pipe. `splice_out` and `drain` must empty the pipe before the next call.
+
+        Args:
+            source: descriptor of the socket.
+            most: the greatest number of octets.
 
         Returns:
-            How many. Neither 0 nor BlockingIOError proves anything, for urgent data looks like an end or like nothing.
+            The number of octets. Neither 0 nor BlockingIOError proves that the socket has ended or is empty: urgent
+            data causes either.
 
         Raises:
-            Unfit: there is no pipe to be had, or not for this socket. Nothing was taken.
-            BlockingIOError: there is nothing to be taken.
+            CannotSplice: no pipe can be opened, or this socket cannot be spliced. Nothing was read.
+            BlockingIOError: there is nothing to read.
             OSError: the connection is lost.
         """
         splice = self._calls.splice
         if splice is None:
-            raise Unfit
+            raise CannotSplice
         if self._held:
             self.close()
-        if self._entry < 0:
+        if self._write_end < 0:
             self._open()
         self._held = _UNKNOWN
         try:
-            number = splice(source, self._entry, most, flags=_FLAGS)
+            number = splice(source, self._write_end, most, flags=_FLAGS)
         except BlockingIOError:
             self._held = 0
             raise
         except OSError as error:
             if error.errno in _REFUSALS:
-                raise Unfit from error
+                raise CannotSplice from error
             raise
         self._held = number
         return number
 
-    def pour(self, sink: int) -> None:
-        """Give a socket what it takes of what the pipe holds.
+    def splice_out(self, sink: int) -> None:
+        """Move octets from the pipe to a socket, as far as the socket takes them.
 
         Raises:
-            Unfit: not to this socket. Nothing was given.
+            CannotSplice: this socket cannot be spliced. Nothing was written.
             OSError: the connection is lost.
         """
         splice, held = self._calls.splice, self._held
-        assert splice is not None, "without it there is nothing to pour"
+        assert splice is not None, "without it the pipe is empty"
         self._held = _UNKNOWN
         sent = 0
         try:
-            sent = splice(self._exit, sink, held, flags=_FLAGS)
+            sent = splice(self._read_end, sink, held, flags=_FLAGS)
         except BlockingIOError:
             pass
         except OSError as error:
             if error.errno not in _REFUSALS:
                 raise
             self._held = held
-            raise Unfit from error
+            raise CannotSplice from error
         self._held = held - sent
 
-    def read(self) -> bytes:
-        """Take out what is left.
+    def drain(self) -> bytes:
+        """Read what the pipe still holds.
 
         Raises:
-            OSError: it is lost.
+            OSError: the content is lost.
         """
         held, pieces = self._held, []
         self._held = _UNKNOWN
         while held > 0:
-            piece = self._calls.read(self._exit, held)
+            piece = self._calls.read(self._read_end, held)
             if not piece:
                 raise OSError("the pipe holds less than was put into it")
             held -= len(piece)
@@ -133,8 +137,8 @@ class Pipe:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Close it, with what it holds. The next move has another."""
-        ends, self._entry, self._exit, self._held = (self._entry, self._exit), _NONE, _NONE, 0
+        """Close the pipe with its content. The next move opens another."""
+        ends, self._write_end, self._read_end, self._held = (self._write_end, self._read_end), _NONE, _NONE, 0
         for each in ends:
             if each >= 0:
                 with suppress(OSError):
@@ -142,8 +146,8 @@ class Pipe:
 
     def _open(self) -> None:
         try:
-            self._exit, self._entry = self._calls.open(os.O_CLOEXEC | os.O_NONBLOCK)
+            self._read_end, self._write_end = self._calls.open(os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            raise Unfit from error
+            raise CannotSplice from error
         with suppress(OSError):
-            self._calls.resize(self._entry, _SET_SIZE, PIPE_BYTES)
+            self._calls.resize(self._write_end, _SET_SIZE, PIPE_BYTES)

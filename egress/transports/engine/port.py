@@ -22,26 +22,26 @@ from egress.transports.engine.transport import Transport
 if TYPE_CHECKING:
     from egress.transports.engine.engine import Engine
 
-# Connections taken before those that stand have their turn.
+# Connections accepted before established ones are served.
 _ACCEPTS = 16
 
 
 @implementer(IListeningPort)
 class Port:
-    """Accepts connections. Level-triggered: what one turn leaves, the next one finds.
+    """Accepts connections. Level-triggered: what one turn leaves in the queue is reported in the next.
 
     Args:
-        engine: whose set.
-        listening: a socket that listens; it is the port's from now on.
-        factory: builds the protocols. Where it has a method `accepted`, that is asked for them instead, with the
-            address as the socket module has it. Twisted's description of one costs more than all else here.
+        engine: the engine that polls the socket.
+        listening: a listening socket; the port owns it from now on.
+        factory: builds the protocols. If it has a method `accepted`, that is called instead of `buildProtocol`, with
+            the peer's address as the socket module gives it: Twisted's address object costs more than all else here.
     """
 
     def __init__(self, engine: Engine, listening: socket.socket, factory: IProtocolFactory) -> None:
         self._engine = engine
         self._socket = listening
         self._factory = factory
-        # As the socket module's own `accept` does it, which makes the socket's family and type objects each time.
+        # What socket.accept calls; it also makes the enum members of family and type for each connection.
         self._accept: Callable[[], tuple[int, SocketAddress]] = cast(Any, listening)._accept
         self._family = int(listening.family)
         self._accepted: Callable[[SocketAddress], IProtocol | None] = getattr(factory, "accepted", self._build)
@@ -52,26 +52,26 @@ class Port:
     # IListeningPort.
 
     def startListening(self) -> None:
-        """Serve."""
+        """Accept connections (IListeningPort)."""
         self._socket.setblocking(False)
         # Accepted sockets inherit it on Linux.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._factory.doStart()
         descriptor = self._socket.fileno()
-        self._engine.add(descriptor, self, READ)
+        self._engine.register(descriptor, self, READ)
         self._fd = descriptor
 
     def stopListening(self) -> Deferred[None]:
-        """Close; connections that were accepted stay."""
+        """Close the socket. Accepted connections stay (IListeningPort)."""
         self._backoff.cancel()
         if self._fd >= 0:
-            self._engine.forget(self._fd, self._socket)
+            self._engine.unregister(self._fd, self._socket)
             self._fd = -1
             self._factory.doStop()
         return succeed(None)
 
     def getHost(self) -> IPv4Address | IPv6Address:
-        """Give the address that clients connect to."""
+        """Return the address that clients connect to (IListeningPort)."""
         return self._host
 
     @property
@@ -79,10 +79,10 @@ class Port:
         """Number of pauses for want of descriptors or memory."""
         return self._backoff.pauses
 
-    # What the engine calls.
+    # Polled.
 
     def event(self, _events: int) -> None:
-        """Accept what waits."""
+        """Accept waiting connections."""
         for _ in range(_ACCEPTS):
             if self._fd < 0:
                 return  # a protocol has closed the port
@@ -93,18 +93,18 @@ class Port:
             except OSError as problem:
                 if self._backoff.pause(problem):
                     return
-                # Anything else is about the one connection that was to be accepted (accept(2)).
+                # Other errors concern the one connection that was to be accepted (accept(2)).
                 continue
             self._open(descriptor, peer)
 
     def run(self) -> None:
-        """Do nothing: a port puts nothing off."""
+        """Do nothing: a port defers nothing."""
 
     def fail(self, _reason: Failure) -> None:
-        """Do nothing: a port goes on."""
+        """Do nothing: a port goes on accepting."""
 
     def close(self) -> None:
-        """Close because the engine stops."""
+        """Close: the engine stops."""
         self.stopListening()
 
     def _stop_accepting(self) -> None:
@@ -122,7 +122,7 @@ class Port:
         connection = SocketType(self._family, socket.SOCK_STREAM, 0, descriptor)
         transport: Transport | None = None
         try:
-            # The text is made anew each time, while few hosts have nearly all connections.
+            # Few hosts have nearly all connections, and each connection would keep a string of its own.
             peer = (intern(peer[0]), *peer[1:])
             protocol = self._accepted(peer)
             if protocol is None:
@@ -130,11 +130,11 @@ class Port:
                 return
             connection.setblocking(False)
             transport = Transport(engine, connection, descriptor, peer)
-            engine.add(descriptor, transport)
-            transport.begin(protocol)
+            engine.register(descriptor, transport)
+            transport.attach(protocol)
         except Exception:
             if transport is not None:
-                engine.break_off(transport)
+                engine.fail(transport)
             else:
                 engine.log.failure("a factory failed to build a protocol")
                 connection.close()

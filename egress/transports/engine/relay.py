@@ -1,4 +1,4 @@
-"""Bytes from one connection straight to another, past their protocols."""
+"""The engine's relays: octets from one connection to another, without protocols."""
 
 from __future__ import annotations
 
@@ -11,63 +11,62 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.transports.contract import IRelay
-from egress.transports.engine.pipe import PIPE_BYTES, Unfit
-from egress.transports.engine.writing import DONE, OPEN
+from egress.transports.engine.pipe import PIPE_BYTES, CannotSplice
+from egress.transports.engine.writing import DONE, FIN_UNSENT
 
 if TYPE_CHECKING:
     from egress.transports.engine.transport import Transport
 
 RELAY_BYTES = 512 * 1024
-"""One read at most. Measured: 64 KiB cost three times the CPU a byte, 1 MiB no less than this."""
+"""The size of a read. Measured: 64 KiB cost three times the CPU an octet, 1 MiB costs as much as this."""
 
-SHARE_BYTES = PIPE_BYTES
-"""One share of a turn at most. Measured: splicing 512 KiB at a time cost a quarter more CPU a byte."""
+RELAY_TURN_BYTES = PIPE_BYTES
+"""Octets that one relay may move in a turn. Measured: splicing 512 KiB at a time costs 25 % more CPU an octet."""
 
 BULK_BYTES = 64 * 1024
-"""What comes in at once from a source that is spliced from then on, for as long as as much comes."""
+"""A read or splice of at least this size makes the next move a splice."""
 
-# Reads and splices of a source before others have their turn.
+# Reads and splices of a source before others are served.
 _READS = 4
 
 _PEEK, _DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
 
-# How a relay moves bytes: it reads and writes them, or lets the kernel splice them, or it cannot be spliced.
-_READ, _SPLICE, _UNFIT = range(3)
+# How a relay moves octets: by read and write, by splice, or by read and write because it cannot be spliced.
+_COPY, _SPLICE, _CANNOT_SPLICE = range(3)
 
-# What a socket's buffers may hold and do hold, of which we want two (linux/sock_diag.h).
+# The memory of a socket: the limit and the use of its send buffer are the fields 3 and 5 (linux/sock_diag.h).
 _SO_MEMINFO = 55
 _MEMINFO = Struct("9I")
-_SENDING_MOST, _SENDING = 3, 5
+_SEND_LIMIT, _SEND_USED = 3, 5
 
 
 @implementer(IRelay, IPushProducer)
 class Relay:
-    """One direction. It reads in the protocol's place, and is the sink's producer.
+    """Relays one direction between two transports of one engine. The relay is the sink's producer.
 
-    What was written to the sink before goes first. Both protocols stay, and hear of the end only: the source's of its
-    FIN, if it is half-closeable, and each of its connection's loss. When one connection is lost the other ends too,
-    by a reset if the first did. A connection is closed when both its directions have ended.
+    What was written to the sink before goes first. Both protocols stay, and are told of ends only: the source's of the
+    FIN, if it implements half-close, and each of the loss of its connection. When one connection is lost the other ends
+    too, by a reset if the first did. Both connections are closed when both directions have ended.
 
-    It is a part of its two transports, as they are of the engine, and reads and sets what they hold.
+    A relay uses private attributes of its transports, as they use those of the engine: calls would cost too much here.
 
-    What a sink does not take at once is kept for it, and nothing more is read until the sink has it. From then on the
-    sink is known to be slow, and until it has caught up bytes are only copied from the source's socket (MSG_PEEK), and
-    taken out of it once they are sent; all that waits does so in the kernel. The same is done with every sink while
-    what is kept for all connections together leaves no room for what one more could need.
+    What a sink does not take at once is buffered, and nothing more is read until the sink has it. From then on the sink
+    counts as slow. Until it has caught up, octets are copied from the source's socket (MSG_PEEK) and removed when they
+    are sent, so that all waiting is in the kernel. Every sink is treated so while the engine's budget is low.
 
-    While much comes in at once it is spliced instead, as much as the sink has room for by the kernel's account. That is
-    an estimate: what the sink does not take after all is kept. Only a read says that a source is drained, or has ended.
+    While reads are large, octets are spliced instead, as many as the sink has room for according to the kernel. That
+    is an estimate: what the sink does not take is buffered. Only a read tells that a source is drained or has ended.
 
     Args:
         source: is read from now on, even if it was paused.
         sink: is written to; it has no producer.
 
     Attributes:
-        sink: is written to.
-        moved: bytes that were read and are sent, or kept for the sink, since they were last collected.
+        sink: the transport that is written to.
+        moved: octets that were read and are sent, or buffered for the sink, since the last `collect`.
     """
 
-    __slots__ = ("_is_slow", "_source", "_way", "moved", "sink")
+    __slots__ = ("_is_sink_slow", "_method", "_source", "moved", "sink")
 
     closes_transports = True
 
@@ -75,14 +74,14 @@ class Relay:
         self.moved = 0
         self.sink = sink
         self._source = source
-        self._is_slow = False
-        self._way = _READ
+        self._is_sink_slow = False
+        self._method = _COPY
 
-    def begin(self) -> None:
-        """Take the place of the source's protocol.
+    def start(self) -> None:
+        """Receive from the source instead of its protocol.
 
         Raises:
-            RuntimeError: the source has a sink already, or the sink a producer.
+            RuntimeError: the source is relayed already, or the sink has a producer.
         """
         source, sink = self._source, self.sink
         if source._relay is not None:
@@ -93,117 +92,117 @@ class Relay:
             self.stopProducing()
         elif source._fd < 0:
             self.source_lost(DONE)
-        elif source._is_ended:
+        elif source._is_read_ended:
             sink.loseWriteConnection()
             for each in (source, sink):
-                if each._is_ended and each._end != OPEN:
+                if each._is_read_ended and each._fin != FIN_UNSENT:
                     each.loseConnection()
         else:
             source._relay = sink._producer = self
-            source._is_paused = source._is_bulky = False
+            source._is_paused = source._is_bulk = False
             sink._is_streaming = True
             sink._is_producer_paused = False
             if sink.unsent is not None:
-                self._wait()
+                self._wait_for_sink()
             elif source._is_readable:
                 source.resumeProducing()
 
     def collect(self) -> int:
-        """Give what was moved since this was last asked."""
+        """Return the number of octets moved since the last call (IRelay)."""
         moved, self.moved = self.moved, 0
         return moved
 
-    # What the source calls.
+    # Called by the source.
 
     def pump(self, last: int) -> None:
-        """Read and send, for one turn.
+        """Move octets, for one turn.
 
         Args:
-            last: not 0 if the end of input may be near, so that a short read does not mean that nothing is left.
+            last: not 0 if the end of input may be near: a short read then does not mean an empty socket.
         """
         source, sink = self._source, self.sink
         engine = source.engine
-        left, was_bulky = SHARE_BYTES, source._is_bulky
+        left, was_bulk = RELAY_TURN_BYTES, source._is_bulk
         if sink._corked is not None:
-            sink.pour()
-        source._is_readable = True  # until it is known to be drained
+            sink.uncork()
+        source._is_readable = True  # until it is found to be drained
         for _ in range(_READS):
             if sink.unsent is not None or not sink._can_write:
-                self._wait()
+                self._wait_for_sink()
                 return
-            size = RELAY_BYTES if engine.left > 0 else BULK_BYTES
-            if self._way == _SPLICE and not engine.is_scarce:
+            size = RELAY_BYTES if engine.bulk_budget > 0 else BULK_BYTES
+            if self._method == _SPLICE and not engine.is_budget_low:
                 number = self._splice(left)
                 if number < 0:
                     return
                 if number:
                     left -= number
-                    engine.left -= number
+                    engine.bulk_budget -= number
                     if left <= 0:
                         break
                     continue
                 size = BULK_BYTES
             if left < size:
                 size = left
-            is_peeking = self._is_slow or engine.is_scarce
+            is_peeking = self._is_sink_slow or engine.is_budget_low
             try:
                 number = source._socket.recv_into(engine.buffer, size, _PEEK if is_peeking else 0)
             except BlockingIOError:
                 source._is_readable = False
-                source._is_bulky = self._way == _SPLICE
+                source._is_bulk = self._method == _SPLICE
                 return
             except OSError:
-                source.end_of_reading(is_reset=True)
+                source.read_ended(is_reset=True)
                 return
             if not number:
-                source.end_of_reading(is_reset=False)
+                source.read_ended(is_reset=False)
                 return
             try:
                 sent = sink._socket.send(engine.view[:number])
             except BlockingIOError:
                 sent = 0
             except OSError:
-                # Whether the source has more to say does not matter any longer.
+                # The sink is lost; what the source still has does not matter.
                 source._is_paused = True
-                sink._fail()
+                sink._fail_writing()
                 return
             is_drained = number < size and not last
             if number >= BULK_BYTES:
-                engine.left -= number
-                source._is_bulky = True
-                if self._way == _READ:
-                    self._way = _SPLICE
+                engine.bulk_budget -= number
+                source._is_bulk = True
+                if self._method == _COPY:
+                    self._method = _SPLICE
             else:
-                source._is_bulky = self._way == _SPLICE
+                source._is_bulk = self._method == _SPLICE
             if is_peeking:
                 if sent:
                     source._socket.recv_into(engine.buffer, sent, _DISCARD)
                     self.moved += sent
                 if sent < number:
-                    sink.unsent = bytearray()  # nothing waits here, but the kernel has no room
-                    self._wait()
+                    sink.unsent = bytearray()  # nothing is buffered here, but the kernel has no room
+                    self._wait_for_sink()
                     return
                 if is_drained:
-                    self._is_slow = False
+                    self._is_sink_slow = False
             else:
                 self.moved += number
                 if sent < number:
                     source._is_readable = not is_drained
                     sink.unsent = bytearray(engine.view[sent:number])
-                    engine.keep(number - sent)
-                    self._is_slow = True
-                    self._wait()
+                    engine.add_buffered(number - sent)
+                    self._is_sink_slow = True
+                    self._wait_for_sink()
                     return
             if is_drained:
                 source._is_readable = False
                 return
             left -= number
-            if left <= 0 or engine.left <= 0 or (source._is_bulky and not was_bulky):
+            if left <= 0 or engine.bulk_budget <= 0 or (source._is_bulk and not was_bulk):
                 break
-        source.go_on_later()
+        source.read_next_turn()
 
     def source_lost(self, reason: Failure) -> None:
-        """End the sink as the source ended: in order, or by a reset."""
+        """End the sink as the source ended: by a close or a reset."""
         sink = self.sink
         sink.unregisterProducer()
         if reason is DONE:
@@ -211,14 +210,14 @@ class Relay:
         else:
             sink.abortConnection()
 
-    # What the sink calls (IPushProducer).
+    # Called by the sink (IPushProducer).
 
     def pauseProducing(self) -> None:
-        """Read no more for now."""
+        """Stop reading the source."""
         self._source._is_paused = True
 
     def resumeProducing(self) -> None:
-        """Read on: what was kept for the sink is sent."""
+        """Read the source again: the sink's buffer is empty."""
         self._source.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -231,53 +230,52 @@ class Relay:
             source.abortConnection()
 
     def _splice(self, most: int) -> int:
-        """Have the kernel move bytes.
+        """Move octets through the pipe.
 
         Returns:
-            How many; 0 if the source is to be read, which tells what is the matter with it; -1 if there is no more to
-            be done in this turn.
+            Their number; 0 if the source must be read to find its state; -1 if nothing is left to do in this turn.
         """
         source, sink = self._source, self.sink
         pipe = source.engine.pipe
         try:
             facts = _MEMINFO.unpack(sink._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
         except OSError:
-            self._way = _UNFIT
+            self._method = _CANNOT_SPLICE
             return 0
-        room = facts[_SENDING_MOST] - facts[_SENDING]
+        room = facts[_SEND_LIMIT] - facts[_SEND_USED]
         if room < BULK_BYTES:
-            return 0  # it will refuse something soon, and only then say when it has room
+            return 0  # only after a refused write does epoll report room
         try:
-            number = pipe.fill(source._fd, min(most, room, source.engine.spare))
+            number = pipe.splice_in(source._fd, min(most, room, source.engine.relay_budget))
         except BlockingIOError:
             return 0
-        except Unfit:
-            self._way = _UNFIT
+        except CannotSplice:
+            self._method = _CANNOT_SPLICE
             return 0
         except OSError:
-            source.end_of_reading(is_reset=True)
+            source.read_ended(is_reset=True)
             return -1
         if number < BULK_BYTES:
-            self._way = _READ
+            self._method = _COPY
         try:
             if number:
                 try:
-                    pipe.pour(sink._fd)
-                except Unfit:
-                    self._way = _UNFIT
-            rest = pipe.read()
+                    pipe.splice_out(sink._fd)
+                except CannotSplice:
+                    self._method = _CANNOT_SPLICE
+            rest = pipe.drain()
         except OSError:
             pipe.close()
             source._is_paused = True
-            sink._fail()
+            sink._fail_writing()
             return -1
         self.moved += number
         if rest:
             sink.write(rest)
-            self._is_slow = sink.unsent is not None
+            self._is_sink_slow = sink.unsent is not None
         return number
 
-    def _wait(self) -> None:
-        """Have the sink call when it has room."""
+    def _wait_for_sink(self) -> None:
+        """Stop reading until the sink calls `resumeProducing`."""
         self._source._is_paused = True
         self.sink._is_producer_paused = True

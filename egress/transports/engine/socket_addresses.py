@@ -24,7 +24,7 @@ def parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
         The family, and the address for a socket of the family.
 
     Raises:
-        ValueError: not a literal of either family, or no port.
+        ValueError: not a literal of IPv4 or IPv6, or not a port.
     """
     key = host, port
     found = _parsed.get(key)

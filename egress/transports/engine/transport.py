@@ -1,4 +1,4 @@
-"""One TCP connection in the engine's set."""
+"""A TCP connection of the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from egress.transports.contract import IRelay, IStreamTransport
 from egress.transports.engine.reading import Reading
 from egress.transports.engine.relay import Relay
 from egress.transports.engine.socket_addresses import SocketAddress
-from egress.transports.engine.writing import ABORTED, LOST, OPEN
+from egress.transports.engine.writing import ABORTED, FIN_UNSENT, LOST
 from egress.transports.protocol_relay import ProtocolRelay
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @implementer(IStreamTransport)
 class Transport(Reading):
-    """A connection that stands.
+    """An open connection.
 
     Args:
-        engine: whose set.
-        connection: its socket, which does not block.
+        engine: the engine that polls it.
+        connection: its non-blocking socket.
         descriptor: of the socket.
-        peer: the other side's address.
-        connector: what dialled it, if it was dialled.
+        peer: the remote address.
+        connector: the connector that dialled it; None if it was accepted.
     """
 
     __slots__ = ("__weakref__", "_connector")
@@ -52,64 +52,64 @@ class Transport(Reading):
         self._connector = connector
         self._protocol = self._producer = self._relay = self.unsent = self._corked = None
         self._reason = None
-        self._end = OPEN
+        self._fin = FIN_UNSENT
         self._can_write = self._is_no_delay = True
-        self._is_readable = self._is_ended = self._is_paused = self._is_bulky = False
-        self._is_queued = self._is_due = self._is_sharing = False
+        self._is_readable = self._is_read_ended = self._is_paused = self._is_bulk = False
+        self._is_queued = self._is_flushed_pending = self._is_bulk_queued = False
         self._is_streaming = self._is_producer_paused = self.disconnecting = False
 
-    def begin(self, protocol: IProtocol) -> None:
-        """Meet the protocol."""
+    def attach(self, protocol: IProtocol) -> None:
+        """Connect the protocol."""
         self._protocol = protocol
         protocol.makeConnection(self)
 
     def release(self) -> None:
-        """Let go of the connector, where there is one: the factory that dialled will not hear of the loss.
+        """Release the connector, if there is one. The factory that dialled is then not told of the loss.
 
-        For connections that live long, and whose factory has done its part.
+        This saves memory on long connections whose factory has nothing more to do.
         """
         connector, self._connector = self._connector, None
         if connector is not None:
             connector.release()
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
-        """Write to `sink` what this transport reads (IStreamTransport). The engine moves it if the sink is its own."""
+        """Write to `sink` what this transport reads (IStreamTransport). A sink of the engine needs no protocol."""
         if self._connector is not None:
             self.release()
         # By class: a TLS transport would answer any other question for the transport below it.
         if type(sink) is Transport and type(self._protocol) is not ProtocolRelay:
             relay = Relay(self, sink)
-            relay.begin()
+            relay.start()
             return relay
         if self._relay is not None:
             raise RuntimeError("the source is relayed already")
-        assert self._protocol is not None, "a connection that is established has a protocol"
+        assert self._protocol is not None, "an open connection has a protocol"
         replacement = ProtocolRelay(self, sink, self._protocol)
         replacement.start()
         self._protocol = replacement
         return replacement
 
-    # What the engine calls.
+    # Polled.
 
     def lost(self, reason: Failure) -> None:
-        """End it, and tell everybody once."""
+        """Close the connection; notify producer, protocol and connector once."""
         descriptor = self._fd
         if descriptor < 0:
             return
         if self._corked is not None:
-            self.pour()
+            self.uncork()
         self._fd = -1
         self._can_write = self._is_readable = False
         self._reason = reason
         engine = self.engine
         if self.unsent is not None:
-            engine.keep(-len(self.unsent))
+            engine.add_buffered(-len(self.unsent))
             self.unsent = None
-        if not self._is_ended and reason is not ABORTED and reason is not LOST:
-            # A close with bytes unread is a reset. The FIN goes first, so that what we sent before it counts.
+        if not self._is_read_ended and reason is not ABORTED and reason is not LOST:
+            # To close with unread data is a reset. With a FIN before it, the peer keeps what it has received.
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-        engine.forget(descriptor, self._socket)
+        engine.unregister(descriptor, self._socket)
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.source_lost(reason)
@@ -120,27 +120,27 @@ class Transport(Reading):
             if producer is not None:
                 producer.stopProducing()
         except Exception:
-            engine.log.failure("a producer failed to stop")
+            engine.log.failure("stopProducing of a producer failed")
         try:
             if protocol is not None:
                 protocol.connectionLost(reason)
         except Exception:
-            engine.log.failure("a protocol failed to hear of its end")
+            engine.log.failure("connectionLost of a protocol failed")
         if connector is not None:
             connector.lost(reason)
 
-    # Facts.
+    # State.
 
     @property
     def connected(self) -> bool:
-        """The connection stands, as far as we know."""
+        """Whether the connection is open, as far as known."""
         return self._fd >= 0
 
     @property
     def disconnected(self) -> bool:
-        """The connection is gone."""
+        """Whether the connection is lost."""
         return self._fd < 0
 
     def logPrefix(self) -> str:
-        """Name the protocol in Twisted's messages."""
+        """Return the protocol's name for Twisted's messages (ILoggingContext)."""
         return type(self._protocol).__name__

@@ -1,4 +1,4 @@
-"""The half of a connection that writes: at once as far as the kernel takes it, the rest when it has room again."""
+"""The writing half of a connection: the send buffer, the producer, and the ways to end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IProd
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.transports.engine.socket_options import Connected
+from egress.transports.engine.socket_options import ConnectedSocket
 
 if TYPE_CHECKING:
     from egress.transports.engine.engine import Engine
@@ -23,15 +23,15 @@ DONE = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
 ABORTED = Failure(ConnectionAborted())
 
-# Small writes of a turn are shown to the kernel together, after its events: the first wakes whoever reads it, and finds
-# the others' readers awake. Measured: a plain request costs 83 us in this way, 115 without. More than this is sent at
-# once, for it would have to be copied.
+# Small writes of a turn are corked: sent together after its events. The first wakes a reading process, which is awake
+# already for the others. Measured: a plain request costs 83 us with corking, 115 us without. Larger writes are sent at
+# once, because corking would copy them.
 _CORKED_BYTES = 16_384
 
-# What has become of our own FIN.
-OPEN, ENDING, ENDED = range(3)
+# The state of our FIN.
+FIN_UNSENT, FIN_PENDING, FIN_SENT = range(3)
 
-_LINGER_NOT = pack("ii", 1, 0)
+_LINGER_ZERO = pack("ii", 1, 0)
 
 
 @lru_cache(256)
@@ -40,9 +40,9 @@ def _is_half_closeable(kind: Any) -> bool:
 
 
 def half_closeable(protocol: IProtocol | None) -> IHalfCloseableProtocol | None:
-    """Find out who wants to hear of half-closes.
+    """Return the protocol as IHalfCloseableProtocol, or None.
 
-    To adapt costs as much as a system call, so it is only done where the class does not say that it is one.
+    Adapting costs as much as a system call, so it is done only if the class does not implement the interface.
     """
     found: Any = protocol
     kind: Any = type(protocol)
@@ -53,22 +53,22 @@ def half_closeable(protocol: IProtocol | None) -> IHalfCloseableProtocol | None:
 
 
 @implementer(IConsumer)
-class Writing(Connected):
-    """What was written, who produces it, and our own FIN.
+class Writing(ConnectedSocket):
+    """Sends at once as far as the kernel takes it, and buffers the rest until the socket is writable.
 
     Attributes:
-        unsent: what the kernel did not take yet, None if it took all. It is empty where a relay waits for room and has
-            kept nothing.
+        unsent: the octets that the kernel has not taken; None if it has taken all. Empty while a relay that has nothing
+            buffered waits for the socket to become writable.
         disconnecting: loseConnection was called.
-        engine: whose set it is in.
+        engine: the engine that polls the socket.
     """
 
     __slots__ = (
         "_can_write",
         "_corked",
-        "_end",
         "_fd",
-        "_is_due",
+        "_fin",
+        "_is_flushed_pending",
         "_is_producer_paused",
         "_is_queued",
         "_is_streaming",
@@ -84,32 +84,32 @@ class Writing(Connected):
     disconnecting: bool
     _fd: int
     _protocol: IProtocol | None
-    _producer: Any  # of either kind, as `_is_streaming` says
+    _producer: Any  # a push producer if `_is_streaming`, else a pull producer
     unsent: bytearray | None
-    _corked: bytes | None  # written in this turn, and not yet shown to the kernel; then `unsent` is None
-    _reason: Failure | None  # why the connection will be lost, at the end of this turn
-    _end: int
+    _corked: bytes | None  # written in this turn and not sent; `unsent` is None then
+    _reason: Failure | None  # why the connection is lost at the end of this turn
+    _fin: int
     _can_write: bool
-    _is_queued: bool  # to be run at the end of this turn
-    _is_due: bool  # something was written or asked for since the buffer was last seen to be empty
+    _is_queued: bool  # `run` is called at the end of this turn
+    _is_flushed_pending: bool  # `_flushed` is called once the buffer is empty
     _is_streaming: bool
     _is_producer_paused: bool
 
     def run(self) -> None:
-        """Do what was put off until the end of the turn."""
+        """Do what was deferred to the end of the turn."""
         raise NotImplementedError
 
     def lost(self, reason: Failure) -> None:
-        """End it, and tell everybody once."""
+        """Close the connection; notify producer, protocol and connector once."""
         raise NotImplementedError
 
-    def _queue(self) -> None:
+    def _queue_run(self) -> None:
         if not self._is_queued:
             self._is_queued = True
-            self.engine.later(self)
+            self.engine.queue(self)
 
     def write(self, data: bytes) -> None:
-        """Send, at once or after the events of this turn, as far as the kernel takes it (ITransport)."""
+        """Send, at once or after the events of this turn (ITransport)."""
         if not self._can_write or not data:
             return
         out = self.unsent
@@ -119,29 +119,29 @@ class Writing(Connected):
                 if len(corked) + len(data) < _CORKED_BYTES:
                     self._corked = corked + data
                     return
-                self.pour()
+                self.uncork()
                 self.write(data)
                 return
             if engine.is_corked and len(data) < _CORKED_BYTES:
                 self._corked = data
                 engine.corked.append(self)
-                self._is_due = True
+                self._is_flushed_pending = True
                 if self._producer is not None and not self._is_streaming:
-                    self._queue()
+                    self._queue_run()
                 return
             self._send(data)
             return
         out += data
-        self.engine.keep(len(data))
-        self._hold_producer(out)
+        self.engine.add_buffered(len(data))
+        self._pause_producer(out)
 
     @property
     def is_flushed(self) -> bool:
-        """Whether the kernel has taken all that was written."""
+        """Whether the kernel has taken every octet written (IStreamTransport)."""
         return self.unsent is None and self._corked is None
 
-    def pour(self) -> None:
-        """Send what was corked, if anything is."""
+    def uncork(self) -> None:
+        """Send what is corked, if anything."""
         data, self._corked = self._corked, None
         if data is not None and self._can_write:
             self._send(data)
@@ -152,23 +152,23 @@ class Writing(Connected):
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._fail()
+            self._fail_writing()
             return
         if sent == len(data):
-            self._is_due = True
+            self._is_flushed_pending = True
             if self._producer is not None and not self._is_streaming:
-                self._queue()
+                self._queue_run()
             return
         out = self.unsent = bytearray(memoryview(data)[sent:])
-        self.engine.keep(len(out))
-        self._hold_producer(out)
+        self.engine.add_buffered(len(out))
+        self._pause_producer(out)
 
-    def _hold_producer(self, out: bytearray) -> None:
+    def _pause_producer(self, out: bytearray) -> None:
         if (
             self._is_streaming
             and not self._is_producer_paused
             and self._producer is not None
-            and len(out) > self.engine.high
+            and len(out) > self.engine.high_watermark
         ):
             self._is_producer_paused = True
             self._producer.pauseProducing()
@@ -185,86 +185,86 @@ class Writing(Connected):
         except BlockingIOError:
             return
         except OSError:
-            self._fail()
+            self._fail_writing()
             return
-        self.engine.keep(-sent)
+        self.engine.add_buffered(-sent)
         if sent < len(out):
             del out[:sent]
             return
         self.unsent = None
-        self._is_due = False
+        self._is_flushed_pending = False
         self._flushed()
 
     def _flushed(self) -> None:
-        """Do what waited for an empty buffer."""
+        """Do what waits for an empty buffer: ask the producer, close, or send the FIN."""
         producer = self._producer
         if producer is not None and (self._is_producer_paused or not self._is_streaming):
             self._is_producer_paused = False
             producer.resumeProducing()
-            if self._end == ENDING and self._is_streaming:
-                self._be_due()  # a FIN does not wait for a producer
+            if self._fin == FIN_PENDING and self._is_streaming:
+                self._queue_flushed()  # a FIN does not wait for a producer
         elif self.disconnecting:
             self.lost(DONE)
-        elif self._end == ENDING:
-            self._send_end()
+        elif self._fin == FIN_PENDING:
+            self._send_fin()
 
-    def _send_end(self) -> None:
+    def _send_fin(self) -> None:
         if self._corked is not None:
-            self.pour()
+            self.uncork()
             if self.unsent is not None:
                 return  # it is sent after that
-        self._end = ENDED
+        self._fin = FIN_SENT
         self._can_write = False
-        try:  # noqa: SIM105  # `suppress` would be three calls for each connection
+        try:  # noqa: SIM105  # `suppress` costs three calls
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            # Where the other side is gone already, its own events tell; the other direction may have bytes left.
+            # The peer is gone. Its own events report that; there may be octets left to read.
             pass
         half = half_closeable(self._protocol)
         if half is not None:
             half.writeConnectionLost()
 
-    def _be_due(self) -> None:
-        self._is_due = True
+    def _queue_flushed(self) -> None:
+        self._is_flushed_pending = True
         if self.unsent is None and not self._is_queued:
             self._is_queued = True
-            self.engine.later(self)
+            self.engine.queue(self)
 
-    def _fail(self) -> None:
+    def _fail_writing(self) -> None:
         self._can_write = False
         if self._reason is None:
             self._reason = LOST
-        self._queue()
+        self._queue_run()
 
     def loseWriteConnection(self) -> None:
         """Send a FIN after what was written (ITCPTransport)."""
-        if self._fd >= 0 and self._end == OPEN:
-            self._end = ENDING
-            self._be_due()
+        if self._fd >= 0 and self._fin == FIN_UNSENT:
+            self._fin = FIN_PENDING
+            self._queue_flushed()
 
-    # The ways to end.
+    # Ending.
 
     def loseConnection(self) -> None:
         """Close after what was written, and after a paused or a pull producer (ITransport)."""
         if self._fd < 0 or self.disconnecting or self._reason is ABORTED:
             return
-        if self._end == ENDED:
+        if self._fin == FIN_SENT:
             self.lost(DONE)
             return
         self.disconnecting = True
-        self._be_due()
+        self._queue_flushed()
 
     def abortConnection(self) -> None:
         """Reset, and drop what was not sent (ITCPTransport)."""
         if self._fd < 0 or self._reason is ABORTED:
             return
         if self._corked is not None:
-            self.pour()
+            self.uncork()
         with suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         self._reason = ABORTED
         self._can_write = False
-        self._queue()
+        self._queue_run()
 
     def stopProducing(self) -> None:
         """Close (IProducer)."""
@@ -288,13 +288,13 @@ class Writing(Connected):
         self._is_producer_paused = False
         if not streaming:
             self._producer.resumeProducing()
-            if self._is_due:
-                # What was written before counts, too: it is asked again when that is gone, which it may be already.
-                self._be_due()
+            if self._is_flushed_pending:
+                # Earlier writes count as well: the producer is asked again once they are sent, which they may be.
+                self._queue_flushed()
 
     def unregisterProducer(self) -> None:
         """Be written to without a producer (IConsumer)."""
         self._producer = None
         self._is_streaming = self._is_producer_paused = False
-        if self._fd >= 0 and (self.disconnecting or self._end == ENDING):
-            self._be_due()
+        if self._fd >= 0 and (self.disconnecting or self._fin == FIN_PENDING):
+            self._queue_flushed()
