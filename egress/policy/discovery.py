@@ -17,10 +17,10 @@ from types import ModuleType
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
 
+from egress.config.validators import NAME_LIMIT, is_name
 from egress.errors import ConfigError
 from egress.interfaces import IPolicyMaker
 from egress.policy.interface_check import breaches
-from egress.policy.names import NAME_LIMIT, is_good_name
 
 _log = Logger()
 
@@ -62,7 +62,7 @@ def find_makers(package: ModuleType) -> dict[str, IPolicyMaker]:
 
 def _kind_of(maker: IPolicyMaker, source: str) -> str:
     problem = breaches(IPolicyMaker, maker)
-    if not problem and not (isinstance(maker.kind, str) and is_good_name(maker.kind)):
+    if not problem and not (isinstance(maker.kind, str) and is_name(maker.kind)):
         problem = f"its kind is not a word of 1 to {NAME_LIMIT} printable ASCII characters"
     if problem:
         raise ConfigError("", f"the plugin {source} is broken: {problem}")

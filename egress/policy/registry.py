@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from egress.config import prefix
+from egress.config.validators import NAME_LIMIT, NAME_RULE, is_name
 from egress.errors import ConfigError
 from egress.interfaces import IHostServices, IPolicy, IPolicyMaker, IPolicyObserver
 from egress.policy.audit_only import AuditOnly
 from egress.policy.discovery import find_makers
 from egress.policy.interface_check import breaches
-from egress.policy.names import NAME_LIMIT, is_good_name
 
 __all__ = ["MODES", "build_policies", "find_makers"]
 
@@ -67,11 +67,8 @@ def _names_of(tables: Sequence[Mapping[str, object]], kinds: Sequence[str]) -> l
         name = table.get("name", kind)
         if not isinstance(name, str):
             raise ConfigError(where, "must be a string")
-        if not is_good_name(name):
-            # It stands in answers, in logs and in the record.
-            raise ConfigError(
-                where, f"must be 1 to {NAME_LIMIT} printable ASCII characters, with no space at either end"
-            )
+        if not is_name(name):
+            raise ConfigError(where, NAME_RULE)
         if name in names:
             raise ConfigError(where, f"policy[{names.index(name)}] is called {name!a} already")
         names.append(name)

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from attrs import field, frozen
 
+from egress.config.validators import NAME_RULE, is_name
 from egress.errors import ConfigError
 from egress.match import (
     ClientPatterns,
@@ -21,7 +22,6 @@ from egress.match import (
     parse_port,
 )
 from egress.model import Network
-from egress.policy.names import NAME_LIMIT, is_good_name
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -46,8 +46,8 @@ def _each(items: Iterable[A], read: Callable[[A], B]) -> tuple[B, ...]:
 def _read_name(name: str | None) -> str:
     if name is None:
         return ""
-    if not is_good_name(name):
-        raise ConfigError("", f"must be 1 to {NAME_LIMIT} printable ASCII characters without spaces around them")
+    if not is_name(name):
+        raise ConfigError("", NAME_RULE)
     return name
 
 

@@ -1,6 +1,15 @@
-"""TLS as our own listeners speak it: what they show, what they take, and whose certificate they are shown."""
+"""TLS: contexts of listeners and upstreams, PEM files, the meaning of errors, and the names in certificates."""
 
-from egress.tls.server import ServerTls, make_context
+from egress.tls.contexts import ServerTls, TrustedAuthorities, UpstreamTls
+from egress.tls.files import OwnCertificate, load_authorities, load_certificate
 from egress.tls.subject import name_of
 
-__all__ = ["ServerTls", "make_context", "name_of"]
+__all__ = [
+    "OwnCertificate",
+    "ServerTls",
+    "TrustedAuthorities",
+    "UpstreamTls",
+    "load_authorities",
+    "load_certificate",
+    "name_of",
+]

@@ -1,12 +1,15 @@
-"""What went wrong in TLS, in words for people."""
+"""The meaning of OpenSSL's errors, for a peer that is an upstream proxy and for a peer that is a client."""
 
 from __future__ import annotations
 
+from attrs import frozen
 from OpenSSL import SSL
+
+from egress.errors import Refused
 
 WRONG_HOST = "the certificate is for another host"
 
-# X509_V_ERR_*, from openssl/x509_vfy.h; pyOpenSSL hands the number on and has no names for it.
+# X509_V_ERR_*, from openssl/x509_vfy.h; pyOpenSSL passes the number on and has no names for it.
 _CERTIFICATE = {
     7: "a signature in the certificate's chain is wrong",
     9: "the certificate is not valid yet",
@@ -25,27 +28,57 @@ _CERTIFICATE = {
     79: "an authority in the certificate's chain is none",
 }
 
-# What OpenSSL calls them (openssl/sslerr.h). The first that is found counts.
-_WORDS = (
-    ("certificate required", "it wants a client certificate"),
-    ("alert handshake failure", "it does not agree to our terms; it may want a client certificate"),
-    ("alert unknown ca", "it does not know the authority of our client certificate"),
-    ("alert bad certificate", "it does not accept our client certificate"),
-    ("alert certificate", "it does not accept our client certificate"),
-    ("alert access denied", "it does not accept our client certificate"),
-    ("alert unrecognized name", "it does not know the name that it was asked for"),
-    ("protocol version", "it does not speak TLS 1.2 or later"),
-    ("unsupported protocol", "it does not speak TLS 1.2 or later"),
-    ("wrong version number", "it does not speak TLS"),
-    ("http request", "it does not speak TLS"),
-    ("packet length too long", "it does not speak TLS"),
-    ("record layer failure", "it does not speak TLS"),
-    ("certificate verify failed", "the certificate cannot be verified"),
+
+@frozen
+class Fault:
+    """One of OpenSSL's errors.
+
+    Attributes:
+        words: a part of OpenSSL's text (openssl/sslerr.h).
+        upstream: the meaning where the peer is an upstream proxy, as the end of a sentence; "" for none.
+        client: the meaning where the peer is a client, as a sentence; "" for none.
+        code: of the refusal, where the peer is a client.
+    """
+
+    words: str
+    upstream: str = ""
+    client: str = ""
+    code: str = "tls_failed"
+
+
+_NO_TLS = "it does not speak TLS"
+_OLD = "it does not speak TLS 1.2 or later"
+_NOT_ACCEPTED = "it does not accept our client certificate"
+_LISTENER_NOT_ACCEPTED = "The client does not accept the listener's certificate."
+
+FAULTS = (
+    Fault("certificate required", "it wants a client certificate"),
+    Fault("alert handshake failure", "it does not agree to our terms; it may want a client certificate"),
+    Fault("alert unknown ca", "it does not know the authority of our client certificate", _LISTENER_NOT_ACCEPTED),
+    Fault("alert bad certificate", _NOT_ACCEPTED, _LISTENER_NOT_ACCEPTED),
+    Fault("alert certificate", _NOT_ACCEPTED, _LISTENER_NOT_ACCEPTED),
+    Fault("alert access denied", _NOT_ACCEPTED),
+    Fault("alert unrecognized name", "it does not know the name that it was asked for"),
+    Fault("protocol version", _OLD),
+    Fault("unsupported protocol", _OLD, "The client does not speak TLS 1.2 or later."),
+    Fault("https proxy request", client="CONNECT was sent in the clear to a TLS listener."),
+    Fault("wrong version number", _NO_TLS, "Something else than TLS was spoken to a TLS listener."),
+    Fault("http request", _NO_TLS, "Plain HTTP was spoken to a TLS listener."),
+    Fault("packet length too long", _NO_TLS),
+    Fault("record layer failure", _NO_TLS),
+    Fault("no shared cipher", client="The client has no cipher that is taken here."),
+    Fault("peer did not return a certificate", client="The client showed no certificate.", code="certificate_required"),
+    Fault(
+        "certificate verify failed",
+        "the certificate cannot be verified",
+        "The client's certificate is not accepted here.",
+    ),
 )
+"""The errors with a known meaning. The first whose words are found, and that has a meaning for the peer, counts."""
 
 
 def describe_certificate(number: int) -> str:
-    """Say what OpenSSL found at a certificate.
+    """Describe OpenSSL's objection to a certificate of an upstream proxy.
 
     Args:
         number: one of X509_V_ERR.
@@ -53,18 +86,31 @@ def describe_certificate(number: int) -> str:
     return _CERTIFICATE.get(number, f"the certificate cannot be verified (OpenSSL's error {number})")
 
 
-def describe_tls(error: BaseException | None) -> str:
-    """Say why TLS ended, or "" for what is no failure of TLS.
+def describe_upstream(error: BaseException | None) -> str:
+    """Describe why TLS with an upstream proxy ended, as the end of a sentence; "" if `error` is no failure of TLS.
 
     Args:
-        error: why a connection was lost.
+        error: why the connection was lost.
     """
     if not isinstance(error, SSL.Error):
         return ""
-    found = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    told = [str(each[-1]) for each in found if isinstance(each, tuple) and each]
-    text = "; ".join(told)
-    for word, meaning in _WORDS:
-        if word in text:
-            return meaning
+    text = _text(error)
+    for fault in FAULTS:
+        if fault.upstream and fault.words in text:
+            return fault.upstream
     return f"OpenSSL says: {text}" if text else "the TLS connection failed"
+
+
+def refuse_client(error: SSL.Error) -> Refused:
+    """Make the refusal of a client whose TLS handshake failed. OpenSSL's text holds no bytes of the client."""
+    text = _text(error)
+    for fault in FAULTS:
+        if fault.client and fault.words in text:
+            return Refused(fault.code, fault.client, detail=text)
+    return Refused("tls_failed", "The TLS handshake with the client failed.", detail=text)
+
+
+def _text(error: SSL.Error) -> str:
+    """Give OpenSSL's words for all errors of its queue."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return "; ".join(str(each[-1]) for each in queue if isinstance(each, tuple) and each)

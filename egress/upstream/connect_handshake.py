@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError
-from egress.tls.errors import describe_tls
+from egress.tls.errors import describe_upstream
 from egress.upstream.handshake_strategy import HandshakeRefused, Reply
 from egress.upstream.hop_errors import HopFault, tls_failed, unauthorized
 from egress.upstream.replaceable_protocol import ReplaceableProtocol
@@ -86,7 +86,7 @@ class ConnectHandshake:
 
         In TLS 1.3 a proxy verifies our certificate after our side of the handshake is complete.
         """
-        fault = describe_tls(reason.value) if reason is not None else ""
+        fault = describe_upstream(reason.value) if reason is not None else ""
         if fault:
             return tls_failed(fault)
         when = "in the middle of its answer" if self._first else "without an answer"

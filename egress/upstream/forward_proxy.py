@@ -13,7 +13,7 @@ from zope.interface import implementer
 from egress.errors import DialFailed
 from egress.interfaces import IDialEndpoint, IForwardProxies, IForwardProxy, IResolver
 from egress.model import Address, Authority, Hop, Route, Trace
-from egress.tls.errors import describe_tls
+from egress.tls.errors import describe_upstream
 from egress.upstream.connect_handshake import ConnectHandshake
 from egress.upstream.dial import Dialler
 from egress.upstream.first_hop import FirstHopEndpoint
@@ -161,7 +161,7 @@ class ForwardProxy:
 
         In TLS 1.3 a proxy verifies our certificate after our side of the handshake is complete.
         """
-        fault = describe_tls(reason.value)
+        fault = describe_upstream(reason.value)
         return tls_failed(fault).failure(self.upstream, Trace()) if fault else None
 
     @property

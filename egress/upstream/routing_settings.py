@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from attrs import Attribute, field, frozen
 
+from egress.config.validators import check_name, check_path
 from egress.errors import ConfigError
 from egress.match import ClientPatterns, HostPattern, PortSet, Reach, parse_host, parse_port
 from egress.upstream.environment import PROXY_VARIABLES
@@ -24,28 +25,15 @@ SYSTEMD = "systemd:"
 RESERVED = frozenset({VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, "none", *map(str.lower, PROXY_VARIABLES)})
 """What no upstream may be called, in any case: each means a route already."""
 
-_NAME_LIMIT = 64
-
-
-def _check_name(_instance: object, _attribute: Attribute[str], value: str) -> None:
-    if not value.isascii() or not value.isprintable() or value.strip() != value or not 0 < len(value) <= _NAME_LIMIT:
-        raise ValueError(f"must be 1 to {_NAME_LIMIT} printable ASCII characters, with no space at either end")
-
 
 def _check_upstream_name(instance: object, attribute: Attribute[str], value: str) -> None:
-    _check_name(instance, attribute, value)
+    check_name(instance, attribute, value)
     if value.lower() in RESERVED:
         raise ValueError("is a word that means a route of its own; call it something else")
 
 
-def _check_path(_instance: object, _attribute: Attribute[str], value: str) -> None:
-    if "\0" in value:
-        raise ValueError("no path holds a NUL")
-
-
-def _check_credentials(_instance: object, _attribute: Attribute[str], value: str) -> None:
-    if "\0" in value:
-        raise ConfigError("", "no path holds a NUL")
+def _check_credentials(instance: object, attribute: Attribute[str], value: str) -> None:
+    check_path(instance, attribute, value)
     if value.startswith(SYSTEMD):
         name = value.removeprefix(SYSTEMD)
         # The name becomes a file's in the credentials directory.
@@ -119,10 +107,10 @@ class UpstreamSettings:
 
     name: str = field(validator=_check_upstream_name)
     url: ProxyAddress = field(converter=_read_url)
-    ca: str = field(default="", validator=_check_path)
+    ca: str = field(default="", validator=check_path)
     ca_mode: Literal["add", "replace"] = "add"
-    certificate: str = field(default="", validator=_check_path)
-    key: str = field(default="", validator=_check_path)
+    certificate: str = field(default="", validator=check_path)
+    key: str = field(default="", validator=check_path)
     credentials: str = field(default="", validator=_check_credentials)
     allow_plaintext_credentials: bool = False
     no_proxy: str = field(default="", validator=_check_no_proxy)
@@ -172,7 +160,7 @@ class RouteSettings:
         clients: for whom; None for everybody.
     """
 
-    name: str = field(validator=_check_name)
+    name: str = field(validator=check_name)
     via: str
     hosts: tuple[HostPattern, ...] = field(default=None, converter=_read_hosts)
     ports: PortSet | None = field(default=None, converter=_read_ports)

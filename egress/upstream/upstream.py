@@ -10,11 +10,10 @@ from egress.config.watched_file import Seconds
 from egress.errors import ConfigError
 from egress.interfaces import ICredentialSource
 from egress.model import Authority
-from egress.tls.pem import TrustedAuthorities, load_client_certificate, load_trust
+from egress.tls import TrustedAuthorities, UpstreamTls, load_authorities, load_certificate
 from egress.upstream.credentials import BasicCredentials, FixedCredentials, find_credentials
 from egress.upstream.proxy_url import ProxyAddress
 from egress.upstream.routing_settings import SYSTEMD, UpstreamSettings
-from egress.upstream.tls_handshake import UpstreamTls
 
 
 @frozen(eq=False)
@@ -68,16 +67,12 @@ def make_upstream(
         credentials = find_credentials(where, clock, directory)
     tls = None
     if address.scheme == "https":
-        trust = (
-            load_trust(place(settings.ca), has_system=settings.ca_mode == "add")
-            if settings.ca
-            else TrustedAuthorities()
-        )
-        certificate = None
+        trust, own = TrustedAuthorities(), None
+        if settings.ca:
+            trust = TrustedAuthorities(load_authorities("ca", place(settings.ca)), settings.ca_mode == "add")
         if settings.certificate:
-            key = place(settings.key) if settings.key else ""
-            certificate = load_client_certificate(place(settings.certificate), key)
-        tls = UpstreamTls.make(address.authority, trust, certificate)
+            own = load_certificate(place(settings.certificate), place(settings.key) if settings.key else "")
+        tls = UpstreamTls.make(address.authority, trust, own)
     return Upstream(settings.name, address.scheme, address.authority, credentials, tls)
 
 

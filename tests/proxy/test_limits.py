@@ -23,7 +23,7 @@ from egress.proxy.limits import Limits
 from egress.service.metric_readings import read_server
 from egress.testing import FixedPolicy
 from egress.testing.peers import NetworkPeer
-from egress.tls import ServerTls, make_context
+from egress.tls import ServerTls
 from tests.documents import DOCS
 from tests.proxy.support import ADDRESS, OTHER, ServerCase
 from tests.proxy.test_routes import RouteCase
@@ -199,7 +199,7 @@ class LimitTests(Counting):
         """With one TLS handshake more, the one that has taken longest is reset."""
         self.limit(handshakes=1)
         server = Root().issue("proxy.example")
-        tls = ServerTls(make_context([server.certificate], server.key))
+        tls = ServerTls.make(server.own)
         self.network.listen("127.0.0.3", 3129, TlsProxyFactory(tls, ProxyFactory("secure", self.server)))
         slow = self.network.dial("127.0.0.3", 3129)
         slow.says(b"\x16")

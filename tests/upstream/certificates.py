@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 
-from egress.tls.pem import ClientCertificate, TrustedAuthorities
+from egress.tls import OwnCertificate, TrustedAuthorities
 
 _DAY = datetime.timedelta(days=1)
 
@@ -54,9 +54,10 @@ class Identity:
         text: bytes = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return text
 
-    def for_client(self) -> ClientCertificate:
-        """Give it as a client shows it."""
-        return ClientCertificate((self.certificate, *self.above), self.key)
+    @property
+    def own(self) -> OwnCertificate:
+        """The certificate as a process presents it."""
+        return OwnCertificate((self.certificate, *self.above), self.key)
 
     def for_server(self, asks_for: Identity | None = None, versions: tuple[int, int] = (0, 0)) -> SSL.Context:
         """Make a server's context with it.

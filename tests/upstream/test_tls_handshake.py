@@ -15,13 +15,12 @@ from zope.interface.verify import verifyObject
 from egress.errors import CODES, DialFailed
 from egress.model import Trace
 from egress.testing.network import Network
-from egress.tls.errors import describe_certificate, describe_tls
-from egress.tls.pem import ClientCertificate, TrustedAuthorities
+from egress.tls import OwnCertificate, TrustedAuthorities, UpstreamTls
 from egress.transports.tls import UpstreamTlsTransport
 from egress.upstream.connect_handshake import ConnectHandshake
 from egress.upstream.first_hop import FirstHopEndpoint
 from egress.upstream.handshake import HandshakeEndpoint
-from egress.upstream.tls_handshake import TlsHandshake, UpstreamTls
+from egress.upstream.tls_handshake import TlsHandshake
 from tests.upstream.certificates import Identity, Root, self_signed
 from tests.upstream.ends import Broken, Ear, Ears, dial_failed, place
 from tests.upstream.tls_proxy import Speaker, TlsProxy
@@ -52,7 +51,7 @@ class TlsPath:
         return proxy
 
     def endpoint(
-        self, host: str = NAME, trust: TrustedAuthorities = ROOT.trust, certificate: ClientCertificate | None = None
+        self, host: str = NAME, trust: TrustedAuthorities = ROOT.trust, certificate: OwnCertificate | None = None
     ) -> HandshakeEndpoint:
         """Make the endpoint; the proxy is dialled at its address, whatever it is called."""
         reactor = self.network.reactor
@@ -72,7 +71,7 @@ class TlsPath:
         )
 
     def dial(
-        self, host: str = NAME, trust: TrustedAuthorities = ROOT.trust, certificate: ClientCertificate | None = None
+        self, host: str = NAME, trust: TrustedAuthorities = ROOT.trust, certificate: OwnCertificate | None = None
     ) -> Deferred[IProtocol]:
         """Begin, and let all that happens at once happen."""
         result = self.endpoint(host, trust, certificate).connect(self.ears)
@@ -145,7 +144,7 @@ class HandshakeTests(SynchronousTestCase):
             path = TlsPath()
             proxy = path.serve(SERVER.for_server(CLIENTS, (version, version)))
 
-            ear = self.open(path, path.dial(certificate=CLIENT.for_client()))
+            ear = self.open(path, path.dial(certificate=CLIENT.own))
             ear.stream.write(b"up")
             path.network.settle()
 
@@ -167,7 +166,7 @@ class HandshakeTests(SynchronousTestCase):
         path = TlsPath()
         proxy = path.serve(server.for_server(CLIENTS))
 
-        ear = self.open(path, path.dial(certificate=client.for_client()))
+        ear = self.open(path, path.dial(certificate=client.own))
         ear.stream.write(b"up")
         path.network.settle()
 
@@ -374,7 +373,7 @@ class FailureTests(SynchronousTestCase):
         """One of the wrong authority is refused by the proxy."""
         path = TlsPath()
         path.serve(SERVER.for_server(CLIENTS, (TLS12, TLS12)))
-        stranger = Root("strangers").issue(is_server=False).for_client()
+        stranger = Root("strangers").issue(is_server=False).own
 
         self.assertIn("client certificate", self.failed(path, path.dial(certificate=stranger)).reason)
 
@@ -480,21 +479,4 @@ class TunnelInTlsTests(SynchronousTestCase):
         self.assertEqual(
             proxy.speaker.heard,
             b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nProxy-Authorization: Basic eA==\r\n\r\n",
-        )
-
-
-class WordsTests(SynchronousTestCase):
-    """What failures are called."""
-
-    def test_numbers(self) -> None:
-        """One that is not known is told by its number."""
-        self.assertIn("(OpenSSL's error 9999)", describe_certificate(9999))
-        self.assertIn("expired", describe_certificate(10))
-
-    def test_errors(self) -> None:
-        """What is not known is told in OpenSSL's words; what is no failure of TLS not at all."""
-        self.assertEqual(describe_tls(ConnectionDone()), "")
-        self.assertEqual(describe_tls(SSL.Error()), "the TLS connection failed")
-        self.assertEqual(
-            describe_tls(SSL.Error([("SSL routines", "", "no shared cipher")])), "OpenSSL says: no shared cipher"
         )

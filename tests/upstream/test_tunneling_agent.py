@@ -18,9 +18,9 @@ from egress.errors import DialFailed, NameNotFound, ResolverTimeout
 from egress.interfaces import IResolver, ITunnelingAgent, IUpstreamSelector
 from egress.model import Authority, Client, Hop, Request, Resolution, Route, RoutePlan, Secret, Trace
 from egress.testing.network import Network
+from egress.tls import UpstreamTls
 from egress.upstream import DirectSelector, TunnelingAgent, Upstream
 from egress.upstream.credentials import BasicCredentials, FixedCredentials
-from egress.upstream.tls_handshake import UpstreamTls
 from tests.upstream.certificates import Identity, Root
 from tests.upstream.ends import Ear, Ears, dial_failed, place
 from tests.upstream.forward_proxy import ForwardProxy

@@ -22,21 +22,8 @@ from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.refusal import record
 from egress.proxy.server import ProxyServer
 from egress.tls import ServerTls, name_of
+from egress.tls.errors import refuse_client
 from egress.transports.client_tls import ClientTlsFactory, ClientTlsTransport
-
-# What OpenSSL calls them (openssl/sslerr.h), and what it means here. The first that is found counts.
-_FAULTS = (
-    ("https proxy request", "tls_failed", "CONNECT was sent in the clear to a TLS listener."),
-    ("http request", "tls_failed", "Plain HTTP was spoken to a TLS listener."),
-    ("peer did not return a certificate", "certificate_required", "The client showed no certificate."),
-    ("certificate verify failed", "tls_failed", "The client's certificate is not accepted here."),
-    ("alert unknown ca", "tls_failed", "The client does not accept the listener's certificate."),
-    ("alert bad certificate", "tls_failed", "The client does not accept the listener's certificate."),
-    ("alert certificate", "tls_failed", "The client does not accept the listener's certificate."),
-    ("unsupported protocol", "tls_failed", "The client does not speak TLS 1.2 or later."),
-    ("no shared cipher", "tls_failed", "The client has no cipher that is taken here."),
-    ("wrong version number", "tls_failed", "Something else than TLS was spoken to a TLS listener."),
-)
 
 
 @implementer(IProtocol, IHandshakeListener)
@@ -121,7 +108,7 @@ class ClientTlsHandshake:
         is_told = self._is_over
         self._leave()
         if not is_told and isinstance(reason.value, SSL.Error):
-            self._record(_fault(reason.value))
+            self._record(refuse_client(reason.value))
 
     @property
     def listener(self) -> str:
@@ -165,16 +152,6 @@ class ClientTlsHandshake:
         if self._is_counted:
             self._is_counted = False
             server.connections.remove_handshaking(self)
-
-
-def _fault(error: SSL.Error) -> Refused:
-    """Say why a handshake failed. OpenSSL's words are its own; none of the client's bytes are in them."""
-    found = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    detail = "; ".join(str(each[-1]) for each in found if isinstance(each, tuple) and each)
-    for word, code, reason in _FAULTS:
-        if word in detail:
-            return Refused(code, reason, detail=detail)
-    return Refused("tls_failed", "The TLS handshake with the client failed.", detail=detail)
 
 
 class ConnectionFactory(Protocol):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryptography.x509 import Certificate
-from OpenSSL import SSL
 from twisted.internet.interfaces import IProtocolFactory
 
 from egress.config import prefix
@@ -14,8 +12,7 @@ from egress.proxy.client.tls import TlsProxyFactory
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.server import ProxyServer
 from egress.service.settings.settings import ListenerSettings, Source
-from egress.tls import ServerTls, make_context
-from egress.tls.pem import load_client_certificate, load_trust
+from egress.tls import ServerTls, load_authorities, load_certificate
 
 
 def load_tls(source: Source) -> dict[str, ServerTls]:
@@ -40,19 +37,9 @@ def load_tls(source: Source) -> dict[str, ServerTls]:
 def _load(source: Source, listener: ListenerSettings) -> ServerTls:
     settings = listener.tls
     key = source.path(settings.key) if settings.key else ""
-    own = load_client_certificate(source.path(settings.certificate), key)
-    authorities: tuple[Certificate, ...] = ()
-    if settings.client_ca:
-        try:
-            authorities = load_trust(source.path(settings.client_ca), has_system=False).authorities
-        except ConfigError as error:
-            raise ConfigError("client_ca", error.problem)
-    try:
-        context = make_context(own.chain, own.key, authorities, is_required=listener.require == "certificate")
-    except SSL.Error:
-        # The words of OpenSSL are about the library, not about what would help.
-        raise ConfigError("certificate", "cannot be used for TLS: its key may be too short, or of a kind not known")
-    return ServerTls(context)
+    own = load_certificate(source.path(settings.certificate), key)
+    authorities = load_authorities("client_ca", source.path(settings.client_ca)) if settings.client_ca else ()
+    return ServerTls.make(own, authorities, is_required=listener.require == "certificate")
 
 
 def make_factories(source: Source, server: ProxyServer, tls: Mapping[str, ServerTls]) -> dict[str, IProtocolFactory]:

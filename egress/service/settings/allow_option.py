@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from egress.config.validators import NAME_LIMIT
 from egress.errors import ConfigError
 from egress.hostname import canonical_host
-from egress.policy.names import NAME_LIMIT
 
 ALLOW_POLICY = "allow-option"
 

@@ -12,6 +12,7 @@ from attrs import Attribute, evolve, field, frozen
 from egress.api.settings import StatusSettings
 from egress.audit import AuditSettings
 from egress.config import read, structure
+from egress.config.validators import check_name, check_path
 from egress.errors import ConfigError
 from egress.identity import Requirement
 from egress.policy.guard import GuardSettings
@@ -20,12 +21,6 @@ from egress.service.settings.allow_option import ALLOW_POLICY, allow_table
 from egress.upstream import DnsSettings, RouteSettings, RoutingSettings, UpstreamSettings
 
 DEFAULT_ENDPOINT = "tcp:3128:interface=127.0.0.1"
-_NAME_LIMIT = 64
-
-
-def _check_name(_instance: object, _attribute: Attribute[str], value: str) -> None:
-    if not value.isascii() or not value.isprintable() or value.strip() != value or not 0 < len(value) <= _NAME_LIMIT:
-        raise ValueError(f"must be 1 to {_NAME_LIMIT} printable ASCII characters, with no space at either end")
 
 
 @frozen
@@ -71,18 +66,13 @@ class ListenerSettings:
         tls: what it shows and takes, where it speaks TLS.
     """
 
-    name: str = field(validator=_check_name)
+    name: str = field(validator=check_name)
     endpoint: str
     via: str = ""
     require: Requirement = "none"
     tokens: str = ""
     allow_plaintext_tokens: bool = False
     tls: ListenerTlsSettings = field(factory=ListenerTlsSettings)
-
-
-def _check_path(_instance: object, _attribute: Attribute[str], value: str) -> None:
-    if "\0" in value:
-        raise ValueError("no path holds a NUL")
 
 
 def _check_listeners(
@@ -118,7 +108,7 @@ class Settings:
         status: where operators are told how it is.
     """
 
-    state: str = field(default="", validator=_check_path)
+    state: str = field(default="", validator=check_path)
     engine: Literal["auto", "twisted"] = "auto"
     listener: tuple[ListenerSettings, ...] = field(
         default=(ListenerSettings("default", DEFAULT_ENDPOINT),), validator=_check_listeners

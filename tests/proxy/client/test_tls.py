@@ -16,7 +16,7 @@ from egress.proxy.connections import Connections
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
 from egress.testing.peers import NetworkPeer
-from egress.tls import ServerTls, make_context
+from egress.tls import ServerTls
 from tests.proxy.accounts import ALICE, Roster, facts
 from tests.proxy.support import ServerCase
 from tests.proxy.tls_peer import TlsPeer, client_context
@@ -73,8 +73,8 @@ class SecureCase(ServerCase):
         self.roster = Roster(is_required=False)
         self.server.identifier = self.roster
         authorities = [CLIENTS.certificate] if self.asks else []
-        context = make_context([SERVER.certificate], SERVER.key, authorities, is_required=self.requires)
-        self.network.listen(AT, 3129, TlsProxyFactory(ServerTls(context), ProxyFactory("secure", self.server)))
+        tls = ServerTls.make(SERVER.own, authorities, is_required=self.requires)
+        self.network.listen(AT, 3129, TlsProxyFactory(tls, ProxyFactory("secure", self.server)))
 
     def dial(self, own: Identity | None = None, versions: tuple[int, int] = (0, 0)) -> TlsPeer:
         """Connect a client."""
@@ -491,7 +491,7 @@ class FirstBytes(SecureCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.tls_made = CountingTls(make_context([SERVER.certificate], SERVER.key))
+        self.tls_made = CountingTls(ServerTls.make(SERVER.own).context)
         self.network.listen(AT, 3130, TlsProxyFactory(self.tls_made, ProxyFactory("secure", self.server)))
 
     def test_silence(self) -> None:

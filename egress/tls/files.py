@@ -1,4 +1,4 @@
-"""Whom to believe, and whom to be, in TLS with a proxy: PEM files, read once at the start."""
+"""PEM files: certificates, private keys and authorities. They are read once, at startup and at a reload."""
 
 from __future__ import annotations
 
@@ -15,61 +15,47 @@ FILE_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 @frozen
-class TrustedAuthorities:
-    """The authorities from which a proxy's certificate may come.
+class OwnCertificate:
+    """A certificate that this process presents, with its private key.
 
     Attributes:
-        authorities: our own.
-        has_system: those of the system count too.
-    """
-
-    authorities: tuple[x509.Certificate, ...] = field(default=(), repr=False)
-    has_system: bool = True
-
-    def __attrs_post_init__(self) -> None:
-        if not self.authorities and not self.has_system:
-            raise ValueError("there is no authority to trust")
-
-
-@frozen
-class ClientCertificate:
-    """What is shown to a proxy that asks who we are.
-
-    Attributes:
-        chain: our certificate, and then those above it.
-        key: the private key of the first.
+        chain: the certificate, followed by its issuers.
+        key: the private key of the first certificate.
     """
 
     chain: tuple[x509.Certificate, ...] = field(repr=False)
     key: Any = field(repr=False)
 
 
-def load_trust(path: str, *, has_system: bool) -> TrustedAuthorities:
-    """Read authorities.
+def load_authorities(where: str, path: str) -> tuple[x509.Certificate, ...]:
+    """Read the certificates of authorities.
 
     Args:
+        where: the key that names the file, for errors.
         path: of a PEM file with one or more certificates.
-        has_system: the system's authorities count beside them.
 
     Raises:
-        ConfigError: there is none in it, or it cannot be read.
+        ConfigError: the file holds none, or cannot be read.
     """
-    return TrustedAuthorities(_certificates("ca", _read("ca", path)), has_system)
+    return _certificates(where, _read(where, path))
 
 
-def load_client_certificate(certificate: str, key: str = "") -> ClientCertificate:
-    """Read our own certificate.
+def load_certificate(certificate: str, key: str = "") -> OwnCertificate:
+    """Read a certificate and its private key.
 
     Args:
-        certificate: path of a PEM file: the certificate, and then those above it.
-        key: path of the PEM file of its key; "" where the key is in the same file.
+        certificate: path of a PEM file: the certificate, followed by its issuers.
+        key: path of the PEM file of the key; "" where the key is in the same file.
 
     Raises:
-        ConfigError: they cannot be read or used, do not belong together, or every user of the system can read the key.
+        ConfigError: a file cannot be read or used, certificate and key do not belong together, or every user of the
+            system can read the key. The key is `certificate` or `key`.
     """
-    chain = _certificates("certificate", _read("certificate", certificate, is_secret=not key))
+    content = _read("certificate", certificate, is_secret=not key)
+    chain = _certificates("certificate", content)
     where = "key" if key else "certificate"
-    content = _read("key", key, is_secret=True) if key else _read("certificate", certificate, is_secret=True)
+    if key:
+        content = _read("key", key, is_secret=True)
     try:
         private = load_pem_private_key(content, None)
     except TypeError:
@@ -77,12 +63,12 @@ def load_client_certificate(certificate: str, key: str = "") -> ClientCertificat
             where, "holds a key that is itself encrypted; keep it in the clear, for this user only"
         ) from None
     except Exception:
-        # cryptography raises several kinds, and their words may hold parts of what was read.
+        # cryptography raises several kinds, and their messages may hold parts of the file.
         raise ConfigError(where, "holds no private key in PEM that can be used") from None
     spelling = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if private.public_key().public_bytes(*spelling) != chain[0].public_key().public_bytes(*spelling):
         raise ConfigError(where, "holds a key that is not the one of the first certificate")
-    return ClientCertificate(chain, private)
+    return OwnCertificate(chain, private)
 
 
 def _certificates(where: str, content: bytes) -> tuple[x509.Certificate, ...]:
