@@ -32,7 +32,6 @@ from egress.model import (
     Resolution,
     Route,
     RoutePlan,
-    Secret,
     Verdict,
 )
 
@@ -54,7 +53,6 @@ __all__ = [
     "IPolicyMaker",
     "IPolicyObserver",
     "IResolver",
-    "ISecretStore",
     "ITunnelingAgent",
     "IUpstreamSelector",
 ]
@@ -275,22 +273,11 @@ class IAuditSink(Interface):
         """Write what is held. Fires when it is written or known to be lost."""
 
 
-class ISecretStore(Interface):
-    """Keeps secrets."""
-
-    def fetch(name: str) -> Secret:
-        """Give the secret called ``name``.
-
-        Raises:
-            KeyError: there is none.
-        """
-
-
 class ICredentialSource(Interface):
-    """Keeps what one upstream is to be sent."""
+    """Holds the credentials for one upstream."""
 
     def authorization() -> bytes:
-        """Give the value of Proxy-Authorization as it is now: the scheme, a space and the credentials."""
+        """Give the current value of Proxy-Authorization: the scheme, a space and the credentials."""
 
 
 class IGate(Interface):

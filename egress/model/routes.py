@@ -1,4 +1,4 @@
-"""The ways out."""
+"""Routes: resolutions, plans, hops, and what was decided about a request."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from egress.model.requests import Address, Authority, Verdict
 
 @frozen
 class Resolution:
-    """What a name stands for, looked up once.
+    """The addresses of a name, from one look-up.
 
     Attributes:
         host: the canonical name, or the literal itself.
-        addresses: in the resolver's order, without doubles. Empty only when delegated.
-        is_delegated: the name is left to the next proxy; no address was judged.
+        addresses: in the resolver's order, without duplicates. Empty only when delegated.
+        is_delegated: the proxy resolves the name; no address was judged.
     """
 
     host: str
@@ -24,11 +24,11 @@ class Resolution:
 
 @frozen
 class Hop:
-    """One proxy on the way.
+    """One proxy of a route.
 
     Attributes:
         upstream: its name in the configuration.
-        scheme: how it is spoken to.
+        scheme: of the connection to it: "http" or "https".
         authority: where it listens.
     """
 
@@ -39,14 +39,14 @@ class Hop:
 
 @frozen
 class Route:
-    """One way to one destination, ready to dial.
+    """The settled route of one request: what may be dialled.
 
     Attributes:
-        upstream: the name of the upstream that dials.
-        hops: the proxies between, nearest first; empty for direct.
-        addresses: the judged addresses that may be dialled.
-        by_name: the last hop is asked for the destination by its name; never so on a direct route.
-        texts: the addresses, spelled.
+        upstream: the label of the plan.
+        hops: the proxies of the route, nearest first; empty for a direct route.
+        addresses: the judged addresses, in the resolver's order.
+        by_name: the last proxy is asked for the destination by name; false on a direct route.
+        texts: the addresses as text.
     """
 
     upstream: str
@@ -62,17 +62,17 @@ class Route:
 
 @frozen
 class RoutePlan:
-    """Which route a request takes, and what decided.
+    """The route chosen for a request before its name is resolved, and the setting that decided. A value.
 
     Attributes:
         label: the upstream's name in logs, metrics and answers; "direct" for none.
         level: the level of the cascade that decided: "run", "agent", "listener", "route", "organization", "system",
             "environment" or "none".
-        dns: how names are treated on this route: "auto", "pinned" or "remote".
-        hops: the proxies of this route, nearest first.
+        dns: how names are resolved: "auto", "pinned" or "remote".
+        hops: the proxies of the route, nearest first; empty for a direct route.
         source: the setting that decided: ``route "build"``, ``listener "agents"``, ``routing.default``,
             ``HTTPS_PROXY``; "" where no setting decided, and the route therefore is direct.
-        bypassed: on a direct route that NO_PROXY decided: the upstream that would have been taken; else "".
+        bypassed: the label of the plan that NO_PROXY has replaced by this direct one; else "".
     """
 
     label: str
@@ -85,15 +85,15 @@ class RoutePlan:
 
 @frozen(eq=False)
 class Admission:
-    """Everything that was decided about a request. Shared by requests that were judged alike.
+    """The decision to admit a request. Requests with equal decisions share one.
 
     Attributes:
-        verdict: the ALLOW that let it in.
-        verdicts: what every policy said in the last round, in configured order.
-        plan: the route.
-        route: the route settled for these addresses.
-        resolution: what was judged.
-        generation: of the snapshot that judged.
+        verdict: the ALLOW of the first round.
+        verdicts: of all policies in the last round, in configured order.
+        plan: the plan of the route.
+        route: the route settled for the judged addresses.
+        resolution: the judged addresses.
+        generation: of the snapshot that decided.
         authority: the destination that was judged.
     """
 
@@ -108,11 +108,11 @@ class Admission:
 
 @define(eq=False)
 class Trace:
-    """Collects what happens while a route is dialled.
+    """A record of the attempts to dial a route.
 
     Attributes:
-        dialled: the address that answered, or the last one tried; "" before.
-        attempts: each address tried and what came of it ("" while under way or connected).
+        dialled: the address that answered, else the last one dialled; "" before any.
+        attempts: each address or target with its outcome; "" while in progress or established.
     """
 
     dialled: str = ""

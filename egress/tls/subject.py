@@ -1,4 +1,4 @@
-"""Whose a certificate is, in one word."""
+"""The name of a certificate's holder."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _LONGEST_CHARACTERS = 255
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """Give the name by which the holder of a verified certificate is known.
+    """Give the name of the holder of a verified certificate.
 
-    It is the first DNS name among the subject's alternative names; without one the first URI, then the first mail
-    address. A certificate with none of them is known by its common name, if it has exactly one (RFC 6125 section 6.4.4
-    takes the same order: what stands in the subject counts only where there is nothing better).
+    The name is the first DNS name among the subject alternative names; without one the first URI, then the first mail
+    address. Without any of them it is the common name, if there is exactly one. RFC 6125 section 6.4.4 likewise uses
+    the subject only where no alternative name is present.
 
     Returns:
-        Printable ASCII with no space at either end, DNS names in lower case; "" if there is no such name, or the
-        certificate cannot be read.
+        Printable ASCII with no space at either end, DNS names in lower case; "" without such a name, and for a
+        certificate that cannot be parsed.
     """
     try:
         return _find(certificate)
     except Exception:
-        # Kinds of names that are not known, an extension twice, broken encodings: they leave nothing to rely on, and
-        # the one who wrote them must not choose what happens then.
+        # Unknown kinds of names, duplicate extensions and broken encodings: the client has written them, and they must
+        # have no effect but a missing name.
         return ""
 
 

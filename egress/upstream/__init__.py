@@ -1,4 +1,4 @@
-"""The routes: how names become addresses, and how judged addresses become connections."""
+"""Upstreams: name resolution, the choice of routes, and dialling, directly or through proxies."""
 
 from egress.upstream.caching_resolver import CachingResolver, Lookup
 from egress.upstream.direct_endpoint import DirectEndpoint

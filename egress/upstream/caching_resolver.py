@@ -1,4 +1,4 @@
-"""Remembers what names stand for, and asks once where many want to know."""
+"""A resolver with a cache, in which requests for one name share a look-up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from egress.model import Address, Resolution
 from egress.upstream.dns_settings import DnsSettings
 
 ADDRESS_LIMIT = 32
-"""Addresses kept of one name. All of them are judged, and only they are dialled."""
+"""Addresses kept of one name. All of them are judged; no others are dialled."""
 
 Lookup: TypeAlias = Callable[[str], Deferred[tuple[Address, ...]]]
 
@@ -36,7 +36,7 @@ _log = Logger()
 
 @frozen(eq=False)
 class _Answer:
-    """What is known of a name: a resolution, or the kind and the words of an error."""
+    """A cached answer: a resolution, or the class and the reason of an error."""
 
     resolution: Resolution | None
     error: type[ResolutionError]
@@ -46,11 +46,12 @@ class _Answer:
 
 @define(eq=False)
 class _Question:
-    """A name that somebody wants to know. It lives from the first question to the end of its look-up.
+    """A name that is being looked up, or waits for its look-up.
 
     Attributes:
-        waiters: those who wait; none after the deadline, while the look-up may still be under way.
-        deadline: None while nobody waits.
+        host: the canonical name.
+        waiters: Deferreds of the requests; none after the deadline, though the look-up may still be running.
+        deadline: of the waiters; None without waiters.
     """
 
     host: str
@@ -61,10 +62,10 @@ class _Question:
 @implementer(IResolver)
 @define(eq=False)
 class CachingResolver:
-    """Answers from memory where it can, else by a look-up that all who ask for the name share.
+    """Answers from its cache, else by a look-up that all requests for the name share.
 
     Attributes:
-        clock: lifetimes and deadlines run on it.
+        clock: of lifetimes and deadlines.
         lookup: finds the addresses of a name; its Deferred fails with a ResolutionError.
         settings: lifetimes, deadline and bounds.
     """
@@ -72,7 +73,7 @@ class CachingResolver:
     clock: IReactorTime
     lookup: Lookup
     settings: DnsSettings
-    # In the order of use, the oldest first.
+    # The least recently used first.
     _answers: dict[str, _Answer] = field(factory=dict, init=False)
     _literals: dict[str, Resolution] = field(factory=dict, init=False)
     _running: dict[str, _Question] = field(factory=dict, init=False)
@@ -81,25 +82,25 @@ class CachingResolver:
 
     @property
     def names(self) -> int:
-        """How many answers about names are kept."""
+        """The number of cached answers for names."""
         return len(self._answers)
 
     @property
     def lookups(self) -> int:
-        """How many look-ups are under way or wait for their turn."""
+        """The number of look-ups that are running or queued."""
         return len(self._running) + len(self._queue)
 
     def resolve(self, host: str) -> Resolution | Deferred[Resolution]:
         """Find the addresses of a canonical name or literal.
 
         Returns:
-            The resolution where it is known, the same object for its lifetime; else a Deferred of it, which can be
-            cancelled without harm to others who wait for that name.
+            The resolution where it is cached, one object for its lifetime; else a Deferred of it. Cancelling the
+            Deferred leaves other requests for the name undisturbed.
 
         Raises:
-            NameNotFound: there is no such name; remembered for `negative_seconds`.
-            ResolverFailed: the look-up failed (remembered for `failure_seconds`), or too many wait already.
-            ResolverTimeout: the look-up took too long; remembered for `failure_seconds`.
+            NameNotFound: there is no such name; cached for `negative_seconds`.
+            ResolverFailed: the look-up failed (cached for `failure_seconds`), or too many are queued.
+            ResolverTimeout: the look-up took too long; cached for `failure_seconds`.
         """
         answer = self._answers.get(host)
         if answer is not None:
@@ -112,7 +113,7 @@ class CachingResolver:
         literal = self._literals.get(host)
         if literal is not None:
             return literal
-        # Every literal has a colon or ends in a digit; what else does is tried in vain, once in a lifetime.
+        # Every literal has a colon or ends in a digit. A name that ends in a digit is parsed in vain once a lifetime.
         if ":" in host or host[-1:].isdigit():
             literal = self._read_literal(host)
             if literal is not None:
@@ -134,7 +135,7 @@ class CachingResolver:
         return self._literals[host]
 
     def _ask(self, host: str) -> _Question:
-        """Give the open question for a name, or open one."""
+        """Find the question for a name, or queue one."""
         question = self._running.get(host) or self._queue.get(host)
         if question is not None:
             return question
@@ -145,31 +146,31 @@ class CachingResolver:
         return question
 
     def _wait(self, question: _Question) -> Deferred[Resolution]:
-        waiter: Deferred[Resolution] = Deferred(lambda gone: self._leave(question, gone))
+        waiter: Deferred[Resolution] = Deferred(lambda cancelled: self._remove_waiter(question, cancelled))
         question.waiters[waiter] = None
         if question.deadline is None:
-            question.deadline = self.clock.callLater(self.settings.timeout_seconds, self._give_up, question)
+            question.deadline = self.clock.callLater(self.settings.timeout_seconds, self._expired, question)
         self._start_next()
         return waiter
 
-    def _leave(self, question: _Question, waiter: Deferred[Resolution]) -> None:
+    def _remove_waiter(self, question: _Question, waiter: Deferred[Resolution]) -> None:
         question.waiters.pop(waiter, None)
         if not question.waiters:
-            self._dismiss(question)
-            # A look-up under way cannot be called back, and its answer may be of use; one that waits is not needed.
+            self._take_waiters(question)
+            # A running look-up cannot be stopped, and its answer is cached. A queued one is dropped.
             self._queue.pop(question.host, None)
 
-    def _give_up(self, question: _Question) -> None:
+    def _expired(self, question: _Question) -> None:
         question.deadline = None
         if self._queue.pop(question.host, None) is None:
             self._remember(question.host, None, ResolverTimeout, "no answer in time", self.settings.failure_seconds)
-            self._disappoint(self._dismiss(question), ResolverTimeout, "no answer in time")
+            self._fail_waiters(self._take_waiters(question), ResolverTimeout, "no answer in time")
         else:
-            # That says nothing about the name, so it is not remembered.
-            self._disappoint(self._dismiss(question), ResolverTurnMissed, "no turn in time")
+            # The look-up has not started, so nothing is known of the name and nothing is cached.
+            self._fail_waiters(self._take_waiters(question), ResolverTurnMissed, "no turn in time")
 
-    def _dismiss(self, question: _Question) -> list[Deferred[Resolution]]:
-        """Take everyone who waits out of a question."""
+    def _take_waiters(self, question: _Question) -> list[Deferred[Resolution]]:
+        """Remove and return the waiters of a question, and stop their deadline."""
         if question.deadline is not None:
             question.deadline.cancel()
             question.deadline = None
@@ -178,8 +179,8 @@ class CachingResolver:
         return waiters
 
     def _start_next(self) -> None:
-        # A look-up may fail before it returns, and every end comes back here: without this guard a full queue would be
-        # worked off by recursion.
+        # A look-up may fail before it returns, and each end calls this method. The guard prevents recursion as deep as
+        # the queue.
         if self._is_starting:
             return
         self._is_starting = True
@@ -200,7 +201,7 @@ class CachingResolver:
         resolution = Resolution(question.host, kept)
         self._remember(question.host, resolution, ResolutionError, "", self.settings.positive_seconds)
         for waiter in self._finish(question):
-            # The one before may have cancelled this one.
+            # The callback of an earlier waiter may have cancelled this one.
             if not waiter.called:
                 waiter.callback(resolution)
         self._start_next()
@@ -216,17 +217,17 @@ class CachingResolver:
         is_missing = issubclass(error, NameNotFound)
         seconds = self.settings.negative_seconds if is_missing else self.settings.failure_seconds
         self._remember(question.host, None, error, reason, seconds)
-        self._disappoint(self._finish(question), error, reason)
+        self._fail_waiters(self._finish(question), error, reason)
         self._start_next()
 
-    def _disappoint(self, waiters: list[Deferred[Resolution]], error: type[ResolutionError], reason: str) -> None:
+    def _fail_waiters(self, waiters: list[Deferred[Resolution]], error: type[ResolutionError], reason: str) -> None:
         for waiter in waiters:
             if not waiter.called:
                 waiter.errback(error(reason))
 
     def _finish(self, question: _Question) -> list[Deferred[Resolution]]:
         del self._running[question.host]
-        return self._dismiss(question)
+        return self._take_waiters(question)
 
     def _remember(
         self, host: str, resolution: Resolution | None, error: type[ResolutionError], reason: str, seconds: float
@@ -238,7 +239,7 @@ class CachingResolver:
 
 
 def _without_zone(address: Address) -> Address:
-    # Without its zone such an address can be judged, and refused, but not dialled.
+    # A link-local address without its zone can be judged, and refused, but not dialled.
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         return IPv6Address(int(address))
     return address

@@ -1,4 +1,4 @@
-"""The words by which a proxy knows us: Basic credentials (RFC 7617), and where they are kept."""
+"""Credentials for upstream proxies: Basic (RFC 7617), from a URL, a file or the service manager."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class BasicCredentials:
     """A user and a password.
 
     Attributes:
-        user: not empty, without a colon; it is not shown either, for many a token stands in its place.
+        user: not empty, without a colon. `repr` hides it, because it is often a token.
         password: may be empty.
-        authorization: both as the value of Proxy-Authorization.
+        authorization: the value of Proxy-Authorization.
 
     Raises:
-        ValueError: they cannot be sent (RFC 7617 section 2). The message holds nothing of them.
+        ValueError: user or password cannot be sent (RFC 7617 section 2). The message holds no part of them.
     """
 
     user: str = field(repr=False)
@@ -57,10 +57,10 @@ class BasicCredentials:
 
     @classmethod
     def parse(cls, pair: str) -> BasicCredentials:
-        """Take `user:password` apart at its first colon.
+        """Parse `user:password`, which the first colon separates.
 
         Raises:
-            ValueError: they cannot be sent; the message holds nothing of them.
+            ValueError: user or password cannot be sent. The message holds no part of them.
         """
         user, colon, password = pair.partition(":")
         if not colon:
@@ -71,10 +71,10 @@ class BasicCredentials:
 @implementer(ICredentialSource)
 @frozen
 class FixedCredentials:
-    """Credentials that stay as they are: those of a URL.
+    """Credentials that never change: those of a URL.
 
     Attributes:
-        credentials: to be sent.
+        credentials: the credentials.
     """
 
     credentials: BasicCredentials
@@ -87,12 +87,13 @@ class FixedCredentials:
 @implementer(ICredentialSource)
 @define(eq=False, init=False)
 class FileCredentials:
-    """Credentials in a file of their own, which may be changed at any time.
+    """Credentials in a file, which may be changed at any time.
 
-    The file is looked at when they are wanted, at most once a second. While it cannot be used, the last good ones stay.
+    The file is checked for changes on use, at most once a second. While it is invalid, the last valid credentials are
+    used.
 
     Attributes:
-        path: the file's; it holds `user:password` and at most one newline after them.
+        path: of a file that holds `user:password` and at most one newline.
     """
 
     path: str
@@ -102,21 +103,21 @@ class FileCredentials:
         """Read the file.
 
         Args:
-            path: of a regular file that others than its owner and group can neither read nor write.
-            clock: tells when to look again.
+            path: of a regular file that is neither readable nor writable by others.
+            clock: limits how often the file is checked.
 
         Raises:
-            ConfigError: the file cannot be used. Nothing of its content is told.
+            ConfigError: the file cannot be used. The error holds no part of its content.
         """
         self.path = path
         try:
             self._file = WatchedFile(path, clock, _read, self._complain)
         except Unusable as problem:
-            # Without the path: who mistook the key for the place of the password has written that there.
+            # Without the path, which is the password where an operator has mistaken the key.
             raise ConfigError("credentials", f"its file {problem}") from None
 
     def authorization(self) -> bytes:
-        """Give the value of Proxy-Authorization as the file has it now."""
+        """Give the current value of Proxy-Authorization."""
         return self._file.current().authorization
 
     def _complain(self, problem: str) -> None:
@@ -127,12 +128,12 @@ def find_credentials(setting: str, clock: Seconds, directory: str | None) -> Fil
     """Open the file that a setting names.
 
     Args:
-        setting: a path, or `systemd:NAME` for a credential that the service manager hands over.
-        clock: tells when to look again.
-        directory: what the service manager put into CREDENTIALS_DIRECTORY, or None.
+        setting: a path, or `systemd:NAME` for a credential of the service manager.
+        clock: limits how often the file is checked for changes.
+        directory: the value of CREDENTIALS_DIRECTORY, which the service manager sets, or None.
 
     Raises:
-        ConfigError: there is no such file, or it cannot be used.
+        ConfigError: the file does not exist or cannot be used.
     """
     if not setting.startswith(_SYSTEMD):
         return FileCredentials(setting, clock)

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from egress.interfaces import IDialEndpoint, IDialListener
 from egress.model import Address, Trace
 from egress.upstream import deferred_dial
-from egress.upstream.dial import Dial, Dialler
+from egress.upstream.happy_eyeballs import Dialler, HappyEyeballs
 
 
 @implementer(IDialEndpoint)
@@ -28,7 +28,7 @@ class DirectEndpoint:
         per_address_seconds: the deadline of one address.
         total_seconds: the deadline of all addresses together.
         trace: records every attempt: "" while in progress or connected, later `refused`, `timeout`, `no_route`, the
-            system's name of the error in lower case, `overtaken` or `cancelled`.
+            system's name of the error in lower case, `overtaken` (another address answered first) or `cancelled`.
         texts: the addresses as text, where they are known already; else empty.
     """
 
@@ -44,6 +44,6 @@ class DirectEndpoint:
         """Dial with a Deferred (IStreamClientEndpoint)."""
         return deferred_dial.connect(self, protocol_factory)
 
-    def make_dial(self, protocol_factory: IProtocolFactory, listener: IDialListener) -> Dial:
+    def make_dial(self, protocol_factory: IProtocolFactory, listener: IDialListener) -> HappyEyeballs:
         """Prepare a dial (IDialEndpoint)."""
-        return Dial(self, protocol_factory, listener)
+        return HappyEyeballs(self, protocol_factory, listener)

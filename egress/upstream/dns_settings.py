@@ -1,4 +1,4 @@
-"""What an operator can say about names."""
+"""Settings of name resolution."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class DnsSettings:
     """The `[dns]` table.
 
     Attributes:
-        positive_seconds: how long an answer is kept.
-        negative_seconds: how long it is kept that a name does not exist.
-        failure_seconds: how long a failure or a missed deadline of the resolver is kept.
-        delegated_seconds: how long a name that could not be resolved here is left to a proxy before the resolver is
-            asked again, which then happens beside the requests.
-        timeout_seconds: how long a request waits for a look-up.
-        cache_names: how many answers are kept; the least recently used goes first.
-        concurrent: look-ups at one time.
-        waiting: look-ups that may wait for their turn.
-        hosts_file: /etc/hosts is asked before the resolver.
+        positive_seconds: lifetime of a cached resolution.
+        negative_seconds: lifetime of the cached answer that a name does not exist.
+        failure_seconds: lifetime of a cached failure or timeout of the resolver.
+        delegated_seconds: time for which a name that failed to resolve here is left to a proxy before the resolver is
+            asked again, in parallel with requests.
+        timeout_seconds: the longest time that a request waits for a look-up.
+        cache_names: the number of cached answers; the least recently used is dropped first.
+        concurrent: the number of look-ups that run in parallel.
+        waiting: the number of look-ups that may be queued.
+        hosts_file: /etc/hosts is searched before the resolver is asked.
     """
 
     positive_seconds: float = field(default=30.0, validator=_seconds)

@@ -1,7 +1,7 @@
-"""Reads the routes that the supervisor's own environment names.
+"""The proxies that the environment of the supervisor names.
 
-What is there and cannot be used ends the start: reading it as "no proxy" would send requests out by a route that nobody
-chose. What a sandbox sets never comes here.
+A value that cannot be used fails the startup: treating it as "no proxy" would send requests directly.
+The environments of sandboxes are not read.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class EnvironmentProxy:
     """A proxy that a variable names.
 
     Attributes:
-        variable: the variable in capitals, whichever case it was written in. It is the route's name on the record, and
-            no `[[upstream]]` may be called so.
+        variable: the variable in upper case, however it is written. It is the upstream's name in the audit log, and no
+            `[[upstream]]` may have it as its name.
         address: the proxy.
     """
 
@@ -38,19 +38,19 @@ class EnvironmentProxy:
     address: ProxyAddress
 
     def hop(self) -> Hop:
-        """Give the hop that this proxy is."""
+        """Make the hop of this proxy."""
         return self.address.hop(self.variable)
 
 
 @frozen(eq=False)
 class EnvironmentProxies:
-    """What the environment says.
+    """The proxies and the NO_PROXY list of the environment.
 
     Attributes:
         tunnel: the proxy for CONNECT, or None.
         plain: the proxy for plain HTTP, or None.
-        no_proxy: what goes past either.
-        warnings: what an operator should hear, a sentence each, without secrets.
+        no_proxy: destinations that bypass both.
+        warnings: for the operator, one sentence each, without secrets.
     """
 
     tunnel: EnvironmentProxy | None = None
@@ -68,14 +68,14 @@ class EnvironmentProxies:
 def read_environment(environ: Mapping[str, str]) -> EnvironmentProxies:
     """Read PROXY_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
-    All but PROXY_URL may be written in lower case too, and then that one counts, as with curl. An empty value counts as
-    none. PROXY_URL is for everything. Without it, a CONNECT goes by HTTPS_PROXY, else ALL_PROXY; plain HTTP by
-    HTTP_PROXY, else ALL_PROXY, else HTTPS_PROXY: a machine that has a proxy for one thing seldom has another way out.
+    All but PROXY_URL may also be written in lower case, which then takes precedence, as in curl. An empty value counts
+    as unset. PROXY_URL is for every request. Without it, a CONNECT uses HTTPS_PROXY, else ALL_PROXY; plain HTTP uses
+    HTTP_PROXY, else ALL_PROXY, else HTTPS_PROXY, because a machine behind a proxy seldom has a direct route.
 
-    Every value that is set is read, the ones that would not count too.
+    Every value that is set is checked, even where another takes precedence.
 
     Raises:
-        ConfigError: a value cannot be used. `where` names the variable as it is written.
+        ConfigError: a value cannot be used. `where` is the variable as it is written.
     """
     reading = _Reading(environ)
     address = {variable: reading.proxy(variable) for variable in PROXY_VARIABLES}
@@ -108,7 +108,7 @@ class _Reading:
         self.warnings.append(sentence)
 
     def proxy(self, variable: str) -> ProxyAddress | None:
-        """Read a variable in each case that it has; the one that counts is the first."""
+        """Parse every spelling of a variable; give the one that takes precedence."""
         found = [parse_proxy_url(value, name) for name, value in self._written(variable)]
         return found[0] if found else None
 
@@ -117,7 +117,7 @@ class _Reading:
         return found[0] if found else None
 
     def _written(self, variable: str) -> list[tuple[str, str]]:
-        """Find the spellings of a variable that are set, the one that counts first."""
+        """Find the spellings of a variable that are set, by precedence."""
         names = (variable,) if variable == PROXY_URL else (variable.lower(), variable)
         written = [(name, value) for name in names if (value := self._value(name))]
         if len({value for _, value in written}) > 1:
@@ -127,7 +127,7 @@ class _Reading:
     def _value(self, name: str) -> str:
         value = self.environ.get(name, "")
         if value and name == HTTP_PROXY and "REQUEST_METHOD" in self.environ:
-            # A CGI server makes HTTP_PROXY out of a client's header `Proxy` (CVE-2016-5385 and its kin).
+            # A CGI server sets HTTP_PROXY to a client's header field `Proxy` (CVE-2016-5385).
             self.warn("HTTP_PROXY is ignored because REQUEST_METHOD is set; write it in lower case.")
             return ""
         if any("\udc80" <= letter <= "\udcff" for letter in value):

@@ -15,9 +15,9 @@ from egress.interfaces import IDialEndpoint, IForwardProxies, IForwardProxy, IRe
 from egress.model import Address, Authority, Hop, Route, Trace
 from egress.tls.errors import describe_upstream
 from egress.upstream.connect_handshake import ConnectHandshake
-from egress.upstream.dial import Dialler
-from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.first_hop_endpoint import FirstHopEndpoint
 from egress.upstream.handshake import HandshakeEndpoint
+from egress.upstream.happy_eyeballs import Dialler
 from egress.upstream.hop_errors import tls_failed, unauthorized
 from egress.upstream.tls_handshake import TlsHandshake
 from egress.upstream.upstream import Upstream

@@ -11,13 +11,13 @@ from egress.model import Trace
 
 SCHEMES_SPOKEN = "Basic"
 
-# One element of the list that a challenge is (RFC 9110 section 11.6.1): the quoted strings in it may hold commas.
+# One element of a list of challenges (RFC 9110 section 11.6.1). Quoted strings in it may hold commas.
 _elements = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*")+').findall
-# A scheme stands alone or before a blank and something; what has a `=` behind it is a parameter of the one before.
+# A scheme is alone or followed by a blank and a value. A word followed by `=` is a parameter of the scheme before it.
 _scheme = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+(?![ \t=])|[ \t]*\Z)").match
-# The pattern of the elements takes the square of this where quotes do not close.
+# The pattern of the elements takes quadratic time where quotes do not close.
 _READ_BYTES = 1024
-# IANA's registry of HTTP authentication schemes, and NTLM, which is in none.
+# IANA's registry of HTTP authentication schemes, and NTLM, which is not registered.
 _SCHEMES = {
     name.lower(): name
     for name in (
@@ -33,9 +33,9 @@ def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str 
     Args:
         code: a `proxy_` code.
         reason: one sentence for the client, which names no hop.
-        upstream: its name in the configuration.
+        upstream: the proxy's name in the configuration.
         trace: of the dial.
-        detail: more for the audit log, if there is any.
+        detail: more for the audit log; "" for none.
     """
     told = f"upstream {upstream!r}: {detail}" if detail else f"upstream {upstream!r}"
     return DialFailed(code, tuple(trace.attempts), reason, told)
@@ -85,10 +85,10 @@ def tls_failed(fault: str) -> HopFault:
 
 
 def offered_schemes(values: list[bytes]) -> str:
-    """Name the schemes of Proxy-Authenticate fields, in their order and without doubles; "" for none.
+    """List the schemes of Proxy-Authenticate fields, in order and without duplicates; "" for none.
 
-    Only schemes that are known are named; all others are "another", at the end. A proxy may write there what it likes,
-    such as the password that it was just sent.
+    Only registered schemes are named; "another" at the end stands for all others. A proxy may send any text there, even
+    the password that it has just received.
     """
     schemes: dict[str, None] = {}
     has_another = False

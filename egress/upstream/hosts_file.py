@@ -1,7 +1,7 @@
 """Reads the hosts file (hosts(5)).
 
-The C library looks a name up there only as it is written: an absolute name with its last dot is not found. So we read
-the file, and ask the resolver for the absolute name afterwards.
+The C library does not find an absolute name (with a final dot) there. So the file is read here, and the resolver is
+asked for the absolute name afterwards.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ Table = dict[str, tuple[Address, ...]]
 
 @define(eq=False)
 class HostsFile:
-    """Answers from a hosts file, and reads it again when it was changed. It may be used by several threads.
+    """Looks names up in a hosts file, which is read again after each change. Safe for use by several threads.
 
     Attributes:
-        path: a file that does not exist has no names.
+        path: of the file; a file that does not exist holds no names.
     """
 
     path: str = HOSTS_FILE
-    # Read and replaced as one, so no lock is needed: at worst two threads read the same file.
+    # One tuple, replaced as a whole, so that no lock is needed: at worst two threads read the file.
     _known: tuple[object, Table] = field(default=(None, {}), init=False, repr=False)
 
     def find(self, host: str) -> tuple[Address, ...]:
         """Find a canonical name.
 
         Returns:
-            Its addresses in the order of the file; none if it is not there.
+            The addresses in the order of the file; none if the file does not list the name.
 
         Raises:
-            OSError: the file is there and cannot be read, or is longer than 16 MiB.
+            OSError: the file exists and cannot be read, or is longer than 16 MiB.
         """
         try:
             status = os.stat(self.path)
@@ -57,10 +57,10 @@ class HostsFile:
 
 
 def parse(text: str) -> Table:
-    """Read the text of a hosts file: an address, names, and a comment behind `#`.
+    """Parse a hosts file. Each line holds an address, names, and a comment after `#`.
 
-    Names become lower case and lose a last dot. A line whose address is none is skipped, as the C library does. A zone
-    is dropped: without it a link-local address can be judged but not dialled.
+    Names are made lower case and lose a final dot. A line without a valid address is skipped, as in the C library.
+    Zones are dropped: a link-local address without its zone can be judged but not dialled.
     """
     table: Table = {}
     for line in text.splitlines():

@@ -1,7 +1,7 @@
-"""Which destinations go past the proxy: the language of NO_PROXY.
+"""NO_PROXY: the destinations that bypass a proxy.
 
-The syntax and the matching are those of golang.org/x/net/http/httpproxy, which most of what runs on a node follows.
-What that package drops without a word (`:8080`, a port that is no number) is an error here.
+Syntax and matching are those of golang.org/x/net/http/httpproxy, which most programs of a node follow. Entries that the
+package ignores silently (`:8080`, a port that is no number) are errors here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from egress.hostname import canonical_host
 from egress.match import NetworkSet, Reach, parse_host
 from egress.model import Address, Authority, Network
 
-# None stands for every port.
+# None means every port.
 Ports = frozenset[int] | None
 
 _NO_PORT: Ports = frozenset()
@@ -34,10 +34,10 @@ _is_length = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
 
 @frozen(eq=False)
 class NoProxy:
-    """A compiled list. Cannot be changed once made.
+    """A compiled NO_PROXY list; immutable.
 
     Attributes:
-        is_all: `*` is in it, so that nothing goes through the proxy.
+        is_all: the list holds `*`, so that every destination bypasses the proxy.
     """
 
     is_all: bool
@@ -48,16 +48,16 @@ class NoProxy:
 
     @classmethod
     def parse(cls, text: str, where: str, has_loopback: bool = False) -> NoProxy:
-        """Read a list: entries between commas, with or without spaces. Empty ones between others are passed over.
+        """Parse a list of entries separated by commas and optional spaces. Empty entries among others are ignored.
 
         Args:
             text: such as `.corp.example, *.svc.cluster.local, 10.96.0.0/12, build.example:8443, [2001:db8::1]:443`.
-            where: the key path or the variable that it stands in.
+            where: the key path or the variable that holds the list.
             has_loopback: see `loopback`.
 
         Raises:
-            ConfigError: it names nothing, or an entry is none. Entries are counted, not repeated: a URL with a password
-                may have been put there by mistake.
+            ConfigError: the list is empty, or an entry is invalid. The error has the entry's number and not its text,
+                which may be a URL with a password.
         """
         draft = _Draft(has_loopback)
         entries = [(number, entry) for number, piece in enumerate(text.split(","), 1) if (entry := piece.strip())]
@@ -72,15 +72,15 @@ class NoProxy:
 
     @classmethod
     def loopback(cls) -> NoProxy:
-        """Give what always goes past a proxy that the environment names.
+        """Make the list of what always bypasses the environment's proxies.
 
-        `localhost`, names below it (RFC 6761 section 6.3) and loopback addresses are this machine; to the proxy they
-        would be the proxy's.
+        `localhost`, names below it (RFC 6761 section 6.3) and loopback addresses mean this machine here, and the
+        proxy's machine at the proxy.
         """
         return _Draft(has_loopback=True).compile()
 
     def matches_name(self, authority: Authority) -> bool:
-        """Whether a destination goes direct because of what it is called: a name, or a literal address."""
+        """Tell whether the name or the literal address of a destination is listed."""
         if self.is_all:
             return True
         if authority.address is not None:
@@ -98,7 +98,7 @@ class NoProxy:
         return False
 
     def direct_addresses(self, addresses: tuple[Address, ...], port: int) -> tuple[Address, ...]:
-        """Give those of a name's addresses that go direct, in their order: those that an address or network lists."""
+        """Give those of a name's addresses that an address or a network of the list covers, in order."""
         if self.is_all:
             return addresses
         return tuple(address for address in addresses if self._holds(address, port))
@@ -113,7 +113,7 @@ class NoProxy:
 
 @define(eq=False)
 class _Draft:
-    """A list while it is read."""
+    """A list while it is parsed."""
 
     has_loopback: bool
     is_all: bool = False
@@ -139,7 +139,7 @@ class _Draft:
             raise ValueError('a star stands alone, or once in front: "*.corp.example"')
         if any(letter.isspace() for letter in host):
             raise ValueError("has white space inside; entries are set apart by commas")
-        # A name with labels before it is read as such, so that `.192.0.2.1` is refused.
+        # With `**.` before it, `.192.0.2.1` is parsed as a name and refused.
         pattern = parse_host(f"**.{host}" if is_below_only else host)
         if pattern.network is not None:
             self.networks.append((_unmap_network(pattern.network), port))
@@ -188,7 +188,7 @@ def _read_port(digits: str | None) -> int | None:
 
 
 def _read_network(entry: str) -> tuple[Network, int | None]:
-    """Read CIDR notation. Bits behind the prefix count for nothing, as in Go."""
+    """Parse CIDR notation. Bits after the prefix are ignored, as in Go."""
     found = _network(entry)
     if found is None:
         raise ValueError("is no network; write one as 10.96.0.0/12 or fd00::/8")
@@ -208,7 +208,7 @@ def _read_network(entry: str) -> tuple[Network, int | None]:
 
 
 def _unmap(address: Address) -> Address:
-    """Give the IPv4 address that an IPv4-mapped one is to a socket (RFC 4291 section 2.5.5.2)."""
+    """Convert an IPv4-mapped address to the IPv4 address that a socket would use (RFC 4291 section 2.5.5.2)."""
     if type(address) is IPv6Address:
         return address.ipv4_mapped or address
     return address

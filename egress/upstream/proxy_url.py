@@ -1,4 +1,4 @@
-"""Reads the URL of a proxy, and forgets at once how its password was spelled."""
+"""URLs of proxies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _tail = re.compile(r"[/?#]")
 _scheme = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 _bad_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
-# Beyond ASCII there are the C1 controls: no password has them, and terminals act on them.
+# Includes the C1 controls, which terminals interpret.
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 
 
 @frozen
 class ProxyAddress:
-    """Where a proxy is and how it is spoken to. Its spellings show no password.
+    """The address and the scheme of a proxy. `str` and `repr` show no password.
 
     Attributes:
-        scheme: "http" or "https": how this proxy itself is reached, whatever is sent through it.
+        scheme: "http" or "https": of the connection to the proxy, whatever is sent through it.
         authority: where it listens.
         credentials: `user:password` for the Basic scheme (RFC 7617), or None.
     """
@@ -35,7 +35,7 @@ class ProxyAddress:
     credentials: Secret | None = None
 
     def hop(self, upstream: str) -> Hop:
-        """Give the hop that this proxy is on a route.
+        """Make the hop of this proxy.
 
         Args:
             upstream: the name by which its credentials and trust are found.
@@ -43,29 +43,29 @@ class ProxyAddress:
         return Hop(upstream, self.scheme, self.authority)
 
     def __str__(self) -> str:
-        """Spell it for people: `http://user:****@proxy.example:8080`."""
+        """Give the URL with a masked password: `http://user:****@proxy.example:8080`."""
         return f"{self.scheme}://{self._masked_user()}{self.authority.text}"
 
     def _masked_user(self) -> str:
         if self.credentials is None:
             return ""
         user, _, password = self.credentials.reveal().partition(":")
-        # A token is often written as a user without a password: then the user is the secret.
+        # Without a password the user is often a token, and so the secret.
         return f"{quote(user, safe='')}:****@" if password else "****@"
 
 
 def parse_proxy_url(text: str, where: str) -> ProxyAddress:
-    """Read `http://[user:password@]host[:port]`, or the same with `https://`.
+    """Parse `http://[user:password@]host[:port]` or `https://[user:password@]host[:port]`.
 
-    The port is 80 or 443 where none is given. In the user and the password what is not plain is percent-encoded; what
-    that makes must be UTF-8 without control characters.
+    The default port is 80 or 443. User and password may be percent-encoded; decoded, they must be UTF-8 without control
+    characters.
 
     Args:
-        text: the URL. Nothing of it is repeated in an error, because any part may turn out to be a password.
-        where: the key path or the variable that it stands in.
+        text: the URL. No error repeats any part of it, because any part may be a password.
+        where: the key path or the variable that holds the URL.
 
     Raises:
-        ConfigError: it cannot be used as the address of a proxy.
+        ConfigError: the text is no address of a proxy.
     """
     try:
         return _parse(text)

@@ -1,4 +1,4 @@
-"""What an operator can say about routes: `[[upstream]]`, `[[route]]` and `[routing]`."""
+"""Settings of routes: `[[upstream]]`, `[[route]]` and `[routing]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VIA_REFUSE = "refuse"
 SYSTEMD = "systemd:"
 
 RESERVED = frozenset({VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, "none", *map(str.lower, PROXY_VARIABLES)})
-"""What no upstream may be called, in any case: each means a route already."""
+"""Names that no upstream may have, in upper or lower case: each has another meaning in `via`."""
 
 
 def _check_upstream_name(instance: object, attribute: Attribute[str], value: str) -> None:
@@ -36,7 +36,7 @@ def _check_credentials(instance: object, attribute: Attribute[str], value: str) 
     check_path(instance, attribute, value)
     if value.startswith(SYSTEMD):
         name = value.removeprefix(SYSTEMD)
-        # The name becomes a file's in the credentials directory.
+        # The name is that of a file in the credentials directory.
         if not name or "/" in name or name in (".", ".."):
             raise ConfigError("", 'must name a credential behind "systemd:", such as "systemd:proxy"')
 
@@ -51,7 +51,7 @@ def _read_url(url: str) -> ProxyAddress:
 
 
 def _each(items: Iterable[A], read: Callable[[A], B]) -> tuple[B, ...]:
-    """Read every item of a list, and say which one is wrong."""
+    """Parse every item of a list; an error has the item's index."""
     results: list[B] = []
     for index, item in enumerate(items):
         try:
@@ -91,18 +91,18 @@ class UpstreamSettings:
     """One `[[upstream]]`: a proxy that requests can be sent through.
 
     Attributes:
-        name: unique among upstreams; routes and the record call it so.
-        url: `http://HOST:PORT` or `https://HOST:PORT`, with `USER:PASSWORD@` where it must be.
-        ca: a PEM file of authorities that an `https://` proxy's certificate may come from; "" for the system's alone.
+        name: unique among upstreams; used by routes and in the audit log.
+        url: `http://HOST:PORT` or `https://HOST:PORT`, optionally with `USER:PASSWORD@`.
+        ca: a PEM file of authorities that may have issued an `https://` proxy's certificate; "" for the system's only.
         ca_mode: whether `ca` is added to the system's authorities or replaces them.
-        certificate: a PEM file with the certificate that is shown to an `https://` proxy, and those above it.
-        key: the PEM file of its key; "" where the key is in the same file.
-        credentials: where `user:password` is kept: a file, or `systemd:NAME`.
+        certificate: a PEM file with the certificate presented to an `https://` proxy, followed by its issuers.
+        key: the PEM file of its key; "" where `certificate` holds the key too.
+        credentials: the file that holds `user:password`, or `systemd:NAME`.
         allow_plaintext_credentials: credentials may be sent to an `http://` proxy, where the network can read them.
-        no_proxy: what goes direct instead, as in NO_PROXY; "environment" for what NO_PROXY says.
-        dns: who resolves names: "auto", "pinned" or "remote".
-        delegate: with "auto": names that are left to the proxy where they cannot be resolved here.
-        through: the upstream by which this one is reached; "" where it is reached directly.
+        no_proxy: destinations that bypass the proxy, in the syntax of NO_PROXY; "environment" for NO_PROXY itself.
+        dns: how names are resolved: "auto", "pinned" or "remote".
+        delegate: with "auto": names that the proxy may resolve where they fail to resolve here.
+        through: the upstream that this one is reached through; "" where it is reached directly.
     """
 
     name: str = field(validator=_check_upstream_name)
@@ -150,14 +150,14 @@ class UpstreamSettings:
 
 @frozen
 class RouteSettings:
-    """One `[[route]]`: a route for some destinations. The first one that matches counts, those that refuse first.
+    """One `[[route]]`: a route for some destinations. The first that matches is used; routes that refuse come first.
 
     Attributes:
-        name: unique among routes; refusals and the record call it so.
+        name: unique among routes; used in refusals and in the audit log.
         via: an upstream's name, "direct", "environment" or "refuse".
-        hosts: which destinations, as in the rules of a policy; left out, all. Names are not resolved for it.
-        ports: which ports; None for any.
-        clients: for whom; None for everybody.
+        hosts: patterns of destinations, as in the rules of a policy; all if left out. Names are not resolved for them.
+        ports: of destinations; None for all.
+        clients: patterns of clients; None for all.
     """
 
     name: str = field(validator=check_name)
@@ -172,9 +172,9 @@ class RoutingSettings:
     """The `[routing]` table.
 
     Attributes:
-        default: the route of what nothing else decides: an upstream's name, "direct" or "environment"; "" for the
-            environment's proxy if it names one, else direct.
-        direct: whether requests may go out without a proxy: "allow", "no_proxy" for what NO_PROXY lists alone, or
+        default: the route of requests that no route and no listener decides: an upstream's name, "direct" or
+            "environment"; "" for the environment's proxy if it names one, else direct.
+        direct: whether requests may be sent without a proxy: "allow", "no_proxy" for destinations in NO_PROXY only, or
             "refuse".
     """
 
@@ -188,17 +188,17 @@ def check_routing(
     routing: RoutingSettings,
     listeners: Mapping[str, str],
 ) -> None:
-    """Hold names to each other.
+    """Check names across tables.
 
     Args:
-        upstreams: all of them.
+        upstreams: all upstreams.
         routes: in configured order.
         routes: the `[routing]` table.
         listeners: for each listener, in configured order, its `via`, or "".
 
     Raises:
-        ConfigError: a name is used twice, or used and not there; upstreams lead through each other in a circle; or a
-            route is direct where that is forbidden.
+        ConfigError: a name is a duplicate or unknown; upstreams are reached through each other in a circle; or a route
+            is direct where direct routes are forbidden.
     """
     _check_unique("upstream", [upstream.name for upstream in upstreams])
     _check_unique("route", [route.name for route in routes])
@@ -224,7 +224,7 @@ def _check_through(where: str, upstream: UpstreamSettings, by_name: Mapping[str,
     passed = [upstream.name]
     while upstream.through:
         if upstream.through not in by_name:
-            # The one that names it is at fault, and its turn comes.
+            # The error belongs to the upstream that names it, which is checked too.
             if len(passed) > 1:
                 return
             raise ConfigError(where, f"names no upstream; there are: {_names(by_name)}")

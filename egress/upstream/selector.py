@@ -1,4 +1,4 @@
-"""Picks the route."""
+"""The selector of routes: by the configuration and the environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from egress.upstream.routing_settings import (
 )
 
 DIRECT = RoutePlan(VIA_DIRECT, level="none")
-"""The last level of the cascade. One object for all requests, so that it may be remembered and compared by identity."""
+"""The plan of the last level. One object for all requests, so that it can be cached and compared by identity."""
 
 # The levels of the cascade that the configuration and the environment can decide.
 _REFUSED = "refused"
@@ -69,7 +69,7 @@ class _Choice:
 
 @frozen(eq=False)
 class _Rule:
-    """One route, but for its hosts."""
+    """The conditions of one `[[route]]` besides its hosts, and its decision."""
 
     ports: PortSet | None
     clients: ClientPatterns | None
@@ -84,15 +84,15 @@ class _Rule:
 @implementer(IUpstreamSelector)
 @define(eq=False)
 class UpstreamSelector:
-    """Picks the route by the configuration and the environment. Every plan is made here once and shared.
+    """Chooses routes by the configuration and the environment. Every plan is made once, and shared by requests.
 
     Attributes:
         upstreams: the proxies of the configuration.
         routes: in configured order.
         routes: the `[routing]` table.
-        environment: what the environment names.
+        environment: the proxies of the environment.
         listeners: for each listener, in configured order, its `via`, or "".
-        hops: every proxy that a route may lead through. None of them is a destination.
+        hops: every proxy that a route may lead through. The gate refuses all of them as destinations.
     """
 
     upstreams: tuple[UpstreamSettings, ...]
@@ -102,7 +102,7 @@ class UpstreamSelector:
     listeners: Mapping[str, str]
     hops: tuple[Hop, ...] = field(init=False)
     _refusing: HostIndex[_Rule] = field(init=False, repr=False)
-    _leading: HostIndex[_Rule] = field(init=False, repr=False)
+    _permitting: HostIndex[_Rule] = field(init=False, repr=False)
     _of_listener: Mapping[str, _Choice] = field(init=False, repr=False)
     _default: _Choice = field(init=False, repr=False)
     _by_plan: dict[int, RouteChoice] = field(init=False, repr=False)
@@ -121,7 +121,7 @@ class UpstreamSelector:
         ]
         hosts = [(host, route, rule) for route, rule in rules for host in route.hosts]
         self._refusing = HostIndex((host, rule) for host, route, rule in hosts if route.via == VIA_REFUSE)
-        self._leading = HostIndex((host, rule) for host, route, rule in hosts if route.via != VIA_REFUSE)
+        self._permitting = HostIndex((host, rule) for host, route, rule in hosts if route.via != VIA_REFUSE)
         self._of_listener = {
             name: choices.make(via, _LISTENER, f'listener "{name}"', f"listener[{index}].via")
             for index, (name, via) in enumerate(self.listeners.items())
@@ -132,11 +132,11 @@ class UpstreamSelector:
         self._by_plan = choices.by_plan
 
     def select(self, request: Request) -> RoutePlan:
-        """Choose a plan.
+        """Choose the plan of a request (IUpstreamSelector).
 
         Raises:
-            Refused: route_refused: a route or the listener refuses it; direct_refused: it would go out without a proxy
-                and must not; listener_gone: no listener has this name any more, and what it would say is not known.
+            Refused: route_refused: a route or the listener refuses it; direct_refused: direct routes are forbidden;
+                listener_gone: the listener has been removed, so its `via` is not known.
         """
         decision = self._choose(request)
         choice = decision.tunnel if request.request_form == "connect" else decision.plain
@@ -167,7 +167,7 @@ class UpstreamSelector:
         return choice
 
     def check_direct(self) -> None:
-        """See `IUpstreamSelector.check_direct`.
+        """Check a live direct connection (IUpstreamSelector).
 
         Raises:
             Refused: direct_refused.
@@ -176,26 +176,26 @@ class UpstreamSelector:
             raise DIRECT_REFUSED.refusal()
 
     def default_words(self) -> str:
-        """Say, for people, which route tunnels and plain requests take where no route or listener decides."""
-        tunnel, plain = _words(self._default.tunnel), _words(self._default.plain)
+        """Describe the default routes of tunnels and plain requests, for the log at startup."""
+        tunnel, plain = _describe(self._default.tunnel), _describe(self._default.plain)
         return f"by default {tunnel}" if tunnel == plain else f"by default {tunnel}, plain HTTP {plain}"
 
     def _choose(self, request: Request) -> _Choice:
         if request.listener not in self.listeners:
             raise Refused("listener_gone", "The listener is no longer configured; connect anew.")
         host, literal = request.authority.host, request.authority.address
-        # What a translator would make of an IPv6 address must not get past a refusal either.
+        # A refused IPv4 address must not be reached as an IPv6 address that a translator maps to it.
         for address in (None,) if literal is None else (literal, *embedded_ipv4(literal)):
             for entry in self._refusing.find(host, address):
                 if entry.value.covers(request):
                     return entry.value.choice
-        for entry in self._leading.find(host, literal):
+        for entry in self._permitting.find(host, literal):
             if entry.value.covers(request):
                 return entry.value.choice
         return self._of_listener.get(request.listener, self._default)
 
 
-def _words(choice: RouteChoice | RefusedRoute) -> str:
+def _describe(choice: RouteChoice | RefusedRoute) -> str:
     if isinstance(choice, RefusedRoute):
         return "refused"
     return f"through {choice.plan.label}" if choice.plan.hops else "direct"
@@ -211,7 +211,7 @@ def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:
 
 @define(eq=False)
 class _Choices:
-    """Makes choices out of the words of the configuration, whose names have been checked."""
+    """Makes choices from the configuration, whose names have been checked."""
 
     upstreams: tuple[UpstreamSettings, ...]
     routing: RoutingSettings
@@ -283,7 +283,7 @@ class _Choices:
         return choice
 
     def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
-        """Give the proxies on the way to and through an upstream, nearest first."""
+        """Give the proxies of a route through an upstream, nearest first."""
         by_name = {each.name: each for each in self.upstreams}
         before = self._hops_of(by_name[upstream.through]) if upstream.through else []
         return [*before, upstream.url.hop(upstream.name)]

@@ -1,4 +1,4 @@
-"""Asks the system's resolver, in threads of its own, because `getaddrinfo` blocks."""
+"""Look-ups by the system's resolver, in threads, because `getaddrinfo` blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from egress.errors import NameNotFound, ResolverFailed
 from egress.model import Address
 from egress.upstream.hosts_file import HostsFile
 
-# EAI_NODATA and EAI_ADDRFAMILY: the name is there, without an address. Not on every system.
+# EAI_NODATA and EAI_ADDRFAMILY: the name exists without an address. Not every system has these numbers.
 _NOT_FOUND = frozenset(
     getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
 )
@@ -30,11 +30,11 @@ _FAILURES = {
 
 
 class FromThreads(Shape):
-    """What is needed of a reactor: IReactorFromThreads."""
+    """The part of a reactor that look-ups use: IReactorFromThreads."""
 
     @property
     def callFromThread(self) -> Callable[..., Any]:
-        """Run something in the reactor's thread."""
+        """Call a function in the reactor's thread (IReactorFromThreads)."""
 
 
 @define(eq=False)
@@ -45,15 +45,15 @@ class _Question:
 
 @define(eq=False)
 class SystemLookup:
-    """Looks names up with `getaddrinfo`: absolute, without a search list, both families, in the order of RFC 6724.
+    """Looks absolute names up with `getaddrinfo`, without a search list, for both families, in the order of RFC 6724.
 
-    The threads are made when they are needed and are daemons: a resolver that hangs does not hold up the end of the
-    process. They are not the reactor's, so that a hanging resolver starves nobody else.
+    Its threads are started on demand. They are daemons, so that a resolver that hangs does not delay the end of the
+    process, and not those of the reactor's thread pool, which a resolver that hangs would exhaust.
 
     Attributes:
-        reactor: takes the answers.
-        concurrent: the most threads there will be.
-        hosts: the hosts file that is asked first, or None.
+        reactor: its thread gets the answers.
+        concurrent: the largest number of threads.
+        hosts: the hosts file that is searched first, or None.
     """
 
     reactor: FromThreads
@@ -65,17 +65,17 @@ class SystemLookup:
     _is_running: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Take questions from now on. Call it after any fork: threads do not survive one."""
+        """Accept look-ups. To be called after any fork, because threads do not survive a fork."""
         self._is_running = True
 
     def stop(self) -> None:
-        """Take no more questions; those that are open fail. Does not wait for the threads."""
+        """Accept no more look-ups, and fail those in progress. Does not wait for the threads."""
         if not self._is_running:
             return
         self._is_running = False
         for _ in range(self._threads):
             self._questions.put(None)
-        # Threads that are stuck in a look-up keep the queue they were given, and end when they come back to it.
+        # A thread that is blocked in a look-up keeps its queue, and ends when it reads the queue next.
         self._questions, self._threads = SimpleQueue(), 0
         open_questions, self._open = self._open, set()
         for question in open_questions:
@@ -85,14 +85,14 @@ class SystemLookup:
         """Look a canonical name up.
 
         Returns:
-            A Deferred of its addresses. It fails with NameNotFound or ResolverFailed. It has no deadline of its own;
-            cancelling it gives the answer up but leaves the thread at work.
+            A Deferred of the addresses. It fails with NameNotFound or ResolverFailed. It has no deadline. Cancelling it
+            drops the answer, but does not stop the thread.
         """
         if not self._is_running:
             return fail(ResolverFailed("the resolver is not running"))
         question = _Question(host, Deferred())
         self._open.add(question)
-        # A question that was given up still has its thread, and stays open until that is back.
+        # A cancelled look-up occupies its thread until `getaddrinfo` returns, and counts as open until then.
         if self._threads < min(self.concurrent, len(self._open)):
             self._threads += 1
             Thread(target=self._work, args=(self._questions,), name="look-up", daemon=True).start()
@@ -105,10 +105,10 @@ class SystemLookup:
             try:
                 result = lookup(question.host, self.hosts)
             except Exception:
-                # The edge of the thread: whatever happened is told to the one who asked.
+                # The edge of the thread: every failure is passed to the caller.
                 result = Failure()
             if not self._is_running:
-                # The reactor may be gone already.
+                # The reactor may have stopped.
                 return
             self.reactor.callFromThread(self._take, question, result)
 
@@ -122,7 +122,7 @@ def lookup(host: str, hosts: HostsFile | None) -> tuple[Address, ...]:
     """Look a canonical name up, in the hosts file and then with `getaddrinfo`. Blocks.
 
     Raises:
-        NameNotFound: it does not exist, has no address, or cannot be a name in DNS.
+        NameNotFound: the name does not exist, has no address, or is no DNS name.
         ResolverFailed: the hosts file or the resolver failed.
     """
     try:
@@ -132,8 +132,7 @@ def lookup(host: str, hosts: HostsFile | None) -> tuple[Address, ...]:
     if found:
         return found
     try:
-        # As octets, because Python's own codec for text (IDNA 2003) is neither wanted nor strict in our way. The last
-        # dot makes the name absolute.
+        # As octets, because Python would encode text by IDNA 2003. The final dot makes the name absolute.
         rows = socket.getaddrinfo(host.encode("ascii") + b".", None, socket.AF_UNSPEC, socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in _NOT_FOUND:

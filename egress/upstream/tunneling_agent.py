@@ -11,10 +11,10 @@ from zope.interface import implementer
 
 from egress.interfaces import IDialEndpoint, IResolver, ITunnelingAgent
 from egress.model import Address, Authority, Route, Trace
-from egress.upstream.dial import Dialler
 from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.forward_proxy import ForwardProxies
-from egress.upstream.sequential import SequentialEndpoint
+from egress.upstream.happy_eyeballs import Dialler
+from egress.upstream.sequential_endpoint import SequentialEndpoint
 from egress.upstream.upstream import Upstream
 
 

@@ -1,4 +1,4 @@
-"""Upstreams, ready for use: what an agent knows of a proxy beyond where it is."""
+"""Upstreams made from settings: their credentials, certificates and trusted authorities are loaded."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from egress.upstream.routing_settings import SYSTEMD, UpstreamSettings
 
 @frozen(eq=False)
 class Upstream:
-    """One proxy, and how it is spoken to.
+    """One upstream proxy.
 
     Attributes:
-        name: in the configuration.
+        name: its name in the configuration, or the environment's variable.
         scheme: "http" or "https".
         authority: where it listens.
-        credentials: what it is sent, if anything.
-        tls: for "https", and only there.
+        credentials: sent in Proxy-Authorization; None for none.
+        tls: with "https"; None with "http".
     """
 
     name: str
@@ -36,7 +36,7 @@ class Upstream:
 
     def __attrs_post_init__(self) -> None:
         if (self.scheme == "https") is not (self.tls is not None):
-            raise ValueError(f"an upstream of the scheme {self.scheme!r} with or without TLS, the wrong way round")
+            raise ValueError(f"an upstream of the scheme {self.scheme!r} and its TLS do not agree")
 
 
 def make_upstream(
@@ -47,17 +47,17 @@ def make_upstream(
     *,
     has_credentials: bool = True,
 ) -> Upstream:
-    """Make a configured upstream ready: read its credentials, authorities and certificate.
+    """Make an upstream from its settings: load its credentials, authorities and certificate.
 
     Args:
         settings: one `[[upstream]]`.
-        clock: tells when to look at files again.
-        directory: what the service manager put into CREDENTIALS_DIRECTORY, or None.
-        place: makes the settings' paths absolute; by default they are taken as they are.
-        has_credentials: look at `credentials`; without, the upstream is good for everything but dialling.
+        clock: limits how often credential files are checked for changes.
+        directory: the value of CREDENTIALS_DIRECTORY, which the service manager sets, or None.
+        place: makes the settings' paths absolute; by default they are used unchanged.
+        has_credentials: load `credentials`. Without them the upstream cannot be dialled.
 
     Raises:
-        ConfigError: something of it cannot be used; the key is relative to the upstream's table.
+        ConfigError: a setting or a file cannot be used; the key is relative to the upstream's table.
     """
     address = settings.url
     credentials = _of_url(address, "url")
@@ -77,15 +77,15 @@ def make_upstream(
 
 
 def make_plain_upstream(name: str, address: ProxyAddress, where: str) -> Upstream:
-    """Make an upstream ready of which nothing but its URL is known: one of the environment's.
+    """Make an upstream from a URL of the environment.
 
     Args:
-        name: what routes call it.
+        name: its name in routes.
         address: its URL.
         where: the variable, for errors.
 
     Raises:
-        ConfigError: its credentials cannot be sent.
+        ConfigError: the credentials of the URL cannot be sent.
     """
     tls = UpstreamTls.make(address.authority, TrustedAuthorities()) if address.scheme == "https" else None
     return Upstream(name, address.scheme, address.authority, _of_url(address, where), tls)

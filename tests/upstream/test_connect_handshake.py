@@ -20,7 +20,7 @@ from egress.testing.network import Network
 from egress.testing.peers import NetworkPeer, Origin
 from egress.transports.connection_notice import abort
 from egress.upstream.connect_handshake import INTERIM_LIMIT, ConnectHandshake
-from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.first_hop_endpoint import FirstHopEndpoint
 from egress.upstream.handshake import HandshakeEndpoint
 from egress.upstream.hop_errors import offered_schemes
 from tests.upstream.ends import Broken, Ear, Ears, HalfEar, Refusing, dial_failed, place

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 from ipaddress import ip_address
-from itertools import pairwise
 from typing import Any
 
 from attrs import define, field
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,7 +22,6 @@ from egress.errors import DialFailed
 from egress.model import Address, Trace
 from egress.testing.network import Network
 from egress.upstream import DirectEndpoint
-from egress.upstream.dial import interleave
 
 FOUR, FOUR_TOO, SIX, SIX_TOO = "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"
 
@@ -525,24 +521,3 @@ class AwkwardReactorTests(SynchronousTestCase):
                 failure = self.failureResultOf(result, DialFailed)
                 self.assertEqual((failure.value.code, failure.value.attempts), (code, ((FOUR, outcome),)))
                 self.assertEqual(str(failure.value), f"{code}: {FOUR} ({outcome})")
-
-
-class InterleaveTests(SynchronousTestCase):
-    """The order of dialling."""
-
-    @given(st.lists(st.ip_addresses(), min_size=1, max_size=12, unique=True))
-    def test_order(self, addresses: list[Address]) -> None:
-        """Nothing is lost or added, the first stays first, families keep their order and take turns while both last."""
-        order = interleave(tuple(addresses))
-
-        self.assertEqual(sorted(map(str, order)), sorted(map(str, addresses)))
-        self.assertIs(order[0], addresses[0])
-        for version in (4, 6):
-            self.assertEqual(
-                [address for address in order if address.version == version],
-                [address for address in addresses if address.version == version],
-            )
-        fours = sum(address.version == 4 for address in order)
-        both = 2 * min(fours, len(order) - fours)
-        for one, other in pairwise(order[:both]):
-            self.assertNotEqual(one.version, other.version)

@@ -18,7 +18,7 @@ from egress.testing.network import Network
 from egress.tls import OwnCertificate, TrustedAuthorities, UpstreamTls
 from egress.transports.tls import UpstreamTlsTransport
 from egress.upstream.connect_handshake import ConnectHandshake
-from egress.upstream.first_hop import FirstHopEndpoint
+from egress.upstream.first_hop_endpoint import FirstHopEndpoint
 from egress.upstream.handshake import HandshakeEndpoint
 from egress.upstream.tls_handshake import TlsHandshake
 from tests.upstream.certificates import Identity, Root, self_signed

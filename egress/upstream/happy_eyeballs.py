@@ -1,6 +1,6 @@
-"""Dials judged addresses, several at a time where one is slow (RFC 8305, "Happy Eyeballs").
+"""Happy Eyeballs (RFC 8305): dials addresses in order, and the next one beside an attempt that is slow.
 
-TCP_NODELAY and the like are left to the protocol that gets the transport.
+Socket options such as TCP_NODELAY are set by the protocol that is given the transport.
 """
 
 from __future__ import annotations
@@ -34,33 +34,32 @@ if TYPE_CHECKING:
     from egress.upstream.direct_endpoint import DirectEndpoint
 
 ATTEMPT_DELAY_SECONDS = 0.25
-"""RFC 8305 section 5: the recommended wait before the next address is tried beside the one under way."""
+"""Seconds before the next address is dialled beside the attempt in progress, as RFC 8305 section 5 recommends."""
 
-# What is left of a deadline can be a rounding error of the clock; nothing connects in so little.
+# A shorter rest of a deadline can be a rounding error of the clock; no connection is established in so little time.
 _TICK_SECONDS = 0.001
 
 
 class Dialler(Shape):
-    """What is needed of a reactor: IReactorTCP and IReactorTime."""
+    """The part of a reactor that dials use: IReactorTCP and IReactorTime."""
 
     @property
     def connectTCP(self) -> Callable[..., Any]:
-        """Dial."""
+        """Connect (IReactorTCP)."""
 
     @property
     def callLater(self) -> Callable[..., Any]:
-        """Set a timer."""
+        """Set a timer (IReactorTime)."""
 
     @property
     def seconds(self) -> Callable[[], Any]:
-        """Tell the time."""
+        """Tell the time (IReactorTime)."""
 
 
 def interleave(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    """Bring addresses into the order of dialling: families take turns (RFC 8305 section 4).
+    """Sort addresses for dialling, alternating IPv6 and IPv4 (RFC 8305 section 4).
 
-    The family of the first address begins, because the resolver's order is that of RFC 6724. Within a family that order
-    is kept.
+    The first address stays first, because the resolver's order is that of RFC 6724. Each family keeps its order.
     """
     own = tuple(address for address in addresses if address.version == addresses[0].version)
     if len(own) == len(addresses):
@@ -71,7 +70,7 @@ def interleave(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
 
 
 @implementer(IDial)
-class Dial:
+class HappyEyeballs:
     """One dial of a `DirectEndpoint`.
 
     The timeout of each connector is cut to the rest of the total deadline, so that the deadline needs no timer.
@@ -138,7 +137,7 @@ class Dial:
         if left_seconds < timeout_seconds:
             timeout_seconds = left_seconds
         endpoint.reactor.connectTCP(address, endpoint.port, attempt, timeout=timeout_seconds)
-        # A reactor may fail an attempt before it returns; then the next one is under way already.
+        # A reactor may fail an attempt before `connectTCP` returns. Then the next one is in progress already.
         if self._tried < len(self._texts) and attempt.dial is not None:
             self._next_call = endpoint.reactor.callLater(ATTEMPT_DELAY_SECONDS, self._try_beside)
 
@@ -153,12 +152,12 @@ class Dial:
         return self._deadline - float(self._endpoint.reactor.seconds())
 
     def failed(self, attempt: _Attempt, reason: Failure) -> None:
-        """One attempt is over. If it was the latest, its successor need not wait for its turn."""
+        """Record the failure of an attempt. After the latest attempt, the next address is dialled at once."""
         is_latest = self._live[-1] is attempt
         self._live.remove(attempt)
         self._close(attempt, _describe(reason.value))
         if is_latest and self._tried < len(self._texts):
-            self._hold_next()
+            self._stop_timer()
             left_seconds = self._left_seconds()
             if left_seconds > _TICK_SECONDS:
                 self._try_next(left_seconds)
@@ -167,7 +166,7 @@ class Dial:
             self._fail()
 
     def _fail(self) -> None:
-        self._hold_next()
+        self._stop_timer()
         outcomes = {outcome for _, outcome in self._outcomes}
         if "refused" in outcomes:
             code = "connection_refused"
@@ -208,7 +207,7 @@ class Dial:
             self._listener.connected(protocol)
 
     def _stop(self, outcome: str) -> None:
-        self._hold_next()
+        self._stop_timer()
         live, self._live = self._live, []
         for attempt in live:
             self._close(attempt, outcome)
@@ -217,29 +216,29 @@ class Dial:
     def _close(self, attempt: _Attempt, outcome: str) -> None:
         attempt.dial = None
         self._outcomes.append((attempt.address, outcome))
-        self._endpoint.trace.attempts[attempt.place] = (attempt.address, outcome)
+        self._endpoint.trace.attempts[attempt.trace_index] = (attempt.address, outcome)
 
-    def _hold_next(self) -> None:
+    def _stop_timer(self) -> None:
         if self._next_call is not None:
             self._next_call.cancel()
             self._next_call = None
 
 
 class _Attempt(ClientFactory):
-    """One address being dialled.
+    """The attempt to connect to one address.
 
     Attributes:
-        dial: None once the dial takes no more interest in this attempt.
-        place: its index in `trace.attempts`.
+        dial: None once the attempt is over, or another address has answered.
+        trace_index: its index in `trace.attempts`.
     """
 
     noisy = False
 
-    def __init__(self, dial: Dial, address: str, place: int) -> None:
-        self.dial: Dial | None = dial
+    def __init__(self, dial: HappyEyeballs, address: str, trace_index: int) -> None:
+        self.dial: HappyEyeballs | None = dial
         self.address = address
-        self.place = place
-        # Kept apart from the dial, which must not live as long as the connection.
+        self.trace_index = trace_index
+        # Not taken from the dial later: the dial must not live as long as the connection.
         self._factory = dial.factory
         self._connector: IConnector | None = None
 
@@ -261,7 +260,7 @@ class _Attempt(ClientFactory):
             self.dial.failed(self, reason)
 
     def stop(self) -> None:
-        """Stop connecting, whatever has become of it."""
+        """Stop connecting; harmless when connected or failed."""
         if self._connector is not None:
             with suppress(error.NotConnectingError):
                 self._connector.stopConnecting()

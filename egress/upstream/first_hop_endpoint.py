@@ -1,4 +1,4 @@
-"""The connection to the first proxy of a route: the only one that is dialled from here."""
+"""The endpoint of the first proxy of a route, the only proxy that this process dials itself."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from egress.errors import DialFailed, ResolutionError
 from egress.interfaces import IDial, IDialEndpoint, IDialListener, IResolver
 from egress.model import Address, Authority, Resolution, Trace
 from egress.upstream import deferred_dial
-from egress.upstream.dial import Dialler
 from egress.upstream.direct_endpoint import DirectEndpoint
+from egress.upstream.happy_eyeballs import Dialler
 from egress.upstream.hop_errors import hop_failed
 
 _CODE = "proxy_unreachable"
@@ -110,7 +110,7 @@ class _FirstHopDial:
         if authority.address is not None:
             return (authority.address,)
         if resolver is None:
-            raise ResolutionError("there is no resolver for it")
+            raise ResolutionError("no resolver is configured")
         found = resolver.resolve(authority.host)
         return found.addresses if isinstance(found, Resolution) else found
 
