@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
@@ -24,6 +26,7 @@ from egress.upstream.hop_errors import HopFault
 from egress.upstream.replaceable_protocol import ReplaceableProtocol
 from tests.upstream.ends import Ears, HalfEar
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "dialling.md"
 OVER = (State.ESTABLISHED, State.FAILED, State.CANCELLED)
 SECONDS = 5.0
 
@@ -183,6 +186,13 @@ class TransitionTests(SynchronousTestCase):
         verifyObject(IDialEndpoint, scene.endpoint)
         verifyObject(IDial, scene.handshake)
         verifyObject(IDialListener, scene.handshake)
+
+    def test_the_picture(self) -> None:
+        """The documented picture shows the transitions of the table, and no others."""
+        arrows = re.findall(r"^    (\w+) --> (\w+) : (\w+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+
+        self.assertEqual(len(arrows), len(TRANSITIONS))
+        self.assertEqual({(State[state], Event[event]): State[after] for state, after, event in arrows}, TRANSITIONS)
 
     def test_every_event_in_every_state(self) -> None:
         """The state after each event is the table's; the listener is told once at most, and nothing is left waiting."""
