@@ -76,7 +76,7 @@ def make_gate(rules: int) -> Gate:
     policy = make_destinations("rules", table, FakeHost(resolver=resolver))
     own = OwnAddresses((("127.0.0.1", 3128),), local=lambda address: address.is_loopback)
     agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
-    snapshot = Snapshot(1, (policy,), Guard(GuardSettings()), resolver, DirectSelector(), agent, own)
+    snapshot = Snapshot(1, (policy,), Guard(GuardSettings()), resolver, DirectSelector(), agent, own, None)
     return Gate(snapshot, Clock(), 5.0)
 
 

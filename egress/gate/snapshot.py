@@ -45,7 +45,7 @@ class Snapshot:
     selector: IUpstreamSelector
     agent: ITunnelingAgent
     own: OwnAddresses
-    proxies: IForwardProxies | None = None
+    proxies: IForwardProxies | None
     created_at: float = field(init=False, factory=time.monotonic)
     has_impure: bool = field(init=False)
     observers: tuple[IPolicyObserver, ...] = field(init=False)

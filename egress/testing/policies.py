@@ -172,6 +172,7 @@ class PolicyHarness:
             DirectSelector(),
             cast(ITunnelingAgent, None),  # nothing is dialled
             OwnAddresses(()),
+            None,
         )
         evaluation = Evaluation(
             snapshot,
