@@ -86,7 +86,7 @@ class Refused(EgressError):
         retry_seconds: seconds after which a retry may succeed; None where that is not known.
         verdicts: the verdicts so far, for the audit log and for `explain`.
         upstream_level: where the upstream selector refused: the level of the cascade that decided, such as "refused"
-            for a `[[route]]`; else "".
+            for a ``[[route]]``; else "".
         upstream_source: where the upstream selector refused: the setting that decided; else "".
     """
 

@@ -98,7 +98,7 @@ class ReadmeTests(SynchronousTestCase):
         elif words[1] == "tail":
             self.assertIn("forbidden.example", self.output([*words, "--no-follow"]))
         elif words[1] == "check":
-            self.assertIn("fine", self.output(words))
+            self.assertIn("OK", self.output(words))
         elif words[1] == "explain":
             # Where there is no network the name does not resolve, but what was decided before that is shown.
             told = self.output(words, statuses=(0, 1))
