@@ -156,7 +156,7 @@ def make_request(
     assert read.authority is not None, "only OPTIONS * has none, and it is no URL"
     client = _make_client(listener, labels, is_local=is_local)
     return Request(
-        "rehearsal",
+        "dry-run",
         "connect" if read.form == "authority" else "http",
         method,
         read.authority,
