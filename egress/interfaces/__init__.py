@@ -141,40 +141,40 @@ class IPolicyMaker(IPlugin):
 
 
 class IIdentifier(Interface):
-    """Says who is calling."""
+    """Identifies clients."""
 
     def recognise(connection: Connection) -> Client:
-        """Name the client of a connection by the facts alone, before it has asked for anything.
+        """Identify the client of a connection by facts alone, before its first request.
 
-        Limits count the connection for this client until a request on it has been identified. Nothing is asked for
-        here: what is missing is the matter of ``identify``.
+        Limits count the connection for this client until a request on it has been identified. Missing credentials are
+        not refused here, but by ``identify``.
 
         Args:
-            connection: what is known of it.
+            connection: facts of the connection.
 
         Raises:
-            Refused: the facts do not make a client, whatever a request may add to them.
+            Refused: the facts contradict each other or the listener, whatever a request may add.
         """
 
     def is_settled(connection: Connection) -> bool:
-        """Tell whether ``recognise`` has said it all: ``identify`` would give the same client for every request.
+        """Tell whether ``identify`` would return the client of ``recognise`` for every request.
 
-        Asked once a connection; requests are not identified then for as long as this identifier is in use.
+        Called once for each connection. If true, its requests are not identified while this identifier is in use.
         """
 
     def identify(connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
-        """Name the client of a connection, or of one request on it.
+        """Identify the client of one request.
 
         Args:
-            connection: what is known of it.
-            credentials: the value of Proxy-Authorization, where the request had one.
+            connection: facts of the connection.
+            credentials: value of Proxy-Authorization; None without one.
 
         Returns:
-            The client; a Deferred of it where checking the credentials takes time, which can be cancelled. It fails
-            with Refused.
+            The client, or a Deferred of it if checking the credentials takes time. The Deferred can be cancelled, and
+            fails with Refused.
 
         Raises:
-            Refused: the facts do not make a client.
+            Refused: facts or credentials are missing, wrong or contradictory.
         """
 
 
@@ -240,37 +240,46 @@ class IUpstreamSelector(Interface):
 
 
 class IGuard(Interface):
-    """Refuses destinations that no policy can allow by mistake. Not a policy, and on by default."""
+    """The SSRF guard: refuses reserved names and non-public addresses, unless the matched rule admits them."""
 
     def check_name(authority: Authority, verdict: Verdict) -> None:
         """Judge a name before it is looked up.
 
         Args:
-            authority: where to; it may also be a literal.
+            authority: the destination; its host may be a literal address.
             verdict: the ALLOW of the first round.
 
         Raises:
-            Refused: name_refused.
+            Refused: the name is reserved (``name_refused``).
         """
 
     def check_addresses(authority: Authority, addresses: tuple[Address, ...], verdict: Verdict) -> None:
         """Judge every address of a name.
 
+        Args:
+            authority: the destination.
+            addresses: all addresses of the name.
+            verdict: the ALLOW of the first round.
+
         Raises:
-            Refused: address_refused.
+            Refused: an address is neither public nor admitted (``address_refused``).
         """
 
 
 class IAuditSink(Interface):
-    """Takes the record."""
+    """Receives audit events."""
 
-    is_accepting: bool = Attribute("False while records cannot be kept and new requests must be refused for it.")
+    is_accepting: bool = Attribute("False while events cannot be kept and new requests must be refused therefore.")
 
     def record(record: AuditEvent) -> None:
-        """Take one record. Does not block and does not raise."""
+        """Take one event. Neither blocks nor raises."""
 
     def flush() -> Deferred[None]:
-        """Write what is held. Fires when it is written or known to be lost."""
+        """Write all events taken so far.
+
+        Returns:
+            Fires when they are written or known to be lost.
+        """
 
 
 class ICredentialSource(Interface):
@@ -281,7 +290,7 @@ class ICredentialSource(Interface):
 
 
 class IGate(Interface):
-    """The one choke point."""
+    """The choke point: decides about every request."""
 
     def admit(request: Request, within: Admission | None = None) -> Admission | Deferred[Admission]:
         """Judge a request.

@@ -53,7 +53,7 @@ class IConnectionNotifier(IProtocol):
 
 
 class ITunnelingAgent(Interface):
-    """Builds the endpoint of a route."""
+    """Builds the endpoint by which a route is dialled."""
 
     def endpoint_for(target: Authority, route: Route, trace: Trace) -> IDialEndpoint:
         """Build the endpoint that reaches ``target`` by ``route``.

@@ -1,7 +1,7 @@
-"""The values that the parts hand to each other.
+"""Values that the packages of egress exchange.
 
-What is kept or shared is frozen; what is made once per request (`Request`, `Phases`, `AuditEvent`) is plain slots,
-because freezing one costs three times as much and nobody keeps it.
+Values that are kept or shared are frozen. Values that are made once for each request (`Request`, `Phases`,
+`AuditEvent`) have plain slots, because creating a frozen one takes three times as long.
 """
 
 from egress.model.audit_event import AuditEvent

@@ -1,4 +1,4 @@
-"""Who calls."""
+"""Clients, facts of their connections, and secrets."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from attrs import field, frozen
 
 @frozen
 class Connection:
-    """The facts of one accepted connection.
+    """Facts of one accepted connection.
 
     Attributes:
-        listener: the listener's name in the configuration.
-        peer: the other side's address, "" on a unix socket.
-        peer_port: 0 on a unix socket.
-        uid: of the process that connected to a unix socket (SO_PEERCRED, unix(7)); -1 on any other.
-        gid: the same for its group.
-        certificate: the name in the certificate that the client showed and that was verified; "" without one.
+        listener: name of the listener in the configuration.
+        peer: address of the peer; "" on a unix socket.
+        peer_port: port of the peer; 0 on a unix socket.
+        uid: user of the process that connected to a unix socket (SO_PEERCRED, unix(7)); -1 on any other socket.
+        gid: group of that process; -1 on any other socket.
+        certificate: name in the verified client certificate; "" without one.
     """
 
     listener: str
@@ -28,11 +28,11 @@ class Connection:
 
 @frozen
 class Client:
-    """Who is calling, as far as it is known.
+    """The party that a connection or request belongs to.
 
     Attributes:
-        key: tells clients apart in limits, pools and memories.
-        labels: what rules may name, each ``kind:value``: ``listener:agents``, ``address:127.0.0.1``.
+        key: identifies the client in limits, pools, remembered decisions and the audit log.
+        labels: facts that rules match, each ``kind:value``: ``listener:agents``, ``address:127.0.0.1``.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Secret:
     _value: str = field(repr=False, eq=False)
 
     def reveal(self) -> str:
-        """Give the word itself, to whoever must send it."""
+        """Return the secret itself, for the message that must contain it."""
         return self._value
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What is wanted, and what policies say of it."""
+"""Requests, and verdicts about them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Outcome(Enum):
-    """What a policy says."""
+    """Outcome of a verdict."""
 
     ALLOW = "allow"
     DENY = "deny"
     ABSTAIN = "abstain"
     ASK = "ask"
 
-    # Members are singletons; the identity hash is what the hot path wants.
+    # Members are singletons, so the identity hash is valid; it is faster than that of Enum.
     __hash__ = object.__hash__
 
 
 class Obligation(Enum):
-    """What an ALLOW may ask for beyond letting the request through."""
+    """A condition of an ALLOW: what must happen to the request."""
 
     INTERCEPT = "intercept"
     INSPECT = "inspect"
@@ -37,12 +37,13 @@ class Obligation(Enum):
 
 @frozen
 class Authority:
-    """Where a request wants to go (RFC 3986 section 3.2).
+    """Host and port of a destination (RFC 3986 section 3.2).
 
     Attributes:
-        host: canonical: lower case, A-labels, no trailing dot; an address in its standard spelling, without brackets.
+        host: canonical host: lower case, A-labels, no trailing dot; an address in standard spelling without brackets.
         port: 1 to 65535.
-        address: the same host as an address where it is one, else None.
+        address: the host as an address; None if the host is a name.
+        text: host and port as in a URL, with brackets around an IPv6 address.
     """
 
     host: str
@@ -57,13 +58,13 @@ class Authority:
 
 @define(eq=False)
 class Phases:
-    """Where a request's time went. Milliseconds; -1.0 where a phase did not happen.
+    """Durations of a request's phases in milliseconds; -1.0 for a phase that did not happen.
 
     Attributes:
-        judge: policies, selection and guard, without waiting for the resolver.
-        resolve: waiting for the resolver.
-        dial: until the connection to the origin (or through the hops) stood.
-        wait: from the request's last byte sent to the answer's first.
+        judge: policies, upstream selection and guard, without the wait for the resolver.
+        resolve: wait for the resolver.
+        dial: from the start of dialling until the origin connection is established, through all hops.
+        wait: from the last byte of the request that was sent to the first byte of the answer.
     """
 
     judge: float = -1.0
@@ -74,21 +75,21 @@ class Phases:
 
 @define(eq=False)
 class Request:
-    """One wish to go out. Every front makes one of these, and only these are judged.
+    """One request of a client. Every request form makes this value, and the gate judges nothing else.
 
     Attributes:
-        id: unique among all requests of this supervisor, printable.
-        request_form: how it came: "http" or "connect".
-        method: as sent, RFC 9110 section 9; "CONNECT" for a tunnel.
-        authority: where to.
-        path: canonical, without query; None where it cannot be read (a tunnel).
-        client: who asks.
-        listener: the listener's name.
-        begun: seconds on the monotonic clock when its head was complete.
-        is_path_ambiguous: the path holds an encoded slash or backslash, which servers read differently.
-        is_dry_run: asked by `explain`: nothing may be counted or remembered because of it.
-        is_judged_again: judged before, under an earlier snapshot; whoever counts requests has counted it.
-        phases: where its time went.
+        id: printable id, unique among all requests of the supervisor.
+        request_form: "http" for absolute form, "connect" for CONNECT.
+        method: method as sent (RFC 9110 section 9); "CONNECT" for a tunnel.
+        authority: destination.
+        path: canonical path without query; None for a tunnel.
+        client: the client.
+        listener: name of the listener.
+        begun: time when the head was complete, in seconds on the monotonic clock.
+        is_path_ambiguous: the path contains an encoded slash or backslash, which servers read differently.
+        is_dry_run: made by ``explain``; must be neither counted nor remembered.
+        is_judged_again: judged before, under an earlier snapshot, and counted then.
+        phases: durations of the phases so far.
     """
 
     id: str
@@ -107,17 +108,17 @@ class Request:
 
 @frozen
 class Verdict:
-    """One policy's answer to one request at one stage.
+    """The answer of one policy to one request in one round.
 
     Attributes:
-        outcome: DENY ends the matter; ABSTAIN leaves it to others.
-        policy: the policy's name in the configuration.
-        rule: the rule's name, or "" where the policy has no rules.
-        reason: one sentence for a person, ASCII, free of client bytes.
-        pattern: the host pattern that matched, in canonical form, or "".
-        admits: networks that this ALLOW opens although they are not public.
-        obligations: what must happen to the request on its way.
-        retry_seconds: on a DENY that passes by itself: after how long; None where it does not.
+        outcome: ALLOW, DENY, ABSTAIN or ASK.
+        policy: name of the policy in the configuration.
+        rule: name of the rule; "" if the policy has no rules.
+        reason: one sentence in ASCII for a person, without client bytes.
+        pattern: host pattern that matched, in canonical form; "" for none.
+        admits: networks that are not public and that this ALLOW admits.
+        obligations: conditions of this ALLOW.
+        retry_seconds: seconds after which a denied request can succeed; None if time does not help.
     """
 
     outcome: Outcome
