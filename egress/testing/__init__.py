@@ -1,4 +1,4 @@
-"""Public fakes, for our tests and for those of third parties.
+"""Public fakes, for the tests of egress and of third-party policies.
 
 The in-memory network is in `egress.testing.network`.
 """

@@ -1,4 +1,4 @@
-"""What the supervisor lends to a plugin: here a clock that stands until it is moved and a resolver with a table."""
+"""Fakes of the services of a plugin: a clock that only the test advances, and a resolver with a table."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Answer = str | Iterable[str] | ResolutionError
 
 @implementer(IResolver)
 class FakeResolver:
-    """Answers from a table. A name that is not in it does not exist; a literal is its own answer.
+    """Answers from a table. A name that is not in the table does not exist. A literal address is its own answer.
 
     Attributes:
-        asked: every host that was looked up, in order, literals too.
+        asked: every host that was looked up, in order, including literals.
     """
 
     def __init__(self, names: Mapping[str, Answer] | None = None) -> None:
@@ -40,7 +40,7 @@ class FakeResolver:
             self.answer(host, answer)
 
     def answer(self, host: str, answer: Answer) -> None:
-        """Set what a name stands for, from now on and for those who wait for it."""
+        """Set the addresses of a name, for later lookups and for those that wait."""
         if isinstance(answer, ResolutionError):
             self._answers[host] = answer
         else:
@@ -49,15 +49,15 @@ class FakeResolver:
             self._fire(waiting, self._answers[host])
 
     def hold(self, host: str) -> None:
-        """Let the look-ups of a name wait, until `answer` is called for it."""
+        """Make the lookups of a name wait until `answer` is called for it."""
         self._held.setdefault(host, [])
 
     def waiting(self, host: str) -> int:
-        """Count the look-ups of a name that wait."""
+        """Count the lookups of a name that wait."""
         return len(self._held.get(host, []))
 
     def resolve(self, host: str) -> Resolution | Deferred[Resolution]:
-        """Look up. See `IResolver.resolve`."""
+        """Resolve from the table. See `IResolver.resolve`."""
         self.asked.append(host)
         if host in self._held:
             waiting: Deferred[Resolution] = Deferred(lambda gone: self._forget(host, gone))
@@ -87,10 +87,10 @@ class FakeResolver:
 @implementer(IHostServices)
 @define(eq=False)
 class FakeHost:
-    """Lends a clock, a resolver and counters that outlive the policies built with it.
+    """Provides a clock, a resolver, and counters that outlive the policies built with this host.
 
     Attributes:
-        clock: moved by ``clock.advance(seconds)``.
+        clock: advanced by ``clock.advance(seconds)``.
         resolver: see `FakeResolver`.
     """
 
@@ -99,5 +99,5 @@ class FakeHost:
     _counters: dict[str, dict[str, float]] = field(init=False, factory=dict)
 
     def counters(self, name: str) -> MutableMapping[str, float]:
-        """Give the counters of one policy. See `IHostServices.counters`."""
+        """Return the counters of one policy. See `IHostServices.counters`."""
         return self._counters.setdefault(name, {})

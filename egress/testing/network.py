@@ -1,4 +1,4 @@
-"""An internet in memory, on which whole dialogues run without sockets, threads, sleeps or chance."""
+"""A network in memory, on which whole dialogues run without sockets, threads, sleeps or randomness."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from egress.testing.sockets import family_of, literal
 
 @define(eq=False, init=False)
 class Network:
-    """Hosts, the routes between them, and a clock that only the test moves.
+    """Hosts, the connections between them, and a clock that only the test advances.
 
-    Nothing moves by itself: `settle` carries bytes and events until all is quiet, `advance` lets time pass. Code under
-    test is given `reactor`; the test's own ends are made by `dial` and `origin`. Hosts are address literals, and exist
-    by being listened on; whatever is not listening refuses.
+    `settle` moves bytes and events until none are left. `advance` advances the clock. Code under test uses `reactor`.
+    The test makes its own ends with `dial` and `origin`. Hosts are address literals. A host exists if something listens
+    on it; an address and port without a listener refuse connections.
 
     Attributes:
-        clock: the time.
+        clock: the clock.
         reactor: IReactorTCP, IReactorTime and IReactorFDSet for the code under test.
     """
 
@@ -54,7 +54,7 @@ class Network:
 
     @property
     def window_bytes(self) -> int:
-        """How much each direction of a connection holds until its receiver reads."""
+        """Number of bytes that each direction of a connection holds until its receiver reads."""
         return self._kernel.window_bytes
 
     @window_bytes.setter
@@ -63,7 +63,7 @@ class Network:
 
     @property
     def segment_bytes(self) -> int:
-        """The most that one ``dataReceived`` call gets."""
+        """Greatest number of bytes in one ``dataReceived`` call."""
         return self._kernel.segment_bytes
 
     @segment_bytes.setter
@@ -72,20 +72,20 @@ class Network:
 
     @property
     def failures(self) -> list[Failure]:
-        """Exceptions that escaped from protocols and delayed calls; `settle` raises each one's first."""
+        """Exceptions that escaped from protocols and delayed calls; `settle` raises the first one."""
         return self.reactor.failures
 
     @property
     def dialled(self) -> list[tuple[str, int]]:
-        """Every attempt of the code under test to connect, in order."""
+        """Every connection attempt of the code under test, in order."""
         return self.reactor.dialled
 
     def listen(self, host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
-        """Let a factory of the code under test listen.
+        """Listen with a factory of the code under test.
 
         Args:
-            host: an address literal; "" is every IPv4 and "::" every IPv6 loopback address.
-            port: 0 chooses one.
+            host: address literal; "" is every IPv4 and "::" every IPv6 loopback address.
+            port: port; 0 chooses one.
             factory: builds the protocols.
         """
         return self.reactor.listenTCP(port, cast(ServerFactory, factory), interface=host)
@@ -96,7 +96,7 @@ class Network:
         Args:
             host: an address literal.
             port: the port.
-            answer: called with the connection and the bytes, whenever some arrive.
+            answer: called with the connection and the bytes whenever bytes arrive.
         """
         listener = self._kernel.socket(family_of(literal(host)), is_of_test=True)
         listener.bind((host, port))
@@ -104,15 +104,15 @@ class Network:
         return Origin(*listener.local, listener, answer)
 
     def dial(self, host: str, port: int, source: str | None = None) -> NetworkPeer:
-        """Connect, with the test as the client. The connection is there at once; the listener hears at `settle`.
+        """Connect, with the test as the client. The connection exists at once; the listener is told of it at `settle`.
 
         Args:
             host: an address literal.
             port: the port.
-            source: where it comes from; by default the loopback address.
+            source: source address; by default the loopback address.
 
         Raises:
-            ConnectionRefusedError: of Twisted; nothing listens there.
+            ConnectionRefusedError: nothing listens there. The class is Twisted's.
         """
         host = literal(host)
         family = family_of(host)
@@ -125,30 +125,30 @@ class Network:
         return NetworkPeer(dialler)
 
     def blackhole(self, host: str, port: int | None = None) -> None:
-        """Let attempts to connect vanish: they neither succeed nor fail.
+        """Drop connection attempts: they neither succeed nor fail.
 
         Args:
             host: an address literal.
-            port: None is every port.
+            port: port; None is every port.
         """
         self._kernel.blackholes.add((literal(host), port))
 
     def unreachable(self, host: str) -> None:
-        """Let there be no route to a host."""
+        """Make a host unreachable."""
         self._kernel.unreachable.add(literal(host))
 
     def delay(self, host: str, seconds: float) -> None:
-        """Let handshakes with a host take their time on the clock."""
+        """Delay TCP handshakes with a host, on the clock."""
         self._kernel.delays[literal(host)] = seconds
 
     def settle(self, limit: int = 100_000) -> None:
-        """Move bytes and run calls that are due, until nothing more happens.
+        """Move bytes and run calls that are due, until none are left.
 
         Args:
-            limit: how many events may happen.
+            limit: greatest number of events.
 
         Raises:
-            AssertionError: it never became quiet.
+            AssertionError: there were more events than the limit.
             Exception: whatever escaped from a protocol or a delayed call; the first, if there are more.
         """
         if self._is_settling:
@@ -161,7 +161,7 @@ class Network:
         self._raise_failures()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, from one delayed call to the next, and settle at each."""
+        """Advance the clock, from one delayed call to the next, and settle at each."""
         end = self.clock.seconds() + seconds
         self.settle()
         while True:
@@ -174,7 +174,7 @@ class Network:
         self.settle()
 
     def open_links(self) -> int:
-        """Count the connections that the code under test holds an end of and has not closed, or waits for."""
+        """Count the open connections and connection attempts of the code under test."""
         count = 0
         for each in self._kernel.streams():
             other = each.other
@@ -192,7 +192,7 @@ class Network:
         return sum(len(each.inbox) for each in self._kernel.sockets.values()) + self.reactor.unsent_bytes()
 
     def assert_quiet(self, *expected: IDelayedCall) -> None:
-        """Assert that nothing is left behind.
+        """Assert that no connection and no unexpected delayed call is left.
 
         Args:
             expected: delayed calls that may remain.

@@ -1,4 +1,4 @@
-"""The test's own ends of connections: clients and origins that do as they are told."""
+"""The test's own ends of connections: clients and origins."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from egress.testing.sockets import ERROR, READABLE, WRITABLE, MemorySocket
 class NetworkPeer:
     """One end of a connection, under the control of a test.
 
-    What it is told to do happens in the next `Network.settle`; a reset is sent at once.
+    Actions take effect in the next `Network.settle`. A reset is sent at once.
 
     Attributes:
         received: every byte that arrived.
-        saw_eof: the other end's FIN arrived, after everything before it.
-        was_reset: the other end sent a RST, or data met a closed socket. It is seen even while not reading.
+        saw_eof: the FIN of the other end arrived, after all bytes before it.
+        was_reset: the other end sent a RST, or data arrived at a closed socket. Set even while not reading.
     """
 
     _socket: MemorySocket
@@ -43,24 +43,24 @@ class NetworkPeer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Its own address and port."""
+        """Address and port of this end."""
         return self._socket.local
 
     @property
     def peer(self) -> tuple[str, int]:
-        """The other end's address and port, as seen from here."""
+        """Address and port of the other end."""
         return self._socket.remote
 
     @property
     def is_closed(self) -> bool:
-        """The connection is over: closed from here, reset, or closed for good (no mere half-close) by the other end."""
+        """Tell whether the connection is over: closed by this end, reset, or closed (not half-closed) by the other."""
         other = self._socket.other
         is_left_alone = self.saw_eof and other is not None and other.is_closed
         return self._socket.is_closed or self.was_reset or is_left_alone
 
     @property
     def unsent(self) -> int:
-        """How many bytes it was told to say and could not yet: the other end's window is full."""
+        """Number of bytes that wait because the window of the other end is full."""
         return len(self._outbox)
 
     def says(self, data: bytes) -> None:
@@ -71,27 +71,27 @@ class NetworkPeer:
         self._look()
 
     def ends(self) -> None:
-        """Send FIN after everything said, and go on listening."""
+        """Send FIN after all bytes, and keep reading."""
         self._ends = True
         self._look()
 
     def closes(self) -> None:
-        """Close after everything said. Bytes left unread turn it into a RST; bytes that arrive later are met by one."""
+        """Close after all bytes. Unread bytes make it a RST, and bytes that arrive later are answered by a RST."""
         self._ends = self._closes = True
         self._look()
 
     def aborts(self) -> None:
-        """Send RST; what was said and not yet sent is dropped."""
+        """Send RST, and drop bytes that are not sent yet."""
         self._outbox.clear()
         self._socket.abort()
 
     def stops_reading(self) -> None:
-        """Leave what arrives in the window until it is full."""
+        """Stop reading: bytes stay in the window until it is full."""
         self._is_reading = False
         self._look()
 
     def reads_again(self) -> None:
-        """Read what waited, and go on."""
+        """Read the bytes that waited, and continue reading."""
         self._is_reading = True
         self._look()
 
@@ -102,14 +102,14 @@ class NetworkPeer:
         return fresh
 
     def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
-        """Assert what arrived since the last `take`.
+        """Assert which bytes arrived since the last `take`, without taking them.
 
         Args:
-            prefix: what it begins with.
-            contains: what stands anywhere in it.
+            prefix: expected beginning.
+            contains: expected at any place.
 
         Raises:
-            AssertionError: it is something else.
+            AssertionError: other bytes arrived.
         """
         fresh = bytes(self._received[self._taken :])
         if not fresh.startswith(prefix):
@@ -173,12 +173,12 @@ class NetworkPeer:
 
 @define(eq=False)
 class Origin:
-    """A place that listens, and the connections that it got.
+    """A listener of the test, and its connections.
 
     Attributes:
-        host: its address.
-        port: its port.
-        peers: one for each connection, in order.
+        host: address of the listener.
+        port: port of the listener.
+        peers: one end for each connection, in order.
     """
 
     host: str
@@ -196,7 +196,7 @@ class Origin:
         """The last connection.
 
         Raises:
-            AssertionError: there was none.
+            AssertionError: there was no connection.
         """
         if not self.peers:
             raise AssertionError(f"nobody connected to {self.host} port {self.port}")

@@ -1,4 +1,4 @@
-"""A harness that judges requests with a policy the way the proxy does, and policies that are simple to predict."""
+"""A harness that judges requests with a policy as the gate does, and a policy with a fixed verdict."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ PUBLIC_ADDRESS = "93.184.216.34"
 @implementer(IPolicy)
 @define(eq=False)
 class FixedPolicy:
-    """Says the same to everything.
+    """Gives a fixed verdict about every request.
 
     Attributes:
-        name: its name.
-        outcome: what it says.
-        rule: of its verdict.
-        reason: of its verdict.
-        pure: what it promises.
-        asked: each request, and what its name resolved to, in order.
+        name: name of the policy.
+        outcome: outcome of the verdict.
+        rule: rule of the verdict.
+        reason: reason of the verdict.
+        pure: see `IPolicy`.
+        asked: each request with its resolution, in order.
     """
 
     name: str = "fixed"
@@ -51,7 +51,7 @@ class FixedPolicy:
     asked: list[tuple[Request, Resolution | None]] = field(init=False, factory=list)
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
-        """Say it."""
+        """Give the fixed verdict. See `IPolicy.decide`."""
         self.asked.append((request, resolution))
         return Verdict(self.outcome, self.name, self.rule, self.reason)
 
@@ -59,11 +59,11 @@ class FixedPolicy:
 class PolicyHarness:
     """Builds a policy as the supervisor does and judges requests by the gate's own list of checks.
 
-    The guard is not asked: it is no policy, and what it refuses no policy sees.
+    The SSRF guard is not asked, because it is not a policy.
 
     Attributes:
-        host: what was lent to the policy.
-        policies: what judges, in order; the policy itself is the first.
+        host: services for the policy.
+        policies: all policies in order; the policy under test is the first.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class PolicyHarness:
         """Judge a request in both rounds.
 
         Args:
-            request: or its URL, from which `make_request` makes one.
-            addresses: what its name resolves to; a literal is its own address whatever is said here.
+            request: the request, or a URL for `make_request`.
+            addresses: addresses of the name; ignored for a literal address.
 
         Returns:
-            The ALLOW that lets it in, or why it is refused.
+            The first ALLOW, or the refusal.
 
         Raises:
             AssertionError: a policy has not decided yet; use `begin`.
@@ -123,19 +123,19 @@ class PolicyHarness:
     def begin(
         self, request: Request | str, addresses: Iterable[str] = (PUBLIC_ADDRESS,)
     ) -> Deferred[Verdict | Refused]:
-        """Judge a request with policies that take their time. Advance the clock of ``host`` to reach their deadline."""
+        """Judge a request with policies that return a Deferred. The clock of ``host`` measures their deadline."""
         wanted = make_request(request) if isinstance(request, str) else request
         return self._judge(wanted, _resolution(wanted, addresses))
 
     def allows(self, request: Request | str, addresses: Iterable[str] = (PUBLIC_ADDRESS,)) -> bool:
-        """Whether a request is let in. See `judge`."""
+        """Tell whether a request is allowed. See `judge`."""
         return isinstance(self.judge(request, addresses), Verdict)
 
     def assert_pure(self, *requests: Request | str, addresses: Iterable[str] = (PUBLIC_ADDRESS,)) -> None:
-        """Check the promise of `pure`: what it may not depend on is changed, and the verdicts must stay.
+        """Check the promise of ``pure``: change what the verdict must not depend on, and compare verdicts.
 
         Raises:
-            AssertionError: it does not promise, or it does not keep it.
+            AssertionError: the policy is not pure, or a verdict changes.
         """
         if not self.policy.pure:
             raise AssertionError(f"policy {self.policy.name} does not promise to be pure")

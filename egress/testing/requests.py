@@ -1,4 +1,4 @@
-"""Builders for what policies are asked about."""
+"""Builders of requests, clients and resolutions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def make_client(key: str = "", *, labels: Iterable[str] = ()) -> Client:
     """Make a client.
 
     Args:
-        key: tells it apart in limits; by default its labels do.
-        labels: what rules may name, each ``kind:value``; by default those of a client on this machine.
+        key: identifies the client in limits; by default made of the labels.
+        labels: facts that rules match, each ``kind:value``; by default those of a client on this machine.
     """
     facts = frozenset(labels) or frozenset({"listener:agents", "address:127.0.0.1"})
     return Client(key or " ".join(sorted(facts)), facts)
 
 
 def make_authority(host: str, port: int) -> Authority:
-    """Make an authority, its host brought into canonical form.
+    """Make an authority with a canonical host.
 
     Raises:
-        ValueError: it is no host.
+        ValueError: the host is invalid.
     """
     canonical, address = canonical_host(host)
     return Authority(canonical, port, address)
@@ -56,21 +56,21 @@ def make_request(
     the readable request in an intercepted tunnel. An ``http`` URL stands for a readable request, by default a GET.
 
     Args:
-        url: where to, in one word; `host`, `port` and `path` are its parts otherwise.
-        method: "CONNECT" makes a tunnel of any scheme and port.
-        host: in any spelling; an IPv6 address without brackets.
-        port: 443 for a tunnel and 80 otherwise, if it is not given.
-        path: without query.
-        client: who asks.
-        labels: of the client, where `client` is not given.
-        request_form: "connect" for a tunnel and "http" otherwise, if it is not given.
-        listener: the listener's name.
-        begun: seconds on the monotonic clock.
-        is_path_ambiguous: the path holds an encoded slash or backslash.
-        is_dry_run: asked by ``explain``.
+        url: destination; without it `host`, `port` and `path` are used.
+        method: method; "CONNECT" makes a tunnel for any scheme and port.
+        host: host in any spelling; an IPv6 address without brackets.
+        port: port; by default 443 for a tunnel and 80 otherwise.
+        path: path without query.
+        client: the client.
+        labels: labels of the client, if `client` is not given.
+        request_form: by default "connect" for a tunnel and "http" otherwise.
+        listener: name of the listener.
+        begun: start in seconds on the monotonic clock.
+        is_path_ambiguous: the path contains an encoded slash or backslash.
+        is_dry_run: made by ``explain``.
 
     Raises:
-        ValueError: the URL or the host is none.
+        ValueError: the URL or the host is invalid.
     """
     scheme = "http"
     if url:
@@ -95,15 +95,15 @@ def make_request(
 
 
 def resolve_to(*addresses: str, host: str = "", is_delegated: bool = False) -> Resolution:
-    """Make what a name resolved to.
+    """Make a resolution.
 
     Args:
-        addresses: in the resolver's order.
-        host: the name; the first address, if it is not given.
-        is_delegated: the name is left to the next proxy, and there are no addresses.
+        addresses: addresses in the order of the resolver.
+        host: the name; by default the first address.
+        is_delegated: an upstream proxy resolves the name, and there are no addresses.
 
     Raises:
-        ValueError: one of them is no address.
+        ValueError: an address is invalid.
     """
     found = tuple(dict.fromkeys(ip_address(text) for text in addresses))
     return Resolution(host or (str(found[0]) if found else ""), found, is_delegated)
