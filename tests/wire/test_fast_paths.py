@@ -68,7 +68,7 @@ ELSEWHERE = ("egress/audit/", "egress/gate/", "egress/proxy/http1/forwarding.py"
 FAST_PATHS = {
     "egress.hostname.canonical_host": "AddressTests.test_hosts",
     "egress.proxy.http1.request_parsing.parse_request": "RequestTests.test_parse_request",
-    "egress.proxy.http1.origin_stream.ResponseStream": "tests.proxy.http1.test_response_stream",
+    "egress.proxy.http1.origin_stream.Http1OriginStream": "tests.proxy.http1.test_origin_stream",
     "egress.wire.fields._connection_options": "RequestTests.test_connection_options",
     "egress.wire.fields.parse_fields": "RequestTests.test_parse_fields",
     "egress.wire.forwarding.serialize_request": "RequestTests.test_serialize_request",
