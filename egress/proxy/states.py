@@ -24,7 +24,7 @@ OVER = "over"
 
 TRANSACTION: Table = {
     ADMITTING: {"readmit": ADMITTING, "dial": DIALLING, "start": STREAMING, "end": OVER},
-    DIALLING: {"readmit": ADMITTING, "confirm": CONFIRMING, "start": STREAMING, "end": OVER},
+    DIALLING: {"confirm": CONFIRMING, "start": STREAMING, "end": OVER},
     CONFIRMING: {"start": STREAMING, "end": OVER},
     STREAMING: {"readmit": ADMITTING, "dial": DIALLING, "end": OVER},
     OVER: {},
@@ -75,7 +75,7 @@ CLIENT_CONNECTION: Table = {
         "close": CLOSING,
         "lost": CLOSED,
     },
-    YIELDING: {"resume": IDLE, "linger": LINGERING, "close": CLOSING, "lost": CLOSED},
+    YIELDING: {"resume": IDLE, "close": CLOSING, "lost": CLOSED},
     FLUSHING: {"flushed": IDLE, "linger": LINGERING, "close": CLOSING, "lost": CLOSED},
     LINGERING: {"close": CLOSING, "lost": CLOSED},
     CLOSING: {"close": CLOSING, "lost": CLOSED},
