@@ -74,7 +74,9 @@ class Connections:
         return None
 
     def remove_live(self, connection: LiveConnection) -> None:
-        """Count a connection out."""
+        """Count a connection out. One that failed before it was counted in changes nothing."""
+        if connection not in self.live:
+            return
         self.live.discard(connection)
         self._uncount(connection.client.key)
         if self._emptied is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from socket import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -72,6 +73,12 @@ class TwistedTransport:
         relay.start()
         connection.protocol = relay
         return relay
+
+    @property
+    def socket(self) -> socket:
+        """The socket, for options that Twisted has no method for."""
+        found: socket = self._connection.socket
+        return found
 
     # Delegation.
 
