@@ -80,10 +80,10 @@ class TimerWheel:
         tick = self._tick
         due = entry.due = tick + ceil(seconds * self._ticks_per_second) + 1
         visit = entry.visit
+        if visit and due >= visit:
+            return
         slots = self.slots
         if visit:
-            if due >= visit:
-                return
             self._entries[visit % slots].pop(entry, None)
         # What is further off than one revolution is visited on the way.
         visit = entry.visit = due if due < tick + slots else tick + slots - 1
