@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from socket import SocketType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet import error
 from twisted.internet.interfaces import IAddress, IConnector, IProtocol
@@ -15,11 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.transports.engine.events import GONE, READABLE, WRITE
+from egress.transports.engine.polled import PollingEngine
 from egress.transports.engine.socket_addresses import SocketAddress, describe, describe_dialled
 from egress.transports.engine.transport import Transport
-
-if TYPE_CHECKING:
-    from egress.transports.engine.engine import Engine
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
@@ -64,7 +62,7 @@ class Connector:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: PollingEngine,
         family: socket.AddressFamily,
         address: SocketAddress,
         factory: ClientFactory[Any],

@@ -1,10 +1,16 @@
-"""The objects that an engine polls, by role."""
+"""The roles of the engine, of what it polls and of relays, as they know each other."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from socket import SocketType
+from typing import Any, Protocol
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from egress.timing.timer_wheel import TimerWheel
+from egress.transports.engine.events import ALL_EDGES
+from egress.transports.engine.pipe import Pipe
 
 
 class Polled(Protocol):
@@ -28,3 +34,55 @@ class BulkPolled(Polled, Protocol):
 
     def run_bulk(self) -> None:
         """Move one turn's share of them."""
+
+
+class Dialler(Protocol):
+    """The connector of a dialled connection, as the connection knows it."""
+
+    def release(self) -> None:
+        """Drop what only a connection attempt needs."""
+
+    def lost(self, reason: Failure, /) -> None:
+        """The connection is gone."""
+
+
+class PollingEngine(Protocol):
+    """An engine, as its connections, connection attempts and ports know it. See `Engine` for the attributes."""
+
+    timers: TimerWheel
+    log: Logger
+    entries: dict[int, Polled]
+    buffer: bytearray
+    view: memoryview
+    corked: list[Any]
+    is_corked: bool
+    bulk_budget: int
+    read_bytes: int
+    high_watermark: int
+    relay_budget: int
+    is_budget_low: bool
+    pipe: Pipe
+
+    def register(self, descriptor: int, entry: Polled, events: int = ALL_EDGES) -> None:
+        """Poll a socket."""
+
+    def modify(self, descriptor: int, events: int) -> None:
+        """Poll a socket for other events."""
+
+    def unregister(self, descriptor: int, connection: SocketType) -> None:
+        """Poll a socket no longer, and close it."""
+
+    def queue(self, entry: Any) -> None:
+        """Call `run` of an entry at the end of the turn."""
+
+    def queue_bulk(self, entry: BulkPolled) -> None:
+        """Call `run_bulk` of an entry at the end of the turn, if the turn has budget left."""
+
+    def queue_bulk_next_turn(self, entry: BulkPolled) -> None:
+        """Call `run_bulk` of an entry in the next turn."""
+
+    def add_buffered(self, number: int) -> None:
+        """Count octets that connections hold for slow readers."""
+
+    def fail(self, entry: Polled) -> None:
+        """Close an entry whose call raised an exception, which is being handled."""

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from socket import SocketType
 from sys import intern
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -16,11 +16,9 @@ from zope.interface import implementer
 
 from egress.transports.accept_backoff import AcceptBackoff
 from egress.transports.engine.events import READ
+from egress.transports.engine.polled import PollingEngine
 from egress.transports.engine.socket_addresses import SocketAddress, describe
 from egress.transports.engine.transport import Transport
-
-if TYPE_CHECKING:
-    from egress.transports.engine.engine import Engine
 
 # Connections accepted before established ones are served.
 _ACCEPTS = 16
@@ -37,7 +35,7 @@ class Port:
             the peer's address as the socket module gives it: Twisted's address object costs more than all else here.
     """
 
-    def __init__(self, engine: Engine, listening: socket.socket, factory: IProtocolFactory) -> None:
+    def __init__(self, engine: PollingEngine, listening: socket.socket, factory: IProtocolFactory) -> None:
         self._engine = engine
         self._socket = listening
         self._factory = factory

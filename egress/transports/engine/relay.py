@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -12,10 +11,8 @@ from zope.interface import implementer
 
 from egress.transports.contract import IRelay
 from egress.transports.engine.pipe import PIPE_BYTES, CannotSplice
+from egress.transports.engine.reading import Reading
 from egress.transports.engine.writing import DONE, FIN_UNSENT
-
-if TYPE_CHECKING:
-    from egress.transports.engine.transport import Transport
 
 RELAY_BYTES = 512 * 1024
 """The size of a read. Measured: 64 KiB cost three times the CPU an octet, 1 MiB costs as much as this."""
@@ -70,7 +67,7 @@ class Relay:
 
     closes_transports = True
 
-    def __init__(self, source: Transport, sink: Transport) -> None:
+    def __init__(self, source: Reading, sink: Reading) -> None:
         self.moved = 0
         self.sink = sink
         self._source = source

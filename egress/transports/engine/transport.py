@@ -5,22 +5,18 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from socket import SocketType
-from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.transports.contract import IRelay, IStreamTransport
+from egress.transports.engine.polled import Dialler, PollingEngine
 from egress.transports.engine.reading import Reading
 from egress.transports.engine.relay import Relay
 from egress.transports.engine.socket_addresses import SocketAddress
 from egress.transports.engine.writing import ABORTED, FIN_UNSENT, LOST
 from egress.transports.protocol_relay import ProtocolRelay
-
-if TYPE_CHECKING:
-    from egress.transports.engine.connector import Connector
-    from egress.transports.engine.engine import Engine
 
 
 @implementer(IStreamTransport)
@@ -39,11 +35,11 @@ class Transport(Reading):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: PollingEngine,
         connection: SocketType,
         descriptor: int,
         peer: SocketAddress,
-        connector: Connector | None = None,
+        connector: Dialler | None = None,
     ) -> None:
         self.engine = engine
         self._socket = connection

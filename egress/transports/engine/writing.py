@@ -7,17 +7,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from struct import pack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IProducer, IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.transports.engine.polled import PollingEngine
 from egress.transports.engine.socket_options import ConnectedSocket
-
-if TYPE_CHECKING:
-    from egress.transports.engine.engine import Engine
 
 DONE = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
@@ -80,7 +78,7 @@ class Writing(ConnectedSocket):
         "unsent",
     )
 
-    engine: Engine
+    engine: PollingEngine
     disconnecting: bool
     _fd: int
     _protocol: IProtocol | None
