@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.service.dry_run import make_dry_run
-from egress.service.settings.settings import load
+from egress.service.settings.source import load
 from tests.documents import DOCS, blocks_of
 
 ROOT = DOCS.parent

@@ -31,6 +31,9 @@ print(harness.allows("https://mirror.example.net", addresses=["2001:db8:1::5"]))
 """
 
 
+CHECK = "import sys; from egress.cli import main; main(['check', sys.argv[1]])"
+
+
 class ThirdPartyTests(SynchronousTestCase):
     """A module in somebody else's `egress/plugins`."""
 
@@ -77,3 +80,11 @@ class ThirdPartyTests(SynchronousTestCase):
         said = self.run_python("-c", JUDGE, str(self.root / "egress.toml"))
 
         self.assertEqual(said.splitlines(), ["['acme-mirrors', 'destinations', 'rate']", "True False", "False"])
+
+    def test_described(self) -> None:
+        """`egress check` knows the rules of the plugin, as it knows those of the built-in policies."""
+        said = self.run_python("-c", CHECK, str(self.root / "egress.toml")).splitlines()
+
+        self.assertEqual("OK", said[0])
+        self.assertIn("1 policy, 2 rules, guard on", said[1])
+        self.assertNotIn("nothing is allowed", "".join(said))

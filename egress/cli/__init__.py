@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import click
 
-# Loaded when they are used: `egress --version` needs no reactor.
+# Imported on use: `egress --version` needs no reactor.
 _COMMANDS = {
     "audit": "egress.cli.audit:audit",
     "check": "egress.cli.check:check",
@@ -21,7 +21,7 @@ _COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group whose commands are imported when they are asked for."""
+    """A group that imports its commands on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name all commands."""
@@ -39,7 +39,7 @@ class Commands(click.Group):
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("egress"), prog_name="egress")
 def main() -> None:
-    """The way out for an AI agent's sandbox, and the only one.
+    """A forward proxy that controls the outbound traffic of AI agents.
 
     `egress serve --allow HOST` starts the proxy; `egress tail` shows what goes out and what is refused.
     """

@@ -1,4 +1,4 @@
-"""How a command says what is wrong: one line on stderr."""
+"""The error of a command: one line on stderr, and an exit status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 class Problem(click.ClickException):
-    """Ends a command.
+    """Ends a command with an error.
 
     Args:
         message: one line.
@@ -20,5 +20,5 @@ class Problem(click.ClickException):
         self.exit_code: int = exit_code  # type: ignore[misc]  # click documents that it may be set on an instance
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print it."""
+        """Print the error."""
         click.echo(f"egress: {self.format_message()}", file=file, err=file is None)

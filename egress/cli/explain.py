@@ -18,7 +18,7 @@ from egress.model import Request, Verdict
 
 if TYPE_CHECKING:
     from egress.gate.explanation import Explanation
-    from egress.service.settings.settings import ListenerSettings
+    from egress.service.settings.listener import ListenerSettings
 
 _REFUSED = 1
 _USAGE = 2
@@ -54,16 +54,17 @@ def explain(
     allowed, 1 if refused, 2 if the question or the file is wrong.
     """
     from egress.service.dry_run import make_dry_run, make_request
-    from egress.service.settings.settings import load
+    from egress.service.settings.source import load
 
     _check_labels(labels)
     try:
         dry_run = make_dry_run(load(file, allow))
-        names = [each.name for each in dry_run.source.settings.listener]
+        listeners = dry_run.prepared.source.settings.listener
+        names = [each.name for each in listeners]
         if listener is not None and listener not in names:
             raise Problem(f"there is no listener {listener!r}; there are: {', '.join(names)}", _USAGE)
         name = listener or names[0]
-        asking = dry_run.source.settings.listener[names.index(name)]
+        asking = listeners[names.index(name)]
         _check_token(asking, labels)
         is_local = asking.endpoint.startswith("unix:")
         request = make_request(url, method, name, labels, dry_run.reactor.seconds(), is_local=is_local)

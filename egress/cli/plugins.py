@@ -1,4 +1,4 @@
-"""`egress plugins`: which kinds of policy there are, and where they come from."""
+"""`egress plugins`: lists the installed kinds of policy, with their files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plugins() -> None:
 
 
 def _source(maker: object) -> str:
-    """Name the file that the maker's class was written in, which for a module of instances is the plugin module."""
+    """Name the file that defines the maker's class."""
     try:
         return inspect.getfile(type(maker))
     except (TypeError, OSError):

@@ -1,4 +1,4 @@
-"""`egress reload`: lets the running proxy read its configuration anew."""
+"""`egress reload`: makes the running proxy reload its configuration."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _SECONDS = 120.0
 _ANSWER_BYTES = 4 * 1024 * 1024
 
 
-@click.command(short_help="Let the running proxy read its configuration anew.")
-@click.option("--config", "-c", "configuration", metavar="FILE", help="The file of the proxy that is meant.")
-@click.option("--state", metavar="DIR", type=click.Path(), help="The state directory of the proxy that is meant.")
+@click.command(short_help="Make the running proxy reload its configuration.")
+@click.option("--config", "-c", "configuration", metavar="FILE", help="The configuration file of the proxy.")
+@click.option("--state", metavar="DIR", type=click.Path(), help="The state directory of the proxy.")
 def reload(configuration: str | None, state: str | None) -> None:
-    """Let the running proxy read its file anew (by default the proxy with the user's state directory).
+    """Make the running proxy reload its configuration file (by default the proxy with the user's state directory).
 
-    FILE only says which proxy is meant: it reads the file that it was started with. Prints what changed, and each way
-    in which the new configuration protects less.
+    FILE only selects the proxy, by its state directory: the proxy reads the file that it was started with. Prints what
+    changed, and each way in which the new configuration protects less.
 
-    Exit status: 0 when the new configuration is in force, 1 when the old one stays and why, 2 for a wrong option, 3
-    when no proxy is there.
+    Exit status: 0 when the new configuration is active, 1 when the old one stays, 2 for a wrong option, 3 when no proxy
+    was found.
     """
     if configuration and state:
         raise click.UsageError("--config and --state both name a proxy; give one of them")
@@ -39,8 +39,8 @@ def reload(configuration: str | None, state: str | None) -> None:
 
 
 def _state_of(configuration: str) -> str:
-    from egress.service.settings.settings import load
-    from egress.service.settings.summary import state_of
+    from egress.service.settings.places import state_of
+    from egress.service.settings.source import load
 
     try:
         return state_of(load(configuration).settings)
@@ -92,7 +92,7 @@ def _check_owner(connection: socket.socket, path: str) -> None:
 
 
 def _is_result(result: object) -> bool:
-    """Tell whether an answer says what a reload does."""
+    """Tell whether a response has the result of a reload."""
     if not isinstance(result, dict) or type(result.get("generation")) is not int:
         return False
     told = [result.get(key, []) for key in ("changed", "weaker", "warnings")]

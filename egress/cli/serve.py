@@ -1,4 +1,4 @@
-"""`egress serve`: the proxy, for those who have no `twistd` on their PATH."""
+"""`egress serve`: runs the proxy without the `twistd` command."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def serve(arguments: tuple[str, ...]) -> None:
     """
     from egress.service.process.undumpable import make_undumpable
 
-    # Before anything is read that others of this user should not see.
+    # Before secrets are read, which other processes of this user must not see.
     make_undumpable()
     from twisted.scripts.twistd import run
 
-    # twistd reads its options from here only.
+    # twistd takes its options from sys.argv.
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "egress-proxy", *arguments]
     run()

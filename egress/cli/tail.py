@@ -95,8 +95,8 @@ def tail(
 
 def _audit_log_of(configuration: str) -> str:
     """Give the path of the audit log's file that a configuration names."""
-    from egress.service.settings.settings import load
-    from egress.service.settings.summary import state_of
+    from egress.service.settings.places import state_of
+    from egress.service.settings.source import load
 
     try:
         settings = load(configuration).settings

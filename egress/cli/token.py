@@ -1,4 +1,4 @@
-"""`egress token`: makes what clients are let in by."""
+"""`egress token`: makes the tokens of clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def new(name: str, path: str | None) -> None:
         click.echo(f"token, shown this once:    {made}")
         click.echo(f"line for the tokens file:  {line}")
         return
-    # First the line: a token that is shown must be one that works.
+    # The line is added first: a token that is shown must work.
     _add(path, name, line)
     click.echo(made)
 
@@ -76,7 +76,7 @@ def _read_secret() -> str:
     if sys.stdin.isatty():
         answer: str = click.prompt("Secret", hide_input=True, confirmation_prompt="Once more", err=True)
         return answer
-    # One line end belongs to whoever wrote it there; more are a mistake, and found to be one.
+    # One line end is not part of the secret. Further ones make the secret invalid.
     content = sys.stdin.buffer.read(4096)
     try:
         text = content.decode("utf-8")

@@ -5,11 +5,9 @@ A method that returns ``X | Deferred[X]`` returns the value itself whenever it n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 from egress.interfaces.dialling import (
@@ -21,6 +19,15 @@ from egress.interfaces.dialling import (
     IForwardProxy,
     ITunnelingAgent,
 )
+from egress.interfaces.policies import (
+    IFailureVerdict,
+    IHostServices,
+    IPolicy,
+    IPolicyDescription,
+    IPolicyMaker,
+    IPolicyObserver,
+)
+from egress.interfaces.resolver import IResolver
 from egress.model import (
     Address,
     Admission,
@@ -43,6 +50,7 @@ __all__ = [
     "IDial",
     "IDialEndpoint",
     "IDialListener",
+    "IFailureVerdict",
     "IForwardProxies",
     "IForwardProxy",
     "IGate",
@@ -50,6 +58,7 @@ __all__ = [
     "IHostServices",
     "IIdentifier",
     "IPolicy",
+    "IPolicyDescription",
     "IPolicyMaker",
     "IPolicyObserver",
     "IResolver",
@@ -58,86 +67,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-class IPolicy(Interface):
-    """Judges requests."""
-
-    name: str = Attribute("Its name in the configuration.")
-    pure: bool = Attribute(
-        "A promise: the same client, method, authority and path get the same verdict until the next snapshot. "
-        "Only then is the verdict remembered."
-    )
-
-    def decide(request: Request, resolution: Resolution | None) -> Verdict | Deferred[Verdict]:
-        """Judge one request at one stage.
-
-        Args:
-            request: what is wanted.
-            resolution: None before resolving; afterwards what the name stands for.
-
-        Returns:
-            A verdict that bears this policy's name.
-        """
-
-
-class IFailureVerdict(Interface):
-    """Optional on a policy: the verdict that stands where the policy raises, is late or returns no verdict.
-
-    Without it such a policy denies.
-    """
-
-    def failure_verdict(problem: str) -> Verdict:
-        """Give the verdict.
-
-        Args:
-            problem: one sentence, such as "The policy was late.".
-        """
-
-
-class IPolicyObserver(Interface):
-    """Optional on a policy: hears what became of the requests that were admitted."""
-
-    def started(request: Request, admission: Admission) -> None:
-        """An admitted request begins to move bytes."""
-
-    def moved(request: Request, up: int, down: int) -> Verdict | None:
-        """Bytes moved since the last call; at most once a second for each request.
-
-        Returns:
-            None, or a verdict; a DENY ends the request.
-        """
-
-    def ended(record: AuditEvent) -> None:
-        """A started request is over. Called exactly once for each ``started``."""
-
-
-class IHostServices(Interface):
-    """What the supervisor lends to a plugin."""
-
-    clock: object = Attribute("IReactorTime: the injected clock.")
-    resolver: IResolver = Attribute("The supervisor's resolver.")
-
-    def counters(name: str) -> MutableMapping[str, float]:
-        """Give the counters of the policy called ``name``. They survive a reload."""
-
-
-class IPolicyMaker(IPlugin):
-    """The plugin: makes policies out of configuration."""
-
-    kind: str = Attribute("The word that selects this maker in the configuration.")
-
-    def make_policy(name: str, settings: Mapping[str, object], host: IHostServices) -> IPolicy:
-        """Build one policy.
-
-        Args:
-            name: its name in the configuration, unique among policies.
-            settings: the policy's own table without ``kind``, ``name`` and ``mode``, unvalidated.
-            host: what the supervisor lends.
-
-        Raises:
-            ConfigError: names the offending key, relative to the table; raised here or never.
-        """
 
 
 class IIdentifier(Interface):
@@ -175,21 +104,6 @@ class IIdentifier(Interface):
 
         Raises:
             Refused: facts or credentials are missing, wrong or contradictory.
-        """
-
-
-class IResolver(Interface):
-    """Looks names up."""
-
-    def resolve(host: str) -> Resolution | Deferred[Resolution]:
-        """Find the addresses of a canonical name, or of a literal (which is its own answer).
-
-        The same object is returned as long as the answer is kept, so that what was judged can be known by identity.
-
-        Raises:
-            NameNotFound: there is no such name, or it has no address.
-            ResolverFailed: the resolver failed or is overloaded.
-            ResolverTimeout: no answer in time.
         """
 
 

@@ -9,6 +9,7 @@ from egress.match.labels import LABEL_KINDS, ClientPatterns
 from egress.match.networks import NetworkSet, embedded_ipv4, parse_network
 from egress.match.paths import PathPattern, PathSet
 from egress.match.ports import PortSet, parse_port
+from egress.match.scope import Scope, listed
 
 __all__ = [
     "LABEL_KINDS",
@@ -21,8 +22,10 @@ __all__ = [
     "PathSet",
     "PortSet",
     "Reach",
+    "Scope",
     "embedded_ipv4",
     "is_specific",
+    "listed",
     "parse_host",
     "parse_network",
     "parse_port",

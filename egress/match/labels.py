@@ -53,6 +53,11 @@ class ClientPatterns:
         wild = tuple(Wildcard.parse(pattern) for pattern in patterns if "*" in pattern)
         return cls(frozenset(pattern for pattern in patterns if "*" not in pattern), wild, listeners)
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The patterns as text, those without a star first, in alphabetical order."""
+        return *sorted(self.exact), *sorted(wild.text for wild in self.wild)
+
     def unknown_listener(self, names: Collection[str]) -> str | None:
         """Find a pattern of kind `listener` that matches no listener.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from attrs import frozen
+from attrs import field, frozen
 
 from egress.match.wildcard import Wildcard
 
@@ -24,9 +24,11 @@ class PathPattern:
 
     Attributes:
         segments: each matches one segment; None matches any number of segments, also zero.
+        text: the pattern as it was written. Patterns that differ in percent-encoding only are equal.
     """
 
     segments: tuple[Wildcard | None, ...]
+    text: str = field(eq=False)
 
     @classmethod
     def parse(cls, text: str) -> PathPattern:
@@ -52,7 +54,7 @@ class PathPattern:
             raise ValueError('a canonical path has no "." and ".." segments')
         if any("**" in segment and segment != "**" for segment in segments):
             raise ValueError('"**" stands for whole segments: "/search/**"')
-        return cls(tuple(None if segment == "**" else Wildcard.parse(segment, _decode) for segment in segments))
+        return cls(tuple(None if segment == "**" else Wildcard.parse(segment, _decode) for segment in segments), text)
 
     def match(self, segments: list[str]) -> bool:
         """Whether the pattern matches decoded segments, in time of at most the product of both numbers of segments."""

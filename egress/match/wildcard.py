@@ -32,6 +32,11 @@ class Wildcard:
         first, *rest = map(unescape, pattern.split("*"))
         return cls(first, tuple(filter(None, rest[:-1])), rest[-1]) if rest else cls(first)
 
+    @property
+    def text(self) -> str:
+        """The pattern, each run of stars as one star."""
+        return self.first if self.last is None else "*".join((self.first, *self.between, self.last))
+
     def match(self, text: str) -> bool:
         """Whether the pattern matches the whole text."""
         if self.last is None:

@@ -6,6 +6,7 @@ Values that are kept or shared are frozen. Values that are made once for each re
 
 from egress.model.audit_event import AuditEvent
 from egress.model.clients import Client, Connection, Secret
+from egress.model.policy_rules import PolicyRule, RuleEffect
 from egress.model.requests import Address, Authority, Network, Obligation, Outcome, Phases, Request, Verdict
 from egress.model.routes import Admission, Hop, Resolution, Route, RoutePlan, Trace
 
@@ -21,10 +22,12 @@ __all__ = [
     "Obligation",
     "Outcome",
     "Phases",
+    "PolicyRule",
     "Request",
     "Resolution",
     "Route",
     "RoutePlan",
+    "RuleEffect",
     "Secret",
     "Trace",
     "Verdict",

@@ -1,1 +1,1 @@
-"""The built-in policies, how verdicts combine, the guard, and the registry of plugins."""
+"""The built-in policies, the SSRF guard, and the discovery and registry of policy plugins."""

@@ -1,4 +1,4 @@
-"""Addresses that are no ordinary destination, and where that is written.
+"""Special-purpose addresses and reserved names, with their sources.
 
 After the IANA special-purpose address registries for IPv4 and IPv6 as of 2025-10-09, with what they leave to other
 registries (multicast, site-local). The table is our own: `ipaddress.is_global` changes with the Python release. Where a

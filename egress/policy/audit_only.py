@@ -1,13 +1,13 @@
-"""`mode = "audit"`: a policy that is asked and recorded, and decides nothing."""
+"""The wrapper of policies with `mode = "audit"`: they are evaluated and recorded, and decide nothing."""
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from zope.interface import alsoProvides, implementer
 
-from egress.interfaces import IFailureVerdict, IPolicy, IPolicyObserver
-from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
+from egress.interfaces import IFailureVerdict, IPolicy, IPolicyDescription, IPolicyObserver
+from egress.model import Admission, AuditEvent, Outcome, PolicyRule, Request, Resolution, Verdict
 
 _WOULD = {Outcome.ALLOW: "allowed", Outcome.DENY: "said deny", Outcome.ASK: "asked"}
 
@@ -15,12 +15,12 @@ _WOULD = {Outcome.ALLOW: "allowed", Outcome.DENY: "said deny", Outcome.ASK: "ask
 @implementer(IPolicy, IFailureVerdict)
 @define(eq=False, slots=False)
 class AuditOnly:
-    """Asks the policy within and abstains, with what it would have done as the reason.
+    """Evaluates the inner policy and abstains. The reason of the verdict says what the inner policy would have done.
 
-    It provides `IPolicyObserver` exactly where the policy within does.
+    It provides `IPolicyObserver` and `IPolicyDescription` exactly where the inner policy does.
 
     Attributes:
-        inner: the policy that is tried out.
+        inner: the policy with `mode = "audit"`.
     """
 
     inner: IPolicy
@@ -30,12 +30,13 @@ class AuditOnly:
     def __attrs_post_init__(self) -> None:
         self.name = self.inner.name
         self.pure = self.inner.pure
-        if IPolicyObserver.providedBy(self.inner):
-            # On the instance, so that the policies that watch nothing cost nothing while bytes move.
-            alsoProvides(self, IPolicyObserver)
+        # On the instance, so that a policy that observes nothing costs nothing while bytes move.
+        for optional in (IPolicyObserver, IPolicyDescription):
+            if optional.providedBy(self.inner):
+                alsoProvides(self, optional)
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict | Deferred[Verdict]:
-        """Ask, and never stand in the way."""
+        """Evaluate the inner policy, and abstain."""
         answer = self.inner.decide(request, resolution)
         if isinstance(answer, Deferred):
             return answer.addCallback(self._abstain)
@@ -50,22 +51,30 @@ class AuditOnly:
         return Verdict(Outcome.ABSTAIN, self.name, "", f"Would have been refused: {problem}")
 
     def started(self, request: Request, admission: Admission) -> None:
-        """Hand on."""
+        """Call the inner policy."""
         IPolicyObserver(self.inner).started(request, admission)
 
     def moved(self, request: Request, up: int, down: int) -> Verdict | None:
-        """Hand on; what would have ended the request only abstains."""
+        """Call the inner policy's `moved`, and abstain where it denies."""
         verdict = IPolicyObserver(self.inner).moved(request, up, down)
         return None if verdict is None else self._abstain(verdict)
 
     def ended(self, record: AuditEvent) -> None:
-        """Hand on."""
+        """Call the inner policy."""
         IPolicyObserver(self.inner).ended(record)
+
+    def rules(self) -> tuple[PolicyRule, ...]:
+        """List the rules of the inner policy, none of them enforced."""
+        return tuple(evolve(rule, is_enforced=False) for rule in IPolicyDescription(self.inner).rules())
+
+    def weaker_than(self, previous: IPolicy) -> tuple[str, ...]:
+        """Report that the previous policy decided."""
+        return () if isinstance(previous, AuditOnly) else ('decides nothing any more: its mode is "audit"',)
 
     def _abstain(self, verdict: Verdict) -> Verdict:
         if verdict.outcome is Outcome.ABSTAIN:
             return verdict
         by = f" by rule {verdict.rule}" if verdict.rule else ""
         why = f": {verdict.reason}" if verdict.reason else "."
-        # No rule: a rule of an abstention is taken for a near miss, which may be shown as the way to be allowed.
+        # No rule: the rule of an abstention is reported as a near miss, by which the request could be allowed.
         return Verdict(Outcome.ABSTAIN, self.name, "", f"Would have {_WOULD[verdict.outcome]}{by}{why}")

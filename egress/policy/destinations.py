@@ -9,9 +9,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.config import structure
-from egress.interfaces import IHostServices, IPolicy
+from egress.interfaces import IHostServices, IPolicy, IPolicyDescription
 from egress.match import ClientPatterns, Entry, HostIndex, HostPattern, PathSet, PortSet, embedded_ipv4
-from egress.model import Address, Network, Outcome, Request, Resolution, Verdict
+from egress.model import Address, Network, Outcome, PolicyRule, Request, Resolution, Verdict
+from egress.policy.rule_description import describe
 from egress.policy.rules import CONNECT, DestinationsSettings, RuleSettings
 
 _log = Logger()
@@ -29,7 +30,7 @@ def make_destinations(name: str, settings: Mapping[str, object], host: IHostServ
 
 @define(eq=False)
 class _Clause:
-    """One rule under one of its host patterns, with its verdict made beforehand."""
+    """One rule under one of its host patterns, with its precomputed verdict."""
 
     verdict: Verdict
     is_deny: bool
@@ -37,7 +38,7 @@ class _Clause:
     methods: frozenset[str] | None
     paths: PathSet | None
     clients: ClientPatterns | None
-    # What the rule says of a tunnel, where it judges what a tunnel does not show.
+    # Whether a rule about methods or paths covers a tunnel.
     covers_opaque: bool
     needs_reading: bool
 
@@ -51,27 +52,27 @@ class _Clause:
 
     def _covers_content(self, request: Request) -> bool:
         if request.path is None:
-            # Who lists CONNECT speaks of tunnels as such.
+            # A rule that lists CONNECT covers tunnels.
             return self.covers_opaque or (self.methods is not None and CONNECT in self.methods)
         if self.methods is not None and request.method not in self.methods:
             return False
         return self.paths is None or self._covers_path(self.paths, request.path, request.is_path_ambiguous)
 
     def _covers_path(self, paths: PathSet, path: str, is_ambiguous: bool) -> bool:
-        # Servers read an encoded slash and repeated slashes differently: a rule takes the reading that opens less.
+        # Servers differ in how they read encoded and repeated slashes. A rule takes the reading that opens less.
         if self.is_deny:
             return is_ambiguous or paths.may_match(path)
         return not is_ambiguous and paths.match(path)
 
 
-@implementer(IPolicy)
+@implementer(IPolicy, IPolicyDescription)
 @define(eq=False)
 class Destinations:
-    """Allows and denies by rules. A deny wins wherever it stands; what no rule covers is left to others.
+    """Allows and denies by rules. A deny rule wins in any place. The policy abstains where no rule covers a request.
 
     Attributes:
-        name: its name in the configuration.
-        settings: its rules.
+        name: the policy's name in the configuration.
+        settings: the rules.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Destinations:
         return Verdict(Outcome.ABSTAIN, self.name, reason="No rule names this host.")
 
     def _clauses(self) -> Iterator[tuple[HostPattern, _Clause]]:
-        # The first that covers a request decides, so the deny rules stand in front.
+        # The first rule that covers a request decides. Deny rules come first.
         for place, name, rule in self.settings.named_rules():
             for pattern in rule.hosts:
                 yield pattern, self._make_clause(name, rule, pattern, is_deny=place.startswith("deny"))
@@ -136,10 +137,18 @@ class Destinations:
                 return entry.value.verdict
         return self._explain(request, entries) if entries else self._silent
 
+    def rules(self) -> tuple[PolicyRule, ...]:
+        """List the rules. See `IPolicyDescription.rules`."""
+        return tuple(describe(self.settings))
+
+    def weaker_than(self, previous: IPolicy) -> tuple[str, ...]:
+        """Give nothing: the rules show everything. See `IPolicyDescription.weaker_than`."""
+        return ()
+
     def _deny_by_address(
         self, request: Request, networks: HostIndex[_Clause], addresses: tuple[Address, ...]
     ) -> Verdict | None:
-        """Find a denied network that the destination lies in, or carries inside an IPv6 address."""
+        """Find a denied network that contains the destination, or the IPv4 address embedded in it."""
         literal = request.authority.address
         for outer in addresses if literal is None else (literal, *addresses):
             for address in (outer, *embedded_ipv4(outer)):
@@ -149,7 +158,7 @@ class Destinations:
         return None
 
     def _explain(self, request: Request, entries: Iterable[Entry[_Clause]]) -> Verdict:
-        """Say how near an allow rule came. Rules for other clients are not spoken of."""
+        """Explain which condition of the nearest allow rule failed. Rules for other clients are not mentioned."""
         near = [
             entry.value
             for entry in entries

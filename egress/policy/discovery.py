@@ -1,7 +1,7 @@
-"""Finds the policy plugins, strictly.
+"""Finds the policy plugins.
 
-`twisted.plugin.getPlugins` is made for programs that can do without a plugin: it skips modules that fail to import and
-trusts a pickled cache. Here the modules themselves are what counts; the cache can neither hide nor invent a plugin.
+`twisted.plugin.getPlugins` skips modules that fail to import, and trusts a pickled cache. Here every module is
+imported and every failure is an error, so the cache can neither hide nor add a plugin.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def find_makers(package: ModuleType) -> dict[str, IPolicyMaker]:
         The makers by kind.
 
     Raises:
-        ConfigError: a directory that cannot be trusted, a module that cannot be imported or that is there twice, a
-            maker that breaks its contract, a kind that is claimed twice.
+        ConfigError: a directory is not trustworthy, a module cannot be imported or exists twice, a maker does not
+            provide its interface, or two makers have one kind.
     """
     directories = _directories(package)
     for directory in directories:
@@ -70,7 +70,7 @@ def _kind_of(maker: IPolicyMaker, source: str) -> str:
 
 
 def _directories(package: ModuleType) -> list[str]:
-    """Give the plugin directories that exist, each once, by its real path."""
+    """Give the real paths of the existing plugin directories, without duplicates."""
     real = (os.path.realpath(entry) for entry in package.__path__)
     return [entry for entry in dict.fromkeys(real) if os.path.isdir(entry)]
 
@@ -80,13 +80,13 @@ def _own(package: ModuleType) -> str:
 
 
 def _refuse_working_directory(directory: str, package: ModuleType) -> None:
-    """Whoever can put files where we happen to be started must not become our policy."""
+    """Refuse a plugin directory that is found by way of the working directory, where others may have put files."""
     try:
         here = os.path.realpath(os.getcwd())
     except FileNotFoundError:
         return
-    # It is taken from the deepest entry of the path that holds it: an environment within the working directory has a
-    # place of its own there.
+    # The directory belongs to the deepest entry of the module path that contains it: a virtual environment within the
+    # working directory has an entry of its own.
     entries = {os.path.realpath(entry or here) for entry in sys.path}
     holding = [entry for entry in entries if os.path.commonpath((directory, entry)) == entry]
     source = max(holding, key=len, default="")
@@ -99,7 +99,7 @@ def _refuse_working_directory(directory: str, package: ModuleType) -> None:
 
 
 def _refuse_writable(directory: str, package: ModuleType) -> None:
-    """What is imported or unpickled from here runs as ourselves."""
+    """Refuse a plugin directory that other users can write: its code would run as this user."""
     trusted = {0, os.geteuid(), os.stat(_own(package)).st_uid}
     for path in (directory, *_contents(directory)):
         try:
@@ -118,7 +118,7 @@ def _refuse_writable(directory: str, package: ModuleType) -> None:
 
 
 def _contents(directory: str) -> Iterator[str]:
-    """Name everything below a plugin directory: Python or Twisted may run any of it."""
+    """List everything below a plugin directory. Python or Twisted may run any of it."""
     for within, folders, files in os.walk(directory):
         for name in (*folders, *files):
             yield os.path.join(within, name)
@@ -144,7 +144,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _compare_cache(package: ModuleType, makers: dict[str, IPolicyMaker]) -> None:
-    """Let Twisted bring its cache up to date, and tell the operator where that was not enough."""
+    """Have Twisted update its plugin cache, and warn where the cache differs from the modules."""
     try:
         cached = {id(maker) for maker in getPlugins(IPolicyMaker, package)}
     except Exception as error:

@@ -1,7 +1,7 @@
-"""The guard: refuses destinations that a rule for a name must not open by mistake.
+"""The SSRF guard: refuses reserved names and addresses that are not public.
 
-It runs after the policies' ALLOW and cannot allow anything itself. What it refuses is opened only by the rule that
-matched: by its `addresses`, or by a literal in its `hosts`.
+The guard runs after the policies' ALLOW and allows nothing by itself. Only the matched rule admits what it refuses: by
+its `addresses`, or by a literal address in its `hosts`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from egress.match import NetworkSet, embedded_ipv4
 from egress.model import Address, Authority, Verdict
 from egress.policy.addresses import METADATA_ADDRESSES, RESERVED_NAMES, SPECIAL_NETWORKS, TRANSPARENT_NETWORKS
 
-# Metadata addresses are here as well, because not all of them are special: one test serves the public ones.
+# Includes the metadata addresses, because some of them are public.
 _suspects = NetworkSet.of([special.network for special in SPECIAL_NETWORKS] + [*map(ip_network, METADATA_ADDRESSES)])
 _transparent = NetworkSet.of(TRANSPARENT_NETWORKS)
 
@@ -27,7 +27,7 @@ class GuardSettings:
     """The table `[guard]`.
 
     Attributes:
-        enabled: false lets rules for names lead anywhere, metadata addresses included.
+        enabled: false lets names lead to every address, metadata addresses included.
     """
 
     enabled: bool = True
@@ -63,7 +63,7 @@ class Guard:
             )
 
     def check_addresses(self, authority: Authority, addresses: tuple[Address, ...], verdict: Verdict) -> None:
-        """Judge every address of a name. One that may not be dialled refuses all.
+        """Judge every address of a name. A single address that may not be dialled refuses the request.
 
         Raises:
             Refused: address_refused. The reason names no address, the detail does.
@@ -76,10 +76,10 @@ class Guard:
 
 
 def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
-    """Judge an address that may be special."""
+    """Judge an address of the special networks or a metadata address."""
     embedded = embedded_ipv4(address)
     same: tuple[Address, ...] = (address, *embedded) if _transparent.contains(address) else (address,)
-    # Wherever an address may lead to a metadata service counts, even through a tunnel that hardly anybody runs.
+    # Every embedded IPv4 address counts, also those of transition mechanisms that are hardly in use.
     if not METADATA_ADDRESSES.isdisjoint((address, *embedded)):
         if not any(ip_network(spelling) in verdict.admits for spelling in same):
             key = "in `hosts`" if authority.address is not None else "in `addresses`, as /32 or /128,"
@@ -111,7 +111,7 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
 
 
 def _describe(address: Address) -> str:
-    """Name the narrowest block that holds an address."""
+    """Describe the smallest special network that contains an address."""
     special = max(
         (special for special in SPECIAL_NETWORKS if address in special.network),
         key=lambda special: special.network.prefixlen,

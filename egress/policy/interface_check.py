@@ -1,4 +1,4 @@
-"""Whether what a plugin gave keeps the contract it claims, said without showing the thing itself."""
+"""Checks that objects of plugins provide their interfaces, without showing the objects in messages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from zope.interface.verify import verifyObject
 
 
 def breaches(interface: InterfaceClass, thing: object) -> str:
-    """Say in which ways `thing` does not provide `interface`; "" where it does.
+    """Describe why `thing` does not provide `interface`; "" where it does.
 
-    zope's own messages hold the repr of the thing, and a plugin's may hold its settings.
+    The messages of zope.interface hold the repr of the object, which may hold a plugin's settings.
     """
     try:
         verifyObject(interface, thing)

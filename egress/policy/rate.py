@@ -7,7 +7,7 @@ stored as one number: the time at which it is full. A full bucket need not be st
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from math import ceil, inf
 from typing import TypeVar, cast
 
@@ -17,9 +17,9 @@ from zope.interface import implementer
 
 from egress.config import structure
 from egress.errors import ConfigError
-from egress.interfaces import IHostServices, IPolicy, IPolicyObserver
+from egress.interfaces import IHostServices, IPolicy, IPolicyDescription, IPolicyObserver
 from egress.match import ClientPatterns
-from egress.model import Admission, AuditEvent, Client, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, AuditEvent, Client, Outcome, PolicyRule, Request, Resolution, RuleEffect, Verdict
 
 BUCKETS_LIMIT = 20_000
 """The most buckets that are stored. While all are in use, further clients share one bucket."""
@@ -70,7 +70,7 @@ def make_rate(name: str, settings: Mapping[str, object], host: IHostServices) ->
     return RatePolicy(name, structure(RateSettings, settings), cast(IReactorTime, host.clock), host.counters(name))
 
 
-@implementer(IPolicy, IPolicyObserver)
+@implementer(IPolicy, IPolicyObserver, IPolicyDescription)
 @define(eq=False)
 class RatePolicy:
     """Abstains until a client reaches a limit, then denies with the seconds after which a retry can succeed.
@@ -144,6 +144,15 @@ class RatePolicy:
         self._excess.discard(request.id)
         self._add_open(request.client, -1.0)
         self._add_bytes(request.client, max(0.0, record.client_bytes + record.server_bytes - counted))
+
+    def rules(self) -> tuple[PolicyRule, ...]:
+        """Describe the policy as one rule that limits. See `IPolicyDescription.rules`."""
+        clients = self.settings.clients
+        return (PolicyRule(RuleEffect.LIMIT, self.name, clients=None if clients is None else clients.texts),)
+
+    def weaker_than(self, previous: IPolicy) -> tuple[str, ...]:
+        """Compare the limits and their clients. See `IPolicyDescription.weaker_than`."""
+        return tuple(_relaxed(previous.settings, self.settings)) if isinstance(previous, RatePolicy) else ()
 
     def _limits(self, client: Client) -> bool:
         clients = self.settings.clients
@@ -224,6 +233,17 @@ class RatePolicy:
         if key not in self.counters:
             self._buckets += 1
         self.counters[key] = full_at
+
+
+def _relaxed(old: RateSettings, new: RateSettings) -> Iterator[str]:
+    """Name the limits that are higher or gone, and tell of clients that may be limited no more."""
+    for key in ("requests_per_minute", "bytes_per_minute", "connections"):
+        before: int | None = getattr(old, key)
+        after: int | None = getattr(new, key)
+        if before is not None and (after is None or after > before):
+            yield f"{key} is gone" if after is None else f"{key} is {after}, it was {before}"
+    if new.clients is not None and (old.clients is None or not {*old.clients.texts} <= {*new.clients.texts}):
+        yield "limits other clients than before, or fewer"
 
 
 def _is_bucket(key: str) -> bool:

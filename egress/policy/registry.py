@@ -1,4 +1,4 @@
-"""Builds the configured policies, strictly: what is missing, doubled or broken stops the start."""
+"""Builds the configured policies. A missing, duplicate or broken plugin or policy is an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from egress.config import prefix
 from egress.config.validators import NAME_LIMIT, NAME_RULE, is_name
 from egress.errors import ConfigError
-from egress.interfaces import IHostServices, IPolicy, IPolicyMaker, IPolicyObserver
+from egress.interfaces import IHostServices, IPolicy, IPolicyDescription, IPolicyMaker, IPolicyObserver
 from egress.policy.audit_only import AuditOnly
 from egress.policy.discovery import find_makers
 from egress.policy.interface_check import breaches
@@ -24,12 +24,12 @@ def build_policies(
     """Build all policies, in configured order.
 
     Args:
-        tables: each `[[policy]]` table, as read.
+        tables: the `[[policy]]` tables, as read.
         makers: by kind; see `egress.policy.discovery.find_makers`.
-        host: what is lent to them.
+        host: lent to the policies.
 
     Raises:
-        ConfigError: the first thing that is wrong, with its key path: `policy[1].kind`.
+        ConfigError: the first fault, with its key path, such as `policy[1].kind`.
     """
     kinds = [_kind_of(index, table, makers) for index, table in enumerate(tables)]
     names = _names_of(tables, kinds)
@@ -85,7 +85,7 @@ def _build(where: str, table: Mapping[str, object], maker: IPolicyMaker, name: s
     except ConfigError as error:
         raise ConfigError(prefix(where, error.where), error.problem, error.file)
     except Exception as error:
-        # Its text may hold settings, and settings may hold secrets.
+        # The exception's text may hold settings, and settings may hold secrets.
         raise ConfigError(where, f"the plugin failed to make policy {name!a} ({type(error).__name__})") from None
     _check(where, policy, name)
     return AuditOnly(policy) if mode == "audit" else policy
@@ -93,8 +93,9 @@ def _build(where: str, table: Mapping[str, object], maker: IPolicyMaker, name: s
 
 def _check(where: str, policy: IPolicy, name: str) -> None:
     problem = breaches(IPolicy, policy)
-    if not problem and IPolicyObserver.providedBy(policy):
-        problem = breaches(IPolicyObserver, policy)
+    for optional in (IPolicyObserver, IPolicyDescription):
+        if not problem and optional.providedBy(policy):
+            problem = breaches(optional, policy)
     if not problem and policy.name != name:
         problem = "it bears another name"
     if not problem and not isinstance(policy.pure, bool):

@@ -1,4 +1,4 @@
-"""The keys of a `destinations` policy, and what is wrong with them."""
+"""The settings of a `destinations` policy, and their validation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONNECT = "CONNECT"
 
 
 def _each(items: Iterable[A], read: Callable[[A], B]) -> tuple[B, ...]:
-    """Read every item of a list, and say which one is wrong."""
+    """Parse every item of a list. An error has the index of the item."""
     results: list[B] = []
     for index, item in enumerate(items):
         try:
@@ -86,13 +86,13 @@ class RuleSettings:
     """One `[[policy.allow]]` or `[[policy.deny]]`.
 
     Attributes:
-        hosts: which destinations it is about.
-        name: what answers and the record call it; by default its place, such as `allow[0]`.
-        ports: which ports.
-        methods: which methods; None for any.
-        paths: which paths; None for any.
-        clients: for whom; None for everybody.
-        addresses: networks that are not public and that the hosts' names may lead to.
+        hosts: patterns of the destinations.
+        name: the rule's name in responses and in the audit log; by default its place, such as `allow[0]`.
+        ports: of the destinations.
+        methods: None for every method.
+        paths: None for every path.
+        clients: patterns of client labels; None for every client.
+        addresses: networks that are not public and that the names of `hosts` may lead to.
     """
 
     hosts: tuple[HostPattern, ...] = field(converter=_read_hosts)
@@ -115,7 +115,7 @@ class RuleSettings:
 
     @property
     def needs_reading(self) -> bool:
-        """Whether it judges what only a readable request shows."""
+        """Whether the rule has methods or paths, which a tunnel hides."""
         return self.paths is not None or self.methods is not None
 
 
@@ -124,9 +124,9 @@ class DestinationsSettings:
     """The keys of a `destinations` policy.
 
     Attributes:
-        allow: what may pass.
-        deny: what may not, whatever `allow` says.
-        opaque: what rules with `methods` or `paths` mean for a tunnel, whose inside cannot be read.
+        allow: rules that allow.
+        deny: rules that deny, and win over `allow`.
+        opaque: how rules with `methods` or `paths` treat a tunnel, whose requests cannot be read.
     """
 
     allow: tuple[RuleSettings, ...] = ()
@@ -144,7 +144,7 @@ class DestinationsSettings:
             seen[name] = place
 
     def named_rules(self) -> list[tuple[str, str, RuleSettings]]:
-        """Give each rule with its place and its name, deny rules first."""
+        """List each rule with its place and its name, deny rules first."""
         lists: Mapping[str, tuple[RuleSettings, ...]] = {"deny": self.deny, "allow": self.allow}
         places = [(f"{kind}[{index}]", rule) for kind, rules in lists.items() for index, rule in enumerate(rules)]
         return [(place, rule.name or place, rule) for place, rule in places]

@@ -1,4 +1,4 @@
-"""Builds everything and serves nothing: what `egress check` and `egress explain` need."""
+"""A dry run for `egress check` and `egress explain`: what judges requests, without sockets and audit log."""
 
 from __future__ import annotations
 
@@ -13,48 +13,37 @@ from egress.errors import Refused
 from egress.gate.explanation import Explanation
 from egress.gate.gate import Gate
 from egress.identity import ListenerIdentifier
-from egress.interfaces import IPolicy
 from egress.model import Client, Connection, Request
-from egress.service.build import (
-    HostServices,
-    expected_sockets,
-    make_lookup,
-    make_policies,
-    make_snapshot,
-    parse_endpoints,
-    parse_status,
-)
-from egress.service.identification import make_identifier, planned_locally
-from egress.service.listen.tls import load_tls
-from egress.service.routing import Routing, make_routing
-from egress.service.settings.consistency import check_together
-from egress.service.settings.settings import Source
-from egress.upstream import CachingResolver, SystemLookup
+from egress.service.build.activate import make_snapshot
+from egress.service.build.host_services import make_host_services
+from egress.service.build.prepare import Prepared, prepare
+from egress.service.listen.endpoint import TcpEndpoint
+from egress.service.settings.source import Source
+from egress.upstream import SystemLookup
 from egress.wire.target import parse_target
 
 
 @frozen(eq=False)
 class DryRun:
-    """A supervisor without sockets and audit log.
+    """A prepared configuration, and a gate that judges by it.
 
     Attributes:
-        source: the settings.
-        gate: judges as the supervisor's would.
-        policies: in configured order.
-        routing: upstreams, routes and the selector.
-        lookup: asks the system's resolver, where a name must be looked up.
-        reactor: waits for it.
+        prepared: the configuration.
+        gate: judges as the gate of a running proxy with this configuration does.
+        lookup: asks the system's resolver.
+        reactor: runs while a name is looked up.
     """
 
-    source: Source
+    prepared: Prepared
     gate: Gate
-    policies: tuple[IPolicy, ...]
-    routing: Routing
     lookup: SystemLookup
     reactor: Any
 
     def explain(self, request: Request) -> Explanation:
-        """Say what would be decided. Runs the reactor where a name must be looked up, which can be done once only."""
+        """Explain what would be decided about a request.
+
+        Runs the reactor where a name must be looked up, so it can be called once in a process.
+        """
         unknown = self._refuse_caller(request)
         if unknown is not None:
             return Explanation(refused=unknown)
@@ -66,8 +55,8 @@ class DryRun:
             self.lookup.stop()
 
     def _refuse_caller(self, request: Request) -> Refused | None:
-        """Say what the listener would, before anything is judged, to a client that does not show what it asks for."""
-        asking = next(each for each in self.source.settings.listener if each.name == request.listener)
+        """Give the refusal of a client without the credentials or the certificate that its listener requires."""
+        asking = next(each for each in self.prepared.source.settings.listener if each.name == request.listener)
         kinds = {label.partition(":")[0] for label in request.client.labels}
         if asking.require == "basic" and "token" not in kinds:
             return Refused("credentials_required", "This listener takes only requests with credentials.")
@@ -94,52 +83,48 @@ class DryRun:
 
 
 def make_dry_run(source: Source, reactor: Any = None, environ: Mapping[str, str] | None = None) -> DryRun:
-    """Build everything that judges.
+    """Prepare a configuration as for a start, and make a gate that judges by it.
 
     Args:
         source: the settings.
-        reactor: waits for look-ups; the global one if None.
+        reactor: runs while a name is looked up; None for the global one.
         environ: the environment that may name proxies; None for the one of this process.
 
     Raises:
-        ConfigError: as the supervisor would not start.
+        ConfigError: a start would fail before it binds a socket.
     """
     if reactor is None:
         from twisted.internet import reactor
-    settings = source.settings
-    endpoints = parse_endpoints(source)
-    # Nobody calls, but a file that the supervisor would not start with is found.
-    make_identifier(source, reactor, planned_locally(endpoints))
-    load_tls(source)
-    lookup = make_lookup(settings.dns, reactor)
-    host = HostServices(reactor, CachingResolver(reactor, lookup, settings.dns))
-    policies = make_policies(source, host)
-    routing = make_routing(source, reactor, environ, is_dry_run=True)
-    check_together(source, policies, routing.selector)
-    snapshot = make_snapshot(
-        source, host, policies, routing, expected_sockets([*endpoints, *parse_status(source)]), reactor
-    )
-    return DryRun(source, Gate(snapshot, reactor, settings.limits.policy_seconds), policies, routing, lookup, reactor)
+    host, lookup = make_host_services(source.settings.dns, reactor)
+    prepared = prepare(source, host, reactor, environ, is_dry_run=True)
+    snapshot = make_snapshot(prepared, host, _expected_addresses(prepared), reactor)
+    return DryRun(prepared, Gate(snapshot, reactor, source.settings.limits.policy_seconds), lookup, reactor)
+
+
+def _expected_addresses(prepared: Prepared) -> list[tuple[str, int]]:
+    """Give the addresses that the TCP listeners would have. Port 0 is not known before its socket is bound."""
+    endpoints = [*prepared.endpoints, prepared.status_endpoint]
+    return [(str(each.address), each.port) for each in endpoints if isinstance(each, TcpEndpoint) and each.port]
 
 
 def make_request(
     url: str, method: str, listener: str, labels: tuple[str, ...], begun: float, *, is_local: bool = False
 ) -> Request:
-    """Make the request that a client would be judged by.
+    """Make the request that a client would send.
 
     Args:
         url: `https://` makes a tunnel to its host, port 443 by default, and so does `HOST:PORT`; `http://` makes a
             plain request.
         method: of a plain request; "" is GET.
-        listener: the name of the listener that it came by.
-        labels: of the client, besides those of the listener. `address:ADDRESS` is where it comes from, by default
+        listener: the name of the listener that takes the request.
+        labels: of the client, besides those of the listener. `address:ADDRESS` is the client's address, by default
             127.0.0.1.
         begun: seconds on the gate's clock.
         is_local: the listener is a unix socket, whose clients have no address.
 
     Raises:
-        ValueError: a tunnel was given a method.
-        ProtocolError: the URL is not one that a client could ask for.
+        ValueError: the URL makes a tunnel, and the method is not CONNECT.
+        ProtocolError: no client could request the URL.
     """
     text = url.partition("#")[0]
     scheme, separator, rest = text.partition("://")
@@ -148,7 +133,7 @@ def make_request(
         target = text
     else:
         if method not in ("", "CONNECT"):
-            raise ValueError("a tunnel's method is CONNECT; what is asked for inside it cannot be read")
+            raise ValueError("a tunnel's method is CONNECT; the requests inside it cannot be read")
         method = "CONNECT"
         host = (rest if separator else text).partition("/")[0].partition("?")[0]
         target = host if _has_port(host) else f"{host}:443"
@@ -170,7 +155,7 @@ def make_request(
 
 
 def _make_client(listener: str, labels: tuple[str, ...], *, is_local: bool) -> Client:
-    """Make the client that these labels are of, with the key that it would have."""
+    """Make the client that has these labels, with its key."""
     facts = dict(label.split(":", 1) for label in reversed(labels))
     peer = facts.get("address", "" if is_local else "127.0.0.1")
     uid, gid = (int(word) if (word := facts.get(kind, "")).isdigit() else -1 for kind in ("uid", "gid"))

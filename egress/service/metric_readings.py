@@ -14,7 +14,7 @@ from egress.api.metrics import Metrics
 from egress.audit import AuditLog
 from egress.proxy.server import ProxyServer
 from egress.proxy.statistics import count_connections, count_reached, count_tunnels
-from egress.service.listen.sockets import Listening
+from egress.service.listen.sockets import ListeningSocket
 from egress.upstream import CachingResolver
 
 _OWN_DESCRIPTORS = "/proc/self/fd"
@@ -24,7 +24,7 @@ def read_everything(
     metrics: Metrics,
     server: ProxyServer,
     audit_log: AuditLog,
-    sockets: Callable[[], Sequence[Listening]],
+    sockets: Callable[[], Sequence[ListeningSocket]],
     transports: str,
 ) -> None:
     """Register the source of every metric but that of the last reload.
@@ -111,7 +111,7 @@ def read_process(metrics: Metrics) -> None:
     metrics.read_from("process_start_time_seconds", lambda: started)
 
 
-def _pauses(sockets: Iterable[Listening]) -> dict[tuple[str], int]:
+def _pauses(sockets: Iterable[ListeningSocket]) -> dict[tuple[str], int]:
     counts: Counter[tuple[str]] = Counter()
     for each in sockets:
         counts[each.name,] += each.pauses

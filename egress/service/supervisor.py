@@ -1,4 +1,4 @@
-"""The supervisor: every part, put together, started and stopped in order."""
+"""The supervisor: the service that starts and stops the parts of the proxy in order, and reloads its configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import signal
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -14,36 +13,24 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
 
 from egress.audit import AuditLog, open_audit_log
-from egress.audit.tee import Tee
 from egress.errors import ConfigError
-from egress.gate.gate import Gate
-from egress.proxy.server import ProxyServer
-from egress.service.build import (
-    HostServices,
-    bind_listener,
-    bind_listeners,
-    make_engine,
-    make_lookup,
-    make_policies,
-    make_snapshot,
-    open_status,
-    parse_endpoints,
-)
-from egress.service.identification import bound_locally, make_identifier
-from egress.service.listen.listeners import Listener, Listeners
+from egress.service.build.activate import SocketBinder, activate, own_addresses
+from egress.service.build.engine import make_engine
+from egress.service.build.host_services import make_host_services
+from egress.service.build.prepare import prepare
+from egress.service.build.summary import count, summary
 from egress.service.listen.socket_activation import ActivationSockets
-from egress.service.listen.sockets import Listening
-from egress.service.listen.tls import load_tls, make_factories
-from egress.service.process.control_socket import Control, ControlRefused
-from egress.service.process.descriptors import needed_descriptors, raise_descriptor_limit
+from egress.service.listen.sockets import ListeningSocket
+from egress.service.process.control_protocol import ControlRefused
+from egress.service.process.control_socket import ControlSocket
+from egress.service.process.descriptors import raise_descriptor_limit
 from egress.service.process.notify import Notifier
 from egress.service.process.signals import Signals
-from egress.service.reload.configuration import Configuration, Reloaded
-from egress.service.routing import make_routing
-from egress.service.settings.consistency import check_together
-from egress.service.settings.settings import Source, is_mute
-from egress.service.settings.summary import audit_log_places, count, state_of, summary
-from egress.upstream import CachingResolver, SystemLookup
+from egress.service.reload.active_configuration import ActiveConfiguration, Reloaded
+from egress.service.settings.places import state_of
+from egress.service.settings.source import Source
+from egress.service.start_report import report_start
+from egress.upstream import SystemLookup
 
 if TYPE_CHECKING:
     from egress.service.listen.status import Status
@@ -57,13 +44,13 @@ class Supervisor(Service):
 
     Args:
         reactor: serves the sockets and runs everything.
-        configuration: in force, its listeners bound.
-        audit_log: takes the record.
+        configuration: the active configuration, its listeners bound.
+        audit_log: takes the audit events.
         lookup: asks the system's resolver.
-        engine: serves and dials TCP connections, if the reactor does not.
+        engine: serves and dials TCP connections; None leaves them to the reactor.
         notifier: tells the service manager; None tells nobody.
-        status: tells operators how it is.
-        control: takes what the `egress` command asks for.
+        status: the status listener; None where there is none.
+        control: the control socket; None where there is none.
     """
 
     name = "egress"
@@ -71,13 +58,13 @@ class Supervisor(Service):
     def __init__(
         self,
         reactor: Any,
-        configuration: Configuration,
+        configuration: ActiveConfiguration,
         audit_log: AuditLog,
         lookup: SystemLookup,
         engine: Engine | None = None,
         notifier: Notifier | None = None,
         status: Status | None = None,
-        control: Control | None = None,
+        control: ControlSocket | None = None,
     ) -> None:
         self.notifier = notifier or Notifier(reactor)
         self.notifier.is_well = self._is_well
@@ -85,26 +72,26 @@ class Supervisor(Service):
         self.server = configuration.server
         self._reactor = reactor
         self._audit_log = audit_log
-        self._look_up = lookup
+        self._lookup = lookup
         self._engine = engine
-        self._operators = status
+        self._status_listener = status
         self._control = control
         if control is not None:
-            control.verbs["reload"] = lambda _question: self.reload().facts()
+            control.commands["reload"] = lambda _question: self.reload().facts()
         self._signals = Signals(reactor, {signal.SIGHUP: self._hang_up})
         self._ending = Signals(reactor, {signal.SIGTERM: self._end, signal.SIGINT: self._end})
         self._is_ending = False
 
     @property
-    def sockets(self) -> list[Listening]:
+    def sockets(self) -> list[ListeningSocket]:
         """The listeners' sockets as they are now."""
         return self.configuration.listeners.sockets
 
     def startService(self) -> None:
-        """Serve. Nothing in here can fail for a reason that an operator could cause."""
+        """Start every part. Nothing in here fails by a mistake of the operator: that ended `make_supervisor`."""
         super().startService()
-        descriptors = raise_descriptor_limit()
-        self._look_up.start()
+        descriptor_limit = raise_descriptor_limit()
+        self._lookup.start()
         self._audit_log.start(
             version=version("egress"),
             configuration=self.configuration.source.file or None,
@@ -118,20 +105,20 @@ class Supervisor(Service):
         if self._engine is not None:
             self._engine.start()
         self.configuration.listeners.start(self.configuration.factories)
-        self._say(descriptors)
+        report_start(self.configuration, self._transports(), descriptor_limit)
         if self._control is not None:
             self._control.start()
-        if self._operators is not None:
-            self._operators.watch(self.server, self._audit_log, lambda: self.sockets, self._transports())
-            read_from = self._operators.metrics.read_from
+        if self._status_listener is not None:
+            self._status_listener.watch(self.server, self._audit_log, lambda: self.sockets, self._transports())
+            read_from = self._status_listener.metrics.read_from
             read_from("egress_config_last_reload_successful", lambda: not self.configuration.problem)
-            self._operators.start(self._reactor, self.faults)
+            self._status_listener.start(self._reactor, self.faults)
         self.notifier.start()
         self._reactor.callWhenRunning(self._tell_ready)
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        """Take no more connections, let running requests end, end what is left, and write the last record."""
+        """Take no more connections, let running requests end, end the rest, and write the last audit event."""
         super().stopService()
         self._is_ending = True
         status = f"stopping: {count(len(self.server.connections.live), 'connection', 'connections')} left"
@@ -145,35 +132,35 @@ class Supervisor(Service):
             yield self.server.drain()
             yield gatherResults(closing, consumeErrors=True)
         except Exception:
-            # The record of what happened matters more than a socket that could not be closed.
+            # The audit log must be written even if a socket could not be closed.
             _log.failure("stopping was not orderly")
         self.configuration.listeners.close()
         self.server.stop()
         if self._engine is not None:
-            # What the proxy server has ended is recorded by this, before the audit log is closed.
+            # Reports the ends of connections that the server has ended, before the audit log is closed.
             self._engine.stop()
-        self._look_up.stop()
+        self._lookup.stop()
         yield self._audit_log.stop()
-        if self._operators is not None:
-            # The last of all: whoever watches sees the difference between stopping and gone.
-            yield self._operators.stop()
+        if self._status_listener is not None:
+            # Last of all, so that monitoring tells a proxy that is stopping from one that is gone.
+            yield self._status_listener.stop()
         self.notifier.stop()
         self._signals.stop()
         self._ending.stop()
 
     def status(self) -> str:
-        """Say in one line what is served."""
+        """Describe the active configuration, and a failed reload, in one line."""
         listeners = count(len(self.sockets), "listener", "listeners")
         routing, problem = self.configuration.routing.summary(), self.configuration.problem
-        said = f"{listeners}, {summary(self.configuration.source.settings)}, routes: {routing}"
+        said = f"{listeners}, {summary(self.configuration.prepared)}, routes: {routing}"
         return f"the last reload failed: {problem}; still {said}" if problem else said
 
     def reload(self) -> Reloaded:
-        """Read the configuration anew; see `Configuration.reload`.
+        """Reload the configuration. See `ActiveConfiguration.reload`.
 
         Raises:
-            ConfigError: nothing changed, and why.
-            ControlRefused: it is stopping.
+            ConfigError: why the new configuration cannot be used; nothing changed.
+            ControlRefused: the proxy is stopping.
         """
         if self._is_ending:
             raise ControlRefused("the proxy is stopping")
@@ -187,7 +174,7 @@ class Supervisor(Service):
         return done
 
     def faults(self) -> list[str]:
-        """Say why no requests can be served now, a sentence for each reason."""
+        """Give the reasons why no request can be served now, a sentence each."""
         faults = []
         if self._is_ending:
             faults.append("The proxy is stopping.")
@@ -207,7 +194,7 @@ class Supervisor(Service):
         return self._engine is None or self._engine.is_running
 
     def _end(self) -> None:
-        """Drain on the first signal; whoever sends another does not want to wait."""
+        """Drain on the first signal, and end everything on the second one."""
         if self._is_ending:
             self.server.stop()
         else:
@@ -219,39 +206,11 @@ class Supervisor(Service):
         _log.info("SIGHUP: the audit log is opened anew{what}", what=what)
         self._audit_log.reopen()
         with suppress(ConfigError, ControlRefused):
-            # It has been said, and the one in force stays.
+            # The error is in the log, and the active configuration stays.
             self.reload()
 
     def _transports(self) -> str:
         return "twisted" if self._engine is None else "egress"
-
-    def _say(self, descriptors: int) -> None:
-        settings, routing = self.configuration.source.settings, self.configuration.routing
-        for each in self.sockets:
-            _log.info("listener {name}: {address}", name=each.name, address=each.address)
-            if each.own is not None and not ip_address(each.own[0]).is_loopback:
-                _log.warn("listener {name} can be reached by other machines", name=each.name)
-        _log.info("TCP connections are served by: {engine}", engine=self._transports())
-        _log.info("audit log: {places}", places=", ".join(audit_log_places(settings)))
-        _log.info("{summary}", summary=summary(settings))
-        _log.info("routes: {routing}", routing=routing.summary())
-        for warning in routing.warnings:
-            _log.warn("{warning}", warning=warning)
-        if not settings.guard.enabled:
-            _log.warn("the guard is off: a rule for a name may lead to any address")
-        if is_mute(settings):
-            _log.info(
-                "nothing is allowed, so every request is refused: allow a host with --allow HOST, or write a file "
-                "(conf/egress.toml shows every key) and name it with --config; `egress tail` shows what is refused"
-            )
-        needed = needed_descriptors(settings.limits.connections)
-        if descriptors < needed:
-            _log.warn(
-                "{descriptors} descriptors are too few for limits.connections = {connections}: it may need {needed}",
-                descriptors=descriptors,
-                connections=settings.limits.connections,
-                needed=needed,
-            )
 
 
 def make_supervisor(
@@ -261,70 +220,34 @@ def make_supervisor(
     activation_sockets: ActivationSockets | None = None,
     notifier: Notifier | None = None,
 ) -> Supervisor:
-    """Build everything: what can fail, fails here.
+    """Build the supervisor of a configuration, its sockets bound and its audit log open.
 
     Args:
         source: the settings.
-        reactor: the one that will run it.
+        reactor: runs the supervisor.
         environ: the environment that may name proxies; None for the one of this process.
-        activation_sockets: the sockets that systemd handed over.
+        activation_sockets: the sockets that systemd handed to this process.
         notifier: tells the service manager.
 
     Raises:
         ConfigError: one line that says what is wrong and where.
     """
-    settings = source.settings
-    endpoints = parse_endpoints(source)
-    lookup = make_lookup(settings.dns, reactor)
-    host = HostServices(reactor, CachingResolver(reactor, lookup, settings.dns))
-    policies = make_policies(source, host)
-    routing = make_routing(source, reactor, environ)
-    check_together(source, policies, routing.selector)
-    tls = load_tls(source)
+    settings, state = source.settings, state_of(source.settings)
+    host, lookup = make_host_services(settings.dns, reactor)
+    prepared = prepare(source, host, reactor, environ)
     engine = make_engine(settings.engine, reactor)
-    activation_sockets = activation_sockets or ActivationSockets([])
-    sockets = bind_listeners(source, endpoints, engine, activation_sockets)
-    bound: list[Listening] = [*sockets]
-    try:
-        status = open_status(source, activation_sockets)
-        if status is not None:
-            bound.append(status.socket)
-        activation_sockets.close_rest()
-        own = [each.own for each in bound if each.own is not None]
-        snapshot = make_snapshot(source, host, policies, routing, own, engine or reactor)
-        identifier = make_identifier(source, reactor, bound_locally(sockets))
-        audit_log = open_audit_log(settings.audit, state_of(settings), reactor)
-    except ConfigError as error:
-        for each in bound:
-            each.close()
-        raise source.place(error)
-    limits = settings.limits
-    server = ProxyServer(
-        Gate(snapshot, reactor, limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds),
-        identifier,
-        audit_log if status is None else Tee(audit_log, status.metrics.record),
-        reactor,
-        limits,
-        settings.tls,
-    )
-    later = ActivationSockets([], "systemd hands its sockets over at the start only; restart the proxy")
-    listeners = Listeners(
-        reactor,
-        tuple(map(Listener, sockets, endpoints)),
-        lambda name, endpoint, where: bind_listener(name, endpoint, where, engine, later),
-    )
-    factories, others = make_factories(source, server, tls), [each.own for each in bound[len(sockets) :]]
-    configuration = Configuration(
-        source,
-        routing,
-        listeners,
-        factories,
-        server,
+    binder = SocketBinder(activation_sockets or ActivationSockets([]), engine)
+    active = activate(prepared, host, reactor, binder, lambda: open_audit_log(settings.audit, state, reactor), engine)
+    configuration = ActiveConfiguration(
+        prepared,
+        active.listeners,
+        active.factories,
+        active.server,
         host,
         reactor,
         engine,
         environ,
-        tuple(each for each in others if each is not None),
+        tuple(own_addresses([] if active.status is None else [active.status.socket])),
     )
-    control = Control(reactor, state_of(settings))
-    return Supervisor(reactor, configuration, audit_log, lookup, engine, notifier, status, control)
+    control = ControlSocket(reactor, state)
+    return Supervisor(reactor, configuration, active.audit_log, lookup, engine, notifier, active.status, control)

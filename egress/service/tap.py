@@ -1,4 +1,4 @@
-"""What `twistd egress-proxy` calls."""
+"""The command line and the service of `twistd egress-proxy`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from egress.errors import ConfigError
 from egress.service.listen.socket_activation import read_activation_sockets
 from egress.service.process.notify import read_notifier
 from egress.service.process.undumpable import make_undumpable
-from egress.service.settings.settings import load
+from egress.service.settings.source import load
 from egress.service.supervisor import make_supervisor
 
 
@@ -23,8 +23,8 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = (
-        "A forward proxy for AI agents' sandboxes: nothing goes out but what a rule allows, and everything is on "
-        "record. Without --config it listens on 127.0.0.1:3128 and allows only what --allow names."
+        "A forward proxy for AI agents' sandboxes: it denies every request that no rule allows, and writes every "
+        "request to the audit log. Without --config it listens on 127.0.0.1:3128 and allows only what --allow names."
     )
     optParameters = [["config", "c", None, "Read the settings from this TOML file."]]  # noqa: RUF012  # as twistd wants it
 
@@ -42,7 +42,7 @@ class Options(usage.Options):
         self["listen"].append(endpoint)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse; what is wrong is said in one line."""
+        """Parse the options. An error ends the process with one line."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -53,7 +53,7 @@ def makeService(options: Options) -> IService:
     """Build the service.
 
     Raises:
-        SystemExit: it cannot be built; holds one line that says why. Any other exception would print a traceback.
+        SystemExit: the service cannot be built. It holds one line; another exception would print a traceback.
     """
     make_undumpable()
     from twisted.internet import reactor
@@ -64,17 +64,17 @@ def makeService(options: Options) -> IService:
         service = make_supervisor(source, reactor, activation_sockets=activation_sockets, notifier=notifier)
     except ConfigError as error:
         _fail(str(error))
-    # Once more, for twistd may have changed its user since, which undoes it.
+    # Again, because twistd may have changed the user of the process, which resets the flag.
     reactor.callWhenRunning(make_undumpable)
-    # A turn later: it takes its time, and the supervisor has yet to take SIGTERM from the reactor.
-    reactor.callWhenRunning(reactor.callLater, 0, _spare_the_collector)
+    # A turn later, because collecting takes time and the supervisor has yet to install its handler of SIGTERM.
+    reactor.callWhenRunning(reactor.callLater, 0, _tune_garbage_collection)
     return service
 
 
-def _spare_the_collector() -> None:
-    """Search for cycles seldom, and never in what was made at the start.
+def _tune_garbage_collection() -> None:
+    """Collect cycles seldom, and exclude the objects of the start.
 
-    A request leaves none behind; looking for them all the same cost a twentieth of the CPU (bench/README.md).
+    Requests leave no cycles. The default thresholds cost a twentieth of the CPU (bench/README.md).
     """
     gc.collect()
     gc.freeze()

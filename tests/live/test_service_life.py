@@ -145,7 +145,7 @@ class ActivationTests(ManagedCase):
         """A socket that no listener names is warned of, and let go."""
         proxy = self.manage(*LOCAL, sockets=[("front", self.entrance())])
 
-        proxy.hear("systemd handed a socket called 'request_form', which no listener names")
+        proxy.hear("systemd handed a socket called 'front', which no listener names")
         self.assertIn(b" 403 ", self.ask(proxy.port()))
         proxy.end()
 

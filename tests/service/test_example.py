@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.service.dry_run import make_dry_run
-from egress.service.settings.settings import load
+from egress.service.settings.source import load
 from tests.service.walk import Key, all_keys
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,18 +42,18 @@ class ExampleTests(SynchronousTestCase):
 
     def test_loads(self) -> None:
         """The example is a configuration that the proxy would start with."""
-        dry_run = make_dry_run(load(str(EXAMPLE)), Clock())
+        prepared = make_dry_run(load(str(EXAMPLE)), Clock()).prepared
 
-        self.assertEqual(["destinations", "pace"], [policy.name for policy in dry_run.policies])
+        self.assertEqual(["destinations", "pace"], [policy.name for policy in prepared.policies])
 
     def test_loads_with_everything_uncommented(self) -> None:
         """What is commented out in it is right as well."""
         name = self.mktemp()
         Path(name).write_text(_commented("", EXAMPLE.read_text("utf-8")), "utf-8")
 
-        dry_run = make_dry_run(load(name), Clock())
+        prepared = make_dry_run(load(name), Clock()).prepared
 
-        self.assertEqual(["agents", "builder"], [each.name for each in dry_run.source.settings.listener])
+        self.assertEqual(["agents", "builder"], [each.name for each in prepared.source.settings.listener])
 
     def test_holds_every_key(self) -> None:
         """Every key that there is stands in it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
@@ -17,21 +18,18 @@ from zope.interface import implementer
 
 from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
-from egress.gate.gate import Gate
-from egress.identity import ListenerIdentifier
-from egress.proxy.factory import ProxyFactory
-from egress.proxy.server import ProxyServer
-from egress.service.build import HostServices, make_lookup, make_policies, make_snapshot, parse_endpoints
+from egress.service.build.activate import Binder, activate, own_addresses
+from egress.service.build.host_services import HostServices, make_lookup
+from egress.service.build.prepare import prepare
 from egress.service.listen.endpoint import Endpoint
-from egress.service.listen.listeners import Listener, Listeners
-from egress.service.process.descriptors import raise_descriptor_limit
-from egress.service.process.signals import Signals
-from egress.service.reload.configuration import Configuration
-from egress.service.routing import make_routing
-from egress.service.settings.settings import load
-from egress.service.settings.summary import audit_log_places, summary
+from egress.service.process.control_socket import ControlSocket
+from egress.service.process.notify import Notifier
+from egress.service.reload.active_configuration import ActiveConfiguration
+from egress.service.settings.source import Source, load
 from egress.service.supervisor import Supervisor
 from egress.testing.host import FakeResolver
+
+LISTENER = '[[listener]]\nname = "agents"\nendpoint = "tcp:3128:interface=127.0.0.1"\n'
 
 
 @implementer(IListeningPort)
@@ -77,36 +75,52 @@ class MemorySocket:
         self.is_closed = True
 
 
-class SupervisorTests(SynchronousTestCase):
-    """The service as twistd sees it."""
+def make_in_memory(
+    source: Source,
+    reactor: Any,
+    binder: Binder,
+    audit_log: AuditLog,
+    names: Mapping[str, str] | None = None,
+    notifier: Notifier | None = None,
+    control: ControlSocket | None = None,
+) -> Supervisor:
+    """Build a supervisor as `make_supervisor` does, with sockets, names and an audit log in memory."""
+    host = HostServices(reactor, FakeResolver(names))
+    prepared = prepare(source, host, reactor, {})
+    active = activate(prepared, host, reactor, binder, lambda: audit_log)
+    own = () if active.status is None else (active.status.socket,)
+    configuration = ActiveConfiguration(
+        prepared, active.listeners, active.factories, active.server, host, reactor, None, {}, tuple(own_addresses(own))
+    )
+    lookup = make_lookup(source.settings.dns, reactor)
+    return Supervisor(reactor, configuration, audit_log, lookup, None, notifier, active.status, control)
 
-    def make(self, *allow: str, own: tuple[str, int] | None = ("127.0.0.1", 3128)) -> Supervisor:
+
+class SupervisorCase(SynchronousTestCase):
+    """Arranges a supervisor around memory."""
+
+    def make(self, *allow: str, own: tuple[str, int] | None = ("127.0.0.1", 3128), text: str = "") -> Supervisor:
         """Build a supervisor around memory."""
         self.reactor: Any = MemoryReactorClock()
-        self.source = load(None, allow)
-        limits = self.source.settings.limits
-        host = HostServices(self.reactor, FakeResolver())
-        routing = make_routing(self.source, self.reactor, {})
-        policies = make_policies(self.source, host)
-        snapshot = make_snapshot(self.source, host, policies, routing, [("127.0.0.1", 3128)], self.reactor)
+        file = Path(self.mktemp())
+        file.write_text(text or LISTENER, "utf-8")
+        self.source = load(str(file), allow)
         self.audit_log = AuditLog(self.reactor, [], LineEncoder("none"), 64)
-        server = ProxyServer(
-            Gate(snapshot, self.reactor, limits.policy_seconds),
-            ListenerIdentifier(),
-            self.audit_log,
-            self.reactor,
-            limits,
-        )
         self.socket = MemorySocket("agents", "127.0.0.1:3128", own)
-        lookup = make_lookup(self.source.settings.dns, self.reactor)
-        listeners = Listeners(self.reactor, (Listener(self.socket, parse_endpoints(self.source)[0]),), self.bind)
-        factories = {"agents": ProxyFactory("agents", server)}
-        configuration = Configuration(self.source, routing, listeners, factories, server, host, self.reactor)
-        return Supervisor(self.reactor, configuration, self.audit_log, lookup)
+        return make_in_memory(self.source, self.reactor, self, self.audit_log)
 
-    def bind(self, name: str, _endpoint: Endpoint, where: str) -> MemorySocket:
-        """Make the socket of a listener that a reload brings."""
-        return MemorySocket(name, where)
+    def bind(self, _name: str, _endpoint: Endpoint, _where: str) -> MemorySocket:
+        """Give the listener's socket."""
+        return self.socket
+
+    def bind_for_reactor(self, _name: str, _endpoint: Endpoint, _where: str) -> MemorySocket:
+        """Give the status listener's socket."""
+        self.place = MemorySocket("status", "127.0.0.1:3181", ("127.0.0.1", 3181))
+        self.place.port.closing.callback(None)
+        return self.place
+
+    def close_rest(self) -> None:
+        """Do nothing."""
 
     def start(self, supervisor: Supervisor) -> list[str]:
         """Start it.
@@ -118,7 +132,7 @@ class SupervisorTests(SynchronousTestCase):
 
         @implementer(ILogObserver)
         def observe(event: dict[str, Any]) -> None:
-            if event.get("log_namespace") == "egress.service.supervisor":
+            if str(event.get("log_namespace")).startswith("egress.service.") and "log_format" in event:
                 said.append(str(event["log_format"]).format(**event))
 
         globalLogPublisher.addObserver(observe)
@@ -133,34 +147,9 @@ class SupervisorTests(SynchronousTestCase):
         self.reactor.pump([0.1] * 20)
         self.successResultOf(stopped)
 
-    def test_says_what_it_serves(self) -> None:
-        """The start message names the listeners, the audit log and what is allowed."""
-        supervisor = self.make("example.com")
-        said = "\n".join(self.start(supervisor))
-        self.stop(supervisor)
 
-        self.assertIn("listener agents: 127.0.0.1:3128", said)
-        self.assertIn("/audit.jsonl", said)
-        self.assertIn("1 policy, 1 rule, guard on", said)
-        self.assertNotIn("nothing is allowed", said)
-        self.assertNotIn("other machines", said)
-
-    def test_says_what_to_do_next(self) -> None:
-        """Where nothing is allowed the start message says how to allow something."""
-        supervisor = self.make()
-        said = "\n".join(self.start(supervisor))
-        self.stop(supervisor)
-
-        self.assertIn("nothing is allowed", said)
-        self.assertIn("--allow HOST", said)
-
-    def test_warns_of_an_open_listener(self) -> None:
-        """A listener that other machines can reach is warned of."""
-        supervisor = self.make(own=("0.0.0.0", 3128))
-        said = "\n".join(self.start(supervisor))
-        self.stop(supervisor)
-
-        self.assertIn("listener agents can be reached by other machines", said)
+class SupervisorTests(SupervisorCase):
+    """The service as twistd sees it."""
 
     def test_stops_in_order(self) -> None:
         """Ports close first; the socket's file goes and the service has stopped once they are closed."""
@@ -203,52 +192,3 @@ class SupervisorTests(SynchronousTestCase):
         self.stop(supervisor)
 
         self.assertEqual(before, [signal.getsignal(number) for number in numbers])
-
-
-class MemoryWaker:
-    """Keeps what it is handed from elsewhere."""
-
-    def __init__(self) -> None:
-        self.calls: list[Callable[[], object]] = []
-
-    def callFromThread(self, call: Callable[[], object]) -> None:
-        """Keep a call."""
-        self.calls.append(call)
-
-
-class SignalTests(SynchronousTestCase):
-    """Signals reach the reactor's thread."""
-
-    def test_action_runs_in_the_reactor(self) -> None:
-        """A signal's action is not run in the handler but handed to the reactor."""
-        reactor: Any = MemoryWaker()
-        heard: list[str] = []
-        signals = Signals(reactor, {signal.SIGUSR2: lambda: heard.append("usr2")})
-        signals.start()
-        self.addCleanup(signals.stop)
-
-        signal.raise_signal(signal.SIGUSR2)
-
-        self.assertEqual([], heard)
-        for call in reactor.calls:
-            call()
-        self.assertEqual(["usr2"], heard)
-
-
-class SummaryTests(SynchronousTestCase):
-    """Small facts for people."""
-
-    def test_counts(self) -> None:
-        """Policies and rules are counted, with the right noun."""
-        self.assertEqual("0 policies, 0 rules, guard on", summary(load(None).settings))
-        self.assertEqual("1 policy, 2 rules, guard on", summary(load(None, ["a.example", "b.example"]).settings))
-
-    def test_audit_log_places(self) -> None:
-        """The audit log's file is named with its directory."""
-        self.patch(__import__("os"), "environ", {"EGRESS_STATE": "/var/lib/elsewhere"})
-
-        self.assertEqual(["/var/lib/elsewhere/audit.jsonl"], audit_log_places(load(None).settings))
-
-    def test_descriptor_limit(self) -> None:
-        """The limit that holds afterwards is told, and raising it twice changes nothing."""
-        self.assertEqual(raise_descriptor_limit(), raise_descriptor_limit())

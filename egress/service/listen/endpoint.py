@@ -1,7 +1,7 @@
-"""Reads endpoint strings such as `tcp:3128:interface=127.0.0.1`.
+"""Parses endpoint strings such as `tcp:3128:interface=127.0.0.1`.
 
 The spelling is that of Twisted's `serverFromString`: parts between colons, `key=value`, a backslash before a colon or
-an equals sign that is meant as such. Twisted's own parser is private, and takes what it does not know for a plugin.
+an equals sign that is part of a value. Twisted's own parser is private, and takes an unknown kind for a plugin.
 """
 
 from __future__ import annotations
@@ -57,16 +57,42 @@ class SystemdEndpoint:
 Endpoint = TcpEndpoint | UnixEndpoint | SystemdEndpoint
 
 
-def parse_endpoint(text: str, where: str, place: Callable[[str], str] = os.path.abspath) -> Endpoint:
-    """Read one endpoint string.
+def overlaps(one: Endpoint, other: Endpoint) -> bool:
+    """Tell whether the sockets of two endpoints cannot both be bound.
+
+    A wildcard address takes a port on every address of its family, and "::" on those of IPv4 too, because listeners
+    are bound without IPV6_V6ONLY. Port 0 is another port for each socket.
+    """
+    if isinstance(one, UnixEndpoint) and isinstance(other, UnixEndpoint):
+        return one.path == other.path
+    if not isinstance(one, TcpEndpoint) or not isinstance(other, TcpEndpoint):
+        return one == other
+    if one.port != other.port or not one.port:
+        return False
+    first, second = _unmapped(one.address), _unmapped(other.address)
+    return first == second or _takes_all_of(first, second) or _takes_all_of(second, first)
+
+
+def _unmapped(address: Address) -> Address:
+    # The kernel binds ::ffff:192.0.2.1 to the IPv4 address (RFC 3493 section 3.7).
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return address if mapped is None else mapped
+
+
+def _takes_all_of(wildcard: Address, address: Address) -> bool:
+    return wildcard.is_unspecified and (wildcard.version == 6 or address.version == 4)
+
+
+def parse_endpoint(text: str, where: str, absolute: Callable[[str], str] = os.path.abspath) -> Endpoint:
+    """Parse one endpoint string.
 
     Args:
         text: as configured.
-        where: its key path.
-        place: makes the path of a unix socket absolute.
+        where: the key path of the string.
+        absolute: makes the path of a unix socket absolute.
 
     Raises:
-        ConfigError: it is not one that we know, or has a part that we do not know.
+        ConfigError: the endpoint is of an unknown kind, or has an unknown part.
     """
     try:
         positional, named = _split(text)
@@ -74,7 +100,7 @@ def parse_endpoint(text: str, where: str, place: Callable[[str], str] = os.path.
         if kind in ("tcp", "tcp6"):
             return _tcp(kind, rest, named)
         if kind == "unix":
-            return _unix(rest, named, place)
+            return _unix(rest, named, absolute)
         if kind == "systemd":
             return _systemd(rest, named)
         raise ValueError(_KINDS)
@@ -140,14 +166,14 @@ def _tcp(kind: str, rest: list[str], named: dict[str, str]) -> TcpEndpoint:
     return TcpEndpoint(address, int(rest[0]))
 
 
-def _unix(rest: list[str], named: dict[str, str], place: Callable[[str], str]) -> UnixEndpoint:
+def _unix(rest: list[str], named: dict[str, str], absolute: Callable[[str], str]) -> UnixEndpoint:
     _refuse_others("unix", named, "mode")
     if len(rest) != 1 or not rest[0] or "\0" in rest[0]:
         raise ValueError("must be unix:PATH or unix:PATH:mode=600")
     mode = named.get("mode", "600")
     if not (len(mode) in (3, 4) and set(mode) <= _PERMISSIONS and int(mode, 8) <= 0o777):
         raise ValueError("its mode must be three octal digits, such as 600")
-    path = place(rest[0])
+    path = absolute(rest[0])
     if len(os.fsencode(path)) > PATH_BYTES:
         raise ValueError(f"its path must not be longer than {PATH_BYTES} octets")
     return UnixEndpoint(path, int(mode, 8))

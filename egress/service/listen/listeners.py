@@ -1,8 +1,9 @@
-"""The listeners as they are served now, and what becomes of them when the configuration changes."""
+"""The served listeners, and their change by a reload."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from attrs import define, field, frozen
@@ -14,13 +15,13 @@ from zope.interface import implementer
 from egress.errors import ConfigError
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
-from egress.service.listen.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
-from egress.service.listen.sockets import Listening
-from egress.service.settings.settings import Source
+from egress.service.listen.endpoint import Endpoint, TcpEndpoint, overlaps
+from egress.service.listen.sockets import ListeningSocket
+from egress.service.settings.source import Source
 from egress.transports.engine.socket_addresses import SocketAddress, describe
 
-# Makes the socket of a listener, given its name, its endpoint and the place where that is written.
-Bind = Callable[[str, Endpoint, str], Listening]
+# Makes the socket of a listener from its name, its endpoint and the key path of the endpoint.
+Bind = Callable[[str, Endpoint, str], ListeningSocket]
 
 _log = Logger()
 
@@ -28,10 +29,10 @@ _log = Logger()
 @implementer(IProtocolFactory)
 @define(eq=False)
 class SwitchableFactory:
-    """What a port asks for protocols; what stands behind it changes while the port stays.
+    """The factory of a port, whose own factory a reload can replace while the port stays open.
 
     Attributes:
-        factory: builds the protocols now.
+        factory: builds the protocols.
     """
 
     factory: IProtocolFactory
@@ -39,18 +40,18 @@ class SwitchableFactory:
     numPorts: int = 0  # Twisted's ports count here
 
     def buildProtocol(self, address: IAddress) -> IProtocol | None:
-        """Have one built."""
+        """Build a protocol by the current factory."""
         return self.factory.buildProtocol(address)
 
     def accepted(self, peer: SocketAddress) -> IProtocol | None:
-        """Have one built for a TCP connection that the engine has accepted."""
+        """Build the protocol of a TCP connection that the engine has accepted."""
         factory = self.factory
         if type(factory) is ProxyFactory:
             return factory.accepted(peer)
         return factory.buildProtocol(describe(peer))
 
     def doStart(self) -> None:
-        """Do nothing: what stands behind needs none."""
+        """Do nothing: the factories of listeners need no start."""
 
     def doStop(self) -> None:
         """Do nothing."""
@@ -61,71 +62,71 @@ class Listener:
     """One listener.
 
     Attributes:
-        socket: bears its name.
-        endpoint: where it was configured to listen.
-        entrance: once it is served.
-        port: the same.
+        socket: its listening socket, which has its name.
+        endpoint: as configured.
+        factory: the factory of its port; None before the listener is served.
+        port: None while the listener is not served.
     """
 
-    socket: Listening
+    socket: ListeningSocket
     endpoint: Endpoint
-    entrance: SwitchableFactory | None = None
+    factory: SwitchableFactory | None = None
     port: IListeningPort | None = None
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> None:
-        """Take connections from now on."""
-        self.entrance = SwitchableFactory(factory)
-        self.port = self.socket.serve(reactor, self.entrance)
+        """Begin to accept connections."""
+        self.factory = SwitchableFactory(factory)
+        self.port = self.socket.serve(reactor, self.factory)
 
     def stop(self) -> Deferred[Any]:
-        """Take no more connections; those that were taken stay."""
+        """Accept no more connections. Open connections stay."""
         port, self.port = self.port, None
         return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
 
 
 @frozen
-class Change:
-    """The listeners of a new configuration, those that are new bound already.
+class ListenerChange:
+    """The listeners of a new configuration compared with the served ones. Added listeners are bound, and not served.
 
     Attributes:
-        next: one for each name, in configured order.
-        fresh: those of them that are new.
-        gone: those that are not among them.
+        listeners: of the new configuration, by name, in configured order.
+        added: those of them that are not served yet.
+        removed: served listeners that the new configuration does not have.
     """
 
-    next: Mapping[str, Listener]
-    fresh: tuple[Listener, ...]
-    gone: tuple[Listener, ...]
+    listeners: Mapping[str, Listener]
+    added: tuple[Listener, ...]
+    removed: tuple[Listener, ...]
 
     @property
-    def sockets(self) -> list[Listening]:
-        """Give the sockets, in configured order."""
-        return [each.socket for each in self.next.values()]
+    def sockets(self) -> list[ListeningSocket]:
+        """The sockets, in configured order."""
+        return [each.socket for each in self.listeners.values()]
 
     @property
     def displaced(self) -> DisplacedListeners:
-        """Find the names whose connections would be taken for somebody else's. To be asked before it is committed."""
-        moved = frozenset(each.socket.name for each in self.gone if each.socket.name in self.next)
-        lost = {each.socket.name for each in self.gone} - moved
-        lost |= {each.socket.name for name, each in self.next.items() if each.socket.name != name}
+        """The listeners whose connections no longer belong to their name. To be read before `Listeners.commit`."""
+        moved = frozenset(each.socket.name for each in self.removed if each.socket.name in self.listeners)
+        lost = {each.socket.name for each in self.removed} - moved
+        lost |= {each.socket.name for name, each in self.listeners.items() if each.socket.name != name}
         return DisplacedListeners(frozenset(lost), moved)
 
     def abandon(self) -> None:
-        """Let everything stay as it is."""
-        for each in self.fresh:
+        """Close the added listeners."""
+        for each in self.added:
             each.stop().addErrback(_say_failure)
             each.socket.close()
 
 
 @define(eq=False)
 class Listeners:
-    """All listeners.
+    """All listeners of the clients.
 
     Attributes:
-        reactor: serves them.
+        reactor: serves the sockets.
         all: in configured order.
-        bind: makes the sockets of those that a reload brings.
-        is_serving: connections are taken.
+        bind: makes the sockets of listeners that a reload adds.
+        is_serving: connections are accepted.
     """
 
     reactor: Any
@@ -134,62 +135,63 @@ class Listeners:
     is_serving: bool = field(init=False, default=False)
 
     @property
-    def sockets(self) -> list[Listening]:
-        """Give the sockets as they are now."""
+    def sockets(self) -> list[ListeningSocket]:
+        """The sockets of the current listeners."""
         return [each.socket for each in self.all]
 
     def start(self, factories: Mapping[str, IProtocolFactory]) -> None:
-        """Serve all.
+        """Begin to accept connections.
 
         Args:
-            factories: what builds the protocols, by the listeners' names.
+            factories: of the protocols, by the listener's name.
         """
         for each in self.all:
             each.serve(self.reactor, factories[each.socket.name])
         self.is_serving = True
 
     def stop(self) -> list[Deferred[Any]]:
-        """Take no more connections."""
+        """Accept no more connections."""
         self.is_serving = False
         return [each.stop() for each in self.all]
 
     def close(self) -> None:
-        """Remove what the sockets left in the file system."""
+        """Remove the files of unix sockets."""
         for each in self.all:
             each.socket.close()
 
-    def plan(self, source: Source, endpoints: Sequence[Endpoint]) -> Change:
-        """Compare with a new configuration, and bind what is new. Nothing that is served changes yet.
+    def plan(self, source: Source, endpoints: Sequence[Endpoint]) -> ListenerChange:
+        """Compare the listeners with those of a new configuration, and bind the added ones.
 
-        A listener stays if its name and its endpoint do. One that is renamed keeps its socket too.
+        A listener with a known name and endpoint keeps its socket, and so does one that is only renamed. No served
+        listener changes before `commit`.
 
         Args:
             source: the new settings.
-            endpoints: of its listeners, in their order.
+            endpoints: of the new listeners, in configured order.
 
         Raises:
-            ConfigError: one cannot be bound; none is, then.
+            ConfigError: a socket cannot be bound. All added sockets are closed.
         """
         wanted = dict(zip((each.name for each in source.settings.listener), endpoints, strict=True))
         kept = {each.socket.name: each for each in self.all if wanted.get(each.socket.name) == each.endpoint}
         free = [each for each in self.all if each.socket.name not in kept]
         following: dict[str, Listener] = {}
-        fresh: list[Listener] = []
+        added: list[Listener] = []
         try:
             for index, (name, endpoint) in enumerate(wanted.items()):
                 same = kept.get(name) or next((each for each in free if each.endpoint == endpoint), None)
                 if same is None:
                     same = Listener(self._bind(name, endpoint, source.listener_where(index)), endpoint)
-                    fresh.append(same)
+                    added.append(same)
                 elif same in free:
                     free.remove(same)
                 following[name] = same
         except ConfigError:
-            Change({}, tuple(fresh), ()).abandon()
+            ListenerChange({}, tuple(added), ()).abandon()
             raise
-        return Change(following, tuple(fresh), tuple(free))
+        return ListenerChange(following, tuple(added), tuple(free))
 
-    def _bind(self, name: str, endpoint: Endpoint, where: str) -> Listening:
+    def _bind(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
         try:
             return self.bind(name, endpoint, where)
         except ConfigError as error:
@@ -202,33 +204,32 @@ class Listeners:
                     raise ConfigError(error.where, problem)
             raise
 
-    def serve_new(self, change: Change, factories: Mapping[str, IProtocolFactory]) -> None:
-        """Serve those that are new. They take their first connection in a later turn of the reactor.
+    def serve_new(self, change: ListenerChange, factories: Mapping[str, IProtocolFactory]) -> None:
+        """Serve the added listeners. They accept their first connection in a later turn of the reactor.
 
         Raises:
             OSError: the process has no descriptors left.
         """
-        for name, each in change.next.items():
-            if each in change.fresh:
+        for name, each in change.listeners.items():
+            if each in change.added:
                 each.serve(self.reactor, factories[name])
 
-    def commit(self, change: Change, factories: Mapping[str, IProtocolFactory]) -> None:
-        """Put new factories behind those that stay, and close those that are gone. This cannot fail."""
-        for name, each in change.next.items():
+    def commit(self, change: ListenerChange, factories: Mapping[str, IProtocolFactory]) -> None:
+        """Give the remaining listeners new factories, and close the removed ones. This cannot fail."""
+        for name, each in change.listeners.items():
             each.socket.name = name
-            if each.entrance is not None:
-                each.entrance.factory = factories[name]
-        self.all = tuple(change.next.values())
-        for each in change.gone:
+            if each.factory is not None:
+                each.factory.factory = factories[name]
+        self.all = tuple(change.listeners.values())
+        for each in change.removed:
             each.stop().addErrback(_say_failure)
             each.socket.close()
 
 
 def _share_place(listener: Listener, endpoint: Endpoint) -> bool:
-    if isinstance(endpoint, UnixEndpoint):
-        return isinstance(listener.endpoint, UnixEndpoint) and listener.endpoint.path == endpoint.path
     own = listener.socket.own
-    return isinstance(endpoint, TcpEndpoint) and own is not None and own[1] == endpoint.port
+    bound = listener.endpoint if own is None else TcpEndpoint(ip_address(own[0]), own[1])
+    return overlaps(bound, endpoint)
 
 
 def _say_failure(failure: Any) -> None:

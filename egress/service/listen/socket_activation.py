@@ -1,7 +1,6 @@
 """Takes over the sockets that systemd listens on (sd_listen_fds(3)).
 
-Twisted's own `systemd:` endpoints read the environment when they are imported, and take a descriptor for what its
-endpoint says it is.
+Twisted's own `systemd:` endpoints read the environment when they are imported, and do not check the kind of a socket.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _log = Logger()
 
 @frozen
 class ActivationSocket:
-    """One descriptor that systemd left open.
+    """One descriptor that systemd handed to this process.
 
     Attributes:
         name: FileDescriptorName= of its unit, which is the unit's own name if there is no such line.
@@ -48,27 +47,27 @@ class ActivationSocket:
 
 @define(eq=False)
 class ActivationSockets:
-    """What systemd left open, until a listener takes it.
+    """The descriptors that systemd handed to this process.
 
     Attributes:
-        waiting: what nobody took yet.
-        why_none: said where nothing was left open.
+        waiting: those that no listener has taken.
+        why_none: the error's text where there are none.
     """
 
     waiting: list[ActivationSocket]
     why_none: str = "systemd handed no sockets to this process"
 
     def adopt(self, name: str, endpoint: SystemdEndpoint, where: str, engine: Engine | None = None) -> BoundSocket:
-        """Make a listener's socket of the one that its endpoint names.
+        """Make a listener's socket of the descriptor that its endpoint names.
 
         Args:
             name: the listener's.
-            endpoint: which one.
+            endpoint: names the descriptor.
             where: the key path of the endpoint.
             engine: serves TCP sockets; None leaves them to the reactor.
 
         Raises:
-            ConfigError: there is no such socket, or it is not one that clients can connect to.
+            ConfigError: there is no such descriptor, or clients cannot connect to it.
         """
         offer = self._take(endpoint, where)
         try:
@@ -82,14 +81,15 @@ class ActivationSockets:
             raise ConfigError(where, f"what systemd calls {offer.name!a} cannot be served: {error}")
 
     def close_rest(self) -> None:
-        """Close what no listener took, so that no client waits there for nothing but systemd's own queue."""
+        """Close the descriptors that no listener took. Systemd still listens on their sockets."""
         waiting, self.waiting = self.waiting, []
+        self.why_none = "systemd hands its sockets over at the start only; restart the proxy"
         for offer in waiting:
             _log.warn("systemd handed a socket called {name!a}, which no listener names", name=offer.name)
             try:
                 os.close(offer.descriptor)
             except OSError:
-                continue  # it never was one
+                continue  # It was not open.
 
     def _take(self, endpoint: SystemdEndpoint, where: str) -> ActivationSocket:
         named = [offer for offer in self.waiting if offer.name == endpoint.name]
@@ -131,9 +131,9 @@ def _bound(name: str, listening: socket.socket, engine: Engine | None) -> BoundS
 
 
 def read_activation_sockets(environment: MutableMapping[str, str]) -> ActivationSockets:
-    """Read which descriptors systemd left open.
+    """Read which descriptors systemd handed to this process.
 
-    The variables are taken out of the environment and the descriptors are closed to programs that are started later.
+    The variables are removed from the environment, and the descriptors become close-on-exec.
 
     Args:
         environment: `os.environ`.
@@ -151,11 +151,11 @@ def read_activation_sockets(environment: MutableMapping[str, str]) -> Activation
 
 
 def number(names: Sequence[str], descriptors: range) -> list[ActivationSocket]:
-    """Number the descriptors of each name, and close them to programs that are started later.
+    """Number the descriptors of each name, and make them close-on-exec.
 
     Args:
-        names: of the first so many; those that follow, and those called "", have none.
-        descriptors: one after the other.
+        names: of the first descriptors. Further ones, and those with the name "", have no name.
+        descriptors: in order.
     """
     activation_sockets: list[ActivationSocket] = []
     met: dict[str, int] = {}
@@ -167,5 +167,5 @@ def number(names: Sequence[str], descriptors: range) -> list[ActivationSocket]:
         try:
             os.set_inheritable(descriptor, False)
         except OSError:
-            continue  # whoever names it is told
+            continue  # It is not open: the listener that names it fails.
     return activation_sockets

@@ -1,4 +1,4 @@
-"""Binds each listening socket once; the engine or the reactor then serves the descriptor."""
+"""Binds listening sockets, which the engine or the reactor serves afterwards."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 BACKLOG = 4096
 
 
-class Listening(Protocol):
-    """What the supervisor needs of a listener's socket.
+class ListeningSocket(Protocol):
+    """A listener's socket. A test has one in memory.
 
     Attributes:
         name: the listener's name.
-        address: for people.
-        own: the IP address and port; None on a unix socket.
-        pauses: how often it has rested for want of descriptors or memory.
+        address: for messages.
+        own: the IP address and port; None for a unix socket.
+        pauses: how often accepting was paused for lack of descriptors or memory.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Listening(Protocol):
 
     @property
     def pauses(self) -> int:
-        """Give the count as it is now."""
+        """The current count."""
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
-        """Hand it to the reactor."""
+        """Begin to accept connections."""
 
     def close(self) -> None:
-        """Close it, and remove what it left in the file system."""
+        """Close the socket, and remove its file."""
 
 
 @define(eq=False)
@@ -57,11 +57,11 @@ class BoundSocket:
     Attributes:
         name: the listener's name.
         socket: non-blocking.
-        address: for people: `127.0.0.1:3128` or `unix:/run/egress/proxy server`.
-        own: the IP address and port as the kernel knows them; None on a unix socket.
-        mode: the permissions of a unix socket; None where they are systemd's affair.
-        inode: device and inode of a unix socket's file, so that no other file is removed in its place.
-        engine: serves it in the reactor's place, if it is a TCP socket.
+        address: for messages: `127.0.0.1:3128` or `unix:/run/egress/proxy.sock`.
+        own: the IP address and port that the kernel gave; None for a unix socket.
+        mode: the permissions of a unix socket; None where systemd has set them.
+        inode: device and inode of a unix socket's file, so that no other file is removed.
+        engine: serves a TCP socket; None leaves the socket to the reactor.
     """
 
     name: str
@@ -75,11 +75,11 @@ class BoundSocket:
 
     @property
     def pauses(self) -> int:
-        """How often it has rested for want of descriptors or memory."""
+        """How often accepting was paused for lack of descriptors or memory."""
         return self._served.pauses if self._served is not None else 0
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
-        """Hand a duplicate to the engine or the reactor. Ours is closed, so that nothing else holds the socket.
+        """Have the engine or the reactor serve a duplicate. The original is closed, so that one descriptor remains.
 
         Args:
             reactor: IReactorSocket; for a unix socket also IReactorFDSet.
@@ -100,7 +100,7 @@ class BoundSocket:
         return port
 
     def close(self) -> None:
-        """Close it, where it was not served, and remove a unix socket's file."""
+        """Close the socket where it was not served, and remove a unix socket's file."""
         self.socket.close()
         if self.inode is not None:
             path = self.address.removeprefix("unix:")
@@ -109,22 +109,22 @@ class BoundSocket:
                 if (facts.st_dev, facts.st_ino) == self.inode:
                     os.unlink(path)
             except OSError:
-                return  # gone already, or in a directory that was taken from us: nothing to free
+                return  # The file is gone, or its directory is not accessible any more.
 
 
 class _UnixPort(unix.Port):
     """Serves a unix socket that listens already.
 
-    `adoptStreamPort` would give its file mode 666, for whoever connects in that moment.
+    `adoptStreamPort` would give the socket's file mode 666 for a moment.
     """
 
     def __init__(self, path: str, mode: int | None, factory: IProtocolFactory, reactor: Any) -> None:
-        # Twisted leaves alone what it takes for a name outside of the file system: systemd has set the mode.
+        # Twisted changes no mode of a name that is not in the file system. Where `mode` is None systemd has set it.
         name = b"\0" if mode is None else os.fsencode(path)
         super().__init__(name, factory, BACKLOG, mode or 0, reactor)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close; `BoundSocket.close` removes the file, if it is still ours."""
+        """Close the port. `BoundSocket.close` removes the file."""
         tcp.Port.connectionLost(self, reason)
 
 
@@ -138,7 +138,7 @@ def bind(name: str, endpoint: TcpEndpoint | UnixEndpoint, where: str, engine: En
         engine: serves TCP sockets; None leaves them to the reactor.
 
     Raises:
-        ConfigError: the address is in use, or is not ours to use.
+        ConfigError: the address is in use, or this user may not bind it.
     """
     if isinstance(endpoint, TcpEndpoint):
         return _bind_tcp(name, endpoint, where, engine)
@@ -167,7 +167,7 @@ def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str, engine: Engine | Non
 
 
 def spell(host: str, port: int) -> str:
-    """Write an address and a port as people do."""
+    """Spell an address and a port, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -189,7 +189,7 @@ def _bind_unix(name: str, endpoint: UnixEndpoint, where: str) -> BoundSocket:
         listening.setblocking(False)
         with short_name(path) as name_in_reach:
             listening.bind(name_in_reach)
-        # Before it listens nobody can connect, so nobody can slip in before the mode is set.
+        # No client can connect before the socket listens, so the mode is set before that.
         os.chmod(path, endpoint.mode)
         listening.listen(BACKLOG)
         facts = os.lstat(path)
@@ -200,7 +200,7 @@ def _bind_unix(name: str, endpoint: UnixEndpoint, where: str) -> BoundSocket:
 
 
 def _remove_stale(path: str, where: str) -> None:
-    """Remove the socket that a killed process left behind, and nothing else."""
+    """Remove the file of a socket that no process listens on."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -217,7 +217,7 @@ def _remove_stale(path: str, where: str) -> None:
         except ConnectionRefusedError:
             pass
         except OSError as error:
-            # EAGAIN is a full queue, so somebody listens; anything else is no proof that nobody does.
+            # EAGAIN is a full queue, so a process listens. Other errors do not prove that none does.
             problem = "is in use" if error.errno == errno.EAGAIN else f"is there already: {error.strerror}"
             raise ConfigError(where, f"unix:{path} {problem}")
         else:

@@ -1,4 +1,4 @@
-"""The status listener, as a part of the supervisor."""
+"""The status listener: serves `/livez`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from egress.api.metrics import Metrics
 from egress.api.status import StatusFactory, StatusPage
 from egress.audit import AuditLog
 from egress.proxy.server import ProxyServer
-from egress.service.listen.sockets import Listening
+from egress.service.listen.sockets import ListeningSocket
 from egress.service.metric_readings import read_everything
 
 _log = Logger()
@@ -23,31 +23,31 @@ _log = Logger()
 
 @define(eq=False)
 class Status:
-    """Tells operators how it is, from the start until everything else has ended.
+    """Serves status and metrics, from the start until everything else has ended.
 
     Attributes:
         socket: bound.
-        hosts: by which names it may be asked.
-        metrics: what it gives out; it takes the records, too.
+        hosts: the names that a request's Host may have besides addresses and localhost.
+        metrics: served; it also counts the audit events.
     """
 
-    socket: Listening
+    socket: ListeningSocket
     hosts: tuple[str, ...] = ()
     metrics: Metrics = field(factory=Metrics)
     _port: IListeningPort | None = field(init=False, default=None)
 
     def watch(
-        self, server: ProxyServer, audit_log: AuditLog, sockets: Callable[[], Sequence[Listening]], engine: str
+        self, server: ProxyServer, audit_log: AuditLog, sockets: Callable[[], Sequence[ListeningSocket]], engine: str
     ) -> None:
-        """Say whose state the metrics are about. See `read_everything`."""
+        """Connect the metrics with their sources. See `read_everything`."""
         read_everything(self.metrics, server, audit_log, sockets, engine)
 
     def start(self, reactor: Any, faults: Callable[[], Sequence[str]]) -> None:
-        """Serve.
+        """Begin to serve.
 
         Args:
-            reactor: serves the socket; the engine does not, so that its faults can be told.
-            faults: gives the reasons why no requests can be served now.
+            reactor: serves the socket. The engine does not, so that its faults can be reported.
+            faults: gives the reasons why no request can be served now.
         """
         page = StatusPage(self.metrics.registry, faults, self.hosts)
         self._port = self.socket.serve(reactor, StatusFactory(page, reactor))
@@ -56,10 +56,10 @@ class Status:
             _log.warn("the status listener can be reached by other machines, and asks for no password")
 
     def stop(self) -> Deferred[Any]:
-        """Serve no more.
+        """Stop serving.
 
         Returns:
-            Fires when the socket is closed. It does not fail: what is ending must not be kept from it by this.
+            Fires when the socket is closed. It does not fail, because the process must end.
         """
         port, self._port = self._port, None
         stopped: Deferred[Any] = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)

@@ -1,4 +1,4 @@
-"""Names a unix socket whose path is longer than its address can hold, by way of its directory's descriptor."""
+"""Names a unix socket whose path is longer than a socket address, by the descriptor of its directory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ PATH_BYTES = 107  # unix(7): sun_path has 108 octets, with the one that ends it
 
 @contextmanager
 def short_name(path: str) -> Iterator[str]:
-    """Give a name for `bind` and `connect`; a path that fits is its own.
+    """Give a name for `bind` and `connect`: the path itself where it is short enough.
 
     Args:
-        path: of the socket, of any length; its last part has less than about 80 octets.
+        path: of the socket, of any length. Its last part has at most about 80 octets.
 
     Yields:
-        A name that only this process can use, until the block ends (proc(5), `/proc/self/fd`).
+        A name that only this process can use, and only within the block (proc(5), `/proc/self/fd`).
 
     Raises:
-        OSError: its directory is not there.
+        OSError: the directory does not exist.
     """
     if len(os.fsencode(path)) <= PATH_BYTES:
         yield path

@@ -1,1 +1,1 @@
-"""The supervisor as a process: signals, descriptors, service manager, control socket."""
+"""The process of the supervisor: signals, descriptors, notifications of the service manager, control socket."""

@@ -1,10 +1,10 @@
-"""How many files and sockets the process may have open, and how many it may need."""
+"""The limit of open descriptors, and the number that the proxy may need."""
 
 from __future__ import annotations
 
 import resource
 
-# A tunnel has two descriptors; the audit log, the reactor and the resolver have some of their own.
+# A tunnel has two. The audit log, the reactor and the resolver have further ones.
 _DESCRIPTORS_PER_CONNECTION = 2
 _DESCRIPTORS_OF_OURS = 64
 

@@ -1,4 +1,4 @@
-"""Tells the service manager how the supervisor fares (sd_notify(3))."""
+"""Notifies the service manager of the supervisor's state (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 _USEC = 1_000_000
 
-# What is left to do after draining: the last records and the end of the process.
+# For the last audit events and the end of the process, after draining.
 _MARGIN_SECONDS = 10.0
 
 _log = Logger()
@@ -28,22 +28,22 @@ def _always() -> bool:
     return True
 
 
-class Manager(Protocol):
-    """Whom the notifier tells."""
+class ServiceManager(Protocol):
+    """Takes notifications."""
 
     def open(self) -> None:
-        """Open what is needed to tell it, before descriptors become scarce."""
+        """Open a descriptor, before descriptors become scarce."""
 
     def send(self, message: bytes) -> None:
-        """Tell it. Does not block and does not raise."""
+        """Send a notification. Does not block and does not raise."""
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the descriptor."""
 
 
 @define(eq=False)
 class ManagerSocket:
-    """The service manager's socket. It is opened once, so that a process without descriptors can say that it lives.
+    """The service manager's socket. It is opened once, so that a process without free descriptors can send pings.
 
     Attributes:
         address: $NOTIFY_SOCKET: a path, or `@` and a name in the abstract namespace.
@@ -54,7 +54,7 @@ class ManagerSocket:
     _has_failed: bool = field(init=False, default=False)
 
     def open(self) -> None:
-        """Open a socket. See `Manager.open`."""
+        """Open a socket. See `ServiceManager.open`."""
         if self._socket is None:
             try:
                 # Python makes it close-on-exec.
@@ -64,19 +64,19 @@ class ManagerSocket:
                 self._fail(error)
 
     def send(self, message: bytes) -> None:
-        """Send one datagram. See `Manager.send`."""
+        """Send one datagram. See `ServiceManager.send`."""
         self.open()
         if self._socket is None:
             return
         address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
         try:
-            # Not connected: the manager's socket may be made anew.
+            # Not connected, because the manager may replace its socket.
             self._socket.sendto(message, os.fsencode(address))
         except OSError as error:
             self._fail(error)
 
     def close(self) -> None:
-        """Close the socket. See `Manager.close`."""
+        """Close the socket. See `ServiceManager.close`."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -89,25 +89,22 @@ class ManagerSocket:
 
 @define(eq=False)
 class Notifier:
-    """Says what the service manager wants to know; without one it says nothing.
+    """Sends the notifications. No method raises or blocks, so a missing manager does not disturb the proxy.
 
-    Nothing in here raises and nothing blocks: the manager's absence is no reason to serve badly.
-
-    A ping of the watchdog means that the reactor turns and that `is_well` says so. An audit log that takes no more
-    records does not stop the pings: every request is refused then, with an answer that says why, and a restart would
-    free no disk but would end every tunnel and lose the records that wait.
+    A ping of the watchdog means that the reactor turns and that `is_well` is true. Pings go on while the audit log
+    takes no events: every request is refused then, and a restart would end all tunnels and lose the events that wait.
 
     Attributes:
         clock: for the watchdog.
-        manager: whom to tell; None where nobody asked.
-        watchdog_seconds: the manager restarts what was silent for so long; None if it does not watch.
-        watchdog_pid: whom it watches; None if whoever pings.
-        monotonic_usec: CLOCK_MONOTONIC in microseconds, by which the manager knows one reload from the next.
+        manager: takes the notifications; None where there is no service manager.
+        watchdog_seconds: the manager restarts the process after so long without a ping; None without a watchdog.
+        watchdog_pid: the process that the manager watches; None for any.
+        monotonic_usec: CLOCK_MONOTONIC in microseconds, by which the manager tells reloads apart.
         is_well: whether pings may be sent.
     """
 
     clock: IReactorTime
-    manager: Manager | None = None
+    manager: ServiceManager | None = None
     watchdog_seconds: float | None = None
     watchdog_pid: int | None = None
     monotonic_usec: Callable[[], int] = _monotonic_usec
@@ -115,7 +112,7 @@ class Notifier:
     _next: IDelayedCall | None = field(init=False, default=None)
 
     def ready(self, status: str) -> None:
-        """Tell that the supervisor serves, or that a reload has ended, well or not.
+        """Notify that the supervisor serves, or that a reload has ended, successfully or not.
 
         Args:
             status: one line for `systemctl status`.
@@ -123,34 +120,34 @@ class Notifier:
         self._send("READY=1", f"STATUS={_one_line(status)}")
 
     def reloading(self) -> None:
-        """Tell that a reload begins; `ready` must follow, or the manager takes the service for hung."""
+        """Notify that a reload begins. `ready` must follow, or the manager ends the service by a timeout."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={self.monotonic_usec()}")
 
     def stopping(self, status: str, seconds: float) -> None:
-        """Tell that the supervisor takes no more connections.
+        """Notify that the supervisor accepts no more connections.
 
         Args:
             status: one line.
-            seconds: how long running requests may take. The manager waits at least so long, and some time more.
+            seconds: how long running requests may take. The manager waits somewhat longer.
         """
         extended = round((seconds + _MARGIN_SECONDS) * _USEC)
         self._send("STOPPING=1", f"STATUS={_one_line(status)}", f"EXTEND_TIMEOUT_USEC={extended}")
 
     def start(self) -> None:
-        """Ping from now on, if the manager watches this process."""
+        """Begin to send pings, if the manager watches this process."""
         if self.manager is None:
             return
         self.manager.open()
         if self.watchdog_seconds is None or self._next is not None:
             return
-        # Asked late: a daemon has another number than the process that read its environment.
+        # Compared now, because a daemon has another pid than the process that read the environment.
         if self.watchdog_pid not in (None, os.getpid()):
             _log.warn("the service manager watches another process than this one: no pings are sent")
             return
         self._ping()
 
     def stop(self) -> None:
-        """Ping no more, and say no more."""
+        """Send no more pings, and close the socket."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -174,9 +171,9 @@ def _one_line(text: str) -> str:
 
 
 def read_notifier(clock: IReactorTime, environment: MutableMapping[str, str]) -> Notifier:
-    """Make a notifier of what the service manager left in the environment.
+    """Make a notifier from the variables of the environment.
 
-    The variables are taken out of it: a program that is started later must not speak for the supervisor.
+    The variables are removed, so that no child process can send notifications for the supervisor.
 
     Args:
         clock: for the watchdog.
@@ -194,5 +191,5 @@ def read_notifier(clock: IReactorTime, environment: MutableMapping[str, str]) ->
 
 
 def _number(text: str) -> int | None:
-    # Nineteen digits are more than 64 bits hold microseconds for; anything longer is no number of anybody's.
+    # Numbers of more than 19 digits do not fit in 64 bits.
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

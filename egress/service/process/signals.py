@@ -1,4 +1,4 @@
-"""Hands signals to the reactor's thread."""
+"""Runs actions in the reactor when signals arrive."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 @define(eq=False)
 class Signals:
-    """What is done on which signal, between `start` and `stop`.
+    """Signal handlers that are installed between `start` and `stop`.
 
-    Outside the main thread Python takes no signal handlers, and nothing happens.
+    Python installs handlers in the main thread only. In another thread nothing happens.
 
     Attributes:
         reactor: runs the actions.
@@ -28,18 +28,18 @@ class Signals:
     _before: dict[int, Any] = field(init=False, factory=dict)
 
     def start(self) -> None:
-        """Take the signals, or take them again from whoever took them since."""
+        """Install the handlers, or install them again where others have replaced them."""
         if threading.current_thread() is threading.main_thread():
             for number in self.actions:
                 before = signal.signal(number, self._caught)
                 self._before.setdefault(number, before)
 
     def stop(self) -> None:
-        """Give them back to whoever had them."""
+        """Restore the former handlers."""
         for number, before in self._before.items():
             signal.signal(number, before if before is not None else signal.SIG_DFL)
         self._before.clear()
 
     def _caught(self, number: int, _frame: FrameType | None) -> None:
-        # Python runs this between any two bytecodes; the reactor is woken and does it in its turn.
+        # Python runs this between any two bytecodes. The action runs in a turn of the reactor.
         self.reactor.callFromThread(self.actions[number])

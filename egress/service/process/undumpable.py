@@ -1,4 +1,4 @@
-"""Closes the process to others of the same user."""
+"""Protects the memory and the environment of the process from other processes of its user (PR_SET_DUMPABLE)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _log = Logger()
 
 
 def make_undumpable() -> bool:
-    """Close /proc/PID/environ, mem, fd and the like to everyone but root, and write no core dumps.
+    """Let only root read /proc/PID/environ, mem, fd and the like, and write no core dumps.
 
-    The environment may hold the credentials of a proxy, and an agent may run as the supervisor's own user. A change of
-    user undoes it (prctl(2)), so it is done again after one.
+    The environment may hold the credentials of an upstream, and an agent may run as the supervisor's user. A change of
+    the process's user resets the flag (prctl(2)), so it must be set again.
 
     Returns:
-        False if the system refused, which the log has then been told, or knows nothing of the kind.
+        False if the system refused, which is logged, or if the system has no prctl.
     """
     try:
         prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -1,1 +1,1 @@
-"""Reload: a new configuration compared with the active one, and put in its place."""
+"""Reload: compares a new configuration with the active one, and makes it active."""

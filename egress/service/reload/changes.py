@@ -1,4 +1,4 @@
-"""Says in short what is different in a new configuration."""
+"""Lists the differences between two configurations, a few words each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from egress.service.settings.settings import Settings
 _NAMED = ("listener", "upstream", "route", "policy")
 
 
-def changes(old: Settings, new: Settings) -> list[str]:
+def list_changes(old: Settings, new: Settings) -> list[str]:
     """Name every table that is new, gone or different.
 
     Args:
-        old: the configuration in force.
-        new: the one that takes its place.
+        old: the active settings.
+        new: the settings that replace them.
     """
     said: list[str] = []
     for kind in _NAMED:
@@ -30,11 +30,11 @@ def changes(old: Settings, new: Settings) -> list[str]:
         shared = [name for name in before if name in after]
         if shared != [name for name in after if name in before]:
             said.append(f"{kind}: their order changed")
-    return said + [f"[{key}] changed" if _is_table(new, key) else f"{key} changed" for key in different(old, new)]
+    return said + [f"[{key}] changed" if _is_table(new, key) else f"{key} changed" for key in _changed_keys(old, new)]
 
 
-def different(old: Settings, new: Settings) -> list[str]:
-    """Name the keys of the file's top level whose values differ, but for tables that have names."""
+def _changed_keys(old: Settings, new: Settings) -> list[str]:
+    """Name the keys of the top level whose values differ, apart from the arrays of named tables."""
     keys = [each.name for each in fields(Settings) if each.name not in _NAMED]
     return [key for key in keys if getattr(old, key) != getattr(new, key)]
 

@@ -1,4 +1,4 @@
-"""Makes a policy of what `--allow` names."""
+"""Makes a policy table of the hosts that `--allow` names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _rule(text: str) -> dict[str, object]:
     if port is not None:
         rule["ports"] = [_port(text, port)]
     if _is_localhost(host):
-        # Whoever names it on the command line means this machine, which the guard would refuse.
+        # The SSRF guard refuses these addresses unless the rule admits them.
         rule["addresses"] = list(_LOOPBACK)
     return rule
 
@@ -45,7 +45,7 @@ def _split(text: str) -> tuple[str, str | None]:
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError("--allow", "must be HOST or HOST:PORT")
     if "://" in text or "@" in text:
-        # It may hold credentials, so it is not repeated.
+        # The text may hold credentials, so the message does not repeat it.
         raise ConfigError("--allow", "must be HOST or HOST:PORT, not a URL")
     if found := _BRACKETED.match(text):
         return found[1], found[2]

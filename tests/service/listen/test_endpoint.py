@@ -8,7 +8,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
-from egress.service.listen.endpoint import SystemdEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
+from egress.service.listen.endpoint import SystemdEndpoint, TcpEndpoint, UnixEndpoint, overlaps, parse_endpoint
 
 
 class EndpointTests(SynchronousTestCase):
@@ -87,3 +87,34 @@ class EndpointTests(SynchronousTestCase):
             error = self.assertRaises(ConfigError, parse_endpoint, text, "listener[0].endpoint")
             self.assertEqual("listener[0].endpoint", error.where, text)
             self.assertIn(words, error.problem, text)
+
+
+class OverlapTests(SynchronousTestCase):
+    """Two endpoints whose sockets cannot both be bound."""
+
+    def test_table(self) -> None:
+        """A wildcard takes the port on all addresses, "::" on those of IPv4 too; port 0 is another one each time."""
+        every, every6, local, local6 = "tcp:9", "tcp6:9", "tcp:9:interface=127.0.0.1", "tcp6:9:interface=\\:\\:1"
+        mapped = "tcp6:9:interface=\\:\\:ffff\\:127.0.0.1"
+        for one, other, is_overlap in (
+            (every, every, True),
+            (every, local, True),
+            (every, every6, True),
+            (every, local6, False),
+            (every, mapped, True),
+            (local, local, True),
+            (local, "tcp:9:interface=127.0.0.2", False),
+            (local, "tcp:8:interface=127.0.0.1", False),
+            (local, every6, True),
+            (local, local6, False),
+            (local, mapped, True),
+            (local6, every6, True),
+            ("tcp:0", "tcp:0", False),
+            ("unix:/a", "unix:/a:mode=666", True),
+            ("unix:/a", "unix:/b", False),
+            ("unix:/a", every, False),
+            ("systemd:a", "systemd:a", True),
+            ("systemd:a:index=0", "systemd:a:index=1", False),
+        ):
+            ends = parse_endpoint(one, "here"), parse_endpoint(other, "here")
+            self.assertEqual((is_overlap, is_overlap), (overlaps(*ends), overlaps(*reversed(ends))), (one, other))

@@ -12,13 +12,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.api.metric_catalogue import METRICS, RECORDED
+from egress.api.metrics import Metrics
 from egress.api.status import StatusFactory
 from egress.cli import main
 from egress.errors import ConfigError, Refused
-from egress.service.build import make_lookup, parse_status
 from egress.service.dry_run import make_dry_run
-from egress.service.listen.status import Status
-from egress.service.settings.settings import Source, load
+from egress.service.settings.source import Source, load
 from egress.service.supervisor import Supervisor
 from egress.testing import make_request
 from tests.service import test_supervisor
@@ -29,14 +28,14 @@ STATUS = '[status]\nendpoint = "tcp:3181:interface=127.0.0.1"\n'
 class StatusTests(test_supervisor.SupervisorTests):
     """The supervisor with a status listener does all that it does without, and tells of it."""
 
-    def make(self, *allow: str, own: tuple[str, int] | None = ("127.0.0.1", 3128)) -> Supervisor:
+    def make(self, *allow: str, own: tuple[str, int] | None = ("127.0.0.1", 3128), text: str = "") -> Supervisor:
         """Build a supervisor around memory."""
-        made = super().make(*allow, own=own)
-        self.place = test_supervisor.MemorySocket("status", "127.0.0.1:3181", ("127.0.0.1", 3181))
-        self.place.port.closing.callback(None)
-        self.told = Status(self.place)
-        lookup = make_lookup(self.source.settings.dns, self.reactor)
-        return Supervisor(self.reactor, made.configuration, self.audit_log, lookup, status=self.told)
+        return super().make(*allow, own=own, text=text or test_supervisor.LISTENER + STATUS)
+
+    def metrics(self, supervisor: Supervisor) -> Metrics:
+        """Give the metrics of a supervisor."""
+        assert supervisor._status_listener is not None
+        return supervisor._status_listener.metrics
 
     def test_serves_to_the_end(self) -> None:
         """It is served with the listeners and closed after everything else; meanwhile it says what is the matter."""
@@ -60,7 +59,7 @@ class StatusTests(test_supervisor.SupervisorTests):
         """Every metric of the catalogue has a source, and each gives a number."""
         supervisor = self.make()
         self.start(supervisor)
-        families = {family.name: family for family in self.told.metrics.collect()}
+        families = {family.name: family for family in self.metrics(supervisor).collect()}
         self.stop(supervisor)
 
         self.assertEqual({name.removesuffix("_total") for name in METRICS}, set(families))
@@ -73,7 +72,7 @@ class StatusTests(test_supervisor.SupervisorTests):
         """Prometheus' own parser reads what is given out, and finds the types and values that were given."""
         supervisor = self.make()
         self.start(supervisor)
-        registry = self.told.metrics.registry
+        registry = self.metrics(supervisor).registry
 
         parsed = {family.name: family for family in text_string_to_metric_families(generate_latest(registry).decode())}
 
@@ -92,7 +91,7 @@ class StatusTests(test_supervisor.SupervisorTests):
         """That the last reload failed is told until one succeeds."""
         supervisor = self.make()
         self.start(supervisor)
-        registry = self.told.metrics.registry
+        registry = self.metrics(supervisor).registry
         self.assertEqual(1, registry.get_sample_value("egress_config_last_reload_successful"))
 
         supervisor.configuration.problem = "limits: unknown key"
@@ -127,11 +126,13 @@ class StatusSettingsTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Without the table there is no listener."""
-        self.assertEqual([], parse_status(load(None)))
+        self.assertIsNone(make_dry_run(load(None), Clock(), {}).prepared.status_endpoint)
 
     def test_bad_endpoint(self) -> None:
         """An endpoint that is none is said with its key."""
-        error = self.assertRaises(ConfigError, parse_status, self.load('[status]\nendpoint = "udp:1"\n'))
+        source = self.load('[status]\nendpoint = "udp:1"\n')
+
+        error = self.assertRaises(ConfigError, make_dry_run, source, Clock(), {})
 
         self.assertEqual("status.endpoint", error.where)
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.errors import ConfigError
 from egress.service.dry_run import make_dry_run
 from egress.service.listen.tls import load_tls
-from egress.service.settings.settings import load
+from egress.service.settings.source import load
 from tests.upstream.certificates import Root
 
 ROOT = Root()

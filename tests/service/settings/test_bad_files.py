@@ -17,7 +17,8 @@ from egress.cli import main
 from egress.config import structure
 from egress.errors import ConfigError
 from egress.service.dry_run import make_dry_run
-from egress.service.settings.settings import Settings, load
+from egress.service.settings.settings import Settings
+from egress.service.settings.source import load
 from tests.service.walk import POLICIES, all_keys
 
 LISTENER = '[[listener]]\nname = "a"\nendpoint = "tcp:0:interface=127.0.0.1"\n'

@@ -8,8 +8,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
-from egress.service.build import make_engine
-from egress.service.settings.settings import load
+from egress.service.build.engine import make_engine
+from egress.service.settings.source import load
 from egress.transports.engine import is_supported
 
 

@@ -1,28 +1,35 @@
-"""Says how one configuration protects less than the one before it.
-
-What is not known is not claimed: settings of plugins are only said to have changed, and the contents of files that the
-configuration names are not looked at.
-"""
+"""Compares the settings of two configurations, table by table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from egress.audit import AuditSettings
 from egress.proxy.limits import Limits
-from egress.service.reload.weaker_listeners import weaker_listeners
-from egress.service.reload.weaker_policies import limiting_kinds, weaker_policies
-from egress.service.reload.weaker_routing import weaker_routing, weaker_upstreams
+from egress.service.build.configured_policies import ConfiguredPolicy
+from egress.service.reload.downgrades.listeners import listener_downgrades
+from egress.service.reload.downgrades.policies import policy_downgrades, restricted_label_kinds
+from egress.service.reload.downgrades.routing import routing_downgrades, upstream_downgrades
 from egress.service.settings.settings import Settings
 
-# The limits that protect others from a client. The rest keep this proxy in working order.
+# The limits that protect others from a client. The other limits protect this proxy.
 _LIMITS = ("authentication_failures_per_minute", "connections_per_client", "tunnel_seconds")
 _PATHS = ("none", "first", "full")
 
 
-def weakenings(old: Settings, new: Settings) -> list[str]:
-    """Compare two configurations, both of which could be built.
+def find_downgrades(
+    old: Settings, new: Settings, old_policies: Sequence[ConfiguredPolicy], new_policies: Sequence[ConfiguredPolicy]
+) -> list[str]:
+    """Compare two configurations.
+
+    Args:
+        old: the active settings.
+        new: the settings that replace them.
+        old_policies: the active policies.
+        new_policies: those that replace them.
 
     Returns:
-        A sentence for each way in which the new one protects less. Nothing where it protects as much or more.
+        A sentence for each way in which the new configuration protects less.
     """
     if old == new:
         return []
@@ -31,14 +38,14 @@ def weakenings(old: Settings, new: Settings) -> list[str]:
         said.append("the guard is off: a rule for a name may lead to any address")
     if old.tls.sni == "enforce" and new.tls.sni == "record":
         said.append('tls.sni is "record": a tunnel may lead to another host than the one that was judged')
-    said += weaker_policies(old.policy, new.policy)
-    said += weaker_routing(old, new)
-    said += weaker_upstreams(old.upstream, new.upstream)
-    said += weaker_listeners(old.listener, new.listener, limiting_kinds(new.policy, new.route))
-    return said + _weaker_limits(old.limits, new.limits) + _weaker_audit(old.audit, new.audit)
+    said += policy_downgrades(old_policies, new_policies)
+    said += routing_downgrades(old, new)
+    said += upstream_downgrades(old.upstream, new.upstream)
+    said += listener_downgrades(old.listener, new.listener, restricted_label_kinds(new_policies, new.route))
+    return said + _limit_downgrades(old.limits, new.limits) + _audit_downgrades(old.audit, new.audit)
 
 
-def _weaker_limits(old: Limits, new: Limits) -> list[str]:
+def _limit_downgrades(old: Limits, new: Limits) -> list[str]:
     return [
         f"limits.{key} is {getattr(new, key)}, it was {getattr(old, key)}"
         for key in _LIMITS
@@ -46,7 +53,7 @@ def _weaker_limits(old: Limits, new: Limits) -> list[str]:
     ]
 
 
-def _weaker_audit(old: AuditSettings, new: AuditSettings) -> list[str]:
+def _audit_downgrades(old: AuditSettings, new: AuditSettings) -> list[str]:
     said: list[str] = []
     gone = [word for word in old.to if word not in new.to]
     if gone:

@@ -1,4 +1,4 @@
-"""Comparing how far rules reach."""
+"""Comparing the scopes of rules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.match import PortSet, parse_host
-from egress.service.reload.extent import Extent, listed
+from egress.match import PortSet, Scope, listed, parse_host
 
 NAMES = ("a.b.example", "b.example", "c.a.b.example", "example", "other.test")
 HOSTS = ("**", "*.example", "*.b.example", "**.example", "**.b.example", "10.0.0.0/8", "10.1.0.0/16", "::/0", *NAMES)
@@ -21,23 +20,23 @@ ports = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 4)), min_size=1, ma
 )
 
 
-class ExtentTests(SynchronousTestCase):
-    """One is covered by another only if that reaches all that it reaches."""
+class ScopeTests(SynchronousTestCase):
+    """A scope is covered by another one only if that covers all of its requests."""
 
     @given(st.sampled_from(HOSTS), st.lists(st.sampled_from(HOSTS), min_size=1, max_size=3))
     def test_hosts(self, narrow: str, wide: list[str]) -> None:
         """Where hosts are said to be covered, no host is found that is not."""
         inner, outer = parse_host(narrow), [parse_host(text) for text in wide]
-        if not Extent((inner,)).is_covered([Extent(tuple(outer))]):
+        if not Scope((inner,)).is_covered_by([Scope(tuple(outer))]):
             return
         for host, address in PROBES:
             if inner.match(host, address):
                 self.assertTrue(any(pattern.match(host, address) for pattern in outer), (narrow, wide, host))
 
     def test_every_host_is_covered_by_itself(self) -> None:
-        """What did not change is not said to reach further."""
+        """What did not change has no excess."""
         for text in HOSTS:
-            self.assertTrue(Extent((parse_host(text),)).is_covered([Extent((parse_host(text),))]), text)
+            self.assertTrue(Scope((parse_host(text),)).is_covered_by([Scope((parse_host(text),))]), text)
 
     def test_below(self) -> None:
         """Names below a suffix are covered by what reaches below it."""
@@ -55,7 +54,7 @@ class ExtentTests(SynchronousTestCase):
             ("**", "**.example"): False,
         }
         for (narrow, wide), is_covered in table.items():
-            found = Extent((parse_host(narrow),)).is_covered([Extent((parse_host(wide),))])
+            found = Scope((parse_host(narrow),)).is_covered_by([Scope((parse_host(wide),))])
             self.assertEqual(is_covered, found, (narrow, wide))
 
     @given(ports, ports)
@@ -64,7 +63,7 @@ class ExtentTests(SynchronousTestCase):
         every = (parse_host("**"),)
         is_covered = all(wide.contains(port) for port in range(20) if narrow.contains(port))
 
-        self.assertEqual(is_covered, Extent(every, narrow).is_covered([Extent(every, wide)]))
+        self.assertEqual(is_covered, Scope(every, narrow).is_covered_by([Scope(every, wide)]))
 
     def test_list(self) -> None:
         """A long list is cut short."""

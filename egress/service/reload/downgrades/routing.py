@@ -1,10 +1,10 @@
-"""Says how new routes protect less than old ones."""
+"""Compares the routes and the upstreams of two configurations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from egress.service.reload.extent import Extent, listed
+from egress.match import Scope, listed
 from egress.service.settings.settings import Settings
 from egress.upstream.routing_settings import VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, RouteSettings, UpstreamSettings
 
@@ -13,12 +13,12 @@ _DNS = ("pinned", "auto", "remote")
 _WORDS = ("", VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE)
 
 
-def weaker_routing(old: Settings, new: Settings) -> list[str]:
-    """Compare the `[routing]` and `[[route]]` tables: what is refused, and what goes past the proxies."""
-    return [*_weaker_default(old, new), *_weaker_routes(old, new), *_overtaking(old.route, new.route)]
+def routing_downgrades(old: Settings, new: Settings) -> list[str]:
+    """Compare the `[routing]` and `[[route]]` tables: what routes refuse, and what goes direct."""
+    return [*_default_downgrades(old, new), *_route_downgrades(old, new), *_overtaking(old.route, new.route)]
 
 
-def _weaker_default(old: Settings, new: Settings) -> Iterator[str]:
+def _default_downgrades(old: Settings, new: Settings) -> Iterator[str]:
     before, after = old.routing, new.routing
     if _DIRECT.index(after.direct) > _DIRECT.index(before.direct):
         what = "whatever NO_PROXY lists" if after.direct == "no_proxy" else "anything"
@@ -31,21 +31,21 @@ def _weaker_default(old: Settings, new: Settings) -> Iterator[str]:
         yield f"routing.default is {what}: what nothing else decides goes by the environment, which may name no proxy"
 
 
-def _weaker_routes(old: Settings, new: Settings) -> Iterator[str]:
-    refusing = [_extent(route) for route in new.route if route.via == VIA_REFUSE]
-    through = refusing + [_extent(route) for route in new.route if route.via not in _WORDS]
+def _route_downgrades(old: Settings, new: Settings) -> Iterator[str]:
+    refusing = [_scope(route) for route in new.route if route.via == VIA_REFUSE]
+    through = refusing + [_scope(route) for route in new.route if route.via not in _WORDS]
     can_be_direct = _can_be_direct(new)
     for route in old.route:
-        if route.via == VIA_REFUSE and not _extent(route).is_covered(refusing):
+        if route.via == VIA_REFUSE and not _scope(route).is_covered_by(refusing):
             yield f"route {route.name} no longer refuses {_hosts(route)}"
-        elif route.via not in _WORDS and can_be_direct and not _extent(route).is_covered(through):
+        elif route.via not in _WORDS and can_be_direct and not _scope(route).is_covered_by(through):
             yield f"route {route.name} no longer sends {_hosts(route)} through {route.via}; that may go out without it"
-    direct = [_extent(route) for route in old.route if route.via == VIA_DIRECT]
-    free = direct + [_extent(route) for route in old.route if route.via == VIA_ENVIRONMENT]
+    direct = [_scope(route) for route in old.route if route.via == VIA_DIRECT]
+    free = direct + [_scope(route) for route in old.route if route.via == VIA_ENVIRONMENT]
     for route in new.route:
-        if route.via == VIA_DIRECT and not _extent(route).is_covered(direct):
+        if route.via == VIA_DIRECT and not _scope(route).is_covered_by(direct):
             yield f"route {route.name} lets {_hosts(route)} go out without a proxy"
-        elif route.via == VIA_ENVIRONMENT and _has_proxies(old) and not _extent(route).is_covered(free):
+        elif route.via == VIA_ENVIRONMENT and _has_proxies(old) and not _scope(route).is_covered_by(free):
             yield f"route {route.name} sends {_hosts(route)} by the environment, which may name no proxy"
 
 
@@ -63,38 +63,41 @@ def _has_proxies(settings: Settings) -> bool:
 
 
 def _overtaking(old: Sequence[RouteSettings], new: Sequence[RouteSettings]) -> Iterator[str]:
-    """Find routes past the proxies that come before routes through them, and did not: the first that matches counts."""
-    through = {_extent(route): route.name for route in new if route.via not in _WORDS}
+    """Find direct routes that come before routes through upstreams now. Of routes the first that matches counts."""
+    through = {_scope(route): route.name for route in new if route.via not in _WORDS}
     before = {key: ahead for (_, key), ahead in _ahead(old)}
     for (name, key), ahead in _ahead(new):
-        overtaken = [through[extent] for extent in before.get(key, ()) if extent in through and extent not in ahead]
+        overtaken = [through[scope] for scope in before.get(key, ()) if scope in through and scope not in ahead]
         if overtaken:
             yield f"route {name} comes before {listed(overtaken)} now; what it matches may go out without a proxy"
 
 
-def _ahead(routes: Sequence[RouteSettings]) -> Iterator[tuple[tuple[str, tuple[Extent, str]], list[Extent]]]:
-    """Give each route past the proxies by its name and by what it says, with what those through them before it say."""
-    ahead: list[Extent] = []
+def _ahead(routes: Sequence[RouteSettings]) -> Iterator[tuple[tuple[str, tuple[Scope, str]], list[Scope]]]:
+    """Give each direct route by its name and its scope, with the scopes of the routes through upstreams before it."""
+    ahead: list[Scope] = []
     for route in routes:
         if route.via in (VIA_DIRECT, VIA_ENVIRONMENT):
-            yield (route.name, (_extent(route), route.via)), ahead.copy()
+            yield (route.name, (_scope(route), route.via)), ahead.copy()
         elif route.via != VIA_REFUSE:
-            ahead.append(_extent(route))
+            ahead.append(_scope(route))
 
 
-def weaker_upstreams(old: Sequence[UpstreamSettings], new: Sequence[UpstreamSettings]) -> list[str]:
-    """Compare the `[[upstream]]` tables by their names; one with a new name is compared with the strictest."""
+def upstream_downgrades(old: Sequence[UpstreamSettings], new: Sequence[UpstreamSettings]) -> list[str]:
+    """Compare the `[[upstream]]` tables by their names. An upstream with a new name is compared with the strictest."""
     before = {upstream.name: upstream for upstream in old}
     said: list[str] = []
     for after in new:
         known = before.get(after.name)
-        sentences = [*_bolder(old if known is None else [known], after), *(_changed(known, after) if known else ())]
+        sentences = [
+            *_upstream_downgrades(old if known is None else [known], after),
+            *(_changed(known, after) if known else ()),
+        ]
         said += [f"upstream {after.name}: {sentence}" for sentence in sentences]
     return said
 
 
-def _bolder(old: Sequence[UpstreamSettings], new: UpstreamSettings) -> Iterator[str]:
-    """Say what one upstream does that not all of some others did. Without others, nothing went through a proxy."""
+def _upstream_downgrades(old: Sequence[UpstreamSettings], new: UpstreamSettings) -> Iterator[str]:
+    """Tell what an upstream does that not every old one did. Without old ones nothing went through a proxy."""
     if old and new.url.scheme == "http" and all(each.url.scheme == "https" for each in old):
         yield "it is reached without TLS"
     if new.allow_plaintext_credentials and not (old and all(each.allow_plaintext_credentials for each in old)):
@@ -103,8 +106,8 @@ def _bolder(old: Sequence[UpstreamSettings], new: UpstreamSettings) -> Iterator[
     if _DNS.index(new.dns) > strictest:
         what = "the addresses behind names are not judged" if new.dns == "remote" else "it may look names up itself"
         yield f'dns is "{new.dns}": {what}'
-    given = [[Extent(each.delegate)] for each in old]
-    added = [host for host in new.delegate if not (given and all(Extent((host,)).is_covered(each) for each in given))]
+    given = [[Scope(each.delegate)] for each in old]
+    added = [host for host in new.delegate if not (given and all(Scope((host,)).is_covered_by(each) for each in given))]
     if added:
         yield f"more names are left to it: {listed([host.text for host in added])}"
     if new.no_proxy and old and any(each.no_proxy != new.no_proxy for each in old):
@@ -112,7 +115,7 @@ def _bolder(old: Sequence[UpstreamSettings], new: UpstreamSettings) -> Iterator[
 
 
 def _changed(old: UpstreamSettings, new: UpstreamSettings) -> Iterator[str]:
-    """Say how one upstream is trusted with more."""
+    """Tell how an upstream of a known name is trusted with more."""
     if new.url.scheme == "https" and (old.ca, old.ca_mode) != (new.ca, new.ca_mode):
         if old.ca_mode == "replace" and new.ca_mode == "add":
             yield "the system's authorities are trusted too"
@@ -125,8 +128,8 @@ def _changed(old: UpstreamSettings, new: UpstreamSettings) -> Iterator[str]:
         yield "its credentials are sent to another place"
 
 
-def _extent(route: RouteSettings) -> Extent:
-    return Extent(route.hosts, route.ports, route.clients)
+def _scope(route: RouteSettings) -> Scope:
+    return Scope(route.hosts, route.ports, route.clients)
 
 
 def _hosts(route: RouteSettings) -> str:

@@ -11,12 +11,19 @@ from egress.gate.gate import Gate
 from egress.identity import Identifier
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.server import ProxyServer
-from egress.service.build import HostServices, make_policies, make_snapshot, parse_endpoints
+from egress.service.build.activate import make_snapshot
+from egress.service.build.host_services import HostServices
+from egress.service.build.identification import (
+    check_listener_authentication,
+    is_endpoint_local,
+    is_socket_local,
+    make_identifier,
+)
+from egress.service.build.prepare import prepare
 from egress.service.dry_run import make_dry_run
-from egress.service.identification import bound_locally, make_identifier, planned_locally
+from egress.service.listen.endpoint import parse_endpoint
 from egress.service.listen.sockets import BoundSocket
-from egress.service.routing import make_routing
-from egress.service.settings.settings import Source, load
+from egress.service.settings.source import Source, load
 from egress.testing import FakeResolver
 from egress.testing.audit_log import MemoryAuditLog
 from egress.testing.network import Network
@@ -66,15 +73,12 @@ class WholeTests(CallersCase):
         source = self.load(CONFIGURATION)
         limits = source.settings.limits
         host = HostServices(reactor, FakeResolver({"origin.example": ADDRESS}))
-        policies = make_policies(source, host)
-        snapshot = make_snapshot(
-            source, host, policies, make_routing(source, reactor, {}), [("127.0.0.1", 3128)], reactor
-        )
+        prepared = prepare(source, host, reactor, {})
+        snapshot = make_snapshot(prepared, host, [("127.0.0.1", 3128)], reactor)
         self.audit_log = MemoryAuditLog()
-        identifier = make_identifier(source, reactor, planned_locally(parse_endpoints(source)))
         server = ProxyServer(
             Gate(snapshot, reactor, limits.policy_seconds),
-            identifier,
+            prepared.identifier,
             self.audit_log,
             reactor,
             limits,
@@ -141,7 +145,12 @@ class SettingsTests(CallersCase):
     def make(self, *lines: str, is_local: bool = True) -> Identifier:
         """Build the identifier of one listener."""
         text = "\n".join(('[[listener]]\nname = "agents"\nendpoint = "tcp:3128:interface=0.0.0.0"', *lines))
-        return make_identifier(self.load(text), Network().reactor, [is_local])
+        source = self.load(text)
+        try:
+            check_listener_authentication(source, [is_local])
+            return make_identifier(source, Network().reactor)
+        except ConfigError as error:
+            raise source.place(error)
 
     def test_faults(self) -> None:
         """Each names the file and the key, or the tokens file and its line."""
@@ -175,7 +184,7 @@ class SettingsTests(CallersCase):
             f'[[listener]]\nname = "{name}"\nendpoint = "unix:/run/{name}"\ntokens = "tokens.txt"\n' for name in "ab"
         )
 
-        authentication = make_identifier(self.load(text), Network().reactor, [True, True]).authentication
+        authentication = make_identifier(self.load(text), Network().reactor).authentication
 
         self.assertIs(authentication["a"].tokens, authentication["b"].tokens)
 
@@ -194,23 +203,19 @@ class SettingsTests(CallersCase):
         endpoints = (
             ("tcp:1:interface=127.0.0.1", True),
             ("tcp:1:interface=127.9.9.9", True),
-            ("tcp6:1:interface=\\\\:\\\\:1", True),
+            ("tcp6:1:interface=\\:\\:1", True),
             ("unix:/run/a", True),
             ("systemd:a", True),
             ("tcp:1", False),
             ("tcp6:1", False),
             ("tcp:1:interface=192.0.2.1", False),
         )
-        text = "".join(
-            f'[[listener]]\nname = "{number}"\nendpoint = "{endpoint}"\n'
-            for number, (endpoint, _) in enumerate(endpoints)
-        )
-
-        self.assertEqual([local for _, local in endpoints], planned_locally(parse_endpoints(self.load(text))))
+        for text, is_local in endpoints:
+            self.assertEqual(is_local, is_endpoint_local(parse_endpoint(text, "here")), text)
 
     def test_what_is_bound(self) -> None:
         """The socket's own address says it."""
         owns = (None, ("127.0.0.1", 1), ("::1", 1), ("0.0.0.0", 1), ("::", 1), ("192.0.2.1", 1))
         sockets = [BoundSocket("a", None, "", own) for own in owns]  # type: ignore[arg-type]  # it is not looked at
 
-        self.assertEqual([True, True, True, False, False, False], bound_locally(sockets))
+        self.assertEqual([True, True, True, False, False, False], [*map(is_socket_local, sockets)])

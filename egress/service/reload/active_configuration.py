@@ -1,10 +1,10 @@
-"""Puts a new configuration in the place of the old one, whole, or leaves the old one in force."""
+"""The active configuration of a running proxy, and its replacement by a reload."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import asdict, define, evolve, field, frozen
 from twisted.internet.interfaces import IProtocolFactory
@@ -14,24 +14,20 @@ from twisted.python.failure import Failure
 from egress.config.path import join
 from egress.errors import ConfigError
 from egress.gate.snapshot import Snapshot
-from egress.interfaces import IIdentifier
 from egress.proxy.reload.reevaluation import Reevaluation
 from egress.proxy.server import ProxyServer
-from egress.service.build import HostServices, make_policies, make_snapshot, parse_endpoints
-from egress.service.identification import bound_locally, make_identifier
-from egress.service.listen.listeners import Change, Listeners
-from egress.service.listen.tls import load_tls, make_factories
-from egress.service.reload.changes import changes
-from egress.service.reload.weaker import weakenings
-from egress.service.routing import Routing, make_routing
-from egress.service.settings.consistency import check_together
-from egress.service.settings.settings import Source, load
+from egress.service.build.activate import check_sockets, make_snapshot, own_addresses
+from egress.service.build.host_services import HostServices
+from egress.service.build.prepare import Prepared, prepare
+from egress.service.build.routing import Routing
+from egress.service.listen.factories import make_factories
+from egress.service.listen.listeners import ListenerChange, Listeners
+from egress.service.reload.changes import list_changes
+from egress.service.reload.downgrades import find_downgrades
+from egress.service.settings.source import Source, load
 from egress.upstream import CachingResolver
 
-if TYPE_CHECKING:
-    from egress.transports.engine.engine import Engine
-
-# What a running process cannot change: it was opened or started with it.
+# Tables whose parts are opened or started once, by the start.
 _FIXED = ("state", "engine", "audit", "status")
 _FIXED_DNS = ("concurrent", "hosts_file")
 
@@ -42,13 +38,13 @@ _log = Logger()
 
 @frozen
 class Reloaded:
-    """What a reload did.
+    """The result of a reload.
 
     Attributes:
-        generation: of the snapshot that judges now.
-        changed: what is different, a few words each.
-        weaker: in which ways it protects less, a sentence each.
-        warnings: what else an operator should hear, a sentence each.
+        generation: of the new configuration snapshot.
+        changed: a few words for each difference.
+        weaker: a sentence for each way in which the new configuration protects less.
+        warnings: for the operator, a sentence each.
     """
 
     generation: int
@@ -57,54 +53,51 @@ class Reloaded:
     warnings: tuple[str, ...]
 
     def facts(self) -> dict[str, object]:
-        """Give it as JSON knows it, long lists cut short."""
+        """Give the result as JSON, long lists cut short."""
         return {
             key: _shortened(value) if isinstance(value, tuple) else value
             for key, value in asdict(self, recurse=False).items()
         }
 
 
-@frozen(eq=False)
-class _New:
-    """All parts of a new configuration. Nothing of it is in force yet."""
-
-    source: Source
-    routing: Routing
-    snapshot: Snapshot
-    identifier: IIdentifier
-    factories: Mapping[str, IProtocolFactory]
-
-
 @define(eq=False)
-class Configuration:
-    """The configuration in force.
+class ActiveConfiguration:
+    """The active configuration, and the parts of the proxy that a reload changes.
 
     Attributes:
-        source: its settings. Those that only a start can change are those of the start.
-        routing: the ways out.
-        listeners: as they are served.
-        factories: what builds the listeners' protocols, by their names.
-        server: where requests come in.
-        host: lends its parts to policies; counters and the resolver's answers stay.
+        prepared: the configuration. Its settings that a reload cannot change are those of the start.
+        listeners: served.
+        factories: build the listeners' protocols, by the listener's name.
+        server: takes the requests.
+        host: lent to policies. Its counters and the resolver's answers outlive a reload.
         reactor: runs everything.
-        engine: dials and serves, if the reactor does not.
+        dialler: dials origins and upstreams; None for the reactor.
         environ: may name proxies; None for the environment of this process.
-        own: further sockets of ours, which are no destination.
-        problem: why the last reload failed; "" where it did not.
+        own: address and port of sockets of this proxy besides the listeners'. They are no destination of a request.
+        problem: why the last reload failed; "" where it succeeded.
     """
 
-    source: Source
-    routing: Routing
+    prepared: Prepared
     listeners: Listeners
     factories: Mapping[str, IProtocolFactory]
     server: ProxyServer
     host: HostServices
     reactor: Any
-    engine: Engine | None = None
+    dialler: Any = None
     environ: Mapping[str, str] | None = None
     own: tuple[tuple[str, int], ...] = ()
     problem: str = field(init=False, default="")
     _file: str | None = field(init=False)
+
+    @property
+    def source(self) -> Source:
+        """The settings."""
+        return self.prepared.source
+
+    @property
+    def routing(self) -> Routing:
+        """The upstreams and the selector."""
+        return self.prepared.routing
 
     @_file.default
     def _find_file(self) -> str | None:
@@ -112,10 +105,10 @@ class Configuration:
         return os.path.abspath(self.source.file) if self.source.file else None
 
     def reload(self) -> Reloaded:
-        """Read the file anew, with the options of the start, and put what it says in force.
+        """Read the file again, with the options of the start, and make it the active configuration.
 
         Raises:
-            ConfigError: nothing changed, and why.
+            ConfigError: why it cannot be used. The active configuration stays as it was.
         """
         try:
             done = self._reload()
@@ -135,31 +128,27 @@ class Configuration:
     def _reload(self) -> Reloaded:
         old = self.source
         listen = [each.endpoint for each in old.settings.listener] if old.listeners_where == "--listen" else ()
-        read = load(self._file, old.allowed, listen)
-        source, warnings = self._with_fixed(read)
-        endpoints = parse_endpoints(source)
-        policies = make_policies(source, self.host)
-        routing = make_routing(source, self.reactor, self.environ)
-        check_together(source, policies, routing.selector)
-        tls = load_tls(source)
+        # The tables that only a start applies are checked too: a fault in them would stop the next start.
+        read = prepare(load(self._file, old.allowed, listen), self.host, self.reactor, self.environ)
+        prepared, warnings = self._keep_fixed(read)
+        source = prepared.source
         try:
-            change = self.listeners.plan(source, endpoints)
+            change = self.listeners.plan(source, prepared.endpoints)
         except ConfigError as error:
             raise source.place(error)
         try:
-            own = [*self.own, *(each.own for each in change.sockets if each.own is not None)]
+            check_sockets(prepared, change.sockets)
             generation = self.server.gate.snapshot.generation + 1
-            dialler = self.engine or self.reactor
-            snapshot = make_snapshot(source, self.host, policies, routing, own, dialler, generation)
-            identifier = make_identifier(source, self.reactor, bound_locally(change.sockets))
-            new = _New(source, routing, snapshot, identifier, make_factories(source, self.server, tls))
+            own = [*self.own, *own_addresses(change.sockets)]
+            snapshot = make_snapshot(prepared, self.host, own, self.dialler or self.reactor, generation)
+            factories = make_factories(source, self.server, prepared.tls)
             done = Reloaded(
                 generation,
-                tuple(changes(old.settings, read.settings)),
-                tuple(weakenings(old.settings, source.settings)),
-                (*warnings, *routing.warnings),
+                tuple(list_changes(old.settings, read.source.settings)),
+                tuple(find_downgrades(old.settings, source.settings, self.prepared.policies, prepared.policies)),
+                (*warnings, *prepared.routing.warnings),
             )
-            self.listeners.serve_new(change, new.factories)
+            self.listeners.serve_new(change, factories)
         except ConfigError as error:
             change.abandon()
             raise source.place(error)
@@ -169,31 +158,39 @@ class Configuration:
         except Exception:
             change.abandon()
             raise
-        self._put_in_force(new, change)
+        self._commit(prepared, snapshot, factories, change)
         return done
 
-    def _with_fixed(self, read: Source) -> tuple[Source, list[str]]:
-        """Keep what a running process cannot change, and say so."""
-        old, new = self.source.settings, read.settings
+    def _keep_fixed(self, read: Prepared) -> tuple[Prepared, list[str]]:
+        """Replace the settings that a reload cannot change by those of the start.
+
+        Returns:
+            The configuration, and a warning for each of its keys that differs.
+        """
+        old, new = self.source.settings, read.source.settings
         kept: dict[str, Any] = {key: getattr(old, key) for key in _FIXED if getattr(old, key) != getattr(new, key)}
         dns = {key: getattr(old.dns, key) for key in _FIXED_DNS if getattr(old.dns, key) != getattr(new.dns, key)}
         warnings = [f"{key} takes effect at the next start" for key in [*kept, *(join("dns", key) for key in dns)]]
         if dns:
             kept["dns"] = evolve(new.dns, **dns)
-        return evolve(read, settings=evolve(new, **kept)) if kept else read, warnings
+        if kept:
+            read = evolve(read, source=evolve(read.source, settings=evolve(new, **kept)))
+        return read, warnings
 
-    def _put_in_force(self, new: _New, change: Change) -> None:
-        """Change over. All of it happens in one turn of the reactor, and none of it can fail."""
-        settings = new.source.settings
+    def _commit(
+        self, prepared: Prepared, snapshot: Snapshot, factories: Mapping[str, IProtocolFactory], change: ListenerChange
+    ) -> None:
+        """Make a configuration the active one, in one turn of the reactor. Nothing in here can fail."""
+        settings = prepared.source.settings
         displaced = change.displaced
-        self.listeners.commit(change, new.factories)
+        self.listeners.commit(change, factories)
         if isinstance(self.host.resolver, CachingResolver):
             self.host.resolver.settings = settings.dns
         judged = self.server.renew(
-            new.snapshot, new.identifier, settings.limits, settings.tls, displaced, settings.dns.delegated_seconds
+            snapshot, prepared.identifier, settings.limits, settings.tls, displaced, settings.dns.delegated_seconds
         )
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
-        self.source, self.routing, self.factories = new.source, new.routing, new.factories
+        self.prepared, self.factories = prepared, factories
 
 
 def _say_judged(done: Reevaluation | Failure) -> None:

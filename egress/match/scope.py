@@ -1,4 +1,4 @@
-"""How far a rule or a route reaches, so that two of them can be compared."""
+"""The scope of a rule or a route: the requests that it covers. Two scopes can be compared."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
-from egress.match import ClientPatterns, HostPattern, PathSet, PortSet, Reach
+from egress.match.hosts import HostPattern, Reach
+from egress.match.labels import ClientPatterns
+from egress.match.paths import PathSet
+from egress.match.ports import PortSet
 from egress.model import Network
-from egress.policy.rules import CONNECT, RuleSettings
 
 _SHOWN = 4
 
 
 @frozen
 class _Hosts:
-    """Host patterns, to be asked whether they reach all that another one does."""
+    """Host patterns, indexed by what they cover."""
 
     texts: frozenset[str]
     is_every: bool
@@ -35,7 +37,7 @@ class _Hosts:
         )
 
     def cover(self, pattern: HostPattern) -> bool:
-        """Whether one of them reaches every host that `pattern` reaches."""
+        """Whether one of them matches every host that `pattern` matches."""
         if self.is_every or pattern.text in self.texts:
             return True
         if pattern.network is not None:
@@ -47,7 +49,7 @@ class _Hosts:
             above = above.partition(".")[2]
             if above in self.one_label:
                 return True
-        # What a star in front stands for lies below the suffix itself too.
+        # A name below a suffix is also below each suffix of that suffix.
         while above:
             if above in self.many_labels:
                 return True
@@ -56,23 +58,23 @@ class _Hosts:
 
 
 def lies_within(network: Network, networks: Iterable[Network]) -> bool:
-    """Whether one of some networks holds all of another."""
+    """Whether one of `networks` contains all of `network`."""
     first, last = network.network_address, network.broadcast_address
     return any(first in other and last in other for other in networks if other.version == network.version)
 
 
 @frozen
-class Extent:
-    """What a rule or a route is about.
+class Scope:
+    """The requests that a rule or a route covers.
 
     Attributes:
-        hosts: which destinations.
-        ports: None for any.
-        clients: None for everybody.
-        methods: None for any.
-        paths: None for any.
-        addresses: networks that are not public and that it opens.
-        has_tunnels: tunnels, whose inside cannot be read, are among it.
+        hosts: of the destinations.
+        ports: None for every port.
+        clients: None for every client.
+        methods: None for every method.
+        paths: None for every path.
+        addresses: networks that are not public and that a rule opens.
+        covers_tunnels: tunnels, whose requests cannot be read, are covered.
     """
 
     hosts: tuple[HostPattern, ...]
@@ -81,15 +83,15 @@ class Extent:
     methods: frozenset[str] | None = None
     paths: PathSet | None = None
     addresses: tuple[Network, ...] = ()
-    has_tunnels: bool = True
+    covers_tunnels: bool = True
     _index: _Hosts = field(init=False, eq=False, repr=False)
 
     @_index.default
     def _make_index(self) -> _Hosts:
         return _Hosts.of(self.hosts)
 
-    def beyond(self, other: Extent) -> list[str]:
-        """Say in what it reaches further than another one; nothing where the other one covers it whole."""
+    def excess_over(self, other: Scope) -> list[str]:
+        """Name what is covered here and not by another scope: nothing where the other scope covers this one whole."""
         found: list[str] = []
         new = [pattern.text for pattern in self.hosts if not other._index.cover(pattern)]
         if new:
@@ -105,36 +107,23 @@ class Extent:
         opened = [str(network) for network in self.addresses if not lies_within(network, other.addresses)]
         if opened:
             found.append(f"addresses ({listed(opened)})")
-        if self.has_tunnels and not other.has_tunnels:
+        if self.covers_tunnels and not other.covers_tunnels:
             found.append("tunnels, unread")
         return found
 
-    def is_covered(self, others: Iterable[Extent]) -> bool:
-        """Whether one of the others covers it whole. Several together are not added up."""
-        return any(not self.beyond(other) for other in others)
-
-
-def extent_of(rule: RuleSettings, has_unread_tunnels: bool) -> Extent:
-    """Give the extent of a policy's rule.
-
-    Args:
-        rule: the rule.
-        has_unread_tunnels: a rule about methods or paths covers tunnels too.
-    """
-    has_tunnels = not rule.needs_reading or has_unread_tunnels
-    if rule.methods is not None and CONNECT in rule.methods:
-        has_tunnels = True
-    return Extent(rule.hosts, rule.ports, rule.clients, rule.methods, rule.paths, rule.addresses, has_tunnels)
+    def is_covered_by(self, others: Iterable[Scope]) -> bool:
+        """Whether one of the others covers this scope whole. Several together are not added up."""
+        return any(not self.excess_over(other) for other in others)
 
 
 def listed(words: Sequence[str]) -> str:
-    """List a few of some words."""
+    """Join the first few words, and count the rest."""
     more = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _holds_ports(wide: PortSet, narrow: PortSet) -> bool:
-    # The ranges of a set lie apart, so one of them must hold the whole of each of the other's.
+    # The ranges of a set are disjoint and not adjacent, so each narrow range must lie within a single wide one.
     return all(any(low <= first and last <= high for low, high in wide.ranges()) for first, last in narrow.ranges())
 
 

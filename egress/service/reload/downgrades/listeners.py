@@ -1,4 +1,4 @@
-"""Says how new listeners protect less than old ones."""
+"""Compares the listeners of two configurations."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Collection, Iterator, Sequence
 
 from egress.errors import ConfigError
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
-from egress.service.settings.settings import ListenerSettings
+from egress.service.settings.listener import ListenerSettings
 from egress.upstream.routing_settings import VIA_DIRECT, VIA_REFUSE
 
 _REQUIRED = ("none", "basic", "certificate")
 _OTHERS = 0o002
 
 
-def weaker_listeners(
+def listener_downgrades(
     old: Sequence[ListenerSettings], new: Sequence[ListenerSettings], kinds: Collection[str]
 ) -> list[str]:
-    """Compare the `[[listener]]` tables: each with the one of its name, and with the one that listened where it does.
+    """Compare each `[[listener]]` table with the active one of its name, and with the active one of its endpoint.
 
     Args:
-        old: those that were served.
-        new: those that shall be.
-        kinds: the kinds of labels by which something is denied or limited.
+        old: the active tables.
+        new: those that replace them.
+        kinds: the kinds of client labels by which something is denied, limited or routed.
     """
     said: list[str] = []
     for after in new:
         befores: list[ListenerSettings | None] = [
             before for before in old if before.name == after.name or _share_endpoint(before, after)
         ]
-        # The same may be true of both; it is said once.
-        found = dict.fromkeys(each for before in befores or [None] for each in _weaker_listener(before, after, kinds))
+        # A sentence may be true of both comparisons. It is given once.
+        found = dict.fromkeys(each for before in befores or [None] for each in _compare(before, after, kinds))
         said += [f"listener {after.name} {sentence}" for sentence in found]
     return said
 
 
-def _weaker_listener(old: ListenerSettings | None, new: ListenerSettings, kinds: Collection[str]) -> Iterator[str]:
+def _compare(old: ListenerSettings | None, new: ListenerSettings, kinds: Collection[str]) -> Iterator[str]:
     asked = " and asks them for nothing" if new.require == "none" else ""
     if _is_open(new) and not (old is not None and _is_open(old)):
         yield f"can be reached by other machines{asked}"
@@ -80,13 +80,13 @@ def _is_for_all_users(listener: ListenerSettings) -> bool:
 
 
 def _mode(listener: ListenerSettings | None) -> int:
-    """Give the permissions of a unix socket beyond its owner's; none on any other."""
+    """Give the permissions of a unix socket for its group and for others; 0 for another socket."""
     endpoint = None if listener is None else _endpoint(listener)
     return endpoint.mode & 0o077 if isinstance(endpoint, UnixEndpoint) else 0
 
 
 def _share_endpoint(one: ListenerSettings, other: ListenerSettings) -> bool:
-    # Port 0 is another port each time.
+    # Port 0 is another port for each socket.
     endpoint = _endpoint(one)
     is_any = isinstance(endpoint, TcpEndpoint) and not endpoint.port
     return endpoint is not None and not is_any and endpoint == _endpoint(other)

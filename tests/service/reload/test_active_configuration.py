@@ -20,26 +20,20 @@ from zope.interface import classImplements, implementer
 from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
 from egress.errors import ConfigError, Refused
-from egress.gate.gate import Gate
 from egress.model import Admission
 from egress.proxy.factory import ProxyFactory
-from egress.proxy.server import ProxyServer
-from egress.service.build import HostServices, make_lookup, make_policies, make_snapshot, parse_endpoints
-from egress.service.identification import bound_locally, make_identifier
+from egress.service.build.prepare import prepare
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint
-from egress.service.listen.listeners import Listener, Listeners, SwitchableFactory
-from egress.service.listen.tls import make_factories
-from egress.service.process.control_socket import Control, ControlRefused
+from egress.service.listen.listeners import SwitchableFactory
+from egress.service.process.control_protocol import ControlRefused
+from egress.service.process.control_socket import ControlSocket
 from egress.service.process.notify import Notifier
-from egress.service.reload.configuration import Configuration
-from egress.service.routing import make_routing
-from egress.service.settings.settings import load
+from egress.service.settings.source import load
 from egress.service.supervisor import Supervisor
 from egress.testing import make_request
-from egress.testing.host import FakeResolver
 from egress.transports.contract import IStreamTransport
 from egress.upstream import CachingResolver
-from tests.service.test_supervisor import MemorySocket
+from tests.service.test_supervisor import MemorySocket, make_in_memory
 
 ADDRESS = "93.184.216.34"
 LISTENERS = """
@@ -58,6 +52,7 @@ kind = "destinations"
 name = "example"
 hosts = ["a.example"]
 """
+STATUS = '[status]\nendpoint = "tcp:3181:interface=127.0.0.1"\n'
 BASE = LISTENERS + RULES
 
 
@@ -123,31 +118,23 @@ class Bench:
         """Give the ports that are in use."""
         return {each.own[1] for each in self.bound if each.own is not None and not each.is_closed}
 
+    def bind_for_reactor(self, name: str, _endpoint: Endpoint, _where: str) -> MemorySocket:
+        """Bind the status listener in memory."""
+        socket = MemorySocket(name, "127.0.0.1:3181", ("127.0.0.1", 3181))
+        socket.port.closing.callback(None)
+        return socket
+
+    def close_rest(self) -> None:
+        """Do nothing."""
+
     def make(self) -> Supervisor:
         """Build the supervisor."""
         reactor = self.reactor
         source = load(str(self.file), self.allow, self.listen)
-        limits = source.settings.limits
-        host = HostServices(reactor, FakeResolver({"a.example": ADDRESS, "b.example": ADDRESS}))
-        routing = make_routing(source, reactor, {})
-        endpoints = parse_endpoints(source)
-        names = [each.name for each in source.settings.listener]
-        sockets = [self.bind(name, each, name) for name, each in zip(names, endpoints, strict=True)]
-        own = [each.own for each in sockets if each.own is not None]
-        snapshot = make_snapshot(source, host, make_policies(source, host), routing, own, reactor)
         audit_log = AuditLog(reactor, [], LineEncoder("none"), 64)
-        identifier = make_identifier(source, reactor, bound_locally(sockets))
-        server = ProxyServer(
-            Gate(snapshot, reactor, limits.policy_seconds), identifier, audit_log, reactor, limits, source.settings.tls
-        )
-        listeners = Listeners(reactor, tuple(map(Listener, sockets, endpoints)), self.bind)
-        factories = make_factories(source, server, {})
-        configuration = Configuration(
-            source, routing, listeners, factories, server, host, reactor, environ={}, own=(("127.0.0.1", 3181),)
-        )
-        lookup = make_lookup(source.settings.dns, reactor)
-        control = Control(reactor, "/proc/nowhere")
-        return Supervisor(reactor, configuration, audit_log, lookup, None, Manager(reactor), control=control)
+        names = {"a.example": ADDRESS, "b.example": ADDRESS}
+        control = ControlSocket(reactor, "/proc/nowhere")
+        return make_in_memory(source, reactor, self, audit_log, names, Manager(reactor), control)
 
 
 class ReloadCase(SynchronousTestCase):
@@ -345,9 +332,9 @@ class KeptListeners(ReloadCase):
 
     def test_new_and_gone(self) -> None:
         """A new one is served and is no destination; one that is gone takes no more connections."""
-        supervisor = self.start()
+        supervisor = self.start(BASE + STATUS)
 
-        done = self.reload(BASE.replace('"builds"', '"tests"').replace("3129", "4000"))
+        done = self.reload(BASE.replace('"builds"', '"tests"').replace("3129", "4000") + STATUS)
 
         self.assertEqual(("listener builds is gone", "listener tests is new"), done.changed)
         gone, new = self.bench.bound[1:]
@@ -441,8 +428,9 @@ class KeptListeners(ReloadCase):
         }
         for text, (lost, moved) in table.items():
             self.file.write_text(text, "utf-8")
-            source = load(str(self.file))
-            change = listeners.plan(source, parse_endpoints(source))
+            configuration = self.supervisor.configuration
+            prepared = prepare(load(str(self.file)), configuration.host, self.bench.reactor, {})
+            change = listeners.plan(prepared.source, prepared.endpoints)
             self.assertEqual((lost, moved), (sorted(change.displaced.lost), sorted(change.displaced.moved)), text)
             change.abandon()
 
@@ -473,8 +461,8 @@ class Failures(ReloadCase):
             BASE + '[routing]\ndefault = "environment"\n': f"{name}: routing.default: ",
             BASE.replace("tcp:3129", "tcp:x"): f"{name}: listener[1].endpoint: ",
             BASE.replace("tcp:3129", "tcp:1"): f"{name}: listener[1].endpoint: 127.0.0.1:1 is in use",
-            BASE.replace("3129:interface=127.0.0.1", "3128"): f"{name}: listener[1].endpoint: is in use by listener "
-            "agents of this proxy",
+            BASE.replace("3129:interface=127.0.0.1", "3129"): f"{name}: listener[1].endpoint: is in use by listener "
+            "builds of this proxy",
             BASE.replace('3129:interface=127.0.0.1"', '4000"\ntokens = "nowhere"'): f"{name}: listener[1].tokens: ",
             BASE.replace('127.0.0.1"\n', '127.0.0.1"\ntls.certificate = "no"\n', 1): f"{name}: listener[0].tls.",
         }
@@ -554,7 +542,7 @@ class Life(ReloadCase):
         supervisor = self.start()
         assert supervisor._control is not None
 
-        answer = supervisor._control.verbs["reload"]({"do": "reload"})
+        answer = supervisor._control.commands["reload"]({"do": "reload"})
 
         self.assertEqual({"generation": 2, "changed": [], "weaker": [], "warnings": []}, answer)
 

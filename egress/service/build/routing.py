@@ -1,4 +1,4 @@
-"""Makes the routes out of the settings and the supervisor's own environment."""
+"""Makes the upstreams and the selector of routes, from the settings and the supervisor's own environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 
 from egress.config.watched_file import Seconds
 from egress.errors import ConfigError
-from egress.service.settings.settings import Source
+from egress.service.settings.source import Source
 from egress.upstream import (
     SYSTEMD,
     Upstream,
@@ -25,12 +25,12 @@ _CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 
 @frozen(eq=False)
 class Routing:
-    """Every way out.
+    """All upstreams, and the selector that chooses the route of a request.
 
     Attributes:
-        selector: picks one.
-        upstreams: the proxies, by the names that hops call them.
-        warnings: what an operator should hear, a sentence each.
+        selector: chooses the route.
+        upstreams: by the names that hops call them.
+        warnings: for the operator, a sentence each.
     """
 
     selector: UpstreamSelector
@@ -38,7 +38,7 @@ class Routing:
     warnings: tuple[str, ...]
 
     def summary(self) -> str:
-        """Say where requests go that nothing else sends elsewhere, and which proxies there are; no secret is in it."""
+        """Describe the default route and the upstreams, without their credentials."""
         proxies = [f"{hop.upstream} at {hop.scheme}://{hop.authority.text}" for hop in self.selector.hops]
         return f"{self.selector.default_words()}; {'; '.join(proxies) or 'no proxies'}"
 
@@ -46,14 +46,14 @@ class Routing:
 def make_routing(
     source: Source, clock: Seconds, environ: Mapping[str, str] | None = None, *, is_dry_run: bool = False
 ) -> Routing:
-    """Read the environment, and make every proxy ready.
+    """Read the environment, and make every upstream.
 
     Args:
         source: the settings.
-        clock: tells when to look at credential files again.
+        clock: tells when credential files are read again.
         environ: the supervisor's own environment; None for the one of this process.
-        is_dry_run: nothing will be dialled. Credentials of the service manager are not looked at where it has not
-            started this process.
+        is_dry_run: nothing will be dialled. Credentials of the service manager are not read where the service manager
+            has not started this process.
 
     Raises:
         ConfigError: a variable, a table or a file that it names cannot be used.

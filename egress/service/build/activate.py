@@ -1,0 +1,223 @@
+"""Binds the sockets of a prepared configuration, and builds what needs their addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IProtocolFactory
+
+from egress.audit import AuditLog
+from egress.audit.tee import Tee
+from egress.errors import ConfigError
+from egress.gate.gate import Gate
+from egress.gate.own_addresses import OwnAddresses
+from egress.gate.snapshot import Snapshot
+from egress.interfaces import IAuditSink, IHostServices
+from egress.policy.guard import Guard
+from egress.proxy.server import ProxyServer
+from egress.service.build.identification import check_listener_authentication, is_socket_local
+from egress.service.build.prepare import Prepared
+from egress.service.listen.endpoint import Endpoint, SystemdEndpoint
+from egress.service.listen.factories import make_factories
+from egress.service.listen.listeners import Listener, Listeners
+from egress.service.listen.socket_activation import ActivationSockets
+from egress.service.listen.sockets import ListeningSocket, bind
+from egress.upstream import TunnelingAgent
+
+if TYPE_CHECKING:
+    from egress.service.listen.status import Status
+    from egress.transports.engine.engine import Engine
+
+
+class Binder(Protocol):
+    """Makes listening sockets."""
+
+    def bind(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
+        """Bind the socket of one listener, or take it over.
+
+        Args:
+            name: the listener's.
+            endpoint: where it listens.
+            where: the key path of the endpoint.
+
+        Raises:
+            ConfigError: the socket cannot be had.
+        """
+
+    def bind_for_reactor(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
+        """Bind a socket that the reactor serves even where there is an engine. See `bind`."""
+
+    def close_rest(self) -> None:
+        """Close what was handed to this process and was not taken."""
+
+
+@define(eq=False)
+class SocketBinder:
+    """Binds sockets of this machine, and takes over those that systemd handed to this process.
+
+    Attributes:
+        activation_sockets: from systemd.
+        engine: serves TCP sockets; None leaves them to the reactor.
+    """
+
+    activation_sockets: ActivationSockets
+    engine: Engine | None = None
+
+    def bind(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
+        """Bind a listener's socket. See `Binder.bind`."""
+        return self._bind(name, endpoint, where, self.engine)
+
+    def bind_for_reactor(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
+        """Bind a socket for the reactor. See `Binder.bind_for_reactor`."""
+        return self._bind(name, endpoint, where, None)
+
+    def close_rest(self) -> None:
+        """Close systemd's other sockets. See `Binder.close_rest`."""
+        self.activation_sockets.close_rest()
+
+    def _bind(self, name: str, endpoint: Endpoint, where: str, engine: Engine | None) -> ListeningSocket:
+        if isinstance(endpoint, SystemdEndpoint):
+            return self.activation_sockets.adopt(name, endpoint, where, engine)
+        return bind(name, endpoint, where, engine)
+
+
+@frozen(eq=False)
+class Activated:
+    """The parts of a proxy whose sockets are bound. None of them is served yet.
+
+    Attributes:
+        listeners: of the clients.
+        factories: build the listeners' protocols, by the listener's name.
+        server: takes the requests.
+        audit_log: open.
+        status: the status listener; None where the configuration has none.
+    """
+
+    listeners: Listeners
+    factories: Mapping[str, IProtocolFactory]
+    server: ProxyServer
+    audit_log: AuditLog
+    status: Status | None
+
+
+def activate(
+    prepared: Prepared,
+    host: IHostServices,
+    reactor: Any,
+    binder: Binder,
+    open_log: Callable[[], AuditLog],
+    dialler: Any = None,
+) -> Activated:
+    """Bind every socket, or none, and build the rest of the proxy.
+
+    Args:
+        prepared: what is activated.
+        host: lent to the policies.
+        reactor: serves the sockets and runs everything.
+        binder: makes the sockets.
+        open_log: opens the audit log. Called once all sockets are bound, so that a second proxy with one configuration
+            fails at its port.
+        dialler: dials origins and upstreams; None for the reactor.
+
+    Raises:
+        ConfigError: a socket or the audit log cannot be had; with the place where it was configured.
+    """
+    source = prepared.source
+    bound: list[ListeningSocket] = []
+    try:
+        for index, (listener, endpoint) in enumerate(zip(source.settings.listener, prepared.endpoints, strict=True)):
+            bound.append(binder.bind(listener.name, endpoint, source.listener_where(index)))
+        sockets = tuple(bound)
+        status = _bind_status(prepared, binder)
+        if status is not None:
+            bound.append(status.socket)
+        binder.close_rest()
+        check_sockets(prepared, sockets)
+        snapshot = make_snapshot(prepared, host, own_addresses(bound), dialler or reactor)
+        audit_log = open_log()
+    except ConfigError as error:
+        for each in bound:
+            each.close()
+        raise source.place(error)
+    server = _make_server(prepared, snapshot, reactor, audit_log if status is None else _tee(audit_log, status))
+    listeners = Listeners(reactor, tuple(map(Listener, sockets, prepared.endpoints)), binder.bind)
+    return Activated(listeners, make_factories(source, server, prepared.tls), server, audit_log, status)
+
+
+def check_sockets(prepared: Prepared, sockets: Sequence[ListeningSocket]) -> None:
+    """Check what could not be known of endpoints whose sockets systemd has bound.
+
+    Args:
+        prepared: the configuration.
+        sockets: of its listeners, in configured order.
+
+    Raises:
+        ConfigError: a listener that other machines can reach takes tokens in the clear.
+    """
+    check_listener_authentication(prepared.source, map(is_socket_local, sockets))
+
+
+def own_addresses(sockets: Iterable[ListeningSocket]) -> list[tuple[str, int]]:
+    """Give the address and port of each TCP socket."""
+    return [each.own for each in sockets if each.own is not None]
+
+
+def make_snapshot(
+    prepared: Prepared, host: IHostServices, own: Iterable[tuple[str, int]], dialler: Any, generation: int = 1
+) -> Snapshot:
+    """Make the configuration snapshot that the gate judges by.
+
+    Args:
+        prepared: the configuration.
+        host: lent to the policies; its resolver is the gate's.
+        own: address and port of each listener of this proxy: no destination of a request.
+        dialler: the engine or the reactor.
+        generation: one more than that of the snapshot before it.
+    """
+    settings, routing = prepared.source.settings, prepared.routing
+    limits = settings.limits
+    ourselves = OwnAddresses(tuple(own), tuple(hop.authority for hop in routing.selector.hops))
+    agent = TunnelingAgent(
+        dialler,
+        limits.dial_seconds_per_address,
+        limits.dial_seconds,
+        limits.handshake_seconds,
+        limits.head_bytes,
+        routing.upstreams,
+        host.resolver,
+        ourselves.dialling,
+    )
+    policies = tuple(each.policy for each in prepared.policies)
+    return Snapshot(
+        generation,
+        policies,
+        Guard(settings.guard),
+        host.resolver,
+        routing.selector,
+        agent,
+        ourselves,
+        agent.proxies,
+    )
+
+
+def _bind_status(prepared: Prepared, binder: Binder) -> Status | None:
+    """Bind the status listener. The reactor serves it, because the status tells of the engine's faults too."""
+    if prepared.status_endpoint is None:
+        return None
+    # Its libraries take their time to import.
+    from egress.service.listen.status import Status
+
+    socket = binder.bind_for_reactor("status", prepared.status_endpoint, "status.endpoint")
+    return Status(socket, prepared.source.settings.status.hosts)
+
+
+def _tee(audit_log: AuditLog, status: Status) -> IAuditSink:
+    return Tee(audit_log, status.metrics.record)
+
+
+def _make_server(prepared: Prepared, snapshot: Snapshot, reactor: Any, sink: IAuditSink) -> ProxyServer:
+    settings = prepared.source.settings
+    gate = Gate(snapshot, reactor, settings.limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds)
+    return ProxyServer(gate, prepared.identifier, sink, reactor, settings.limits, settings.tls)

@@ -1,0 +1,110 @@
+"""Builds every part of a configuration that needs no socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from egress import plugins
+from egress.errors import ConfigError
+from egress.identity import Identifier
+from egress.interfaces import IHostServices
+from egress.policy.registry import build_policies, find_makers
+from egress.service.build.configured_policies import ConfiguredPolicy, describe_policies
+from egress.service.build.consistency import check_consistency
+from egress.service.build.identification import check_listener_authentication, is_endpoint_local, make_identifier
+from egress.service.build.routing import Routing, make_routing
+from egress.service.listen.endpoint import Endpoint, overlaps, parse_endpoint
+from egress.service.listen.tls import load_tls
+from egress.service.settings.source import Source
+from egress.tls import ServerTls
+
+
+@frozen(eq=False)
+class Prepared:
+    """One configuration, built as far as that needs no socket. Nothing of it is active.
+
+    Attributes:
+        source: the settings.
+        endpoints: of the listeners, in configured order.
+        status_endpoint: of the status listener; None where the configuration has none.
+        policies: in configured order, each with its description.
+        routing: chooses routes and knows the upstreams.
+        tls: of the listeners that speak TLS, by the listener's name.
+        identifier: identifies the clients of all listeners.
+    """
+
+    source: Source
+    endpoints: tuple[Endpoint, ...]
+    status_endpoint: Endpoint | None
+    policies: tuple[ConfiguredPolicy, ...]
+    routing: Routing
+    tls: Mapping[str, ServerTls]
+    identifier: Identifier
+
+
+def prepare(
+    source: Source,
+    host: IHostServices,
+    reactor: Any,
+    environ: Mapping[str, str] | None = None,
+    *,
+    is_dry_run: bool = False,
+) -> Prepared:
+    """Build everything that needs no socket, and check that the tables of the configuration are consistent.
+
+    Args:
+        source: the settings.
+        host: lent to the policies.
+        reactor: gives the time, and takes what the threads that check credentials have found.
+        environ: the environment that may name proxies; None for the one of this process.
+        is_dry_run: nothing will be dialled; see `make_routing`.
+
+    Raises:
+        ConfigError: the first fault, with the file's name or the option's.
+    """
+    try:
+        endpoints = _parse_endpoints(source)
+        status_endpoint = _parse_status_endpoint(source)
+        _check_overlaps(source, endpoints, status_endpoint)
+        check_listener_authentication(source, map(is_endpoint_local, endpoints))
+        tables = source.settings.policy
+        policies = describe_policies(tables, build_policies(tables, find_makers(plugins), host))
+        routing = make_routing(source, reactor, environ, is_dry_run=is_dry_run)
+        check_consistency(source, policies, routing.selector)
+        tls = load_tls(source)
+        identifier = make_identifier(source, reactor)
+    except ConfigError as error:
+        raise source.place(error)
+    return Prepared(source, endpoints, status_endpoint, policies, routing, tls, identifier)
+
+
+def _parse_endpoints(source: Source) -> tuple[Endpoint, ...]:
+    # Paths of `--listen` count from the working directory, as any other path on a command line does.
+    absolute = source.path if source.listeners_where == "listener" else os.path.abspath
+    return tuple(
+        parse_endpoint(listener.endpoint, source.listener_where(index), absolute)
+        for index, listener in enumerate(source.settings.listener)
+    )
+
+
+def _parse_status_endpoint(source: Source) -> Endpoint | None:
+    text = source.settings.status.endpoint
+    return parse_endpoint(text, "status.endpoint", source.path) if text else None
+
+
+def _check_overlaps(source: Source, endpoints: tuple[Endpoint, ...], status_endpoint: Endpoint | None) -> None:
+    """Find two listeners that cannot both be bound.
+
+    Raises:
+        ConfigError: at the second one.
+    """
+    every = [*endpoints, *([] if status_endpoint is None else [status_endpoint])]
+    for index, endpoint in enumerate(every):
+        for at, earlier in enumerate(every[:index]):
+            if overlaps(earlier, endpoint):
+                where = source.listener_where(index) if index < len(endpoints) else "status.endpoint"
+                raise ConfigError(where, f"listener[{at}] listens there already")
