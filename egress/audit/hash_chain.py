@@ -49,9 +49,9 @@ class Chain:
         self._proposed = proposed = []
         head, count = self.head, self._count
         for line in lines:
-            who = b',"writer":"%s"' % self._writer if count == 0 else b""
+            writer = b',"writer":"%s"' % self._writer if count == 0 else b""
             prev = b"null" if head is None else b'"%s"' % head
-            whole = b'%s%s,"seq":%d,"prev":%s}' % (line[:-1], who, count, prev)
+            whole = b'%s%s,"seq":%d,"prev":%s}' % (line[:-1], writer, count, prev)
             if is_last or line.startswith(_STOP, _EVENT_OFFSET):
                 whole = b'%s,"sum":"%s"}' % (whole[:-1], digest(whole))
             head = digest(whole)

@@ -77,7 +77,7 @@ class Selection:
     request: str = ""
     since: datetime | None = None
 
-    def wants(self, line: Mapping[str, object]) -> bool:
+    def matches(self, line: Mapping[str, object]) -> bool:
         """Whether a line matches."""
         return (
             (not self.client or self._is_client(line))

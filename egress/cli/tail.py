@@ -109,8 +109,8 @@ def _audit_log_of(configuration: str) -> str:
 
 def _run(follower: Follower, view: View, count: int | None, is_following: bool) -> None:
     # The last N of the selected lines, not the selected lines of the last N.
-    wanted = view.pick(follower.last(None if view.is_picky else count))
-    view.show(wanted if count is None else wanted[max(0, len(wanted) - count) :])
+    selected = view.pick(follower.last(None if view.has_criteria else count))
+    view.show(selected if count is None else selected[max(0, len(selected) - count) :])
     while is_following:
         lines = follower.poll()
         view.show(view.pick(lines))
@@ -128,7 +128,7 @@ class View:
     """
 
     def __init__(self, selection: Selection, is_raw: bool) -> None:
-        self.is_picky = selection != Selection()
+        self.has_criteria = selection != Selection()
         self._selection = selection
         self._is_raw = is_raw
         self._console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
@@ -138,7 +138,7 @@ class View:
         picked = []
         for line in lines:
             facts = parse_line(line)
-            if facts is None or self._selection.wants(facts):
+            if facts is None or self._selection.matches(facts):
                 picked.append(line)
         return picked
 

@@ -1,4 +1,4 @@
-"""Records to count."""
+"""Events to count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONNECTION = Connection("agents", "127.0.0.1", 40_000)
 
 
 def make_admission(policy: str = "rules", upstream: str = "direct") -> Admission:
-    """Make what a request was admitted with."""
+    """Make an admission."""
     verdict, plan, resolution = (
         Verdict(Outcome.ALLOW, policy, "rule"),
         RoutePlan(upstream, "none"),
@@ -33,7 +33,7 @@ def make_event(
     moved: tuple[int, int] = (0, 0),
     is_read: bool = True,
 ) -> AuditEvent:
-    """Make the record of one request; one that could not be read has no request."""
+    """Make the event of one request; an unreadable one has no request."""
     return AuditEvent(
         event,
         1.0,

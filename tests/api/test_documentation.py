@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md and docs/reference/limits.md say what the code says."""
+"""docs/reference/metrics.md and docs/reference/limits.md agree with the code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MetricsDocumentTests(SynchronousTestCase):
             self.assertIn(f"`{phase}`", part)
 
     def test_exposition(self) -> None:
-        """What is given out has the names, types, meanings and labels that stand there."""
+        """The exposition has the documented names, types, meanings and labels."""
         metrics = Metrics()
         metrics.record(make_event(make_admission(), moved=(1, 1)))
         for metric in METRICS.values():
@@ -97,7 +97,7 @@ class LimitsDocumentTests(SynchronousTestCase):
                 self.assertEqual(CODES[code].status, int(status), name)
 
     def test_counters(self) -> None:
-        """Each limit is counted by a metric that there is, under a value that its label can have."""
+        """Each limit is counted by an existing metric, under a possible value of its label."""
         values = {"code": CODES, "cause": CAUSES, "limit": {name for name, _, _ in self.rows}}
         for name, _, counted in self.rows:
             found = re.findall(r'`(\w+)\{(\w+)="(\w+)"\}`', counted)

@@ -1,4 +1,4 @@
-"""What is counted, and how it is given out."""
+"""The metrics and their exposition."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class MetricsCase(SynchronousTestCase):
 
 
 class RecordTests(MetricsCase):
-    """Records become counters and histograms."""
+    """Events become counters and histograms."""
 
     def test_allowed(self) -> None:
-        """A request that was let through counts for its policy, its route and its front."""
+        """An allowed request counts for its policy, upstream, request form and listener."""
         self.metrics.record(make_event(make_admission("rules", "corporate"), request_form="connect"))
 
         self.assertEqual(1, self.requests("allow", "rules", "corporate", request_form="connect"))
@@ -65,7 +65,7 @@ class RecordTests(MetricsCase):
         self.assertEqual(1, self.requests("deny", "rules", code="denied"))
 
     def test_refused_although_allowed(self) -> None:
-        """What was refused after its admission keeps the route, and the policy that allowed it if no other decided."""
+        """A request refused after its admission keeps the upstream, and the admitting policy if no other decided."""
         refused = Refused("server_name_refused", "Another name.")
         self.metrics.record(make_event(make_admission(), refused, event="refused", request_form="connect"))
 
@@ -80,7 +80,7 @@ class RecordTests(MetricsCase):
         self.assertEqual(1, self.requests("none", code="name_not_found"))
 
     def test_unread(self) -> None:
-        """What could not be read as a request counts too, without front and durations."""
+        """A request that could not be read counts too, without request form and durations."""
         record = make_event(
             None, Refused("bad_head", "Bad."), event="refused", cause="refused", request_form="", is_read=False
         )
@@ -90,7 +90,7 @@ class RecordTests(MetricsCase):
         self.assertIs(None, self.value("egress_request_duration_seconds_count", request_form=""))
 
     def test_same_words_as_the_audit_log(self) -> None:
-        """Verdict, policy, route and code are those of the audit log's line, for every code."""
+        """Verdict, policy, upstream and code are those of the audit log's line, for every code."""
         encoder = LineEncoder("none")
         for code in CODES:
             for admission in (None, make_admission()):
@@ -104,7 +104,7 @@ class RecordTests(MetricsCase):
                     )
 
     def test_open_tunnels_are_not_over(self) -> None:
-        """The line that an open tunnel leaves is not counted: its end will be."""
+        """The `open` line of a tunnel is not counted; its end is."""
         self.metrics.record(make_event(make_admission(), event="open", cause="", request_form="connect", moved=(5, 6)))
 
         self.assertIs(None, self.requests("allow", "rules", "direct", request_form="connect"))
@@ -113,7 +113,7 @@ class RecordTests(MetricsCase):
         )
 
     def test_bytes(self) -> None:
-        """Octets are counted each way, by route."""
+        """Octets are counted by direction, upstream and listener."""
         for _ in range(3):
             self.metrics.record(make_event(make_admission(), moved=(10, 200)))
         self.metrics.record(make_event(make_admission(upstream="corporate"), moved=(1, 2)))
@@ -142,7 +142,7 @@ class RecordTests(MetricsCase):
         self.assertEqual(0, self.value("egress_request_duration_seconds_bucket", request_form="http", le="0.1"))
 
     def test_longer_than_any_bucket(self) -> None:
-        """What is longer than the last bound is in the bucket without one."""
+        """A duration beyond the last bound is in the bucket of infinity."""
         self.metrics.record(make_event(make_admission(), duration_ms=1e9))
 
         self.assertEqual(0, self.value("egress_request_duration_seconds_bucket", request_form="http", le="86400.0"))
@@ -156,7 +156,7 @@ class RecordTests(MetricsCase):
         self.assertEqual(2 * BATCH_EVENTS + 7, self.requests("allow", "rules", "direct"))
 
     def test_labels_are_bounded(self) -> None:
-        """However many names of policies reloads bring, there is an end to the series; none is left uncounted."""
+        """The number of series is bounded however many names reloads bring; every request is counted."""
         for number in range(KEYS_LIMIT + 50):
             self.metrics.record(make_event(make_admission(f"p{number}", f"r{number}"), moved=(1, 1)))
 
@@ -172,7 +172,7 @@ class RecordTests(MetricsCase):
         self.assertEqual(1, self.requests("none", "acme", code=OTHER))
 
     def test_counting_that_fails(self) -> None:
-        """A record that cannot be counted is said in the log, and does not stop anything."""
+        """An event that cannot be counted is logged and stops nothing."""
         broken = make_event(make_admission())
         del broken.phases
         self.metrics.record(broken)
@@ -185,7 +185,7 @@ class RecordTests(MetricsCase):
 
 
 class ReadingTests(MetricsCase):
-    """What is read when it is asked for."""
+    """Metrics that are read at each scrape."""
 
     def test_numbers(self) -> None:
         """A source is asked each time."""

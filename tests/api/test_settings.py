@@ -10,7 +10,7 @@ from egress.errors import ConfigError
 
 
 class StatusSettingsTests(SynchronousTestCase):
-    """What may stand in it."""
+    """Valid and invalid settings."""
 
     def test_nothing_is_served_by_default(self) -> None:
         """Without the table there is no status listener."""
@@ -23,7 +23,7 @@ class StatusSettingsTests(SynchronousTestCase):
         self.assertEqual(("egress.monitoring.svc",), settings.hosts)
 
     def test_what_is_no_name(self) -> None:
-        """Addresses, other spellings and nonsense are errors that say so."""
+        """Addresses, names in another form and nonsense are errors with the reason."""
         for host, problem in (
             ("127.0.0.1", "addresses are always accepted"),
             ("Egress.Example", "canonical form is 'egress.example'"),

@@ -22,7 +22,7 @@ class StatusCase(SynchronousTestCase):
         self.network.listen("127.0.0.1", 3181, StatusFactory(page, self.network.clock))
 
     def said(self, data: bytes) -> NetworkPeer:
-        """Connect a client, let it say something, and let all of it happen."""
+        """Connect a client, send data, and run until nothing is pending."""
         client = self.network.dial("127.0.0.1", 3181)
         client.says(data)
         self.network.settle()
@@ -43,7 +43,7 @@ class StatusCase(SynchronousTestCase):
 
 
 class PageTests(StatusCase):
-    """What is answered."""
+    """The answers of the page."""
 
     def test_alive(self) -> None:
         """As long as the reactor answers it is alive, ready or not."""
@@ -78,14 +78,14 @@ class PageTests(StatusCase):
         self.assertIn('egress_request_phase_duration_seconds_bucket{le="+Inf",phase="judge"} 0.0\n', body)
 
     def test_openmetrics(self) -> None:
-        """Who asks for OpenMetrics gets it."""
+        """A client that accepts OpenMetrics receives it."""
         _, body = self.ask("/metrics", "Accept: application/openmetrics-text; version=1.0.0")
 
         self.assertIn("content-type: application/openmetrics-text; version=1.0.0", self.head)
         self.assertTrue(body.endswith("# EOF\n"))
 
     def test_formats_that_there_are_not(self) -> None:
-        """Whatever else is asked for, the text format is what there is."""
+        """Any other Accept field is answered with the text format."""
         kinds = ("application/openmetrics-text", "text/plain")
         for version in ("abc", "1.x", "1..", "9" * 5000, "-1", "1.0.0\xe9", "="):
             for kind in kinds:
@@ -117,7 +117,7 @@ class PageTests(StatusCase):
             self.assertIn("allow: get, head", self.head)
 
     def test_fields(self) -> None:
-        """An answer is not kept, not guessed at, shown in no frame, and tells nothing of what serves it."""
+        """An answer is not cached, sniffed or framed, and does not name its server."""
         self.ask("/metrics")
 
         self.assertIn("cache-control: no-store", self.head)
@@ -128,7 +128,7 @@ class PageTests(StatusCase):
 
 
 class HostTests(StatusCase):
-    """A web page that makes a name of its own lead here must not read what is here."""
+    """A web page that makes a name of its own resolve here cannot read the answers."""
 
     def test_known(self) -> None:
         """Addresses, localhost and names that were configured are answered."""
@@ -182,7 +182,7 @@ class BoundTests(StatusCase):
         self.assertEqual(0, self.network.open_links())
 
     def test_connections(self) -> None:
-        """There are so many connections at one time and no more; whoever idles longest makes room for a probe."""
+        """The number of connections is bounded; the longest idle one makes room for a probe."""
         idle = [self.said(b"") for _ in range(CONNECTIONS_LIMIT)]
 
         for _ in range(3):
@@ -195,7 +195,7 @@ class BoundTests(StatusCase):
         self.assertEqual(CONNECTIONS_LIMIT, self.network.open_links())
 
     def test_connections_at_once(self) -> None:
-        """Those that come in the same moment each end another one."""
+        """Connections that arrive together each end another one."""
         idle = [self.network.dial("127.0.0.1", 3181) for _ in range(CONNECTIONS_LIMIT + 3)]
 
         self.network.settle()
@@ -204,7 +204,7 @@ class BoundTests(StatusCase):
         self.assertEqual(CONNECTIONS_LIMIT, self.network.open_links())
 
     def test_connections_that_are_answered(self) -> None:
-        """Who has an answer under way keeps the connection before those who have none, and nobody keeps it for ever."""
+        """A connection that is being answered is kept before idle ones, and none is kept for ever."""
         self.network.window_bytes = 1024
         slow = [self.network.dial("127.0.0.1", 3181) for _ in range(CONNECTIONS_LIMIT - 1)]
         for each in slow:
@@ -232,7 +232,7 @@ class BoundTests(StatusCase):
         self.assertNotIn(b"alive", client.received)
 
     def test_body(self) -> None:
-        """A body is refused before it comes; neither its length nor what it holds matters."""
+        """A body is refused before it arrives, whatever its length and content."""
         for field in (b"Content-Length: 5", b"Content-Length: 999999999999", b"Transfer-Encoding: chunked"):
             with self.subTest(field):
                 client = self.said(b"POST /livez HTTP/1.1\r\nHost: localhost\r\n" + field + b"\r\n\r\nhello")
@@ -241,7 +241,7 @@ class BoundTests(StatusCase):
                 self.assertTrue(client.is_closed)
 
     def test_one_request_a_connection(self) -> None:
-        """What follows a request is not read."""
+        """Octets after a request are not read."""
         client = self.said(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
 
         self.assertEqual(1, client.received.count(b"alive"))

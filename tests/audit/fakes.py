@@ -1,4 +1,4 @@
-"""A sink that can fail, a writer without a thread, and records to feed them."""
+"""A sink that can fail, a writer without a thread, and events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ADMISSION = Admission(VERDICT, (VERDICT,), PLAN, Route("direct", (), RESOLUTION.
 
 
 class MemorySink(StreamSink):
-    """A stream in memory. `room` is how many octets it still takes; what it does then is `fault`."""
+    """A stream in memory with `room` for so many octets, which then fails with `fault`."""
 
     def __init__(self, unit_bytes: int = 65_536) -> None:
         super().__init__("memory", self._take, batch_lines=16, unit_bytes=unit_bytes)
@@ -54,7 +54,7 @@ class MemorySink(StreamSink):
 
     @property
     def lines(self) -> list[dict[str, object]]:
-        """What is in the file, read."""
+        """The parsed lines of the file."""
         return [json.loads(line) for line in self.files[-1].splitlines()]
 
     def prepare(self) -> bool:

@@ -1,4 +1,4 @@
-"""The line of a record as its documentation has it, put together without haste."""
+"""The reference encoder: the line of an event as the documentation has it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from egress.model import AuditEvent, Outcome, Verdict
 
 
 def plain_line(record: AuditEvent, paths: str) -> bytes:
-    """Give the line of a record.
+    """Give the line of an event.
 
     Args:
         record: what happened.
@@ -23,7 +23,7 @@ def plain_line(record: AuditEvent, paths: str) -> bytes:
 
 
 def plain(record: AuditEvent, paths: str) -> dict[str, object]:
-    """Give the keys and values of a record's line, in any order."""
+    """Give the fields of an event's line, in any order."""
     request, admission, refused = record.request, record.admission, record.refused
     plan, resolution = (admission.plan, admission.resolution) if admission else (None, None)
     verdicts = admission.verdicts if admission else refused.verdicts if refused else ()
@@ -68,7 +68,7 @@ def plain(record: AuditEvent, paths: str) -> dict[str, object]:
 
 
 def cut(text: str, limit: int = 512) -> str:
-    """Cut a text that is too long, and say so."""
+    """Cut a text that is too long, and mark the cut."""
     return text if len(text) <= limit else text[:limit] + "..."
 
 

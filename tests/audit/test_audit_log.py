@@ -21,7 +21,7 @@ from tests.audit.fakes import EPOCH, MemorySink, Scene, TurnWriter, make_event, 
 
 
 def listen(case: SynchronousTestCase) -> list[str]:
-    """Collect what the audit log tells the log."""
+    """Collect the messages of the audit log."""
     said: list[str] = []
 
     @provider(ILogObserver)
@@ -36,11 +36,11 @@ def listen(case: SynchronousTestCase) -> list[str]:
 
 class AuditLogTests(SynchronousTestCase):
     def test_interface(self) -> None:
-        """It is what the proxy asks for."""
+        """The audit log provides IAuditSink."""
         self.assertTrue(verifyObject(IAuditSink, Scene().audit_log))
 
     def test_batches(self) -> None:
-        """Taking a record writes nothing; some time later it is there, after the start line."""
+        """Recording an event writes nothing; its line is written later, after the start line."""
         scene = Scene()
         scene.audit_log.start(config_generation=1)
         scene.audit_log.record(make_event())
@@ -53,7 +53,7 @@ class AuditLogTests(SynchronousTestCase):
         self.assertEqual([], scene.clock.getDelayedCalls())
 
     def test_records_before_the_start(self) -> None:
-        """What comes before the writers run is kept until they do."""
+        """Events before the start are kept until the writers run."""
         scene = Scene()
         scene.audit_log.record(make_event())
         scene.settle()
@@ -64,7 +64,7 @@ class AuditLogTests(SynchronousTestCase):
         self.assertEqual(["start", "end"], scene.types())
 
     def test_a_turn_is_bounded(self) -> None:
-        """A thousand records are formatted over several turns of the reactor, in order."""
+        """A thousand events are formatted in several iterations of the reactor, in order."""
         scene = Scene(backlog_records=2000)
         scene.audit_log.start()
         for number in range(1000):
@@ -81,7 +81,7 @@ class AuditLogTests(SynchronousTestCase):
         )
 
     def test_flush(self) -> None:
-        """A flush fires when what was taken before it is written."""
+        """A flush fires when everything accepted before it is written."""
         scene = Scene()
         scene.audit_log.start()
         scene.audit_log.record(make_event())
@@ -110,7 +110,7 @@ class AuditLogTests(SynchronousTestCase):
         self.successResultOf(flushed)
 
     def test_stop(self) -> None:
-        """A stop writes everything and the stop line, closes the sink and leaves no timer; later records are lost."""
+        """A stop writes everything and the stop line, closes the sink and leaves no timer; later events are lost."""
         scene = Scene()
         scene.audit_log.start()
         scene.audit_log.record(make_event())
@@ -129,7 +129,7 @@ class AuditLogTests(SynchronousTestCase):
         self.assertEqual(2, scene.audit_log.lost)
 
     def test_stop_with_a_hung_sink(self) -> None:
-        """A sink that hangs does not keep the supervisor from ending; what is missing is said."""
+        """A sink that hangs does not keep the supervisor from ending; the log has the number of lines not written."""
         scene = Scene()
         said = listen(self)
         scene.audit_log.start()
@@ -159,7 +159,7 @@ class AuditLogTests(SynchronousTestCase):
                 scene.audit_log.note(kind, **facts)
 
     def test_a_record_that_cannot_be_formatted(self) -> None:
-        """One broken record is counted and logged, and those around it are kept."""
+        """An event that cannot be formatted is counted and logged; the events around it are written."""
         scene = Scene()
         scene.audit_log.start()
         broken = make_event()
@@ -176,7 +176,7 @@ class AuditLogTests(SynchronousTestCase):
 
 class LossTests(SynchronousTestCase):
     def test_full_disk_and_recovery(self) -> None:
-        """Lines wait while the disk is full and are written when there is room, none lost, no two glued."""
+        """Lines wait while the disk is full and are then written, none lost, each on its own."""
         scene = Scene()
         scene.audit_log.start()
         scene.sink.room = 1000
@@ -192,7 +192,7 @@ class LossTests(SynchronousTestCase):
         self.assertEqual(0, scene.audit_log.lost)
 
     def test_losses_are_counted_and_said(self) -> None:
-        """What finds no room is counted; the sink hears of it, in its place, as soon as it works again."""
+        """Lost lines are counted, and a `loss` line takes their place as soon as the sink works again."""
         scene = Scene(backlog_records=10)
         said = listen(self)
         scene.audit_log.start()
@@ -217,7 +217,7 @@ class LossTests(SynchronousTestCase):
         self.assertEqual([], scene.clock.getDelayedCalls())
 
     def test_the_log_is_not_flooded(self) -> None:
-        """A sink that fails for a minute is said some times, not thousands."""
+        """A sink that fails for a minute is reported a few times, not thousands of times."""
         scene = Scene(backlog_records=4)
         said = listen(self)
         scene.audit_log.start()
@@ -242,7 +242,7 @@ class LossTests(SynchronousTestCase):
         self.assertGreater(scene.audit_log.lost, 40)
 
     def test_flood_before_formatting(self) -> None:
-        """More records than may wait are counted as lost at once, and memory stays bounded."""
+        """Events beyond the backlog are lost and counted at once, and memory stays bounded."""
         scene = Scene(backlog_records=100)
         for _ in range(150):
             scene.audit_log.record(make_event())
@@ -253,7 +253,7 @@ class LossTests(SynchronousTestCase):
         self.assertEqual(50, next(line["count"] for line in scene.sink.lines if line["event"] == "loss"))
 
     def test_flush_fires_for_lost_lines(self) -> None:
-        """A flush does not wait for what is known to be lost."""
+        """A flush does not wait for lost lines."""
         scene = Scene(backlog_records=4)
         scene.audit_log.start()
         scene.settle(0.05)
@@ -317,7 +317,7 @@ class StrictTests(SynchronousTestCase):
         self.assertEqual(["start", "end"], scene.types())
 
     def test_a_slow_sink_is_given_half_the_backlog(self) -> None:
-        """A pipe without room is no failure until half the backlog waits; the other half is for what is under way."""
+        """A pipe without room is not a failure until half the backlog waits; the other half is for open requests."""
         scene = Scene(is_strict=True, backlog_records=20)
         scene.audit_log.start()
         scene.settle()
@@ -336,7 +336,7 @@ class StrictTests(SynchronousTestCase):
         self.assertEqual(0, scene.audit_log.lost)
 
     def test_held_records_count(self) -> None:
-        """Records that wait to be formatted are part of the backlog."""
+        """Events that wait to be formatted are part of the backlog."""
         scene = Scene(is_strict=True, backlog_records=20)
         for _ in range(11):
             scene.audit_log.record(make_event())
@@ -346,7 +346,7 @@ class StrictTests(SynchronousTestCase):
 
 class ReopenTests(SynchronousTestCase):
     def test_reopen(self) -> None:
-        """Both files say that they were changed, and no line is lost or doubled."""
+        """Both files have a `reopen` line, and no line is lost or doubled."""
         scene = Scene()
         scene.audit_log.start()
         scene.audit_log.record(make_event())
@@ -372,7 +372,7 @@ class ReopenTests(SynchronousTestCase):
         self.assertEqual(1, len(scene.sink.files))
 
     def test_reopen_cures_a_full_disk(self) -> None:
-        """What waits because the old file is full goes to the new one; the half line in the old one counts as lost."""
+        """Lines that wait because the old file is full go to the new one; an incomplete line in the old one is lost."""
         scene = Scene()
         scene.audit_log.start()
         scene.settle()

@@ -1,4 +1,4 @@
-"""docs/reference/audit-log.md says what the code does."""
+"""docs/reference/audit-log.md agrees with the code."""
 
 from __future__ import annotations
 

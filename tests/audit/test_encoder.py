@@ -1,4 +1,4 @@
-"""The lines of the record."""
+"""The encoder of the audit log."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LineTests(SynchronousTestCase):
             self.assertEqual(list(FIELDS), list(read(record)))
 
     def test_values(self) -> None:
-        """An admitted tunnel is told with its route, addresses and times; a phase that did not happen is null."""
+        """The line of a tunnel has its route, addresses and durations; a phase that did not happen is null."""
         line = read(make_event())
 
         self.assertEqual("2026-09-21T14:13:20.250000Z", line["timestamp"])
@@ -81,7 +81,7 @@ class LineTests(SynchronousTestCase):
         self.assertEqual((None, None), (line["duration_ms"], line["dial_ms"]))
 
     def test_verdicts(self) -> None:
-        """What was judged is told apart from what failed before or after."""
+        """The verdict distinguishes denied requests from those that failed before or after the decision."""
         admitted, unread = ADMISSION, None
         for admission, code, verdict in [
             (unread, "denied", "deny"),
@@ -99,7 +99,7 @@ class LineTests(SynchronousTestCase):
                 )
 
     def test_failed_after_admission_keeps_its_rule(self) -> None:
-        """A request that was let in and then failed still says who let it in."""
+        """A request that failed after its admission keeps the policy and rule that admitted it."""
         line = read(make_event(refused=Refused("connection_refused", "It refused.")))
 
         self.assertEqual(("destinations", "github", "direct"), (line["policy"], line["rule"], line["upstream"]))
@@ -116,13 +116,13 @@ class LineTests(SynchronousTestCase):
         )
 
     def test_delegated(self) -> None:
-        """A name that was left to the next proxy says that no address was judged."""
+        """The line of a delegated name says that no address was judged."""
         line = read(make_event(admission=evolve(ADMISSION, resolution=Resolution("a.example", (), True))))
 
         self.assertEqual(([], "none"), (line["resolved_addresses"], line["address_check"]))
 
     def test_audit_mode(self) -> None:
-        """What a policy in audit mode would have done is on record, admitted or not; other abstentions are not."""
+        """Decisions in audit mode are logged, whether the request was admitted or not; other abstentions are not."""
         rehearsed = Verdict(Outcome.ABSTAIN, "new", "r", "would have denied: no")
         verdicts = (rehearsed, Verdict(Outcome.ABSTAIN, "other", "", "has no opinion"), ADMISSION.verdict)
         expected = [{"policy": "new", "rule": "r", "reason": "would have denied: no"}]
@@ -133,7 +133,7 @@ class LineTests(SynchronousTestCase):
         self.assertEqual((expected, expected), (admitted["audit_mode"], refused["audit_mode"]))
 
     def test_paths(self) -> None:
-        """The setting decides how much of a path is kept; the query never is."""
+        """The setting limits the part of a path that is logged; the query is never logged."""
         for path, first, full in [
             ("/", "/", "/"),
             ("*", "*", "*"),
@@ -183,7 +183,7 @@ class LineTests(SynchronousTestCase):
     @given(st.text(alphabet="abc/;.%", max_size=40), st.sampled_from("?#"), st.sampled_from(["none", "first", "full"]))
     @settings(max_examples=100, deadline=None)
     def test_queries_never(self, before: str, mark: str, paths: str) -> None:
-        """What follows a question mark or a hash is never on record, even if it came as part of a path."""
+        """Nothing after a question mark or a hash is logged, even if it came as part of a path."""
         record = make_event(request=make_request("GET", f"/{before}{mark}key=SECRET"))
 
         self.assertNotIn(b"SECRET", LineEncoder(paths).encode(record))
@@ -191,7 +191,7 @@ class LineTests(SynchronousTestCase):
     @given(st.text(alphabet="abc/%", max_size=20))
     @settings(max_examples=60, deadline=None)
     def test_first_hides_the_rest(self, below: str) -> None:
-        """With `first`, nothing below the first segment is on record."""
+        """With `first`, nothing below the first segment is logged."""
         record = make_event(request=make_request("GET", f"/api/SECRET{below}"))
 
         self.assertNotIn(b"SECRET", LineEncoder("first").encode(record))
@@ -224,7 +224,7 @@ def admissions(draw: st.DrawFn) -> Admission:
 
 @st.composite
 def records(draw: st.DrawFn) -> list[AuditEvent]:
-    """Records that have few values of each kind, so that what is remembered of one is at hand for others."""
+    """Events that share values, so that the memos of one event apply to others."""
     clients = [Client(draw(TEXTS), draw(st.frozensets(TEXTS, max_size=2))) for _ in range(2)]
     admitted: list[Admission | None] = [draw(admissions()), draw(admissions()), None]
     refusals = [
@@ -285,14 +285,14 @@ class PlainTests(SynchronousTestCase):
     @given(records(), st.sampled_from(["none", "first", "full"]))
     @settings(max_examples=150, deadline=None)
     def test_any_records(self, made: list[AuditEvent], paths: str) -> None:
-        """What is remembered of earlier lines changes no octet of a later one."""
+        """Lines do not depend on earlier lines: the encoder with memos equals the reference encoder."""
         encoder = LineEncoder(paths)
 
         for record in made:
             self.assertEqual(plain_line(record, paths), encoder.encode(record))
 
     def test_one_thing_changes(self) -> None:
-        """A line with the admission of the one before it says whatever else differs from it, and then what was."""
+        """A line has its own values even if it shares the admission of the line before it."""
         encoder, first = LineEncoder("first"), make_event()
         others = [
             {"client": Client("other")},
@@ -334,7 +334,7 @@ class StampTests(SynchronousTestCase):
 
 class NoteTests(SynchronousTestCase):
     def test_facts(self) -> None:
-        """A note has its facts, escaped, and what JSON does not know as text."""
+        """A note has its facts, escaped; values that JSON does not know are text."""
         line = encode_note("start", "T", {"listeners": ["a\n\u2028"], "at": ip_address("127.0.0.1")})
 
         self.assertEqual(

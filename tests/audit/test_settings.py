@@ -11,7 +11,7 @@ from egress.errors import ConfigError
 
 class SettingsTests(SynchronousTestCase):
     def test_defaults(self) -> None:
-        """Without a table the record goes to a file in the state directory, with the first segment of paths."""
+        """By default the audit log is a file in the state directory, with the first segment of paths."""
         settings = AuditSettings()
 
         self.assertEqual(settings, structure(AuditSettings, {}))
@@ -43,7 +43,7 @@ class SettingsTests(SynchronousTestCase):
                 self.assertTrue(error.where.startswith(f"audit.{key}"), error.where)
 
     def test_construction_checks_too(self) -> None:
-        """Settings that are made in code are held to the same."""
+        """Settings made in code are checked too."""
         with self.assertRaises(ValueError):
             AuditSettings(to=())
         with self.assertRaises(ValueError):

@@ -93,7 +93,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
 
     def test_reopen_without_rotation(self) -> None:
-        """A reopen of the same file goes on in it, still alone."""
+        """A reopen of an unrenamed file continues it, with its lock."""
         sink = self.open(is_exclusive=True)
         self.addCleanup(sink.close)
         sink.write([b"a"])
@@ -135,7 +135,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual((None, True), last_line(self.path + ".none"))
 
     def test_runs_in_one_file(self) -> None:
-        """A second supervisor goes on in the file of the first: whole if the first ended in order, and told if not."""
+        """A second supervisor continues the file of the first: whole if the first ended in order, else reported."""
         for is_ended in (True, False):
             queue = SinkQueue(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
             queue.submit(
@@ -167,7 +167,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(["audit.jsonl"], os.listdir(state))
 
     def test_cannot_be_opened(self) -> None:
-        """An audit log that cannot be kept stops the start, with the file's name."""
+        """An audit log that cannot be opened fails the start with the name of the file."""
         error = self.assertRaises(ConfigError, open_audit_log, AuditSettings(file="/dev/null"), self.mktemp(), Clock())
 
         self.assertEqual("audit.file: /dev/null cannot be opened: not a regular file", str(error))

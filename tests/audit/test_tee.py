@@ -1,4 +1,4 @@
-"""The audit log with a listener beside it."""
+"""The audit log with an observer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.api.events import make_event
 
 
 class TeeTests(SynchronousTestCase):
-    """Both hear, and one decides."""
+    """Both receive events, and the audit log decides."""
 
     def setUp(self) -> None:
         self.audit_log = MemoryAuditLog()
@@ -21,7 +21,7 @@ class TeeTests(SynchronousTestCase):
         self.tee = Tee(self.audit_log, self.heard.append)
 
     def test_both_hear(self) -> None:
-        """Each record reaches the audit log and its listener."""
+        """Each event reaches the audit log and the observer."""
         verifyObject(IAuditSink, self.tee)
         record = make_event()
 
@@ -31,7 +31,7 @@ class TeeTests(SynchronousTestCase):
         self.assertEqual([record], self.heard)
 
     def test_audit_log_decides(self) -> None:
-        """Whether records are taken is the audit log's affair, and so is writing them."""
+        """Only the audit log decides whether events are accepted, and it alone is flushed."""
         self.assertTrue(self.tee.is_accepting)
 
         self.audit_log.is_accepting = False

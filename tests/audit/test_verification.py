@@ -128,7 +128,7 @@ class VerifyTests(SynchronousTestCase):
         self.assert_corrupt("altered", 3, first[:-1] + second)
 
     def test_a_run_that_was_killed(self) -> None:
-        """A run without its last line stays on record as such, even when others follow."""
+        """A run without its last line is reported, even if other runs follow."""
         first = segment(None, is_ended=False)
         second = segment(digest(first[-1][:-1]))
 

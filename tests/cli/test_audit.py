@@ -56,7 +56,7 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertIn("No process is writing it", result.output)
 
     def test_being_written(self) -> None:
-        """An audit log that a process is writing: status 3 as well, but it says so."""
+        """An audit log that a process is writing has status 3 too, with that reason."""
         with open(self.path, "wb") as stream:
             stream.writelines(segment(None, is_ended=False))
         sink = FileSink(self.path, is_exclusive=True)

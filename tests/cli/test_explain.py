@@ -49,7 +49,7 @@ class ExplainTests(SynchronousTestCase):
         return facts
 
     def test_allowed(self) -> None:
-        """What is allowed ends with 0 and names the rule, the route and the addresses."""
+        """An allowed request ends with 0, the rule, the upstream and the addresses."""
         result = self.explain("--listener", "builds", "https://203.0.113.7/")
 
         self.assertEqual(0, result.exit_code, result.output)
@@ -63,7 +63,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertTrue(result.output.endswith("allowed by destinations / lab\n"), result.output)
 
     def test_refused(self) -> None:
-        """What is refused ends with 1, and says by whom and what can be done."""
+        """A refused request ends with 1, the policy that decided and a hint."""
         result = self.explain("https://203.0.113.7/")
 
         self.assertEqual(1, result.exit_code, result.output)
@@ -72,7 +72,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertNotIn("upstream", result.output)
 
     def test_for_programs(self) -> None:
-        """The same as one JSON object."""
+        """The explanation as one JSON object."""
         allowed = self.facts("--listener", "builds", "203.0.113.7")
         refused = self.facts("http://203.0.113.8/a/../b?c=d#e")
 
@@ -100,7 +100,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(["address:192.0.2.9", "listener:agents", "uid:7"], facts["client_labels"])
 
     def test_listener_that_asks(self) -> None:
-        """What a listener asks of its clients comes before all judging."""
+        """The authentication that a listener requires is checked before any policy."""
         tokens = Path(self.mktemp()).resolve()
         tokens.write_text("")
         tables = f'name = "builds"\nrequire = "basic"\ntokens = {json.dumps(str(tokens))}'
@@ -116,7 +116,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("from builds/token:x ", allowed.output)
 
     def test_labels_are_shown(self) -> None:
-        """Who asks about a client is told which labels it was judged by."""
+        """The labels of a given client are shown."""
         first, *_ = self.explain("--client", "uid:7", "https://203.0.113.7/").output.splitlines()
 
         self.assertTrue(first.endswith(" (address:127.0.0.1, listener:agents, uid:7)"), first)
@@ -128,14 +128,14 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual("own_address", facts["refused"]["code"])
 
     def test_guard(self) -> None:
-        """A name that the guard refuses says so without being looked up."""
+        """A name that the guard refuses is not looked up."""
         facts = self.facts("--allow", "metadata.google.internal", "http://metadata.google.internal/")
 
         self.assertEqual("name_refused", facts["refused"]["code"])
         self.assertEqual(facts["refused"]["reason"], facts["guard"])
 
     def test_wrong_questions(self) -> None:
-        """What cannot be asked ends with 2 and one line."""
+        """An invalid question ends with 2 and one line."""
         for arguments, words in (
             (["--listener", "x", "http://203.0.113.7/"], "there are: agents, builds"),
             (["--method", "GET", "https://203.0.113.7/"], "method is CONNECT"),

@@ -42,7 +42,7 @@ class TailTests(SynchronousTestCase):
         return CliRunner().invoke(tail, [self.path, "--no-follow", *options], env=env)
 
     def test_people(self) -> None:
-        """A line for people says who wanted what and what became of it; a refusal says why. No colours in a pipe."""
+        """A line for people has the client, the request and the outcome; a refusal its reason. No colours in a pipe."""
         result = self.run_tail([ALLOWED, DENIED, LOSS])
 
         allowed, denied, loss = result.output.splitlines()
@@ -137,7 +137,7 @@ class TailTests(SynchronousTestCase):
             self.assertIn(words, result.stderr)
 
     def test_says_what_it_follows(self) -> None:
-        """Who waits is told for what."""
+        """The file that is followed or waited for is named."""
 
         def interrupt(seconds: float) -> None:
             raise KeyboardInterrupt
@@ -185,7 +185,7 @@ class TailTests(SynchronousTestCase):
     )
     @settings(max_examples=100, deadline=None)
     def test_nothing_commands_the_terminal(self, facts: dict[str, object], event: str) -> None:
-        """Whatever stands in a line, what is drawn is printable ASCII."""
+        """Whatever a line holds, the output is printable ASCII."""
         drawn = describe({"event": event, **facts}).plain
 
         self.assertTrue(all(" " <= character <= "~" for character in drawn), drawn)

@@ -1,4 +1,4 @@
-"""Whole dialogues, and what the metrics say of them."""
+"""Metrics of whole dialogues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.proxy.test_limits import CONNECT, GET, Counting, greet
 
 
 class CountedDialogues(Counting):
-    """What happens at the proxy server is counted."""
+    """Requests and tunnels of a proxy server are counted."""
 
     def requests(self, verdict: str, policy: str, upstream: str, code: str, request_form: str) -> float:
         """Give how many requests were counted with these labels."""
@@ -29,7 +29,7 @@ class CountedDialogues(Counting):
         return self.metrics.registry.get_sample_value(name, labels)
 
     def test_requests(self) -> None:
-        """An allowed, a refused, a failed and an unreadable request are told apart."""
+        """Allowed, refused, failed and unreadable requests are counted apart."""
         origin = self.origin(answer=greet)
         self.said(GET)
         self.said(b"GET http://denied.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -99,7 +99,7 @@ class CountedDialogues(Counting):
 
 
 class Tunnels(ServerCase):
-    """What counts as a tunnel."""
+    """The definition of a tunnel."""
 
     def test_only_what_stands(self) -> None:
         """Neither a request nor a tunnel that is being dialled is one; a WebSocket is."""
