@@ -203,7 +203,7 @@ def draw_states(title: str, table: Mapping[str, Mapping[str, str]]) -> str:
                 if target in drawn:
                     continue
                 drawn.add(target)
-                entry = entries[target] if target != state else tops[state] + heights[state] - 6
+                entry = entries[target]
                 parts.append(path([(edges[side], line), (lane, line), (lane, entry), (edges[side] + sign * 2, entry)]))
     for state in states:
         fill = FILL if table[state] else GRAVE
@@ -229,9 +229,16 @@ def _lines(names: Sequence[str]) -> list[str]:
 def pictures() -> dict[str, str]:
     """Draw every picture: its file's name and its text."""
     sys.path.insert(0, str(ROOT))
+    from egress.proxy.states import CLIENT_CONNECTION, TRANSACTION, TUNNEL
     from tests.test_layers import LAYERS
 
-    return {"layers.svg": draw_layers(LAYERS), "request.svg": draw_life(LANES, LIFE)}
+    return {
+        "layers.svg": draw_layers(LAYERS),
+        "request.svg": draw_life(LANES, LIFE),
+        "states-client-connection.svg": draw_states("The states of a client connection", CLIENT_CONNECTION),
+        "states-transaction.svg": draw_states("The states of a transaction", TRANSACTION),
+        "states-tunnel.svg": draw_states("The states of an open tunnel", TUNNEL),
+    }
 
 
 if __name__ == "__main__":

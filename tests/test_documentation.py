@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from egress.proxy.states import CLIENT_CONNECTION, TRANSACTION, TUNNEL
 from egress.service.dry_run import make_dry_run
 from egress.service.settings.source import load
 from tests.documents import DOCS, blocks_of
@@ -111,6 +112,19 @@ class PictureTests(SynchronousTestCase):
         self.assertGreater(len(drawn), 1)
         for name, text in drawn.items():
             self.assertTrue((DOCS / "explanation" / name).read_text("utf-8") == text, name)
+
+    def test_states(self) -> None:
+        """The page of the states lists every state and every event of the tables, and no other."""
+        listed = re.findall(
+            r"^\| ((?:`\w+`(?:, )?)+) \|", (DOCS / "explanation" / "states.md").read_text("utf-8"), re.MULTILINE
+        )
+        words = {word for cell in listed for word in re.findall(r"\w+", cell)}
+        tables = (CLIENT_CONNECTION, TRANSACTION, TUNNEL)
+        states = {state for table in tables for state in table}
+        events = {event for table in tables for events in table.values() for event in events}
+        self.assertEqual(words - states - events, set())
+        self.assertEqual(states - words, set())
+        self.assertEqual(events - words, set())
 
 
 class TutorialTests(SynchronousTestCase):
