@@ -1,4 +1,6 @@
-"""Holds the tree to its layers: an import goes down or stays in its own package.
+"""Holds the tree to its layers: an import goes down or stays in its own package. Imports for typing count.
+
+Inside a package, no more than two modules import each other, and sub-packages never import each other in a circle.
 
 The checker reads source with `ast`; a second set of tests gives it a bad tree, because a check that cannot fail proves
 nothing.
@@ -44,6 +46,12 @@ LAYERS = {
     "service": 7,
     "cli": 8,
 }
+
+# What gate and proxy know by interfaces only.
+PROVIDERS = frozenset({"policy", "identity", "upstream", "audit", "credentials", "store", "contain", "kube"})
+
+# The most modules that may import each other.
+LARGEST_CIRCLE = 2
 
 # The composition root hands the package to whoever looks for plugins in it; what is in it is none of its business.
 NEIGHBOURS = {("service", "egress.plugins")}
@@ -111,6 +119,8 @@ def _import_faults(name: str, own: str, target: str) -> Iterator[str]:
         yield f"the package itself imports {target}"
     elif (own, target) in NEIGHBOURS:
         return
+    elif own in ("gate", "proxy") and other in PROVIDERS:
+        yield f"imports {target}: {own} knows interfaces, not providers"
     elif other in LAYERS and own in LAYERS and other != own:
         mine, theirs = LAYERS[own], LAYERS[other]
         if theirs > mine:
@@ -129,6 +139,77 @@ def _import_faults(name: str, own: str, target: str) -> Iterator[str]:
         yield f"imports {target}: Twisted's own plugin package is not to be touched"
 
 
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """Give the modules of `egress` that each module of it imports, wherever in it."""
+    modules: dict[str, Path] = {}
+    for path in sorted((root / "egress").rglob("*.py")):
+        name = path.relative_to(root).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        modules[name] = path
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        targets = graph[name] = set()
+        for _, target in imported(ast.parse(path.read_text("utf-8")), package):
+            while target not in modules and "." in target:
+                target = target.rpartition(".")[0]
+            if target in modules and target != name:
+                targets.add(target)
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Give the groups of two nodes or more that can each be reached from each other (Tarjan 1972)."""
+    index: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = lowest[node] = len(index)
+        stack.append(node)
+        for target in sorted(graph.get(node, ())):
+            if target not in index:
+                visit(target)
+                lowest[node] = min(lowest[node], lowest[target])
+            elif target in stack:
+                lowest[node] = min(lowest[node], index[target])
+        if lowest[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def folder_of(module: str) -> str:
+    """Give what a module counts as beside its neighbours: its sub-package where it lies in one, else itself."""
+    return ".".join(module.split(".")[:3])
+
+
+def circle_faults(root: Path) -> Iterator[str]:
+    """Say which modules import each other in too large a circle, and which sub-packages do so at all."""
+    graph = import_graph(root)
+    for group in circles(graph):
+        if len(group) > LARGEST_CIRCLE:
+            yield f"{len(group)} modules import each other: {', '.join(group)}"
+    folders: dict[str, set[str]] = {}
+    for module, targets in graph.items():
+        if module.count(".") < 2:
+            continue  # a package itself: its imports hand on what its modules hold
+        mine = folders.setdefault(folder_of(module), set())
+        mine |= {
+            folder_of(target) for target in targets if target.count(".") > 1 and folder_of(target) != folder_of(module)
+        }
+    has_modules = {folder_of(module) for module in graph if module.count(".") > 2}
+    for group in circles(folders):
+        if has_modules.intersection(group):
+            yield f"sub-packages import each other: {', '.join(group)}"
+
+
 def faults(root: Path) -> list[str]:
     """Say everything that is wrong with the tree under `root`."""
     found = [
@@ -139,6 +220,7 @@ def faults(root: Path) -> list[str]:
     modules = sorted((root / "egress").rglob("*.py")) + sorted((root / "twisted").rglob("*.py"))
     for path in modules:
         found.extend(faults_of(path, root))
+    found.extend(circle_faults(root))
     return found
 
 
@@ -209,6 +291,51 @@ class CheckerTests(SynchronousTestCase):
             "egress/wire/head.py:1: imports egress.match.compile_host, a neighbour on layer 1",
             "egress/audit/line.py:1: imports egress.policy, a neighbour on layer 4",
             "egress/service/tap.py:2: imports egress.plugins.egress_builtin, a neighbour on layer 7",
+        )
+
+    def test_providers_are_a_fault(self) -> None:
+        """The gate and the proxy know interfaces, not providers, for typing neither."""
+        self.assert_faults(
+            {
+                "egress/gate/gate.py": "from egress.policy import guard\n",
+                "egress/proxy/server.py": "import typing\nif typing.TYPE_CHECKING:\n    import egress.upstream\n",
+                "egress/service/build.py": "from egress.policy import guard\n",
+            },
+            "egress/gate/gate.py:1: imports egress.policy.guard: gate knows interfaces, not providers",
+            "egress/proxy/server.py:3: imports egress.upstream: proxy knows interfaces, not providers",
+        )
+
+    def test_circle_of_three_is_a_fault(self) -> None:
+        """Two modules may import each other; three that do so are found."""
+        two = {"egress/cli/a.py": "from egress.cli import b\n", "egress/cli/b.py": "from egress.cli.a import x\n"}
+        self.assert_faults(two)
+        self.assert_faults(
+            {
+                "egress/cli/a.py": "from egress.cli import b\n",
+                "egress/cli/b.py": "def f():\n    from egress.cli.c import x\n",
+                "egress/cli/c.py": "from .a import y\n",
+            },
+            "3 modules import each other: egress.cli.a, egress.cli.b, egress.cli.c",
+        )
+
+    def test_circle_of_sub_packages_is_a_fault(self) -> None:
+        """A sub-package that imports what imports it is found, even where no two modules import each other."""
+        self.assert_faults(
+            {
+                "egress/proxy/client/a.py": "from egress.proxy.http1 import b\n",
+                "egress/proxy/http1/b.py": "",
+                "egress/proxy/http1/c.py": "import egress.proxy.client.d\n",
+                "egress/proxy/client/d.py": "",
+            },
+            "sub-packages import each other: egress.proxy.client, egress.proxy.http1",
+        )
+        self.assert_faults(
+            {
+                "egress/proxy/client/a.py": "from egress.proxy import server\n",
+                "egress/proxy/server.py": "from egress.proxy.client.d import x\n",
+                "egress/proxy/client/d.py": "",
+            },
+            "sub-packages import each other: egress.proxy.client, egress.proxy.server",
         )
 
     def test_package_without_a_layer_is_a_fault(self) -> None:

@@ -33,7 +33,7 @@ from egress.service.start_report import report_start
 from egress.upstream import SystemLookup
 
 if TYPE_CHECKING:
-    from egress.service.listen.status import Status
+    from egress.service.status.status_listener import Status
     from egress.transports.engine.engine import Engine
 
 _log = Logger()

@@ -20,7 +20,7 @@ from egress.model import Verdict
 from egress.proxy.client.tls import TlsProxyFactory
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.limits import Limits
-from egress.service.metric_readings import read_server
+from egress.service.status.metric_readings import read_server
 from egress.testing import FixedPolicy
 from egress.testing.peers import NetworkPeer
 from egress.tls import ServerTls

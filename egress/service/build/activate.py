@@ -27,7 +27,7 @@ from egress.service.listen.sockets import ListeningSocket, bind
 from egress.upstream import TunnelingAgent
 
 if TYPE_CHECKING:
-    from egress.service.listen.status import Status
+    from egress.service.status.status_listener import Status
     from egress.transports.engine.engine import Engine
 
 
@@ -207,7 +207,7 @@ def _bind_status(prepared: Prepared, binder: Binder) -> Status | None:
     if prepared.status_endpoint is None:
         return None
     # Its libraries take their time to import.
-    from egress.service.listen.status import Status
+    from egress.service.status.status_listener import Status
 
     socket = binder.bind_for_reactor("status", prepared.status_endpoint, "status.endpoint")
     return Status(socket, prepared.source.settings.status.hosts)

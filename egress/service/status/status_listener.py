@@ -16,7 +16,7 @@ from egress.api.status import StatusFactory, StatusPage
 from egress.audit import AuditLog
 from egress.proxy.server import ProxyServer
 from egress.service.listen.sockets import ListeningSocket
-from egress.service.metric_readings import read_everything
+from egress.service.status.metric_readings import read_everything
 
 _log = Logger()
 

@@ -1,0 +1,1 @@
+"""The status listener: health, and the metrics that are read at each scrape."""

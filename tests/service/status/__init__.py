@@ -1,0 +1,1 @@
+"""Tests of `egress.service.status`."""
