@@ -43,7 +43,6 @@ from egress.model import (
 )
 
 __all__ = [
-    "IApprovals",
     "IAuditSink",
     "IConnectionNotifier",
     "ICredentialSource",

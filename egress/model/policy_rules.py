@@ -34,7 +34,7 @@ class PolicyRule:
         paths: path patterns; None for every path.
         addresses: networks that are not public, and that an allow rule opens.
         covers_tunnels: the rule covers tunnels, whose requests cannot be read.
-        is_enforced: False where the policy is configured with `mode = "audit"`: the rule decides nothing.
+        is_enforced: False where the policy is configured with ``mode = "audit"``: the rule decides nothing.
     """
 
     effect: RuleEffect
