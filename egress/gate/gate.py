@@ -64,11 +64,14 @@ class Gate:
             return run_eagerly(evaluate(self._evaluation(request, Fixed.of(within))))
         if snapshot.has_impure:
             return run_eagerly(self._evaluate_new(request, None))
-        known = snapshot.decisions.admissions.get(decision_key(request))
+        client, authority = request.client, request.authority
+        known = snapshot.decisions.admissions.get(  # by `decision_key(request)`
+            (client.key, client.labels, request.listener, request.method, authority.text, request.path)
+        )
         if known is None:
             return run_eagerly(self._evaluate_new(request, None))
         # A remembered admission is valid for as long as the resolver gives that one answer.
-        host = request.authority.host
+        host = authority.host
         if known.resolution.is_delegated:
             if known.plan.dns == "remote" or self.names.delegations.find(host, snapshot.resolver) is known.resolution:
                 return known
@@ -81,7 +84,7 @@ class Gate:
         if resolution is not known.resolution:
             return run_eagerly(self._evaluate_new(request, resolution))
         # The addresses of an upstream proxy's name may have been learned since.
-        own, authority = snapshot.own, request.authority
+        own = snapshot.own
         if authority.port in own.hop_ports and own.holds(authority, resolution.addresses):
             raise own_address()
         return known

@@ -69,10 +69,7 @@ def _serve(client: ClientConnection, parsed: ParsedRequest, request: Request) ->
         return
     head = parsed.head
     upgrade = None if head.fields.is_plain else _upgrade(head, parsed.framing)
-    stream = Http1ClientStream(client, _is_kept(head))
-    exchange = Exchange(client.server, stream, request, parsed, upgrade)
-    stream.begin(parsed, exchange, exchange.transaction)
-    exchange.transaction.admit()
+    Exchange(client.server, Http1ClientStream(client, parsed, _is_kept(head)), request, parsed, upgrade).begin()
 
 
 def _is_kept(head: RequestHead) -> bool:

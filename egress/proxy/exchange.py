@@ -60,13 +60,12 @@ class Exchange:
     _is_body_streaming: bool = field(init=False, default=False)
     _is_response_streaming: bool = field(init=False, default=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.transaction = Transaction(self.server, self.client, self.request, self)
-
-    @property
-    def method(self) -> str:
-        """The method of the request (ResponseSink)."""
-        return self.parsed.head.method
+    def begin(self) -> None:
+        """Ask the gate. Policies, the resolver and the dial have deadlines of their own."""
+        client = self.client
+        transaction = self.transaction = Transaction(self.server, client.subject, self.request, self)
+        client.begin(self, transaction)
+        transaction.admit()
 
     # Results of the transaction (TransactionOwner).
 
@@ -93,7 +92,7 @@ class Exchange:
             return
         server, client = self.server, self.client
         stream = self.origin = origin.open_stream(self, server.limits)
-        payload = client.take_body()
+        payload = b"" if self.parsed.framing.kind is Kind.NONE else client.take_body()
         try:
             stream.request(self.parsed, self.upgrade, self.forwarding, payload or b"")
         except ProtocolError as error:
@@ -104,7 +103,7 @@ class Exchange:
         self._sent_at = server.clock.seconds()
         if payload is not None:
             self.transaction.up += len(payload)
-            server.timers.expect(client.entry, server.limits.response_seconds)
+            server.timers.expect(client.subject, server.limits.response_seconds)
         else:
             self._is_body_streaming = True
             self._watch(server.limits.body_stall_seconds)
@@ -137,7 +136,7 @@ class Exchange:
         if trailers is not None:
             self._stop_body()
             self._sent_at = server.clock.seconds()
-            server.timers.expect(self.client.entry, server.limits.response_seconds)
+            server.timers.expect(self.client.subject, server.limits.response_seconds)
 
     def body_malformed(self, refused: Refused) -> None:
         """Fail: the request body breaks its framing."""
@@ -164,7 +163,7 @@ class Exchange:
             return
         seconds = limits.idle_seconds if self.has_begun else limits.body_stall_seconds
         if watch.idle_seconds(self.transaction.up + self.transaction.down, self.server.clock.seconds()) < seconds:
-            self.server.timers.expect(self.client.entry, seconds / 4)
+            self.server.timers.expect(self.client.subject, seconds / 4)
         elif self.has_begun:
             self.end("idle")
         else:
@@ -248,12 +247,12 @@ class Exchange:
             and not self._is_retried
             and not origin.has_heard
             and self.parsed.framing.kind is Kind.NONE
-            and self.method in _IDEMPOTENT
+            and self.parsed.head.method in _IDEMPOTENT
         )
         self._drop_origin()
         if can_retry:
             self._is_retried = True
-            self.server.timers.clear(self.client.entry)
+            self.server.timers.clear(self.client.subject)
             self.transaction.dial(self.forwarding.recipient)
         else:
             self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
@@ -274,7 +273,7 @@ class Exchange:
         """The response is complete. Keep the origin's connection if it can serve a further request."""
         self._is_over = True
         origin, transaction, server = self.origin, self.transaction, self.server
-        admission, is_read = transaction.admission, self.client.is_body_complete
+        admission, is_read = transaction.admission, not self._is_body_streaming
         assert origin is not None and admission is not None
         self.origin = None
         connection = origin.connection
@@ -327,4 +326,4 @@ class Exchange:
     def _watch(self, seconds: float) -> None:
         server = self.server
         self._idle = IdleWatch(self.transaction.up + self.transaction.down, server.clock.seconds())
-        server.timers.expect(self.client.entry, seconds / 4)
+        server.timers.expect(self.client.subject, seconds / 4)

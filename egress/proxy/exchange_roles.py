@@ -9,8 +9,8 @@ from twisted.python.failure import Failure
 
 from egress.errors import Refused
 from egress.proxy.limits import Limits
-from egress.proxy.roles import AuditSubject, OriginReceiver, TunnelClient
-from egress.timing.timer_wheel import Entry, TimerWheel
+from egress.proxy.roles import LiveTransaction, OriginReceiver, Requester, TunnelClient
+from egress.timing.timer_wheel import TimerWheel
 from egress.transports.contract import IStreamTransport
 from egress.wire.fields import Field
 from egress.wire.framing import Framing
@@ -168,10 +168,6 @@ class RequestSource(Protocol):
 class ResponseSink(Protocol):
     """An exchange, as the origin's side sees it: takes the response."""
 
-    @property
-    def method(self) -> str:
-        """The method of the request, which decides about the framing of the response."""
-
     def interim_response(self, head: ResponseHead) -> None:
         """A response of the class 1xx came, 101 excepted."""
 
@@ -201,23 +197,22 @@ class ResponseSink(Protocol):
         """The origin closed without a response; the reason where the connection is gone."""
 
 
-class ClientSide(AuditSubject, Protocol):
+class ClientSide(Protocol):
     """The client's side of one exchange: reads the body of one request and writes its response."""
 
     @property
-    def entry(self) -> Entry:
-        """The entry in the timer wheel whose expiry becomes `RequestSource.expired`."""
+    def subject(self) -> Requester:
+        """The client's end of the request. The expiry of its deadline becomes `RequestSource.expired`."""
 
-    @property
-    def is_body_complete(self) -> bool:
-        """Whether the whole request body was read."""
+    def begin(self, source: RequestSource, transaction: LiveTransaction) -> None:
+        """Tell an exchange of the events of the client's end."""
 
     @property
     def producer(self) -> IPushProducer:
         """Pauses and resumes the request body."""
 
     def take_body(self) -> bytes | None:
-        """Give the request body, if all of it is here; else None."""
+        """Give the request body, if all of it is here; else None. It is empty for a request without body."""
 
     def start_body(self) -> None:
         """Tell the exchange of the request body as it comes."""

@@ -45,6 +45,10 @@ class AuditSubject(Protocol):
         """The client as the facts of the connection alone tell."""
 
 
+class Requester(AuditSubject, Entry, Protocol):
+    """The client's end of one request: described in audit events, with one deadline in the timer wheel."""
+
+
 class CountedConnection(Protocol):
     """A client connection that counts against the limits.
 
@@ -160,7 +164,7 @@ class OriginReceiver(Protocol):
         """The origin connection is gone."""
 
 
-class TunnelClient(AuditSubject, Protocol):
+class TunnelClient(Requester, Protocol):
     """A client connection, as a tunnel uses it.
 
     Attributes:
@@ -168,10 +172,6 @@ class TunnelClient(AuditSubject, Protocol):
     """
 
     receiver: ClientReceiver | None
-
-    @property
-    def entry(self) -> Entry:
-        """Its entry in the timer wheel."""
 
     @property
     def transport(self) -> IStreamTransport:

@@ -121,7 +121,7 @@ class Transaction:
 
     def _readmit(self) -> None:
         """Ask the active configuration snapshot, which may choose another route: nothing is connected."""
-        self._step("readmit")
+        self.state = TRANSACTION[self.state]["readmit"]
         self.admission = None
         self.request.is_judged_again = True
         self.admit()
@@ -137,7 +137,7 @@ class Transaction:
         if self.is_stale:
             self._readmit()
             return
-        self._step("dial")
+        self.state = TRANSACTION[self.state]["dial"]
         server = self.server
         trace = self.trace = Trace()
         self._dialled_at = server.clock.seconds()
@@ -161,7 +161,7 @@ class Transaction:
         self.dialled = origin.address = trace.dialled
         origin.generation = admission.generation
         if self.is_stale:
-            self._step("confirm")
+            self.state = TRANSACTION[self.state]["confirm"]
             origin.hold_events()
             self._confirm(origin)
         else:
@@ -240,7 +240,7 @@ class Transaction:
 
     def start(self) -> None:
         """Tell the observers that octets begin to move, but not if the origin is dialled again."""
-        self._step("start")
+        self.state = TRANSACTION[self.state]["start"]
         observers = self.server.gate.snapshot.observers
         if observers and self._observers is None:
             assert self.admission is not None
@@ -283,27 +283,26 @@ class Transaction:
             cause: one of `egress.errors.CAUSES`.
             refused: the refusal, where one ended the request.
         """
-        self._record_end("end" if refused is None else "refused", cause, refused)
+        if self.state is not OVER:
+            self._finish(self._event("end" if refused is None else "refused", cause, refused))
 
     def record_refusal(self, refused: Refused) -> None:
         """Record the end of a request that was answered with a refusal: its own event, or a failure of the route."""
         self.status, self.response_source = refused.status, "egress"
-        if is_failure(refused):
-            self._record_end("end", "failed", refused)
-        else:
-            self._record_end("refused", "refused", refused)
+        if self.state is not OVER:
+            is_failed = is_failure(refused)
+            event, cause = ("end", "failed") if is_failed else ("refused", "refused")
+            self._finish(self._event(event, cause, refused))
 
     def _event(self, event: str, cause: str, refused: Refused | None) -> AuditEvent:
-        self.count()
+        if self.upward is not None or self.downward is not None:
+            self.count()
         if not self.dialled and self.trace is not None:
             self.dialled = self.trace.dialled
         return build_event(event, self.server, self.subject, self.request, cause, refused, self.status, progress=self)
 
-    def _record_end(self, kind: str, cause: str, refused: Refused | None) -> None:
-        if self.state is OVER:
-            return
-        event = self._event(kind, cause, refused)
-        self._step("end")
+    def _finish(self, event: AuditEvent) -> None:
+        self.state = TRANSACTION[self.state]["end"]
         self.upward = self.downward = None
         evaluation, self.evaluation = self.evaluation, None
         if evaluation is not None:
@@ -312,8 +311,5 @@ class Transaction:
         if observers is not None:
             observers.moved(self.up, self.down)
             observers.ended(event)
-        self.release_dial()
+        self.trace, self.owner = None, NO_OWNER  # as `release_dial` does
         self.server.audit_log.record(event)
-
-    def _step(self, event: str) -> None:
-        self.state = TRANSACTION[self.state][event]

@@ -153,10 +153,6 @@ class ClientConnection:
 
     # Requests.
 
-    def dispatch(self, parsed: ParsedRequest) -> None:
-        """Start a request."""
-        self.start(self, parsed)
-
     def begin(self, receiver: ClientReceiver, transaction: LiveTransaction | None) -> None:
         """Give the events of the connection to whatever serves the current request, and take its deadline away."""
         self.receiver, self.transaction = receiver, transaction
@@ -172,16 +168,23 @@ class ClientConnection:
         self.receiver = self.transaction = None
         if self.state is CLOSED:
             return
-        if keep_alive and not self.is_last and (self.held or not self.has_ended):
+        server = self.server
+        is_last = self.displacement is not None or server.connections.is_stopping
+        if keep_alive and not is_last and (self.held or not self.has_ended):
             if self.transport.unsent is not None:
                 # A client that sends requests and does not read the responses would have all of them kept here.
                 self.step("finish_unread")
                 self.server.timers.expect(self, self.server.limits.idle_seconds)
                 self.transport.registerProducer(FlushProducer(self._flushed), False)
             else:
+                # The loop that dispatched a request goes on by itself.
                 is_looping = self.state is DISPATCHING
-                self.step("finish")
-                self._read_next(is_looping)
+                self.state = CLIENT_CONNECTION[self.state]["finish"]
+                server.timers.expect(self, server.limits.keepalive_seconds)
+                if self._is_paused:
+                    self.resume()
+                if not is_looping and (self.held or self.has_ended):
+                    self._read_held()
         elif is_read and not self.held:
             self.close()
         else:
@@ -195,13 +198,13 @@ class ClientConnection:
                 self.linger()
                 return
             self.step("flushed")
-            self._read_next(is_looping=False)
+            self.server.timers.expect(self, self.server.limits.keepalive_seconds)
+            self.resume()
+            self._read_held()
 
-    def _read_next(self, is_looping: bool) -> None:
-        """Read the next request. The loop that dispatched the last one goes on by itself."""
-        self.server.timers.expect(self, self.server.limits.keepalive_seconds)
-        self.resume()
-        if self.held and not is_looping:
+    def _read_held(self) -> None:
+        """Read the requests that are held; close after the last one of a client that sent its FIN."""
+        if self.held:
             read_requests(self)
         if self.has_ended and self.state is IDLE and not self.held:
             self.close()
@@ -216,11 +219,6 @@ class ClientConnection:
         self.send(refusal_response(refused, request_id, keep_alive=keep_alive, has_body=has_body))
 
     # What a request uses of its connection.
-
-    @property
-    def entry(self) -> ClientConnection:
-        """The entry in the timer wheel."""
-        return self
 
     @property
     def listener(self) -> str:

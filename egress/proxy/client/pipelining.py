@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -12,7 +13,7 @@ from egress.proxy.http1.request_parsing import HeadSource, ParsedRequest
 from egress.proxy.refusals import listener_removed
 from egress.proxy.roles import Displacement
 from egress.proxy.server import ProxyServer
-from egress.proxy.states import DISPATCHING, IDLE, READING, YIELDING
+from egress.proxy.states import CLIENT_CONNECTION, DISPATCHING, IDLE, READING, YIELDING
 from egress.timing.timer_wheel import Entry
 
 _log = Logger()
@@ -22,26 +23,20 @@ _log = Logger()
 _HEADS_PER_TURN = 32
 
 
-class PipelinedConnection(HeadSource, Protocol):
+class PipelinedConnection(HeadSource, Entry, Protocol):
     """A client connection, as the loop over its requests sees it.
 
     Attributes:
         later: the timer after which the loop goes on.
+        state: see `states.CLIENT_CONNECTION`.
     """
 
     later: IDelayedCall | None
+    state: str
 
     @property
     def server(self) -> ProxyServer:
         """The server."""
-
-    @property
-    def entry(self) -> Entry:
-        """Its entry in the timer wheel."""
-
-    @property
-    def state(self) -> str:
-        """See `states.CLIENT_CONNECTION`."""
 
     @property
     def displacement(self) -> Displacement | None:
@@ -54,8 +49,9 @@ class PipelinedConnection(HeadSource, Protocol):
     def step(self, event: str) -> None:
         """Change the state."""
 
-    def dispatch(self, parsed: ParsedRequest) -> None:
-        """Start a request."""
+    @property
+    def start(self) -> Callable[[Any, ParsedRequest], None]:
+        """Starts a request."""
 
     def refuse_unread(self, refused: Refused) -> None:
         """Answer with a refusal, and close."""
@@ -86,13 +82,15 @@ def read_requests(client: PipelinedConnection) -> None:
             if parsed is None:
                 _await_rest(client)
                 return
-            client.step("head_complete")
+            client.state = CLIENT_CONNECTION[client.state]["head_complete"]
             if client.displacement is not None:
                 client.refuse_unread(listener_removed())
                 return
-            client.dispatch(parsed)
+            client.start(client, parsed)
             if client.state is DISPATCHING:
-                client.step("wait")
+                client.state = CLIENT_CONNECTION[DISPATCHING]["wait"]
+            elif client.has_ended and client.state is IDLE and not client.held:
+                client.close()
     except ProtocolError as error:
         client.refuse_unread(Refused(error.code, error.sentence))
     except Exception:
@@ -105,7 +103,7 @@ def _await_rest(client: PipelinedConnection) -> None:
         client.close()
     elif client.state is IDLE and client.reader is not None and client.reader.is_begun:
         client.step("head_begun")
-        client.server.timers.expect(client.entry, client.server.limits.head_seconds)
+        client.server.timers.expect(client, client.server.limits.head_seconds)
 
 
 def _go_on(client: PipelinedConnection) -> None:

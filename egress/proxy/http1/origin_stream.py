@@ -11,7 +11,7 @@ from egress.errors import ProtocolError, Refused
 from egress.proxy.exchange_roles import ParsedRequest, PooledConnection, RequestForm, ResponseSink, Trailers
 from egress.wire.body import BodyReader, body_reader, chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_request
-from egress.wire.framing import Kind, response_framing
+from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.response_head import ResponseHead, ResponseReader
 
 # Interim responses (1xx) are few and short. Without a bound an origin could send them without end.
@@ -32,26 +32,20 @@ class Http1OriginStream:
         reader: reads response heads.
         has_heard: anything has come from the origin for this exchange.
         is_reusable: the connection can serve a further request after this response.
+        sink: the exchange; None between two exchanges.
     """
 
     connection: PooledConnection
     reader: ResponseReader
     has_heard: bool = field(init=False, default=False)
     is_reusable: bool = field(init=False, default=False)
-    _sink: ResponseSink | None = field(init=False, default=None)
+    sink: ResponseSink | None = field(init=False, default=None)
+    _method: str = field(init=False, default="")
     _body: BodyReader | None = field(init=False, default=None)
     _nominated: frozenset[bytes] = field(init=False, default=frozenset())
     _is_request_chunked: bool = field(init=False, default=False)
     _interim: int = field(init=False, default=0)
     _interim_bytes: int = field(init=False, default=0)
-
-    def begin(self, sink: ResponseSink) -> None:
-        """Serve another exchange."""
-        self._sink = sink
-        self._body = None
-        self.has_heard = self.is_reusable = False
-        self._interim = self._interim_bytes = 0
-        self.connection.receiver = self
 
     # The request (OriginSide).
 
@@ -66,7 +60,10 @@ class Http1OriginStream:
             is_absolute=form.is_absolute,
             authorization=form.authorization,
         )
-        self._is_request_chunked = framing.kind is Kind.CHUNKED
+        self._method, self._is_request_chunked = parsed.head.method, framing.kind is Kind.CHUNKED
+        self._body = None
+        self.has_heard = self.is_reusable = False
+        self._interim = self._interim_bytes = 0
         transport = self.connection.transport
         assert transport is not None, "a connection that is taken for an exchange is open"
         transport.write(octets + payload)
@@ -94,12 +91,12 @@ class Http1OriginStream:
 
     def release(self) -> None:
         """Tell the exchange of nothing more."""
-        self._sink = None
+        self.sink = None
         self.connection.receiver = None
 
     def abort(self) -> None:
         """Tell the exchange of nothing more, and reset the connection."""
-        self._sink = None
+        self.sink = None
         self.connection.abort()
 
     # The response (OriginReceiver).
@@ -107,23 +104,36 @@ class Http1OriginStream:
     def origin_data(self, data: bytes) -> None:
         """Read heads until the final one, then the body."""
         self.has_heard = True
+        sink = self.sink
         try:
-            while self._body is None and self._sink is not None:
+            while self._body is None and sink is not None:
                 head = self.reader.feed(data)
                 if head is None:
                     return
                 data = self.reader.rest
-                if head.status >= 200:
-                    self._read_final(self._sink, head, data)
+                status = head.status
+                if status < 200:
+                    if status == 101:
+                        sink.protocol_changed(head, data)
+                        return
+                    self._read_interim(sink, head)
+                    sink = self.sink
+                    continue
+                framing = response_framing(head, self._method)
+                if framing.kind is Kind.LENGTH and len(data) >= framing.length:
+                    # The fast path of a complete body needs no reader. Surplus octets are not forwarded, and a
+                    # connection that has them is not used again.
+                    self.is_reusable = head.is_persistent
+                    if len(data) > framing.length:
+                        data, self.is_reusable = data[: framing.length], False
+                    sink.response(head, framing, data, ())
                     return
-                if head.status == 101:
-                    self._sink.protocol_changed(head, data)
-                    return
-                self._read_interim(self._sink, head)
+                self._read_final(sink, head, framing, data)
+                return
             self._read_body(data)
         except ProtocolError as error:
-            if self._sink is not None:
-                self._sink.response_malformed(Refused(_CODE, error.sentence))
+            if self.sink is not None:
+                self.sink.response_malformed(Refused(_CODE, error.sentence))
 
     def _read_interim(self, sink: ResponseSink, head: ResponseHead) -> None:
         self._interim += 1
@@ -132,24 +142,15 @@ class Http1OriginStream:
             raise ProtocolError(_CODE, "The destination sends interim answers without end.")
         sink.interim_response(head)
 
-    def _read_final(self, sink: ResponseSink, head: ResponseHead, data: bytes) -> None:
-        framing = response_framing(head, sink.method)
-        kind, length = framing.kind, framing.length
-        self.is_reusable = kind is not Kind.CLOSE and head.is_persistent
-        if kind is Kind.LENGTH and len(data) >= length:
-            # The fast path of a complete body needs no reader. Surplus octets are not forwarded, and a connection that
-            # has them is not used again.
-            if len(data) > length:
-                data, self.is_reusable = data[:length], False
-            sink.response(head, framing, data, ())
-            return
+    def _read_final(self, sink: ResponseSink, head: ResponseHead, framing: Framing, data: bytes) -> None:
+        self.is_reusable = framing.kind is not Kind.CLOSE and head.is_persistent
         body = self._body = body_reader(framing, _CODE)
-        self._nominated = head.fields.options if kind is Kind.CHUNKED else frozenset()
+        self._nominated = head.fields.options if framing.kind is Kind.CHUNKED else frozenset()
         payload = body.feed(data)
         sink.response(head, framing, payload, self._trailers(body))
 
     def _read_body(self, data: bytes) -> None:
-        body, sink = self._body, self._sink
+        body, sink = self._body, self.sink
         if body is None or sink is None:
             return
         payload = body.feed(data)
@@ -172,7 +173,7 @@ class Http1OriginStream:
         self._ended(reason, is_clean=reason.check(ConnectionDone) is not None)
 
     def _ended(self, reason: Failure | None, *, is_clean: bool) -> None:
-        sink, body = self._sink, self._body
+        sink, body = self.sink, self._body
         if sink is None:
             return
         if body is None:

@@ -95,7 +95,8 @@ class RequestParser:
                 return parsed
             limits = self.limits
             reader = source.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
-        is_whole = not reader.is_begun
+        # A head that began in an earlier piece is not known by the octets of its last piece.
+        is_whole = data[:1] == b"C" and not reader.is_begun
         head = reader.feed(data)
         if head is None:
             return None

@@ -121,7 +121,7 @@ class OriginConnection:
         stream = self.stream
         if stream is None:
             stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes, limits.head_fields))
-        stream.begin(sink)
+        stream.sink, self.receiver = sink, stream
         return stream
 
     def hold_events(self) -> None:

@@ -87,7 +87,7 @@ class TunnelSetup:
                 return
             limits = self.server.limits
             hello = self.hello = ClientHelloReader(limits.hello_bytes)
-            self.server.timers.expect(self.client.entry, limits.hello_seconds)
+            self.server.timers.expect(self.client, limits.hello_seconds)
         try:
             found = hello.feed(data)
         except ProtocolError as error:

@@ -85,7 +85,7 @@ class Tunnel:
 
     def expect(self) -> None:
         """Set the first deadline."""
-        self.server.timers.expect(self.client.entry, _OPEN_SECONDS)
+        self.server.timers.expect(self.client, _OPEN_SECONDS)
 
     def client_data(self, data: bytes) -> None:
         """Write to the origin what came before the relay."""
@@ -163,7 +163,7 @@ class Tunnel:
         if left <= 0:
             self.end("lifetime")
             return
-        self.server.timers.expect(self.client.entry, min(limits.idle_seconds / 4, left))
+        self.server.timers.expect(self.client, min(limits.idle_seconds / 4, left))
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Reset both connections."""
