@@ -59,7 +59,7 @@ class Http1ClientStream:
         subject: the connection.
         parsed: the request.
         is_kept: the connection serves another request afterwards.
-        source: the exchange.
+        source: the exchange, until its end. Both are then freed at once, for they do not refer to each other.
     """
 
     subject: Http1Connection
@@ -170,6 +170,7 @@ class Http1ClientStream:
 
     def change_protocol(self, head: ResponseHead, upgrade: bytes) -> TunnelClient:
         """Write the 101, and give the connection for a tunnel."""
+        del self.source
         self.subject.transport.write(
             serialize_response(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
         )
@@ -184,10 +185,12 @@ class Http1ClientStream:
 
     def finish(self, *, is_read: bool) -> None:
         """End the response. See `ClientSide.finish`."""
+        del self.source
         self.subject.finished(keep_alive=self.is_kept, is_read=is_read)
 
     def abort(self) -> None:
         """Reset the connection."""
+        del self.source
         self.subject.abort()
 
     # The events of the connection (ClientReceiver).
@@ -206,7 +209,9 @@ class Http1ClientStream:
 
     def client_lost(self, reason: Failure) -> None:
         """Tell the exchange."""
-        self.source.client_lost(reason)
+        source = self.source
+        del self.source
+        source.client_lost(reason)
 
     def expired(self) -> None:
         """Tell the exchange."""

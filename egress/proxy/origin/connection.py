@@ -91,7 +91,7 @@ class OriginConnection:
             self.pool.forget(self)
         if self.timers is not None:
             self.timers.forget(self)
-        receiver, self.receiver, self.transport = self.receiver, None, None
+        receiver, self.receiver, self.transport, self.stream = self.receiver, None, None, None
         if receiver is not None:
             receiver.origin_lost(reason)
 
