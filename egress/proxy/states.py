@@ -66,7 +66,6 @@ CLIENT_CONNECTION: Table = {
         "finish_unread": FLUSHING,
         "linger": LINGERING,
         "close": CLOSING,
-        "lost": CLOSED,
     },
     SERVING: {
         "finish": IDLE,
