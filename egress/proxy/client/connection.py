@@ -194,7 +194,7 @@ class ClientConnection:
         """The client has read the last response."""
         self.transport.unregisterProducer()
         if self.state is FLUSHING:
-            if self.displacement is not None:
+            if self.is_last:
                 self.linger()
                 return
             self.step("flushed")
