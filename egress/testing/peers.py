@@ -167,7 +167,7 @@ class NetworkPeer:
             return
         if self._closes:
             self._socket.close()
-        elif self._ends and not self._socket.has_ended:
+        elif self._ends and not self._socket.has_ended and not self._socket.was_reset:
             self._socket.shutdown(1)
 
 

@@ -42,6 +42,18 @@ class ConnectTests(NetworkCase):
         self.assertEqual(client.heard, b"HELLO")
         self.assertEqual(self.network.dialled, [(ORIGIN, 80)])
 
+    def test_peer_that_ends_after_a_reset(self) -> None:
+        """A peer may send data and FIN to an end that is gone: it is told of the reset, and nothing fails."""
+        peer, server = self.connect()
+        server.tcp.loseConnection()
+        self.network.settle()
+
+        peer.says(b"too late")
+        peer.ends()
+        self.network.settle()
+
+        self.assertTrue(peer.was_reset)
+
     def successful_dial(self) -> Plain:
         """Connect to the origin with Twisted's endpoint."""
         dialling = TCP4ClientEndpoint(self.network.reactor, ORIGIN, 80).connect(Keeping())
