@@ -1,7 +1,8 @@
 """State tables: which event leads from which state to which.
 
-A table is a mapping of states to mappings of events to states. Words are plain strings, so that a table reads and draws
-as it is written. `docs/explanation/states.md` has the pictures.
+A table maps each state to its events, and each event to the next state. States and events are plain strings, so that a
+table reads and draws as it is written. An event that has no entry for the current state is a programming error.
+`docs/explanation/states.md` has the pictures, and the sentence below each state.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ ADMITTING = "admitting"
 DIALLING = "dialling"
 """The route is dialled."""
 CONFIRMING = "confirming"
-"""The connection is open, and a newer configuration snapshot judges the request before an octet moves."""
+"""The origin connection is open. The active snapshot judges the request again before a byte is sent."""
 STREAMING = "streaming"
-"""Octets move."""
+"""Bytes move."""
 OVER = "over"
-"""The last audit event has been recorded."""
+"""The last audit event is recorded."""
 
 TRANSACTION: Table = {
     ADMITTING: {"readmit": ADMITTING, "dial": DIALLING, "start": STREAMING, "end": OVER},
@@ -29,24 +30,24 @@ TRANSACTION: Table = {
     STREAMING: {"readmit": ADMITTING, "dial": DIALLING, "end": OVER},
     OVER: {},
 }
-"""The states of a transaction. An exchange that lost a pooled connection goes from streaming back to dialling."""
+"""The states of a transaction. An exchange that lost a pooled connection returns from streaming to dialling."""
 
 IDLE = "idle"
-"""No octet of the next request head has come. The keep-alive deadline runs."""
+"""No byte of the next request head has come."""
 READING = "reading"
-"""A request head has begun. Its deadline runs."""
+"""A request head has begun."""
 DISPATCHING = "dispatching"
-"""A request is being started, and may be complete before that returns."""
+"""A request is being started. It may be complete before the start returns."""
 SERVING = "serving"
-"""A request is running. Its receiver has the deadline."""
+"""A request is running. An exchange, a tunnel setup or a tunnel receives the bytes."""
 YIELDING = "yielding"
-"""More requests are here; other connections are served first."""
+"""Further requests have come, and other connections are served first."""
 FLUSHING = "flushing"
-"""The client has not read the last response. No request is read until it has."""
+"""The client has not read the last response. The next request is not read before."""
 LINGERING = "lingering"
-"""Our FIN was sent. What comes is discarded, so that no reset destroys the response on its way."""
+"""The proxy server has sent its FIN. What comes is dropped, so that no reset destroys the response."""
 CLOSING = "closing"
-"""The transport closes after what was written."""
+"""The transport closes after what was written is sent."""
 CLOSED = "closed"
 """The connection is gone."""
 
@@ -80,14 +81,17 @@ CLIENT_CONNECTION: Table = {
     CLOSING: {"close": CLOSING, "lost": CLOSED},
     CLOSED: {},
 }
-"""The states of a client connection that speaks HTTP/1.1."""
+"""The states of a client connection that speaks HTTP/1.1.
+
+A connection is not lost while it is dispatching: transports report a loss in a turn of the reactor, never from a write.
+"""
 
 OPEN = "open"
-"""Both directions move octets."""
+"""Both directions move bytes."""
 CLIENT_ENDED = "client_ended"
-"""The client's FIN was passed on."""
+"""The client's FIN was passed on; bytes of the origin still move."""
 ORIGIN_ENDED = "origin_ended"
-"""The origin's FIN was passed on."""
+"""The origin's FIN was passed on; bytes of the client still move."""
 ENDED = "ended"
 """Both directions are over, or the tunnel was reset."""
 

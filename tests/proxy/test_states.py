@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -16,6 +18,7 @@ from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.proxy.states import CLIENT_CONNECTION, TRANSACTION, TUNNEL, YIELDING, Table
 from egress.proxy.tunnel import tunnel
 from egress.testing.peers import NetworkPeer, Origin
+from tests.documents import DOCS
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase
 from tests.proxy.support import ADDRESS
 
@@ -91,6 +94,15 @@ class Tables(SynchronousTestCase):
         names = {value for name, value in vars(states).items() if name.isupper() and isinstance(value, str)}
 
         self.assertEqual(names, {state for table in TABLES.values() for state in table})
+
+    def test_descriptions(self) -> None:
+        """The sentences below the states in the module are those on the page of the states."""
+        page = (DOCS / "explanation" / "states.md").read_text("utf-8")
+        on_page = dict(re.findall(r"^\| `(\w+)` \| ([A-Z][^|]*\.) \|", page, re.MULTILINE))
+        in_module = dict(re.findall(r'^[A-Z_]+ = "(\w+)"\n"""(.*?)"""$', inspect.getsource(states), re.MULTILINE))
+
+        self.assertEqual(in_module, on_page)
+        self.assertEqual({state for table in TABLES.values() for state in table}, set(in_module))
 
 
 class Dialogues(ReevaluationCase):
