@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from egress.interfaces import IPolicy
-from egress.model import Outcome
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from egress.errors import Refused
+from egress.interfaces import IPolicy, IPolicyObserver
+from egress.model import Client, Outcome, Request, Verdict
 from egress.proxy.limits import Limits
 from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedListeners
 from egress.testing import FixedPolicy
 from egress.testing.peers import NetworkPeer
+from tests.proxy.accounts import ALICE, Roster
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase, Slow, Watcher
 from tests.proxy.support import ADDRESS, RULES
 
@@ -42,6 +47,8 @@ SAYINGS = (
     OPTIONS[:-2] + b"Connection: close\r\n\r\n",
     DENIED,
     b"not a head\r\n\r\n",
+    *(request[:-2] + b"Proxy-Authorization: " + ALICE + b"\r\n\r\n" for request in (GET, GET, CONNECT, OPTIONS)),
+    POST[:-2] + b"Proxy-Authorization: unknown\r\n\r\n" + bytes(40),
     GET * 5,
 )
 ANSWERS = (
@@ -59,6 +66,15 @@ ANSWERS = (
     b"\x00",
 )
 SECONDS = (0.0, 0.01, 0.01, 0.5, 1.0, 1.0, 3.0, 11.0, 41.0)
+
+
+@implementer(IPolicy, IPolicyObserver)
+class Impatient(Watcher):
+    """Allows, and denies as soon as anything moved."""
+
+    def moved(self, request: Request, up: int, down: int) -> Verdict | None:
+        """Deny."""
+        return Verdict(Outcome.DENY if up + down else Outcome.ABSTAIN, self.name, reason="Enough.")
 
 
 class Events(ReevaluationCase):
@@ -81,6 +97,9 @@ class Events(ReevaluationCase):
         self.random = Random(seed)
         self.network.window_bytes = self.random.choice((64, 65_536))
         self.slow = Slow()
+        self.roster = Roster(is_required=self.random.random() < 0.5, is_slow=self.random.random() < 0.5)
+        if self.random.random() < 0.3:
+            self.server.identifier = self.roster
         self.clients: list[NetworkPeer] = []
         self.origins = [self.origin(), self.origin(port=443)]
         self.trail: list[str] = []
@@ -98,6 +117,7 @@ class Events(ReevaluationCase):
             self.origin_does,
             self.reloads,
             self.decides,
+            self.identifies,
             self.waits,
             self.steps,
             self.network_changes,
@@ -149,8 +169,9 @@ class Events(ReevaluationCase):
 
     def reloads(self) -> None:
         """A reload allows, refuses, waits or removes the listener."""
-        deny = FixedPolicy("deny", Outcome.DENY)
-        choices: list[list[IPolicy] | None] = [None, None, None, None, [self.slow], [Watcher("watcher")], [deny]]
+        deny, impatient = FixedPolicy("deny", Outcome.DENY), Impatient("impatient")
+        watching: list[list[IPolicy] | None] = [[Watcher("watcher")], [impatient]]
+        choices = [None, None, None, None, [self.slow], [deny], *watching]
         policies = self.random.choice(choices)
         displaced = self.random.choice(
             (
@@ -171,6 +192,15 @@ class Events(ReevaluationCase):
             waiting.pop(0)
         if waiting:
             self.slow.say(self.random.choice((Outcome.ALLOW, Outcome.DENY)))
+
+    def identifies(self) -> None:
+        """The credentials of the oldest waiting request are accepted or refused."""
+        pending = self.roster.pending
+        while pending and pending[0].called:
+            pending.pop(0)
+        if pending:
+            answer = self.random.choice((Client("alice"), Failure(Refused("credentials_refused", "Unknown."))))
+            pending.pop(0).callback(answer)
 
     def waits(self) -> None:
         """Time passes."""
@@ -209,9 +239,11 @@ class Events(ReevaluationCase):
         self.network.advance(60)
         self.assertEqual((set(), {}), (self.server.connections.live, self.server.connections.per_client))
         self.network.assert_quiet()
+        ids = [event.request.id for event in self.ends() if event.request is not None]
+        self.assertEqual(len(ids), len(set(ids)))
 
     def test_random_order(self) -> None:
-        """No event fails, in whatever state it comes, and at the end no connection, timer or count is left."""
+        """No event fails in any state; each request ends once, and no connection, timer or count is left."""
         for seed in range(SEEDS):
             self.begin(seed)
             try:
