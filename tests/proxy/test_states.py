@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -499,6 +500,17 @@ class Dialogues(ReevaluationCase):
         origin.ends()
         self.watch()
         client.aborts()
+
+    def test_users_of_the_tables(self) -> None:
+        """No other module uses a table: a transition that is taken there would not be noted."""
+        modules = {Path(inspect.getfile(module)) for module in (connection, pipelining, transaction, tunnel, states)}
+        users = {
+            path
+            for path in Path(inspect.getfile(states)).parent.rglob("*.py")
+            if re.search(r"^[^\"#]*\b(CLIENT_CONNECTION|TRANSACTION|TUNNEL)\b", path.read_text("utf-8"), re.MULTILINE)
+        }
+
+        self.assertEqual(modules, users)
 
     def test_every_transition_has_a_dialogue(self) -> None:
         """Each transition of each table has a dialogue, and each dialogue is one of a transition."""
