@@ -169,9 +169,11 @@ class TunnelClient(Requester, Protocol):
 
     Attributes:
         receiver: receives its events.
+        transaction: of the current request.
     """
 
     receiver: ClientReceiver | None
+    transaction: LiveTransaction | None
 
     @property
     def transport(self) -> IStreamTransport:
@@ -193,9 +195,6 @@ class TunnelClient(Requester, Protocol):
 
     def resume(self) -> None:
         """Read on."""
-
-    def begin(self, receiver: ClientReceiver, transaction: LiveTransaction) -> None:
-        """Serve a request."""
 
     def write_refusal(self, refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> None:
         """Write the response to a refusal."""

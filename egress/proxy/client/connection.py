@@ -153,11 +153,6 @@ class ClientConnection:
 
     # Requests.
 
-    def begin(self, receiver: ClientReceiver, transaction: LiveTransaction | None) -> None:
-        """Give the events of the connection to whatever serves the current request, and take its deadline away."""
-        self.receiver, self.transaction = receiver, transaction
-        self.due = 0  # as `TimerWheel.clear` does it
-
     def finished(self, *, keep_alive: bool, is_read: bool = True) -> None:
         """The current request has its whole response. Go on with the next request, or close.
 

@@ -76,7 +76,9 @@ class Http1ClientStream:
         framing = self.parsed.framing
         if framing.kind is not Kind.NONE:
             self._body = body_reader(framing, "bad_framing")
-        self.subject.begin(self, transaction)
+        client = self.subject
+        client.receiver, client.transaction = self, transaction
+        client.due = 0  # as `TimerWheel.clear` does it
 
     # The request (ClientSide).
 

@@ -43,7 +43,8 @@ class TunnelSetup:
         """Ask the gate. Policies, the resolver and the dial have deadlines of their own."""
         client = self.client
         transaction = self.transaction = Transaction(self.server, client, self.request, self)
-        client.begin(self, transaction)
+        client.receiver, client.transaction = self, transaction
+        client.due = 0  # as `TimerWheel.clear` does it
         transaction.admit()
 
     # Results of the transaction (TransactionOwner).
