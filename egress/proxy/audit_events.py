@@ -64,55 +64,30 @@ def build_event(
         client: where there is no request and the facts of the connection alone do not tell the client.
     """
     if request is None:
-        return AuditEvent(
-            event,
-            time.now(),
-            None,
-            subject.by_facts if client is None else client,
-            subject.connection,
-            subject.connection_id,
-            request_form,
-            refused=refused,
-            status=status,
-            cause=cause,
-            request_id=request_id,
-        )
-    phases = request.phases
-    if event == "open":
-        # The phases so far: the request's own change until its end.
-        phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
-    elapsed_ms = (time.clock.seconds() - request.begun) * 1000.0
-    if progress is None:
-        return AuditEvent(
-            event,
-            time.now(),
-            request,
-            request.client,
-            subject.connection,
-            subject.connection_id,
-            request.request_form,
-            refused=refused,
-            status=status,
-            duration_ms=elapsed_ms,
-            cause=cause,
-        )
-    return AuditEvent(
+        client, phases, duration_ms = client or subject.by_facts, Phases(), 0.0
+    else:
+        client, request_form, phases = request.client, request.request_form, request.phases
+        duration_ms = (time.clock.seconds() - request.begun) * 1000.0
+        if event == "open":
+            # The phases so far: the request's own change until its end.
+            phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
+    made = AuditEvent(
         event,
         time.now(),
         request,
-        request.client,
+        client,
         subject.connection,
         subject.connection_id,
-        request.request_form,
-        progress.admission,
-        refused,
-        status,
-        progress.dialled,
-        progress.server_name,
-        progress.up,
-        progress.down,
-        phases,
-        elapsed_ms,
-        cause,
-        progress.response_source,
+        request_form,
+        refused=refused,
+        status=status,
+        phases=phases,
+        duration_ms=duration_ms,
+        cause=cause,
+        request_id=request_id,
     )
+    if progress is not None:
+        made.admission, made.response_source = progress.admission, progress.response_source
+        made.dialled, made.server_name = progress.dialled, progress.server_name
+        made.client_bytes, made.server_bytes = progress.up, progress.down
+    return made

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from egress.model import Connection
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.client.facts import ReadPeer, read_peer
+from egress.proxy.client.connection_facts import ReadPeer, read_peer
 from egress.proxy.dispatch import dispatch
 from egress.proxy.server import ProxyServer
 from egress.transports.engine.socket_addresses import SocketAddress

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
-from egress.proxy.client.facts import ReadPeer, gather
+from egress.proxy.client.connection_facts import ReadPeer, gather
 from egress.proxy.client.flush_producer import FlushProducer
 from egress.proxy.client.pipelining import read_requests
 from egress.proxy.client.refusal import refuse
