@@ -274,34 +274,19 @@ class Transaction:
     def record_open(self) -> None:
         """Record that the tunnel continues."""
         if self.state is not OVER:
-            self.server.audit_log.record(self._event("open", "", None))
+            self.server.audit_log.record(self._make_event("open", "", None))
 
-    def record_end(self, cause: str, refused: Refused | None = None) -> None:
+    def record_end(self, cause: str, refused: Refused | None = None, event: str = "") -> None:
         """Record the end, unless it has been recorded.
 
         Args:
             cause: one of `egress.errors.CAUSES`.
             refused: the refusal, where one ended the request.
+            event: "end" or "refused"; by default "refused" where there is a refusal.
         """
-        if self.state is not OVER:
-            self._finish(self._event("end" if refused is None else "refused", cause, refused))
-
-    def record_refusal(self, refused: Refused) -> None:
-        """Record the end of a request that was answered with a refusal: its own event, or a failure of the route."""
-        self.status, self.response_source = refused.status, "egress"
-        if self.state is not OVER:
-            is_failed = is_failure(refused)
-            event, cause = ("end", "failed") if is_failed else ("refused", "refused")
-            self._finish(self._event(event, cause, refused))
-
-    def _event(self, event: str, cause: str, refused: Refused | None) -> AuditEvent:
-        if self.upward is not None or self.downward is not None:
-            self.count()
-        if not self.dialled and self.trace is not None:
-            self.dialled = self.trace.dialled
-        return build_event(event, self.server, self.subject, self.request, cause, refused, self.status, progress=self)
-
-    def _finish(self, event: AuditEvent) -> None:
+        if self.state is OVER:
+            return
+        made = self._make_event(event or ("end" if refused is None else "refused"), cause, refused)
         self.state = TRANSACTION[self.state]["end"]
         self.upward = self.downward = None
         evaluation, self.evaluation = self.evaluation, None
@@ -310,6 +295,21 @@ class Transaction:
         observers, self._observers = self._observers, None
         if observers is not None:
             observers.moved(self.up, self.down)
-            observers.ended(event)
+            observers.ended(made)
         self.trace, self.owner = None, NO_OWNER  # as `release_dial` does
-        self.server.audit_log.record(event)
+        self.server.audit_log.record(made)
+
+    def record_refusal(self, refused: Refused) -> None:
+        """Record the end of a request that was answered with a refusal: its own event, or a failure of the route."""
+        self.status, self.response_source = refused.status, "egress"
+        if is_failure(refused):
+            self.record_end("failed", refused, "end")
+        else:
+            self.record_end("refused", refused)
+
+    def _make_event(self, event: str, cause: str, refused: Refused | None) -> AuditEvent:
+        if self.upward is not None or self.downward is not None:
+            self.count()
+        if not self.dialled and self.trace is not None:
+            self.dialled = self.trace.dialled
+        return build_event(event, self.server, self.subject, self.request, cause, refused, self.status, progress=self)
