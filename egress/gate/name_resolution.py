@@ -53,7 +53,7 @@ class NameResolution:
             started: the resolver's answer, where the resolver was asked already.
 
         Raises:
-            Refused: name_not_found, resolver_failed, resolver_timeout; route_refused where the rule opens addresses
+            Refused: name_not_found, resolver_failed, resolver_timeout; route_refused where the rule admits addresses
                 that nobody here can judge. It carries policy and rule of `allowed`.
         """
         authority = request.authority
@@ -129,7 +129,7 @@ def is_by_name(plan: RoutePlan, allowed: Verdict) -> bool:
     """Tell whether an upstream proxy is asked for the name although its addresses were judged.
 
     The proxy looks the name up itself and may find another address, which nobody judges. CONNECT by name therefore
-    needs a rule that leaves no room for a name of an attacker's own, and that opens no addresses that are not public.
+    needs a rule that leaves no room for a name of an attacker's own, and that admits no addresses that are not public.
     """
     return plan.dns == "auto" and not allowed.admits and is_specific(allowed.pattern)
 
@@ -148,7 +148,7 @@ _UNRESOLVED = {
 }
 
 _UNKNOWN_HOP = "An upstream proxy listens on this port and its name does not resolve, so it could be the destination."
-_UNJUDGED = "The rule opens addresses, and this upstream resolves names itself, so no address can be judged."
+_UNJUDGED = "The rule admits addresses, and this upstream resolves names itself, so no address can be judged."
 _NOT_DELEGATED = (
     " An upstream proxy resolves a name only if a rule names this very host, or the upstream's `delegate` lists it."
 )

@@ -73,7 +73,7 @@ class Scope:
         clients: None for every client.
         methods: None for every method.
         paths: None for every path.
-        addresses: networks that are not public and that a rule opens.
+        addresses: networks that are not public and that a rule admits.
         covers_tunnels: tunnels, whose requests cannot be read, are covered.
     """
 

@@ -32,7 +32,7 @@ class PolicyRule:
         clients: patterns of client labels; None for every client.
         methods: None for every method.
         paths: path patterns; None for every path.
-        addresses: networks that are not public, and that an allow rule opens.
+        addresses: networks that are not public, and that an allow rule admits.
         covers_tunnels: the rule covers tunnels, whose requests cannot be read.
         is_enforced: False where the policy is configured with ``mode = "audit"``: the rule decides nothing.
     """

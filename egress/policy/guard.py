@@ -56,8 +56,8 @@ class Guard:
         if self.settings.enabled and not (verdict.pattern == host and verdict.admits):
             raise Refused(
                 "name_refused",
-                "This name is reserved for the machine itself or for cloud metadata; only a rule whose `hosts` lists "
-                "this very name and whose `addresses` admit where it leads opens it.",
+                "This name is reserved for the machine itself or for cloud metadata; only a rule that lists this "
+                "exact name in `hosts` and has `addresses` admits it.",
                 policy=verdict.policy,
                 rule=verdict.rule,
             )
@@ -85,7 +85,7 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
             key = "in `hosts`" if authority.address is not None else "in `addresses`, as /32 or /128,"
             raise Refused(
                 "address_refused",
-                f"It is a cloud metadata address; only a rule that lists this very address {key} opens it.",
+                f"It is a cloud metadata address; only a rule that lists this exact address {key} admits it.",
                 policy=verdict.policy,
                 rule=verdict.rule,
                 detail=f"{address} is, or carries, a metadata address",
@@ -96,10 +96,10 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
     if any(spelling in network for network in verdict.admits for spelling in same):
         return
     if authority.address is not None:
-        reason = "The address is not public; a rule opens it by listing it, or its network, in `hosts`."
+        reason = "The address is not public; a rule admits it by listing it, or its network, in `hosts`."
     else:
         reason = (
-            "The name leads to an address that is not public; a rule opens such an address with its key `addresses`."
+            "The name leads to an address that is not public; a rule admits such an address by its key `addresses`."
         )
     raise Refused(
         "address_refused",

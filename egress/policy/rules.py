@@ -111,7 +111,7 @@ class RuleSettings:
         if self.paths is not None and self.methods is not None and CONNECT in self.methods:
             raise ConfigError("methods", "has CONNECT, which has no path; put it into a rule without `paths`")
         if self.addresses and all(pattern.reach is Reach.NETWORK for pattern in self.hosts):
-            raise ConfigError("addresses", "opens nothing: it is for names, and an address in `hosts` opens itself")
+            raise ConfigError("addresses", "admits nothing: it is for names, and an address in `hosts` admits itself")
 
     @property
     def needs_reading(self) -> bool:
@@ -136,7 +136,7 @@ class DestinationsSettings:
     def __attrs_post_init__(self) -> None:
         for index, rule in enumerate(self.deny):
             if rule.addresses:
-                raise ConfigError(f"deny[{index}].addresses", "opens addresses, but a deny rule denies; use `hosts`")
+                raise ConfigError(f"deny[{index}].addresses", "admits addresses, but a deny rule denies; use `hosts`")
         seen: dict[str, str] = {}
         for place, name, _ in self.named_rules():
             if name in seen:

@@ -76,7 +76,7 @@ class CheckTests(SynchronousTestCase):
                 "listener:agnets is no listener of this file; there are: default",
             ),
             (RULE.format('clients = ["sandbox:a"]'), "policy[0].allow[0].clients[0]: has an unknown kind"),
-            (RULE.format('addresses = ["10.0.0.0/8"]') + REMOTE, "policy[0].allow[0].addresses: opens nothing"),
+            (RULE.format('addresses = ["10.0.0.0/8"]') + REMOTE, "policy[0].allow[0].addresses: admits nothing"),
             ('[[policy]]\nkind = "destinations"\n[policy.allow]\nhosts = ["a.example"]\n', "in two brackets"),
             (listeners("tcp:99", "tcp:98", "tcp:99:interface=0.0.0.0"), "listener[2].endpoint: listener[0] listens"),
             (listeners("unix:/run/a", "unix:/run/a:mode=666"), "listener[1].endpoint: listener[0] listens"),

@@ -45,7 +45,7 @@ def _check_addresses(source: Source, policies: Sequence[ConfiguredPolicy], selec
                 continue
             name = _remote_name(source, each.scope, selector)
             if name is not None:
-                problem = f'opens nothing: {name} goes by a route with dns = "remote", where no address is judged'
+                problem = f'admits nothing: {name} goes by a route with dns = "remote", where no address is judged'
                 raise ConfigError(_key(index, each.rule.place, "addresses"), problem)
 
 

@@ -112,4 +112,4 @@ class ConsistencyTests(DowngradeCase):
         """Addresses that a rule opens on a route on which no address is judged are found."""
         error = self.fault(REMOTE, evolve(ALLOW, addresses=(ip_network("10.0.0.0/8"),)))
 
-        self.assertTrue(error.startswith("policy[0].rules[3].addresses: opens nothing: a.example goes"), error)
+        self.assertTrue(error.startswith("policy[0].rules[3].addresses: admits nothing: a.example goes"), error)

@@ -55,7 +55,7 @@ FAULTS: list[tuple[str, str]] = [
     ('[[upstream]]\nname = "a"\nurl = "https://a"\ncredentials = "/nowhere"\n', "upstream[0].credentials: "),
     ('[[upstream]]\nname = "a"\nurl = "https://a"\nca = "/nowhere"\n', "upstream[0].ca: "),
     # Consistency across tables.
-    (RULE.format('addresses = ["10.0.0.0/8"]') + REMOTE, "policy[1].allow[0].addresses: opens nothing: a.example goes"),
+    (RULE.format('addresses = ["10.0.0.0/8"]') + REMOTE, "policy[1].allow[0].addresses: admits nothing: a.example"),
     (RULE.format('clients = ["listener:agnets"]'), "policy[1].allow[0].clients: listener:agnets is no listener"),
     ('[[policy]]\nkind = "rate"\nconnections = 1\nclients = ["listener:x"]\n', "policy[1].clients: listener:x is no"),
     ('[[route]]\nname = "a"\nvia = "direct"\nclients = ["listener:x"]\n', "route[0].clients: listener:x is no"),
