@@ -94,8 +94,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         ),
         "upstream": Field("Label of the upstream; `direct` for none; null where the request was not admitted."),
         "upstream_level": Field(
-            "Level of the cascade that chose the upstream: `refused`, `run`, `agent`, `listener`, `route`, "
-            "`organization`, `system`, `environment` or `none`; null where no upstream was chosen."
+            "Level of the cascade that chose the upstream: `refused`, `route`, `listener`, `system`, `environment` or "
+            "`none`; null where no upstream was chosen."
         ),
         "upstream_source": Field(
             "Setting that chose the upstream; empty where no setting did and the route is direct; null where no "

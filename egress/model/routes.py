@@ -66,8 +66,8 @@ class RoutePlan:
 
     Attributes:
         label: the upstream's name in logs, metrics and answers; "direct" for none.
-        level: the level of the cascade that decided: "run", "agent", "listener", "route", "organization", "system",
-            "environment" or "none".
+        level: the level of the cascade that decided: "refused", "route", "listener", "system", "environment" or
+            "none".
         dns: how names are resolved: "auto", "pinned" or "remote".
         hops: the proxies of the route, nearest first; empty for a direct route.
         source: the setting that decided: ``route "build"``, ``listener "agents"``, ``routing.default``,
