@@ -1,1 +1,1 @@
-"""The way out for an AI agent's sandbox, and the only one."""
+"""A forward proxy that controls the outbound traffic of AI agents."""

@@ -5,6 +5,6 @@ from twisted.application.service import ServiceMaker
 egress_proxy = ServiceMaker(
     "egress",
     "egress.service.tap",
-    "The way out for an AI agent's sandbox: a policy-enforcing forward proxy.",
+    "A forward proxy that controls the outbound traffic of AI agents.",
     "egress-proxy",
 )
