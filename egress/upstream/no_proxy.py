@@ -138,7 +138,7 @@ class _Draft:
         if "*" in host:
             raise ValueError('a star stands alone, or once in front: "*.corp.example"')
         if any(letter.isspace() for letter in host):
-            raise ValueError("has white space inside; entries are set apart by commas")
+            raise ValueError("has white space inside; entries are separated by commas")
         # With `**.` before it, `.192.0.2.1` is parsed as a name and refused.
         pattern = parse_host(f"**.{host}" if is_below_only else host)
         if pattern.network is not None:

@@ -83,8 +83,8 @@ def _parse(text: str) -> ProxyAddress:
         raise ValueError('has no scheme; write "http://HOST:PORT" or "https://HOST:PORT"')
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
-        what = "SOCKS proxies are not spoken to" if scheme.startswith("socks") else "its scheme is unknown"
-        raise ValueError(f"{what}; http:// and https:// proxies are")
+        what = "SOCKS proxies" if scheme.startswith("socks") else "proxies of this scheme"
+        raise ValueError(f"{what} are not supported; http:// and https:// proxies are")
     end = _tail.search(rest)
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     if tail not in ("", "/"):
