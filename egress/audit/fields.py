@@ -138,7 +138,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         ),
         "client_bytes": Field("Octets of content that the client sent; heads are not counted.", ecs="client.bytes"),
         "server_bytes": Field("Octets of content that the client received; heads are not counted.", ecs="server.bytes"),
-        "judge_ms": Field("Milliseconds of judging; null where the request was not judged."),
+        "judge_ms": Field("Milliseconds of judging; null where the request was not admitted."),
         "resolve_ms": Field("Milliseconds of waiting for the resolver; null where there was no wait."),
         "dial_ms": Field("Milliseconds until the origin connection was established; null where none was dialled."),
         "wait_ms": Field(
