@@ -65,7 +65,7 @@ class Workshop:
         self.dependencies = root / "dependencies"
         self.dependencies.mkdir()
         for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
-            if not entry.name.startswith(("egress", "__editable__", "__pycache__")):
+            if not entry.name.startswith(("egress", "acme_egress", "__editable__", "__pycache__")):
                 (self.dependencies / entry.name).symlink_to(entry)
 
     def build(self, source: Path) -> Path:
@@ -73,8 +73,8 @@ class Workshop:
         target = Path(mkdtemp(dir=self.root))
         options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target)
         run(sys.executable, "-m", "pip", "wheel", *options, source, cwd=self.elsewhere)
-        (timers,) = target.iterdir()
-        return timers
+        (wheel,) = target.iterdir()
+        return wheel
 
     def install(self, *what: str | Path) -> Path:
         """Install into a new environment.
@@ -102,17 +102,17 @@ class PackagingTests(SynchronousTestCase):
 
     def test_installs(self) -> None:
         """A wheel and an editable install both bring the command, the twistd plugin and a third party's policy."""
-        timers = self.shop.build(self.shop.source)
-        self.assert_contents(timers)
+        wheel = self.shop.build(self.shop.source)
+        self.assert_contents(wheel)
         acme = self.shop.root / "acme"
         write_files(DOCS / "how-to" / "write-a-policy.md", acme)
         plugin = self.shop.build(acme)
-        for what in ((timers, plugin), ("--editable", self.shop.source, plugin)):
+        for what in ((wheel, plugin), ("--editable", self.shop.source, plugin)):
             self.assert_works(self.shop.install(*what))
 
-    def assert_contents(self, timers: Path) -> None:
+    def assert_contents(self, wheel: Path) -> None:
         """Look into the wheel."""
-        with zipfile.ZipFile(timers) as archive:
+        with zipfile.ZipFile(wheel) as archive:
             names = set(archive.namelist())
         self.assertIn("twisted/plugins/egress_plugin.py", names)
         self.assertIn("egress/plugins/egress_builtin.py", names)
