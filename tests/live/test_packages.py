@@ -23,7 +23,7 @@ FILE = "acme-1.0-py3-none-any.whl"
 REQUEST_FORMS = ((False, "http"), (True, "connect"))
 
 
-def timers() -> bytes:
+def wheel() -> bytes:
     """Make the smallest wheel that pip takes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -49,7 +49,7 @@ def tarball() -> bytes:
 class Index(Pages):
     """A Python index and an npm registry with one package each."""
 
-    timers = timers()
+    wheel = wheel()
     tarball = tarball()
 
     def do_GET(self) -> None:
@@ -58,7 +58,7 @@ class Index(Pages):
         if path == "/simple/acme/":
             self.answer(f'<a href="/{FILE}">{FILE}</a>'.encode(), "text/html")
         elif path == f"/{FILE}":
-            self.answer(self.timers, "application/octet-stream")
+            self.answer(self.wheel, "application/octet-stream")
         elif path == "/acme":
             self.answer(json.dumps(self.packument()).encode("ascii"), "application/json")
         elif path == "/acme-1.0.0.tgz":
@@ -222,7 +222,7 @@ class PipTests(LiveCase):
                 )
 
                 self.assertEqual(0, status, complaint)
-                self.assertEqual(Index.timers, (target / FILE).read_bytes())
+                self.assertEqual(Index.wheel, (target / FILE).read_bytes())
                 fronts = ["http"] * len(origin.seen) if supervisor == "http" else ["connect"]
                 self.assert_passed(origin.port, *fronts)
 
