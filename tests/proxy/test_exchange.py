@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from egress.errors import NameNotFound, ResolverFailed, ResolverTimeout
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.limits import Limits
 from egress.testing.peers import NetworkPeer
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
@@ -832,6 +833,23 @@ class Greed(ServerCase):
 
         self.assertTrue(client.is_closed)
         self.assertEqual(len(self.server.connections.live), 0)
+
+    def test_requests_behind_a_body(self) -> None:
+        """What follows a chunked body that is complete before its origin is dialled waits in the kernel."""
+        self.origin()
+        self.network.delay(ADDRESS, 0.5)
+        head = b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client = self.client()
+        client.says(head + b"2\r\nok\r\n0\r\n\r\n" + GET * 2_000)
+        self.network.settle()
+        self.network.advance(1)
+
+        client.says(GET * 20_000)
+        self.network.settle()
+
+        (connection,) = self.server.connections.live
+        assert isinstance(connection, ClientConnection)
+        self.assertLess(len(connection.held), 200_000)
 
     def test_end_while_waiting(self) -> None:
         """One that gives up while it has to wait is let go."""

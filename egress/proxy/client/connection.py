@@ -252,6 +252,11 @@ class ClientConnection:
             self._is_paused = False
             self.transport.resumeProducing()
 
+    def resume_unless_paused(self) -> None:
+        """Read on where a consumer of this connection's octets paused it, but not where too many octets are kept."""
+        if not self._is_paused:
+            self.transport.resumeProducing()
+
     def forget_parser(self) -> None:
         """Release what reads request heads: no further request comes."""
         self.reader = None

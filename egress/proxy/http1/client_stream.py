@@ -50,6 +50,9 @@ class Http1Connection(TunnelClient, Protocol):
     def displacement(self) -> Displacement | None:
         """What a reload did to its listener."""
 
+    def resume_unless_paused(self) -> None:
+        """Read on, unless too many octets are kept."""
+
 
 @define(eq=False)
 class Http1ClientStream:
@@ -115,7 +118,7 @@ class Http1ClientStream:
         """Read the request body no longer, and pause no longer on the origin's account."""
         if self._is_streaming:
             self._is_streaming = False
-            self.subject.transport.resumeProducing()
+            self.subject.resume_unless_paused()
 
     def _read_body(self, data: bytes) -> None:
         body = self._body
