@@ -226,7 +226,7 @@ class Exchange:
         self.request.phases.wait = (self.server.clock.seconds() - self._sent_at) * 1000.0
         self.transaction.status = 101
         client = self.client.change_protocol(head, upgrade)
-        origin.release()
+        origin.sink = None
         Tunnel(self.server, client, origin.connection, self.transaction).take_over(rest)
 
     def response_malformed(self, refused: Refused) -> None:
@@ -281,11 +281,10 @@ class Exchange:
             self._stop_body(origin)
             origin.abort()
         else:
-            is_reusable = origin.is_reusable
-            origin.release()
+            origin.sink = connection.receiver = None
             transport = connection.transport
             if (
-                is_reusable
+                origin.is_reusable
                 and not server.connections.is_stopping
                 and transport is not None
                 and transport.unsent is None

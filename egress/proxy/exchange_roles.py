@@ -251,7 +251,13 @@ class ClientSide(Protocol):
 
 
 class OriginSide(Protocol):
-    """The origin's side of one exchange: writes one request and reads its response."""
+    """The origin's side of one exchange: writes one request and reads its response.
+
+    Attributes:
+        sink: the exchange; None once nothing more is to be told to it.
+    """
+
+    sink: ResponseSink | None
 
     @property
     def connection(self) -> PooledConnection:
@@ -283,9 +289,6 @@ class OriginSide(Protocol):
 
     def pull_from(self, producer: IPushProducer | None) -> None:
         """Pause and resume this producer as the origin reads; None for none."""
-
-    def release(self) -> None:
-        """Tell the exchange of nothing more."""
 
     def abort(self) -> None:
         """Tell the exchange of nothing more, and reset the origin's side."""

@@ -12,6 +12,7 @@ import re
 from attrs import define, field
 
 from egress.errors import ProtocolError
+from egress.memo import Memo
 from egress.wire.fields import Fields, parse_fields
 from egress.wire.framing import Framing, Kind
 from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, StartLineRules
@@ -44,6 +45,8 @@ _match_simple = re.compile(
     + _PERSISTENT
     + (rb"(" + _ORDINARY + rb")\r\n")
 ).match
+
+_memo: Memo[bytes, Framing] = Memo(1024)
 
 
 @define(eq=False)
@@ -132,10 +135,10 @@ class ResponseReader:
             ):
                 return self._feed_buffer(data)
             begin, status, reason, middle, digits, end, last = match.groups()
-            length = int(digits)
-            lines = b"%b%b%b%bContent-Length: %d\r\nVia: 1.1 egress\r\n" % (begin, middle, end, last, length)
+            # Most lengths come again: their framing is kept by its digits, at most 18 octets each.
+            framing = _memo.get(digits) or _memo.keep(digits, Framing(Kind.LENGTH, int(digits)))
+            lines = b"%b%b%b%bContent-Length: %d\r\nVia: 1.1 egress\r\n" % (begin, middle, end, last, framing.length)
             self.rest = data[at:]
-            framing = Framing(Kind.LENGTH, length)
             return ResponseHead(int(status), reason, True, data[:at], framing, lines, True)
         match = _match_response(data)
         if match is None or match.end() > self._limit_bytes:

@@ -46,6 +46,7 @@ MEMOS = {
     "egress/transports/engine/socket_addresses.py _parsed": "AddressTests.test_socket_addresses",
     "egress/wire/authority.py _memo": "AddressTests.test_authorities",
     "egress/wire/request_head.py _fields_memo": "RequestTests.test_reader",
+    "egress/wire/response_head.py _memo": "ResponseTests.test_reader",
     "egress/wire/target.py _memo": "AddressTests.test_targets",
 }
 """Memos by module and name: the test that compares the memo with the computation."""

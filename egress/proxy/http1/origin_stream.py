@@ -89,11 +89,6 @@ class Http1OriginStream:
         else:
             transport.registerProducer(producer, True)
 
-    def release(self) -> None:
-        """Tell the exchange of nothing more."""
-        self.sink = None
-        self.connection.receiver = None
-
     def abort(self) -> None:
         """Tell the exchange of nothing more, and reset the connection."""
         self.sink = None
