@@ -50,6 +50,9 @@ LAYERS = {
 # What gate and proxy know by interfaces only.
 PROVIDERS = frozenset({"policy", "identity", "upstream", "audit", "credentials", "store", "contain", "kube"})
 
+# Everybody else knows transports by their contract.
+ENGINE_USERS = frozenset({"service", "transports"})
+
 # The most modules that may import each other.
 LARGEST_CIRCLE = 2
 
@@ -114,6 +117,8 @@ def faults_of(path: Path, root: Path) -> Iterator[str]:
 def _import_faults(name: str, own: str, target: str) -> Iterator[str]:
     words = target.split(".")
     other = part_of(target)
+    if words[:3] == ["egress", "transports", "engine"] and own not in ENGINE_USERS:
+        yield f"imports {target}: only {' and '.join(sorted(ENGINE_USERS))} know the engine"
     # egress/__init__.py holds no code: `from egress import wire` names a package.
     if name == "egress" and words[0] == "egress":
         yield f"the package itself imports {target}"
@@ -303,6 +308,17 @@ class CheckerTests(SynchronousTestCase):
             },
             "egress/gate/gate.py:1: imports egress.policy.guard: gate knows interfaces, not providers",
             "egress/proxy/server.py:3: imports egress.upstream: proxy knows interfaces, not providers",
+        )
+
+    def test_engine_is_a_fault(self) -> None:
+        """The engine is started by the service and known to other transports, and to nobody else."""
+        self.assert_faults(
+            {
+                "egress/proxy/a.py": "from egress.transports.engine.engine import Engine\n",
+                "egress/service/b.py": "import egress.transports.engine.engine\n",
+            },
+            "egress/proxy/a.py:1: imports egress.transports.engine.engine.Engine: only service and transports know the "
+            "engine",
         )
 
     def test_circle_of_three_is_a_fault(self) -> None:

@@ -117,6 +117,7 @@ class Exchange:
         self._is_over = True
         transaction, client = self.transaction, self.client
         transaction.cancel()
+        transaction.name_policy(refused)
         client.refuse(refused, self.request.id)
         transaction.record_refusal(refused)
         client.finish(is_read=False)

@@ -12,7 +12,7 @@ from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.connection_facts import ReadPeer, read_peer
 from egress.proxy.dispatch import dispatch
 from egress.proxy.server import ProxyServer
-from egress.transports.engine.socket_addresses import SocketAddress
+from egress.transports.contract import SocketAddress
 
 
 @implementer(IProtocolFactory)

@@ -299,6 +299,12 @@ class Transaction:
         self.trace, self.owner = None, NO_OWNER  # as `release_dial` does
         self.server.audit_log.record(made)
 
+    def name_policy(self, refused: Refused) -> None:
+        """Name the policy and rule that had allowed a request whose route failed."""
+        admission = self.admission
+        if admission is not None and not refused.policy and is_failure(refused):
+            refused.policy, refused.rule = admission.verdict.policy, admission.verdict.rule
+
     def record_refusal(self, refused: Refused) -> None:
         """Record the end of a request that was answered with a refusal: its own event, or a failure of the route."""
         self.status, self.response_source = refused.status, "egress"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface import Attribute, Interface
+
+SocketAddress: TypeAlias = tuple[Any, ...]
+"""An address as the socket module gives it: host, port, and more for IPv6."""
 
 
 class IRelay(Interface):

@@ -564,7 +564,10 @@ class Failures(ServerCase):
 
     def test_connection_refused(self) -> None:
         """Nobody listens."""
-        self.assert_refused(self.said(GET), 502, "connection_refused")
+        client = self.said(GET)
+        self.assert_refused(client, 502, "connection_refused")
+        self.assertIn(b'"policy": "rules"', client.received)
+        self.assertIn(b'"rule": "example"', client.received)
 
     def test_unreachable(self) -> None:
         """There is no way."""

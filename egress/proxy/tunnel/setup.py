@@ -70,6 +70,7 @@ class TunnelSetup:
     def refused(self, refused: Refused) -> None:
         """Answer with a refusal and close: what follows a CONNECT may be anything but a request."""
         client = self.client
+        self.transaction.name_policy(refused)
         client.write_refusal(refused, self.request.id, keep_alive=False)
         self.transaction.record_refusal(refused)
         client.finished(keep_alive=False, is_read=False)

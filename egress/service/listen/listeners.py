@@ -18,7 +18,8 @@ from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint, overlaps
 from egress.service.listen.sockets import ListeningSocket
 from egress.service.settings.source import Source
-from egress.transports.engine.socket_addresses import SocketAddress, describe
+from egress.transports.contract import SocketAddress
+from egress.transports.engine.socket_addresses import describe
 
 # Makes the socket of a listener from its name, its endpoint and the key path of the endpoint.
 Bind = Callable[[str, Endpoint, str], ListeningSocket]

@@ -14,9 +14,10 @@ from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.transports.contract import SocketAddress
 from egress.transports.engine.events import GONE, READABLE, WRITE
 from egress.transports.engine.polled import PollingEngine
-from egress.transports.engine.socket_addresses import SocketAddress, describe, describe_dialled
+from egress.transports.engine.socket_addresses import describe, describe_dialled
 from egress.transports.engine.transport import Transport
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC

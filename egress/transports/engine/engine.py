@@ -15,13 +15,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.timing.timer_wheel import TimerWheel
+from egress.transports.contract import SocketAddress
 from egress.transports.engine.connector import Connector
 from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
 from egress.transports.engine.polled import BulkPolled, Polled
 from egress.transports.engine.port import Port
 from egress.transports.engine.relay import RELAY_BYTES
-from egress.transports.engine.socket_addresses import SocketAddress, parse
+from egress.transports.engine.socket_addresses import parse
 from egress.transports.engine.transport import Transport
 
 BUDGET_BYTES = 64 * 1024 * 1024

@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.transports.accept_backoff import AcceptBackoff
+from egress.transports.contract import SocketAddress
 from egress.transports.engine.events import READ
 from egress.transports.engine.polled import PollingEngine
-from egress.transports.engine.socket_addresses import SocketAddress, describe
+from egress.transports.engine.socket_addresses import describe
 from egress.transports.engine.transport import Transport
 
 # Connections accepted before established ones are served.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from egress.memo import Memo
+from egress.transports.contract import SocketAddress
 
 # The argument of connect(2): host and port, for IPv6 also the flow and the scope.
-SocketAddress = tuple[Any, ...]
 
 # A proxy dials few addresses often. At most 1,024 literals of 45 characters each, below 1 MiB with their values.
 _parsed: Memo[tuple[str, int], tuple[socket.AddressFamily, SocketAddress]] = Memo(1024)

@@ -9,7 +9,8 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import ISystemHandle
 from zope.interface import implementer
 
-from egress.transports.engine.socket_addresses import SocketAddress, describe
+from egress.transports.contract import SocketAddress
+from egress.transports.engine.socket_addresses import describe
 
 
 @implementer(ISystemHandle)

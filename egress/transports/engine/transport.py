@@ -10,11 +10,10 @@ from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from egress.transports.contract import IRelay, IStreamTransport
+from egress.transports.contract import IRelay, IStreamTransport, SocketAddress
 from egress.transports.engine.polled import Dialler, PollingEngine
 from egress.transports.engine.reading import Reading
 from egress.transports.engine.relay import Relay
-from egress.transports.engine.socket_addresses import SocketAddress
 from egress.transports.engine.writing import ABORTED, FIN_UNSENT, LOST
 from egress.transports.protocol_relay import ProtocolRelay
 
