@@ -1,11 +1,14 @@
-"""How the verdicts of one round come together, and what becomes of a policy that gives none.
+"""Combines the verdicts of one round, and replaces the verdict of a policy that gives none.
 
-The first DENY ends it, silence is DENY, and a policy that raises, is late or returns something else has denied.
+The first DENY ends a round, and a round without an ALLOW is a refusal. A policy that raises, is late or returns no
+verdict has denied. Policies are plugins: whatever a policy raises, SystemExit and KeyboardInterrupt included, is a
+failure of that policy.
 """
 
 from __future__ import annotations
 
 from math import ceil, isfinite
+from typing import cast
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -14,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
-from egress.interfaces import IFailureVerdict, IPolicy
+from egress.interfaces import IFailureVerdict, IPolicy, IPolicyObserver
 from egress.model import Outcome, Request, Resolution, Verdict
 
 FAILED = "The policy failed."
@@ -29,46 +32,80 @@ def ask(
     """Ask one policy for its verdict.
 
     Args:
-        policy: whom to ask.
-        request: what is wanted.
+        policy: the policy.
+        request: the request to judge.
         resolution: None in the first round.
-        clock: measures the deadline of a policy that does not answer at once.
-        seconds: how long such a policy may take.
+        clock: measures the deadline of a policy that returns a Deferred.
+        seconds: the deadline.
 
     Returns:
-        The verdict, at once where the policy answers at once. The Deferred fires with the verdict or fails with
-        Refused; cancelling it cancels the policy's own.
+        The verdict, without a Deferred where the policy returns a verdict. The Deferred fires with the verdict or fails
+        with Refused; cancelling it cancels the Deferred of the policy.
 
     Raises:
-        Refused: policy_failed. A policy in audit mode abstains instead, whatever befalls it.
+        Refused: policy_failed. A policy in audit mode abstains instead.
     """
     try:
         answer = policy.decide(request, resolution)
-    except Exception:
-        return _failed(policy, FAILED, _where(Failure()))
+    except BaseException:
+        return _failed(policy, FAILED, describe_exception(Failure()))
     if isinstance(answer, Deferred):
         return _Wait(policy, answer).begin(clock, seconds)
     return _checked(policy, answer)
 
 
+def ask_observer(observer: IPolicyObserver, request: Request, up: int, down: int) -> Verdict | None:
+    """Tell one observer what moved, and check its answer like an answer of `decide`.
+
+    Args:
+        observer: the policy.
+        request: the request whose octets moved.
+        up: octets from the client since the last call.
+        down: octets to the client since the last call.
+
+    Returns:
+        The observer's verdict, if any. A failure is a DENY, or the policy's `failure_verdict`.
+    """
+    policy = cast(IPolicy, observer)
+    try:
+        try:
+            answer = observer.moved(request, up, down)
+        except BaseException:
+            return _failed(policy, FAILED, describe_exception(Failure()))
+        return None if answer is None else _checked(policy, answer)
+    except Refused as refused:
+        return Verdict(Outcome.DENY, policy.name, reason=refused.reason)
+
+
 def _checked(policy: IPolicy, answer: object) -> Verdict:
+    problem = _find_problem(policy, answer)
+    return _failed(policy, FAILED, problem) if problem else cast(Verdict, answer)
+
+
+def _find_problem(policy: IPolicy, answer: object) -> str:
     if not isinstance(answer, Verdict) or not isinstance(answer.outcome, Outcome):
-        return _failed(policy, FAILED, f"it returned {type(answer).__name__}, not a verdict")
-    if answer.policy != policy.name:
-        return _failed(policy, FAILED, "its verdict bears another name")
-    return answer
+        return f"it returned {type(answer).__name__}, not a verdict"
+    return "" if answer.policy == policy.name else "its verdict bears another name"
 
 
 def _failed(policy: IPolicy, reason: str, detail: str) -> Verdict:
-    # An exception's text may hold the client's bytes; its type and place cannot.
     _log.error("policy {policy} gave no verdict: {detail}", policy=policy.name, detail=detail)
     lenient = IFailureVerdict(policy, None)
     if lenient is not None:
-        return lenient.failure_verdict(reason)
+        try:
+            verdict = lenient.failure_verdict(reason)
+        except BaseException:
+            problem = describe_exception(Failure())
+        else:
+            problem = _find_problem(policy, verdict)
+            if not problem:
+                return verdict
+        _log.error("policy {policy} gave no failure verdict: {detail}", policy=policy.name, detail=problem)
     raise Refused("policy_failed", reason, policy=policy.name, detail=detail)
 
 
-def _where(failure: Failure) -> str:
+def describe_exception(failure: Failure) -> str:
+    """Describe an exception of a policy by its type and place. Its text may hold octets of the client."""
     kind = getattr(failure.type, "__qualname__", "exception")
     if not failure.frames:
         return str(kind)
@@ -102,7 +139,7 @@ class _Wait:
         if self.is_over:
             return
         if isinstance(answer, Failure):
-            self._end(FAILED, _where(answer), answer)
+            self._end(FAILED, describe_exception(answer), answer)
         else:
             self._end("", "", answer)
 
@@ -112,7 +149,7 @@ class _Wait:
         self._cancel()
 
     def _left(self, _: Deferred[Verdict]) -> None:
-        # Whoever asked has gone; Twisted fails the answer with CancelledError once this returns.
+        # Nobody waits for the answer any more; Twisted fails it with CancelledError once this method returns.
         self.is_over = True
         self._stop_timer()
         self._cancel()
@@ -139,8 +176,9 @@ class _Wait:
     def _cancel(self) -> None:
         try:
             self.pending.cancel()
-        except Exception:
-            _log.error("policy {policy} failed to cancel: {detail}", policy=self.policy.name, detail=_where(Failure()))
+        except BaseException:
+            detail = describe_exception(Failure())
+            _log.error("policy {policy} failed to cancel: {detail}", policy=self.policy.name, detail=detail)
 
 
 @define(eq=False)

@@ -139,7 +139,7 @@ def _load(directories: list[str], package: ModuleType) -> list[ModuleType]:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise ConfigError("", f"the plugin module {name} cannot be imported ({type(error).__name__})") from None
 
 

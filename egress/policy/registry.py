@@ -84,7 +84,7 @@ def _build(where: str, table: Mapping[str, object], maker: IPolicyMaker, name: s
         policy = maker.make_policy(name, settings, host)
     except ConfigError as error:
         raise ConfigError(prefix(where, error.where), error.problem, error.file)
-    except Exception as error:
+    except BaseException as error:
         # The exception's text may hold settings, and settings may hold secrets.
         raise ConfigError(where, f"the plugin failed to make policy {name!a} ({type(error).__name__})") from None
     _check(where, policy, name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from attrs import define
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from egress.gate.policy_round import ask_observer, describe_exception
 from egress.interfaces import IPolicyObserver
 from egress.model import Admission, AuditEvent, Outcome, Request, Verdict
 
@@ -13,7 +15,10 @@ _log = Logger()
 
 @define(eq=False)
 class Observers:
-    """The observers of one request. A failure of one is logged, and is a DENY where a verdict is wanted.
+    """The observers of one request.
+
+    No method raises, whatever an observer does, and every observer is told everything. A failure of an observer is
+    logged, and is a DENY where a verdict is asked for.
 
     Attributes:
         request: the request.
@@ -32,11 +37,11 @@ class Observers:
         for observer in self.observers:
             try:
                 observer.started(self.request, admission)
-            except Exception:
-                _log.failure("a policy's started() failed")
+            except BaseException:
+                _log_failure(observer, "started")
 
     def moved(self, up: int, down: int) -> Verdict | None:
-        """Tell what moved since the last time.
+        """Tell what moved since the last call.
 
         Args:
             up: octets from the client so far.
@@ -49,20 +54,22 @@ class Observers:
         if not more_up and not more_down:
             return None
         self.up, self.down = up, down
+        denied: Verdict | None = None
         for observer in self.observers:
-            try:
-                verdict = observer.moved(self.request, more_up, more_down)
-            except Exception:
-                _log.failure("a policy's moved() failed")
-                return Verdict(Outcome.DENY, getattr(observer, "name", ""), reason="The policy failed.")
-            if verdict is not None and verdict.outcome is Outcome.DENY:
-                return verdict
-        return None
+            verdict = ask_observer(observer, self.request, more_up, more_down)
+            if denied is None and verdict is not None and verdict.outcome is Outcome.DENY:
+                denied = verdict
+        return denied
 
     def ended(self, event: AuditEvent) -> None:
         """Tell that the request is over."""
         for observer in self.observers:
             try:
                 observer.ended(event)
-            except Exception:
-                _log.failure("a policy's ended() failed")
+            except BaseException:
+                _log_failure(observer, "ended")
+
+
+def _log_failure(observer: IPolicyObserver, method: str) -> None:
+    name, detail = getattr(observer, "name", ""), describe_exception(Failure())
+    _log.error("policy {policy} failed in {method}: {detail}", policy=name, method=method, detail=detail)

@@ -9,9 +9,11 @@ from itertools import count
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
+from egress.errors import Refused
 from egress.gate.gate import Gate
-from egress.gate.policy_round import denial
+from egress.gate.policy_round import FAILED, denial
 from egress.gate.snapshot import Snapshot
 from egress.interfaces import IAuditSink, IIdentifier
 from egress.model import Outcome
@@ -23,9 +25,12 @@ from egress.proxy.origin.connection import OriginFactory
 from egress.proxy.origin.pool import OriginPool
 from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedListeners, displace
 from egress.proxy.reload.reevaluation import Reevaluation
+from egress.proxy.roles import LiveConnection
 from egress.timing.timer_wheel import TimerWheel
 
 _PULSE_SECONDS = 1.0
+
+_log = Logger()
 
 _UNRECORDED = ("keepalive_seconds", "idle_seconds", "linger_seconds", "drain_seconds")
 
@@ -178,8 +183,22 @@ class ProxyServer:
         if not (self._is_observed or self.gate.snapshot.observers):
             return
         for client in list(self.connections.live):
-            transaction = client.transaction
-            if transaction is not None:
-                verdict = transaction.observe()
-                if verdict is not None and verdict.outcome is Outcome.DENY:
-                    client.end("policy", denial(verdict))
+            try:
+                refused = self._observe(client)
+                if refused is not None:
+                    client.end("policy", refused)
+            except Exception:
+                # A fault on one connection must not keep the observers from the others.
+                _log.failure("ending a request failed")
+
+    def _observe(self, client: LiveConnection) -> Refused | None:
+        """Tell the observers what moved on one connection; return the refusal that ends its request, if any."""
+        transaction = client.transaction
+        if transaction is None:
+            return None
+        try:
+            verdict = transaction.observe()
+            return None if verdict is None or verdict.outcome is not Outcome.DENY else denial(verdict)
+        except Exception:
+            _log.failure("telling the observers of a request failed")
+            return Refused("policy_failed", FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from attrs import define
@@ -14,7 +15,7 @@ from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.gate.policy_round import PolicyRound, ask, denial
-from egress.interfaces import IPolicy, IPolicyObserver
+from egress.interfaces import IFailureVerdict, IPolicy, IPolicyObserver
 from egress.model import Outcome, Request, Resolution, Verdict
 from egress.policy.audit_only import AuditOnly
 from egress.testing import FixedPolicy, make_request, resolve_to
@@ -35,8 +36,24 @@ class AnswersWith:
         return cast("Verdict", self.answer())
 
 
+@implementer(IFailureVerdict)
+@define(eq=False)
+class Lenient(AnswersWith):
+    """Fails always, and has a function for its failure verdict."""
+
+    def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
+        raise ValueError(CLIENT_BYTES)
+
+    def failure_verdict(self, problem: str) -> Verdict:
+        return cast("Verdict", self.answer())
+
+
 def _raises() -> Verdict:
     raise ValueError(CLIENT_BYTES)
+
+
+def _same(answer: Deferred[Verdict]) -> Deferred[Verdict]:
+    return answer
 
 
 def _text(events: Sequence[LogEvent]) -> str:
@@ -76,6 +93,41 @@ class AskTests(SynchronousTestCase):
         self.assertIn("ValueError in _raises", refused.detail)
         self.assertIn("ValueError in _raises", _text(events))
         self.assertNotIn(CLIENT_BYTES, _text(events) + str(refused) + refused.detail)
+
+    def test_exits(self) -> None:
+        """SystemExit, KeyboardInterrupt and the like are failures of the policy: at once, later, and when cancelled."""
+        for kind in (SystemExit, KeyboardInterrupt, GeneratorExit):
+
+            def exits(*_: object, kind: type[BaseException] = kind) -> Any:
+                raise kind
+
+            with capturedLogs() as events, self.assertRaises(Refused) as caught:
+                self.ask(AnswersWith(exits))
+            self.assertEqual(caught.exception.code, "policy_failed")
+            self.assertIn(f"{kind.__name__} in exits", _text(events))
+
+            stubborn: Deferred[Verdict] = Deferred(exits)
+            answer = self.ask(AnswersWith(partial(_same, stubborn)))
+            assert isinstance(answer, Deferred)
+            with capturedLogs() as events:
+                self.clock.advance(2.0)
+            self.assertEqual(self.failureResultOf(answer, Refused).value.reason, "The policy was late.")
+            self.assertIn(f"{kind.__name__} in exits", _text(events))
+
+            later: Deferred[Verdict] = Deferred()
+            later.addCallback(exits)
+            answer = self.ask(AnswersWith(partial(_same, later)))
+            assert isinstance(answer, Deferred)
+            later.callback(Verdict(Outcome.ALLOW, "p"))
+            self.assertEqual(self.failureResultOf(answer, Refused).value.code, "policy_failed")
+
+    def test_bad_failure_verdict(self) -> None:
+        """A policy whose failure verdict fails too, or is none, has denied."""
+        for answer in (_raises, lambda: "abstain", lambda: Verdict(Outcome.ALLOW, "another")):
+            with capturedLogs() as events, self.assertRaises(Refused) as caught:
+                self.ask(Lenient(answer))
+            self.assertEqual(caught.exception.code, "policy_failed")
+            self.assertEqual(len(events), 2)
 
     def test_not_a_verdict(self) -> None:
         """True, None or an outcome alone are no verdicts."""

@@ -116,6 +116,7 @@ class FindTests(SynchronousTestCase):
                 ("def (", "SyntaxError"),
                 (f"raise ValueError({SECRET!r})", "ValueError"),
                 ("raise SystemExit(1)", "SystemExit"),
+                ("raise KeyboardInterrupt", "KeyboardInterrupt"),
             )
         ):
             path = self.write(f"broken{number}", source)

@@ -156,13 +156,14 @@ class BuildTests(SynchronousTestCase):
         """A maker that raises anything else is named with the exception's type, never its text."""
 
         def make(name: str, settings: Mapping[str, object], host: IHostServices) -> IPolicy:
-            raise KeyError(SECRET)
+            raise kind(SECRET)
 
-        error = self.error({"kind": "fixed", "name": "x"}, maker=Maker(make=make))
+        for kind in (KeyError, SystemExit, KeyboardInterrupt):
+            error = self.error({"kind": "fixed", "name": "x"}, maker=Maker(make=make))
 
-        self.assertEqual(error.where, "policy[0]")
-        self.assertIn("'x'", error.problem)
-        self.assertIn("KeyError", error.problem)
+            self.assertEqual(error.where, "policy[0]")
+            self.assertIn("'x'", error.problem)
+            self.assertIn(kind.__name__, error.problem)
 
     def test_broken_policies(self) -> None:
         """What is no policy, has another name or makes no promise is refused at the start."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from zope.interface import implementer
 
+from egress.errors import Refused
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
+from egress.policy.audit_only import AuditOnly
 from egress.policy.rate import make_rate
 from egress.proxy.limits import Limits
+from egress.proxy.roles import LiveConnection
+from egress.testing import FixedPolicy
 from tests.proxy.support import RULES, ServerCase
 from tests.proxy.tunnel.test_tunnel import CONNECT, hello
 
@@ -25,7 +33,8 @@ class Listener:
     pure: bool = True
     heard: list[str] = field(factory=list)
     verdict: Verdict | None = None
-    is_broken: bool = False
+    error: BaseException | None = None
+    port: int = 0
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
         """Allow."""
@@ -40,7 +49,7 @@ class Listener:
         """Write it down."""
         self.heard.append(f"moved {up} {down}")
         self._break()
-        return self.verdict
+        return self.verdict if self.port in (0, request.authority.port) else None
 
     def ended(self, record: AuditEvent) -> None:
         """Write it down."""
@@ -48,8 +57,8 @@ class Listener:
         self._break()
 
     def _break(self) -> None:
-        if self.is_broken:
-            raise RuntimeError("boom")
+        if self.error is not None:
+            raise self.error
 
 
 class ObserverTests(ServerCase):
@@ -123,17 +132,128 @@ class ObserverTests(ServerCase):
         self.assertEqual(self.policy.heard.count("ended complete"), 2)
 
     def test_broken_observer(self) -> None:
-        """One that fails is logged; it cannot be said that it agrees, so what moves is ended."""
-        self.policy.is_broken = True
+        """A failure of an observer is logged by type and place, without its text, and ends the request."""
+        self.policy.error = RuntimeError("boom")
         self.origin(port=443)
-        client = self.said(CONNECT)
 
-        client.says(b"12")
-        self.network.advance(2)
+        with capturedLogs() as events:
+            client = self.said(CONNECT)
+            client.says(b"12")
+            self.network.advance(2)
 
         self.assertTrue(client.was_reset)
         self.assertEqual(self.ends()[-1].cause, "policy")
-        self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+        logged = [event["detail"] for event in events if event.get("policy") == "listener"]
+        self.assertGreaterEqual(len(logged), 3)
+        self.assertTrue(all("RuntimeError in _break" in detail and "boom" not in detail for detail in logged))
+
+    def test_exits(self) -> None:
+        """SystemExit and KeyboardInterrupt of an observer end its request alone, and the request has its log line."""
+        self.origin(port=443)
+        for error in (SystemExit(3), KeyboardInterrupt(), GeneratorExit()):
+            self.policy.error = None
+            self.policy.heard.clear()
+            client = self.said(CONNECT)
+            self.policy.error = error
+
+            client.says(b"12")
+            self.network.advance(2)
+
+            self.assertTrue(client.was_reset)
+            self.assertEqual(self.ends()[-1].cause, "policy")
+            self.assertEqual(self.policy.heard[-1], "ended policy")
+
+    def test_no_verdict(self) -> None:
+        """An answer that is no verdict of the observer ends the request and has a log line, as with `decide`."""
+        self.origin(port=443)
+        rubbish: tuple[object, ...] = (
+            True,
+            "DENY",
+            Outcome.DENY,
+            Deferred(),
+            Verdict(Outcome.ABSTAIN, "another"),
+            Verdict(cast("Outcome", "allow"), "listener"),
+            Verdict(Outcome.DENY, "listener", retry_seconds=cast("float", "soon")),
+        )
+        for answer in rubbish:
+            self.policy.verdict = None
+            client = self.said(CONNECT)
+            self.policy.verdict = cast("Verdict", answer)
+            count = len(self.ends())
+
+            client.says(b"12")
+            self.network.advance(2)
+
+            self.assertTrue(client.was_reset, answer)
+            self.assertEqual([event.cause for event in self.ends()[count:]], ["policy"], answer)
+        self.flushLoggedErrors(TypeError)
+
+    def test_audit_mode(self) -> None:
+        """A failure of an observer with `mode = "audit"` ends nothing."""
+        self._port += 1
+        self.arrange([AuditOnly(self.policy), FixedPolicy()])
+        self.origin(port=443)
+        client = self.said(CONNECT)
+        for answer, error in (("DENY", None), (None, RuntimeError("boom")), (None, SystemExit())):
+            self.policy.verdict, self.policy.error = cast("Verdict | None", answer), error
+
+            client.says(b"12")
+            self.network.advance(2)
+
+            self.assertFalse(client.was_reset)
+
+    def test_others_keep_their_turn(self) -> None:
+        """Requests with a failing observer keep no other observer uninformed and no other request alive."""
+        self._port += 1
+        bad = Listener("bad", port=8443)
+        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
+        self.arrange([bad, self.policy])
+        self.origin(port=443), self.origin(port=8443)
+        failing = [self.said(CONNECT.replace(b":443", b":8443")) for _ in range(4)]
+        good = self.said(CONNECT)
+        bad.verdict = cast("Verdict", "DENY")
+
+        for client in (*failing, good):
+            client.says(b"12")
+        self.network.advance(2)
+
+        self.assertTrue(good.was_reset)
+        self.assertTrue(all(client.was_reset for client in failing))
+        self.assertEqual([event.cause for event in self.ends()], ["policy"] * 5)
+        self.assertEqual(self.policy.heard.count("moved 2 0"), 5)
+
+    def test_proxy_fault(self) -> None:
+        """A fault of the proxy itself on one connection does not keep the observers from the others."""
+        self.origin(port=443)
+        client = self.said(CONNECT)
+        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
+        faulty = {cast("LiveConnection", Faulty()) for _ in range(20)}
+        self.server.connections.live |= faulty
+
+        client.says(b"12")
+        self.network.advance(1)
+
+        self.assertTrue(client.was_reset)
+        self.server.connections.live -= faulty
+        self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 40)
+
+
+@define(eq=False)
+class Faulty:
+    """A connection that fails where its request is observed and ended."""
+
+    @property
+    def transaction(self) -> Faulty:
+        """Be the transaction too."""
+        return self
+
+    def observe(self) -> Verdict | None:
+        """Fail."""
+        raise RuntimeError("observe")
+
+    def end(self, cause: str, refused: Refused | None = None) -> None:
+        """Fail."""
+        raise RuntimeError("end")
 
 
 class RateTests(ServerCase):
