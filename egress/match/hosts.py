@@ -40,6 +40,18 @@ class HostPattern:
     suffix: str = ""
     network: Network | None = None
 
+    @property
+    def specificity(self) -> tuple[bool, int, bool]:
+        """A sort key: of two patterns that match one host, the key of the more specific pattern is greater.
+
+        An exact name is more specific than any star. A longer suffix or network prefix is more specific than a shorter
+        one, and `*` before a suffix more than `**`. `**` alone is the least specific.
+        """
+        if self.network is not None:
+            return True, self.network.prefixlen, True
+        size = self.suffix.count(".") + 1 if self.suffix else 0
+        return self.reach is Reach.EXACT, size, self.reach is Reach.ONE_LABEL
+
     def match(self, host: str, address: Address | None) -> bool:
         """Whether the pattern matches a canonical host. `HostIndex` matches many patterns faster.
 

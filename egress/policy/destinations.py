@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -96,9 +97,10 @@ class Destinations:
         return Verdict(Outcome.ABSTAIN, self.name, reason="No rule names this host.")
 
     def _clauses(self) -> Iterator[tuple[HostPattern, _Clause]]:
-        # The first rule that covers a request decides. Deny rules come first.
+        # The first rule that covers a request decides. Deny rules come first. Within a rule the most specific pattern
+        # that matches decides which names and networks the verdict opens, and the order in the list does not.
         for place, name, rule in self.settings.named_rules():
-            for pattern in rule.hosts:
+            for pattern in sorted(rule.hosts, key=attrgetter("specificity"), reverse=True):
                 yield pattern, self._make_clause(name, rule, pattern, is_deny=place.startswith("deny"))
 
     def _make_clause(self, name: str, rule: RuleSettings, pattern: HostPattern, is_deny: bool) -> _Clause:

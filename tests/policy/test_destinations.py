@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -12,6 +13,7 @@ from egress.hostname import canonical_host
 from egress.interfaces import IPolicy
 from egress.model import Authority, Client, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import Destinations, make_destinations
+from egress.policy.guard import Guard, GuardSettings
 from egress.testing import FakeHost
 
 Rule = dict[str, object]
@@ -121,6 +123,53 @@ class DestinationsTests(SynchronousTestCase):
             self.assertEqual(self.decide(policy, _request(host)).admits, (opened, ip_network(network)))
         self.assertEqual(self.decide(policy, _request("a.example")).admits, (opened,))
         self.assert_outcome("abstain", policy, _request("::ffff:10.1.2.3"))
+
+    def test_most_specific_pattern(self) -> None:
+        """Where several patterns of a rule match, the most specific counts, in every order of the list."""
+        patterns = ["**", "**.example", "**.b.example", "*.b.example", "a.b.example", "localhost"]
+        networks = ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.1", "::/0", "fd00::/8", "fd00::1"]
+        for host, expected in (
+            ("a.b.example", "a.b.example"),
+            ("c.b.example", "*.b.example"),
+            ("d.c.b.example", "**.b.example"),
+            ("b.example", "**.example"),
+            ("localhost", "localhost"),
+            ("other.test", "**"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.2", "10.0.0.0/24"),
+            ("10.1.0.1", "10.0.0.0/8"),
+            ("192.0.2.1", "0.0.0.0/0"),
+            ("fd00::1", "fd00::1"),
+            ("fd00::2", "fd00::/8"),
+            ("2001:db8::1", "::/0"),
+        ):
+            for seed in range(20):
+                hosts = patterns + networks
+                Random(seed).shuffle(hosts)
+                allowed = self.decide(_policy(allow=[{"hosts": hosts}]), _tunnel(host))
+                denied = self.decide(_policy(deny=[{"hosts": hosts}]), _tunnel(host))
+                self.assertEqual((allowed.pattern, denied.pattern), (expected, expected))
+                opened = (ip_network(expected),) if expected in networks else ()
+                self.assertEqual(allowed.admits, opened)
+
+    def test_guard_reads_most_specific_pattern(self) -> None:
+        """A rule that lists `localhost` or a literal address opens it, before or after a pattern that covers it too."""
+        guard = Guard(GuardSettings())
+        for hosts in (["**", "localhost", "10.0.0.1"], ["10.0.0.1", "localhost", "**"]):
+            policy = _policy([{"hosts": hosts, "addresses": ["127.0.0.1"]}])
+            for host in ("localhost", "10.0.0.1"):
+                request = _tunnel(host)
+                verdict = self.decide(policy, request)
+                guard.check_name(request.authority, verdict)
+                guard.check_addresses(
+                    request.authority, (request.authority.address or ip_address("127.0.0.1"),), verdict
+                )
+
+    def test_earlier_rule_decides(self) -> None:
+        """Specificity counts within a rule only: of two rules the first one decides."""
+        policy = _policy(allow=[{"name": "wide", "hosts": ["**"]}, {"name": "exact", "hosts": ["a.example"]}])
+
+        self.assertEqual(self.decide(policy, _tunnel("a.example")).rule, "wide")
 
     def test_networks_do_not_allow_names(self) -> None:
         """A network in an allow rule says nothing of names that lead there."""
