@@ -1,7 +1,7 @@
 """Path patterns: `/repos/acme/*`, `/search/**`, `/v*/status`.
 
 Segments are compared after percent-decoding on both sides, because most servers treat `%40` and `@` alike. Callers
-exclude paths with an encoded slash before matching.
+exclude ambiguous paths, such as paths with an encoded slash, before matching.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from egress.match.wildcard import Wildcard
 
 _bad_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _slash = re.compile(r"%2f|%5c|\\", re.IGNORECASE).search
+_twice_encoded = re.compile(r"%25(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})").search
 _slashes = re.compile("//+").sub
 
 
@@ -35,7 +36,8 @@ class PathPattern:
         """Compile a pattern.
 
         Raises:
-            ValueError: the pattern can never match a canonical path. The message does not repeat the pattern.
+            ValueError: the pattern can never match a canonical path that is not ambiguous. The message does not repeat
+                the pattern.
         """
         if not text.startswith("/"):
             raise ValueError('a path begins with "/"')
@@ -47,11 +49,17 @@ class PathPattern:
             raise ValueError('in a path, "%" is followed by two hexadecimal digits; the sign itself is written %25')
         if _slash(text):
             raise ValueError("a path cannot hold a backslash or an encoded slash: no rule can judge it safely")
+        if _twice_encoded(text):
+            raise ValueError("a path cannot hold an escape that a second decoding changes: no rule can judge it safely")
         segments = text[1:].split("/")
         if "" in segments[:-1]:
             raise ValueError("a path has an empty segment")
         if any(_decode(segment) in (".", "..") for segment in segments):
             raise ValueError('a canonical path has no "." and ".." segments')
+        if any(_is_dots(segment) for segment in segments):
+            raise ValueError("a path cannot hold a segment of dots and blanks alone: no rule can judge it safely")
+        if not all(map(_is_utf8, segments)):
+            raise ValueError("a path cannot hold escapes that are not UTF-8: no rule can judge it safely")
         if any("**" in segment and segment != "**" for segment in segments):
             raise ValueError('"**" stands for whole segments: "/search/**"')
         return cls(tuple(None if segment == "**" else Wildcard.parse(segment, _decode) for segment in segments), text)
@@ -102,6 +110,22 @@ class PathSet:
     def may_match(self, path: str) -> bool:
         """Whether a pattern matches the path, or the path as read by a server that merges repeated slashes."""
         return self.match(path) or ("//" in path and self.match(_slashes("/", path)))
+
+
+def _is_dots(segment: str) -> bool:
+    decoded = _decode(segment.partition(";")[0])
+    return "." in decoded and not decoded.strip(". ")
+
+
+def _is_utf8(segment: str) -> bool:
+    """Whether a segment is UTF-8 or, with a star, may be part of UTF-8."""
+    if "*" in segment:
+        return True
+    try:
+        unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode(text: str) -> str:

@@ -60,7 +60,7 @@ class _Clause:
         return self.paths is None or self._covers_path(self.paths, request.path, request.is_path_ambiguous)
 
     def _covers_path(self, paths: PathSet, path: str, is_ambiguous: bool) -> bool:
-        # Servers differ in how they read encoded and repeated slashes. A rule takes the reading that opens less.
+        # Servers read an ambiguous path and repeated slashes differently. A rule takes the reading that opens less.
         if self.is_deny:
             return is_ambiguous or paths.may_match(path)
         return not is_ambiguous and paths.match(path)
@@ -184,7 +184,9 @@ class Destinations:
             methods = sorted({method for clause in on_port for method in clause.methods or ()})
             return self._abstain(f"The host is allowed, but only with {' and '.join(methods)}.", on_port[0])
         if request.is_path_ambiguous:
-            reason = "The host is allowed for certain paths; an encoded slash makes this one ambiguous."
+            reason = (
+                "The host is allowed for certain paths; this path is ambiguous, because servers read it differently."
+            )
             return self._abstain(reason, with_method[0])
         return self._abstain("The host is allowed, but not this path.", with_method[0])
 

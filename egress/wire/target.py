@@ -7,6 +7,8 @@ the origin receives the canonical path. The query is not judged and is forwarded
 from __future__ import annotations
 
 import re
+from unicodedata import category, normalize
+from urllib.parse import unquote_to_bytes
 
 from attrs import define
 
@@ -19,9 +21,15 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 _split_uri = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):(?://([^/]*+)(.*+))?").match
 _escapes = re.compile(rb"%([0-9A-Fa-f]{2})?")
 # Parts of a path with upper-case escapes that servers interpret differently: encoded slashes and backslashes, plain
-# backslashes, escapes that a second decoding or a decoder of overlong UTF-8 (RFC 3629 section 3) changes, and dot
-# segments with parameters, which some servers strip before they resolve the dots.
-_is_ambiguous = re.compile(rb"%(?:2F|5C|C0|C1|25[0-9A-Fa-f]{2})|\\|/\.{1,2}(?:;|%3B)").search
+# backslashes, and escapes that a second decoding changes.
+_has_ambiguous_part = re.compile(rb"%(?:2F|5C|25(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}))|\\").search
+_has_high_octet = re.compile(rb"%[89A-F]").search
+# Segments of dots and escapes alone, up to their parameters, with a dot or a character that NFKC folds to dots.
+_find_dots_and_escapes = re.compile(
+    rb"(?<=/)(?=[^/.]*+\.|[^/]*?%(?:E2%80%A[456]|EF%B(?:8%(?:99|B0)|9%92|C%8E)))(?:\.|%(?!3B)[0-9A-F]{2})++(?=;|%3B|/|\Z)"
+).findall
+# What some servers strip from a name beside white space: controls, format characters and unassigned code points.
+_STRIPPED_CATEGORIES = frozenset(["Cc", "Cf", "Cn"])
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PLAIN_SCHEMES = frozenset(["http", "ws"])
@@ -42,7 +50,8 @@ class Target:
         path: the canonical path without the query; None where the form has none.
         forward_target: the target in the request line that the origin receives: the canonical path and the unchanged
             query, or `*`.
-        is_path_ambiguous: servers interpret the path differently, for example because of an encoded slash.
+        is_path_ambiguous: servers interpret the path differently, for example because of an encoded slash or overlong
+            UTF-8.
         host_field: the value of the Host field that the origin receives: the authority, without the port 80.
     """
 
@@ -141,7 +150,34 @@ def _canonical_path(raw: bytes) -> tuple[bytes, bool]:
     # After the decoding, because every server decodes %2e to a dot.
     if b"/." in path:
         path = _without_dots(path)
-    return path, _is_ambiguous(path) is not None
+    return path, _is_ambiguous(path)
+
+
+def _is_ambiguous(path: bytes) -> bool:
+    """Whether servers interpret a canonical path differently."""
+    if _has_ambiguous_part(path):
+        return True
+    if b"%" not in path and b"/." not in path:
+        return False
+    if _has_high_octet(path):
+        try:
+            unquote_to_bytes(path).decode("utf-8")
+        except UnicodeDecodeError:
+            # A decoder may accept overlong forms (RFC 3629 section 3), drop octets, replace octets or read Latin-1.
+            return True
+    return any(_is_dots(unquote_to_bytes(segment).decode("utf-8")) for segment in _find_dots_and_escapes(path))
+
+
+def _is_dots(segment: str) -> bool:
+    """Whether a segment that is no dot segment may become one: where a server strips characters, or folds Unicode."""
+    has_dot = False
+    for character in segment:
+        for plain in normalize("NFKC", character):
+            if plain == ".":
+                has_dot = True
+            elif not plain.isspace() and category(plain) not in _STRIPPED_CATEGORIES:
+                return False
+    return has_dot
 
 
 def _canonical_escape(match: re.Match[bytes]) -> bytes:

@@ -51,7 +51,8 @@ MATCHES = [
 ]
 
 REFUSED = ["", "a", "*", "**", "/a?b", "/a#b", "/a%2fb", "/a%5Cb", "/a\\b", "/%zz", "/%", "/a//b", "/a/../b", "/./a",
-           "/%2e%2E/a", "/a**", "/**a/b", "/***", "/a\nb", "/a\x00"]  # fmt: skip
+           "/%2e%2E/a", "/a**", "/**a/b", "/***", "/a\nb", "/a\x00",
+           "/a/...", "/a/..%20", "/..;x", "/%C0%AE", "/%E0%80%AE/a", "/caf%E9", "/a%2541", "/%25u0041"]  # fmt: skip
 
 
 class PathTests(SynchronousTestCase):

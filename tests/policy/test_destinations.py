@@ -284,7 +284,10 @@ class DestinationsTests(SynchronousTestCase):
             (_tunnel("m.example"), "inside a tunnel cannot be read."),
             (_tunnel("s.example"), "inside a tunnel cannot be read."),
             (_request("s.example", path="/b"), "not this path."),
-            (_request("s.example", path="/a%2F", is_ambiguous=True), "an encoded slash makes this one ambiguous."),
+            (
+                _request("s.example", path="/a%2F", is_ambiguous=True),
+                "this path is ambiguous, because servers read it differently.",
+            ),
             (_request("c.example", 443), "No rule names this host."),
             (_request("z.example"), "No rule names this host."),
         ]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from unicodedata import normalize
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,34 @@ PATHS: list[tuple[bytes, str, bool]] = [
     (b"/a/..%3b/b", "/a/..%3B/b", True),
     (b"/a/%252e%252e/b", "/a/%252e%252e/b", True),
     (b"/a/%c0%ae%c0%ae/b", "/a/%C0%AE%C0%AE/b", True),
-    (b"/a;b/...;/c%25", "/a;b/...;/c%25", False),
+    (b"/a;b/x...;/c%25", "/a;b/x...;/c%25", False),
+    (b"/a/...;/b", "/a/...;/b", True),
+    (b"/a/..%20;/b", "/a/..%20;/b", True),
+    (b"/%25%75002e", "/%25u002e", True),
+    (b"/a/%e0%80%ae%e0%80%ae/b", "/a/%E0%80%AE%E0%80%AE/b", True),
+    (b"/a/..%e0%80%af", "/a/..%E0%80%AF", True),
+    (b"/a%f0%80%80%afb", "/a%F0%80%80%AFb", True),
+    (b"/a%f8%80%80%80%afb", "/a%F8%80%80%80%AFb", True),
+    (b"/a%fc%80%80%80%80%afb", "/a%FC%80%80%80%80%AFb", True),
+    (b"/a%ed%a0%80b", "/a%ED%A0%80b", True),
+    (b"/a%f4%90%80%80b", "/a%F4%90%80%80b", True),
+    (b"/caf%e9", "/caf%E9", True),
+    (b"/a/..%ff/b", "/a/..%FF/b", True),
+    (b"/a/..%ff", "/a/..%FF", True),
+    (b"/a/.%80./b", "/a/.%80./b", True),
+    (b"/a/..%20", "/a/..%20", True),
+    (b"/a/..%20/b", "/a/..%20/b", True),
+    (b"/a/%20../b", "/a/%20../b", True),
+    (b"/a/.%20./b", "/a/.%20./b", True),
+    (b"/a/.%20", "/a/.%20", True),
+    (b"/a/..%c2%a0/b", "/a/..%C2%A0/b", True),
+    (b"/a/.%e2%80%8b./b", "/a/.%E2%80%8B./b", True),
+    (b"/a/%ef%bc%8e%ef%bc%8e/b", "/a/%EF%BC%8E%EF%BC%8E/b", True),
+    (b"/a/%e2%80%a5/b", "/a/%E2%80%A5/b", True),
+    (b"/%20", "/%20", False),
+    (b"/a..%20b/x..%20", "/a..%20b/x..%20", False),
+    (b"/%e6%97%a5.%e6%9c%ac", "/%E6%97%A5.%E6%9C%AC", False),
+    (b"/%f0%9f%98%80", "/%F0%9F%98%80", False),
     (b"/a%2fb", "/a%2Fb", True),
     (b"/a%5cb", "/a%5Cb", True),
     (b"/a\\b", "/a\\b", True),
@@ -50,7 +78,8 @@ PATHS: list[tuple[bytes, str, bool]] = [
     (b"/a/..\\b", "/a/..\\b", True),
     (b"/a/..;x/b", "/a/..;x/b", True),
     (b"/.well-known/x", "/.well-known/x", False),
-    (b"/...", "/...", False),
+    (b"/...", "/...", True),
+    (b"/a/..../b", "/a/..../b", True),
     (b"/a..", "/a..", False),
     (b"/..a", "/..a", False),
     (b'/a|b"c<d>e{f}g^h`i', '/a|b"c<d>e{f}g^h`i', False),
@@ -146,6 +175,54 @@ class TargetTests(SynchronousTestCase):
                         (path, path.encode() + query, is_ambiguous),
                         raw,
                     )
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.text("./ \xa0\u200b\uff0e\xe9;a%", min_size=1, max_size=8), st.sampled_from(["ignore", "replace", "strict"])
+    )
+    def test_other_readers(self, text: str, errors: str) -> None:
+        """No reader finds a dot segment in a path that is not ambiguous, whatever it strips or folds."""
+        raw = "/" + quote(text, safe="/;")
+        try:
+            found = parse_target("GET", b"http://a" + raw.encode())
+        except ProtocolError:
+            return
+        assert found.path is not None
+        if not found.is_path_ambiguous:
+            decoded = unquote_to_bytes(found.path).decode("utf-8", errors)
+            for segment in decoded.split("/"):
+                folded = normalize("NFKC", segment.partition(";")[0]).replace("\u200b", "").replace(" ", "")
+                self.assertNotIn(folded, (".", "..", "..."))
+
+    def test_folded_dots(self) -> None:
+        """Every character that compatibility folding turns into dots makes an ambiguous segment."""
+        folded = [chr(code) for code in range(0x80, 0x110000) if set(normalize("NFKC", chr(code))) == {"."}]
+        self.assertGreater(len(folded), 4)
+        for character in folded:
+            found = parse_target("GET", b"http://a/a/" + quote(character * 2).encode() + b"/b")
+            self.assertTrue(found.is_path_ambiguous, ascii(character))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.binary(min_size=1, max_size=6))
+    def test_octets_that_are_not_utf8(self, octets: bytes) -> None:
+        """A path whose octets are not UTF-8 is ambiguous."""
+        try:
+            found = parse_target("GET", b"http://a/x" + quote(octets).encode())
+        except ProtocolError:
+            return
+        if not found.is_path_ambiguous:
+            octets.decode("utf-8")
+
+    def test_hostile_length(self) -> None:
+        """A long path takes time in proportion to its length."""
+        for part in (b"/.", b"/%20", b"%CC%80%CC%A3", b"/...a", b".%20", b"/%FF"):
+            raw = b"http://a/x/" + part * 100_000
+            try:
+                found = parse_target("GET", raw)
+            except ProtocolError as fault:
+                self.assertEqual(fault.code, "bad_target")
+            else:
+                self.assertTrue(found.is_path_ambiguous or part != b"/%FF")
 
     def test_authority_form(self) -> None:
         """CONNECT names a host and a port, and nothing else."""
