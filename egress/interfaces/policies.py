@@ -42,6 +42,9 @@ class IPolicyObserver(Interface):
     def moved(request: Request, up: int, down: int) -> Verdict | None:
         """Bytes moved since the last call; at most once a second for each request.
 
+        The first call comes within a second of ``started`` or at the end, even if no bytes have moved: an idle tunnel
+        can be ended too.
+
         Returns:
             None, or a verdict; a DENY ends the request.
         """

@@ -125,7 +125,8 @@ class RatePolicy:
     def moved(self, request: Request, up: int, down: int) -> Verdict | None:
         """Count bytes; end a request over a limit.
 
-        Requests that were judged while others were dialling may have started beyond `connections`; they end here.
+        Requests that were judged while others were dialling may have started beyond `connections`. The first call for
+        each, which comes even if no bytes have moved, ends it.
         """
         counted = self.counters.get(f"counted {request.id}")
         if counted is None:

@@ -31,6 +31,7 @@ class Observers:
     observers: tuple[IPolicyObserver, ...]
     up: int = 0
     down: int = 0
+    _is_asked: bool = False
 
     def started(self, admission: Admission) -> None:
         """Tell that octets begin to move."""
@@ -41,7 +42,7 @@ class Observers:
                 _log_failure(observer, "started")
 
     def moved(self, up: int, down: int) -> Verdict | None:
-        """Tell what moved since the last call.
+        """Tell what moved since the last call. The first call is passed on even if nothing moved (`IPolicyObserver`).
 
         Args:
             up: octets from the client so far.
@@ -51,9 +52,9 @@ class Observers:
             The first DENY, if any.
         """
         more_up, more_down = up - self.up, down - self.down
-        if not more_up and not more_down:
+        if not more_up and not more_down and self._is_asked:
             return None
-        self.up, self.down = up, down
+        self.up, self.down, self._is_asked = up, down, True
         denied: Verdict | None = None
         for observer in self.observers:
             verdict = ask_observer(observer, self.request, more_up, more_down)

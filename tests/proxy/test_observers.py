@@ -96,6 +96,20 @@ class ObserverTests(ServerCase):
         self.assertLessEqual(len(moved), 4)
         self.assertEqual((self.policy.heard[0], self.policy.heard[-1]), ("started 443", "ended client_reset"))
 
+    def test_idle_tunnel(self) -> None:
+        """A tunnel that moves nothing is told of once, and a DENY ends it."""
+        self.origin(port=443)
+        self.said(CONNECT)
+        self.network.advance(10)
+        self.assertEqual(self.policy.heard, ["started 443", "moved 0 0"])
+
+        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
+        client = self.said(CONNECT)
+        self.network.advance(1)
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual(self.ends()[-1].cause, "policy")
+
     def test_a_deny_ends_it(self) -> None:
         """A DENY on what moved ends the tunnel, and the record names the policy."""
         origin = self.origin(port=443)
@@ -292,6 +306,34 @@ class RateTests(ServerCase):
         self.network.settle()
 
         self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+    def test_idle_excess(self) -> None:
+        """Tunnels that were admitted together exceed the limit for a second at most, even if they stay idle."""
+        self.arrange_rate(connections=2)
+        self.origin(port=443)
+        clients = [self.client() for _ in range(5)]
+        for client in clients:
+            client.says(CONNECT)
+        self.network.settle()
+        opened = [client for client in clients if b"HTTP/1.1 200 " in client.received]
+        self.assertGreater(len(opened), 2)
+
+        self.network.advance(1)
+
+        self.assertEqual(sum(not client.was_reset for client in opened), 2)
+        causes = [event.cause for event in self.ends() if event.refused and event.refused.rule == "connections"]
+        self.assertEqual(causes, ["policy"] * (len(opened) - 2))
+        self.network.advance(30)
+        self.assertEqual(sum(not client.was_reset for client in opened), 2)
+
+    def test_idle_tunnels_count(self) -> None:
+        """A tunnel that has moved nothing counts as long as it is open."""
+        self.arrange_rate(connections=1)
+        self.origin(port=443)
+        self.said(CONNECT)
+        self.network.advance(30)
+
+        self.assert_refused(self.said(CONNECT), 429, "rate_limited")
 
     def test_bytes(self) -> None:
         """A tunnel that carries too much is ended."""
