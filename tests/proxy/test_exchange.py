@@ -648,6 +648,23 @@ class Failures(ServerCase):
         self.assert_refused(self.said(GET), 503, "audit_log_unavailable")
         self.assertEqual(self.resolver.asked, [])
 
+    def test_reset_within_the_request_body(self) -> None:
+        """A client that is still sending its body gets the refusal, and what it sends then does not reset it."""
+        origin = self.origin()
+        client = self.said(
+            b"POST http://origin.example/ HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + b"x" * 1000
+        )
+        origin.peers[-1].aborts()
+        self.network.settle()
+
+        client.says(b"x" * 70_000)
+        self.network.settle()
+
+        self.assert_refused(client, 502, "origin_closed")
+        self.assertFalse(client.was_reset)
+        self.network.advance(self.limits.linger_seconds + 1)
+        self.assertEqual(len(self.server.connections.live), 0)
+
 
 class Deadlines(ServerCase):
     """Every wait ends."""

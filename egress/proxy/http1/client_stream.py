@@ -7,12 +7,14 @@ from typing import Protocol
 from attrs import define, field
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from egress.errors import ProtocolError, Refused
 from egress.proxy.exchange_roles import RequestSource, Trailers
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.limits import Limits
 from egress.proxy.roles import Displacement, LiveTransaction, TunnelClient
+from egress.transports.contract import IStreamTransport
 from egress.wire.body import BodyReader, body_reader, chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_response
 from egress.wire.framing import NO_BODY, Framing, Kind
@@ -87,8 +89,8 @@ class Http1ClientStream:
 
     @property
     def producer(self) -> IPushProducer:
-        """The connection's transport."""
-        return self.subject.transport
+        """The connection, as the producer of the request body."""
+        return _BodyProducer(self.subject.transport)
 
     def _is_body_complete(self) -> bool:
         return self._body is None or self._body.is_complete
@@ -225,6 +227,29 @@ class Http1ClientStream:
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """End the exchange."""
         self.source.end(cause, refused)
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class _BodyProducer:
+    """Pauses and resumes a client connection as the origin reads the request body.
+
+    A transport that is lost stops its producer. A client connection must not close then: it has a refusal to write, and
+    to read on after that, so that no reset destroys the refusal.
+    """
+
+    transport: IStreamTransport
+
+    def pauseProducing(self) -> None:
+        """Read no more for now (IPushProducer)."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on (IPushProducer)."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the exchange hears of the loss itself (IProducer)."""
 
 
 def _chunks(payload: bytes, trailers: Trailers | None) -> bytes:
