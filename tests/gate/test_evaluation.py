@@ -312,7 +312,7 @@ ACTIONS = st.lists(
 class FastPath(SynchronousTestCase):
     """The decisions that are remembered are those that would be made."""
 
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     @given(ACTIONS, st.booleans())
     def test_remembering_changes_no_decision(self, actions: list[Any], has_impure: bool) -> None:
         """A gate that remembers admits and refuses as one that starts anew with each request."""
