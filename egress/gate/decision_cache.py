@@ -12,8 +12,8 @@ from egress.model import Admission, Request, RoutePlan, Verdict
 # A few thousand keys are a few megabytes. A client that sends ever new ones costs everybody one evaluation a key.
 _DECISIONS = 8192
 
-DecisionKey: TypeAlias = tuple[str, frozenset[str], str, str, str, "str | None"]
-"""Client key, client labels, listener, method, authority, path: all that a pure policy or the selector may look at.
+DecisionKey: TypeAlias = tuple[str, frozenset[str], str, str, str, str, "str | None"]
+"""Client key and labels, listener, request form, method, authority, path: all that pure policies and selectors look at.
 
 Labels count by themselves: one client key can stand for several addresses that limits count together.
 """
@@ -22,7 +22,8 @@ Labels count by themselves: one client key can stand for several addresses that 
 def decision_key(request: Request) -> DecisionKey:
     """Give the key of a request's decisions."""
     client = request.client
-    return client.key, client.labels, request.listener, request.method, request.authority.text, request.path
+    form, method, authority = request.request_form, request.method, request.authority
+    return client.key, client.labels, request.listener, form, method, authority.text, request.path
 
 
 @define(eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
 
 from egress.errors import Refused, ResolutionError
 from egress.gate.decision_cache import decision_key
@@ -15,11 +14,9 @@ from egress.gate.explanation import Explanation
 from egress.gate.name_resolution import NameResolution, own_address
 from egress.gate.snapshot import Snapshot
 from egress.gate.trace import NO_TRACE, Trace
-from egress.interfaces import IGate
 from egress.model import Admission, Request, Resolution
 
 
-@implementer(IGate)
 @define(eq=False)
 class Gate:
     """Decides about every request. No decision is taken anywhere else.
@@ -56,7 +53,20 @@ class Gate:
             self.names = NameResolution(self.clock, delegated_seconds)
 
     def admit(self, request: Request, within: Admission | None = None) -> Admission | Deferred[Admission]:
-        """Judge a request. See `IGate.admit`."""
+        """Judge a request.
+
+        Args:
+            request: the request.
+            within: for a request inside an intercepted tunnel, the admission of that tunnel. The request keeps the
+                route and the addresses of the tunnel.
+
+        Returns:
+            The admission, or a Deferred of it that fails with Refused. Cancelling it stops the evaluation.
+
+        Raises:
+            Refused: the request may not pass, and why: `authority_mismatch` where it names another host or port than
+                its tunnel.
+        """
         snapshot = self.snapshot
         if within is not None:
             if within.authority != request.authority:
@@ -65,8 +75,9 @@ class Gate:
         if snapshot.has_impure:
             return run_eagerly(self._evaluate_new(request, None))
         client, authority = request.client, request.authority
+        form, method = request.request_form, request.method
         known = snapshot.decisions.admissions.get(  # by `decision_key(request)`
-            (client.key, client.labels, request.listener, request.method, authority.text, request.path)
+            (client.key, client.labels, request.listener, form, method, authority.text, request.path)
         )
         if known is None:
             return run_eagerly(self._evaluate_new(request, None))

@@ -30,7 +30,6 @@ from egress.interfaces.policies import (
 from egress.interfaces.resolver import IResolver
 from egress.model import (
     Address,
-    Admission,
     AuditEvent,
     Authority,
     Client,
@@ -52,7 +51,6 @@ __all__ = [
     "IFailureVerdict",
     "IForwardProxies",
     "IForwardProxy",
-    "IGate",
     "IGuard",
     "IHostServices",
     "IIdentifier",
@@ -200,23 +198,3 @@ class ICredentialSource(Interface):
 
     def authorization() -> bytes:
         """Give the current value of Proxy-Authorization: the scheme, a space and the credentials."""
-
-
-class IGate(Interface):
-    """The choke point: decides about every request."""
-
-    def admit(request: Request, within: Admission | None = None) -> Admission | Deferred[Admission]:
-        """Judge a request.
-
-        Args:
-            request: the request.
-            within: for a request inside an intercepted tunnel, the admission of that tunnel. The request keeps the
-                route and the addresses of the tunnel.
-
-        Returns:
-            The admission, or a Deferred of it that fails with Refused. Cancelling it stops the evaluation.
-
-        Raises:
-            Refused: the request may not pass, and why: ``authority_mismatch`` where it names another host or port than
-                its tunnel.
-        """

@@ -11,9 +11,8 @@ from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
 from egress.model import Admission, Request
-from egress.proxy.exchange_roles import ClientSide, OriginSide, PooledConnection, Trailers
-from egress.proxy.http1.forwarding import DIRECT_FORWARDING, Forwarding
-from egress.proxy.http1.request_parsing import ParsedRequest
+from egress.proxy.exchange_roles import ClientSide, OriginSide, ParsedRequest, PooledConnection, Trailers
+from egress.proxy.forwarding import DIRECT_FORWARDING, Forwarding
 from egress.proxy.server import ProxyServer
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel

@@ -22,7 +22,7 @@ PoolKey: TypeAlias = tuple[str, str, str, frozenset[str]]
 """Upstream, place, client key and client labels: connections are shared only where all are equal.
 
 Limits may count several clients as one; their labels keep their connections apart. The place is the origin on a direct
-route, where the dialled address is compared when a connection is taken. For other routes see `http1.forwarding`.
+route, where the dialled address is compared when a connection is taken. For other routes see `forwarding`.
 """
 
 Trailers: TypeAlias = tuple[Field, ...]

@@ -18,7 +18,7 @@ from egress.gate.snapshot import Snapshot
 from egress.interfaces import IAuditSink, IIdentifier
 from egress.model import Outcome
 from egress.proxy.connections import Connections
-from egress.proxy.http1.forwarding import Forwardings
+from egress.proxy.forwarding import Forwardings
 from egress.proxy.http1.request_parsing import RequestParser
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin.connection import OriginFactory

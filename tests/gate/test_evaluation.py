@@ -250,6 +250,21 @@ class Within(SynchronousTestCase):
         self.assertEqual(("8.8.8.8",), outer.route.texts)
 
 
+class Keys(SynchronousTestCase):
+    """What tells remembered decisions apart."""
+
+    def test_request_form(self) -> None:
+        """A request of another form is judged anew: the selector may send it by another route."""
+        policy = FixedPolicy()
+        gate = make_gate(policy)
+        for form in ("http", "inner", "http", "inner"):
+            request = make_request("http://a.example/")
+            request.request_form = form
+            gate.admit(request)
+
+        self.assertEqual(4, len(policy.asked))
+
+
 class Again(SynchronousTestCase):
     """The evaluation anew after a reload."""
 

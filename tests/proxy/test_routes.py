@@ -12,7 +12,7 @@ from egress.config import structure
 from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
 from egress.gate.own_addresses import OwnAddresses
 from egress.interfaces import ICredentialSource, IUpstreamSelector
-from egress.proxy.http1.forwarding import Forwarding
+from egress.proxy.forwarding import Forwarding
 from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import (
     RouteSettings,

@@ -64,7 +64,7 @@ STATE = {
 """Bounded state that is not derived from its keys alone, and replaces its oldest entry."""
 
 # Memos of packages whose own tests compare them with the computation.
-ELSEWHERE = ("egress/audit/", "egress/gate/", "egress/proxy/http1/forwarding.py", "egress/upstream/")
+ELSEWHERE = ("egress/audit/", "egress/gate/", "egress/proxy/forwarding.py", "egress/upstream/")
 
 FAST_PATHS = {
     "egress.hostname.canonical_host": "AddressTests.test_hosts",

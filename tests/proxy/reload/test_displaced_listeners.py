@@ -9,7 +9,7 @@ from egress.errors import Refused
 from egress.model import Client, Connection, Route
 from egress.policy.destinations import make_destinations
 from egress.proxy.factory import ProxyFactory
-from egress.proxy.http1.forwarding import Forwarding
+from egress.proxy.forwarding import Forwarding
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.testing import make_request
 from egress.upstream import UpstreamSelector
