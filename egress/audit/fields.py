@@ -80,7 +80,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         ),
         "verdict": Field("`allow`, `deny`, or `none` where the request failed before every check had passed."),
         "policy": Field(
-            "Name of the policy that decided; of a request that failed, the policy that had allowed it; or empty.",
+            "Name of the policy that decided; of a request that failed, the policy that had allowed it; `ssrf-guard` "
+            "for the SSRF guard; or empty.",
             "security_rule.ruleset.name",
             "rule.ruleset",
         ),

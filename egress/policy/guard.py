@@ -17,6 +17,9 @@ from egress.match import NetworkSet, embedded_ipv4
 from egress.model import Address, Authority, Verdict
 from egress.policy.addresses import METADATA_ADDRESSES, RESERVED_NAMES, SPECIAL_NETWORKS, TRANSPARENT_NETWORKS
 
+GUARD_NAME = "ssrf-guard"
+"""The guard's name in answers, log lines and metrics, where a policy's name would stand. No policy may have it."""
+
 # Includes the metadata addresses, because some of them are public.
 _suspects = NetworkSet.of([special.network for special in SPECIAL_NETWORKS] + [*map(ip_network, METADATA_ADDRESSES)])
 _transparent = NetworkSet.of(TRANSPARENT_NETWORKS)
@@ -58,8 +61,8 @@ class Guard:
                 "name_refused",
                 "This name is reserved for the machine itself or for cloud metadata; only a rule that lists this "
                 "exact name in `hosts` and has `addresses` admits it.",
-                policy=verdict.policy,
-                rule=verdict.rule,
+                policy=GUARD_NAME,
+                detail=_allowed_by(verdict),
             )
 
     def check_addresses(self, authority: Authority, addresses: tuple[Address, ...], verdict: Verdict) -> None:
@@ -86,9 +89,8 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
             raise Refused(
                 "address_refused",
                 f"It is a cloud metadata address; only a rule that lists this exact address {key} admits it.",
-                policy=verdict.policy,
-                rule=verdict.rule,
-                detail=f"{address} is, or carries, a metadata address",
+                policy=GUARD_NAME,
+                detail=f"{address} is, or carries, a metadata address; {_allowed_by(verdict)}",
             )
         return
     if not any(_suspects.contains(spelling) for spelling in same[1:] or same):
@@ -104,10 +106,14 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
     raise Refused(
         "address_refused",
         reason,
-        policy=verdict.policy,
-        rule=verdict.rule,
-        detail=f"{address} is {_describe(same[-1])}",
+        policy=GUARD_NAME,
+        detail=f"{address} is {_describe(same[-1])}; {_allowed_by(verdict)}",
     )
+
+
+def _allowed_by(verdict: Verdict) -> str:
+    """Name the rule that had allowed the request: the operator may have to amend it."""
+    return f"allowed by {verdict.policy}{' / ' if verdict.rule else ''}{verdict.rule}"
 
 
 def _describe(address: Address) -> str:

@@ -11,6 +11,7 @@ from egress.errors import ConfigError
 from egress.interfaces import IHostServices, IPolicy, IPolicyDescription, IPolicyMaker, IPolicyObserver
 from egress.policy.audit_only import AuditOnly
 from egress.policy.discovery import find_makers
+from egress.policy.guard import GUARD_NAME
 from egress.policy.interface_check import breaches
 
 __all__ = ["MODES", "build_policies", "find_makers"]
@@ -69,6 +70,8 @@ def _names_of(tables: Sequence[Mapping[str, object]], kinds: Sequence[str]) -> l
             raise ConfigError(where, "must be a string")
         if not is_name(name):
             raise ConfigError(where, NAME_RULE)
+        if name == GUARD_NAME:
+            raise ConfigError(where, f"{name!a} is the name of the SSRF guard in logs and answers; choose another")
         if name in names:
             raise ConfigError(where, f"policy[{names.index(name)}] is called {name!a} already")
         names.append(name)

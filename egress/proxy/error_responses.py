@@ -7,6 +7,8 @@ from math import ceil
 
 from egress.errors import CODES, Refused
 
+_DETAILS_LIMIT = 512  # characters
+
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 # RFC 9110 section 15: the phrases of the statuses in CODES.
@@ -38,10 +40,13 @@ _CHALLENGES = (
 def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> bytes:
     """Compose the answer to a refused or failed request.
 
+    The reason phrase and Proxy-Status say why too: most clients drop the content of a refused CONNECT, and many of them
+    show the reason phrase.
+
     Args:
-        refused: why.
-        request_id: what the audit log calls it.
-        keep_alive: whether the connection lives on.
+        refused: the refusal or failure.
+        request_id: the request's id in the audit log.
+        keep_alive: whether the connection is kept open.
         has_body: False in answer to HEAD (RFC 9110 section 9.3.2).
 
     Returns:
@@ -60,14 +65,15 @@ def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has
         "may_retry": code.may_retry,
         "hint": code.hint,
     }
+    error = _PROXY_ERRORS.get(refused.code, "http_request_denied")
     body = json.dumps(problem, indent=1).encode("ascii") + b"\n"
     head = [
-        f"HTTP/1.1 {code.status} {_PHRASES[code.status]}",
+        f"HTTP/1.1 {code.status} {_PHRASES[code.status]} by egress: {refused.code} ({request_id})",
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
-        # RFC 9209: tells apart what the proxy says from what the origin says.
-        f"Proxy-Status: egress; error={_PROXY_ERRORS.get(refused.code, 'http_request_denied')}",
+        # RFC 9209 section 2.1: `error` tells the proxy's answers from the origin's, `details` is for people.
+        f"Proxy-Status: egress; error={error}; details={_quoted(f'{refused.code}: {refused.reason}')}",
     ]
     if code.status == 407:
         head += _CHALLENGES
@@ -75,6 +81,16 @@ def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has
         head.append(f"Retry-After: {max(1, ceil(refused.retry_seconds))}")
     head.append("Connection: keep-alive" if keep_alive else "Connection: close")
     return "\r\n".join([*head, "", ""]).encode("ascii") + (body if has_body else b"")
+
+
+def _quoted(text: str) -> str:
+    """Give a text as a String of a structured field (RFC 8941 section 3.3.3): printable ASCII, of bounded length.
+
+    The reason may come from a plugin, so it may hold any character.
+    """
+    printable = "".join(char if " " <= char <= "~" else "?" for char in text[:_DETAILS_LIMIT])
+    escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 # RFC 9209 section 2.3: the error types for our codes; all others were denied.

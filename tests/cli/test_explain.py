@@ -132,7 +132,10 @@ class ExplainTests(SynchronousTestCase):
         facts = self.facts("--allow", "metadata.google.internal", "http://metadata.google.internal/")
 
         self.assertEqual("name_refused", facts["refused"]["code"])
+        self.assertEqual("ssrf-guard", facts["refused"]["policy"])
         self.assertEqual(facts["refused"]["reason"], facts["guard"])
+        output = self.explain("--allow", "metadata.google.internal", "http://metadata.google.internal/").output
+        self.assertIn("refused by ssrf-guard: Reserved host name", output)
 
     def test_wrong_questions(self) -> None:
         """An invalid question ends with 2 and one line."""

@@ -61,8 +61,8 @@ class GuardTests(SynchronousTestCase):
             self.guard.check_addresses(_authority(host), found, _verdict(*admits))
         except Refused as refused:
             self.assertNotRegex(refused.reason, r"\d+\.\d+|::")
-            self.assertEqual(refused.rule, "r")
-            self.assertTrue(refused.detail)
+            self.assertEqual((refused.policy, refused.rule), ("ssrf-guard", ""))
+            self.assertTrue(refused.detail.endswith("; allowed by destinations / r"), refused.detail)
             return refused.code
         return None
 
@@ -185,7 +185,9 @@ class GuardTests(SynchronousTestCase):
             ):
                 with self.assertRaises(Refused) as caught:
                     self.guard.check_name(authority, verdict)
-                self.assertEqual((caught.exception.code, caught.exception.rule), ("name_refused", "r"))
+                refused = caught.exception
+                self.assertEqual((refused.code, refused.policy, refused.rule), ("name_refused", "ssrf-guard", ""))
+                self.assertEqual(refused.detail, "allowed by destinations / r")
             self.guard.check_name(authority, _verdict("127.0.0.0/8", pattern=authority.host))
 
     def test_other_names(self) -> None:

@@ -142,6 +142,13 @@ class BuildTests(SynchronousTestCase):
 
         self.assertEqual((error.where, error.problem), ("policy[1].name", "policy[0] is called 'fixed' already"))
 
+    def test_name_of_the_guard(self) -> None:
+        """No policy has the name that log lines and answers give to the SSRF guard."""
+        error = self.error({"kind": "fixed", "name": "ssrf-guard"})
+
+        self.assertEqual(error.where, "policy[0].name")
+        self.assertIn("SSRF guard", error.problem)
+
     def test_maker_refuses(self) -> None:
         """What a maker finds wrong is told with its whole key path."""
 

@@ -593,6 +593,7 @@ class Failures(ServerCase):
 
         problem = self.assert_refused(client, 403, "address_refused")
         self.assertNotIn("10.1.2.3", str(problem))
+        self.assertEqual((problem["policy"], problem["rule"]), ("ssrf-guard", ""))
         self.assertIn("addresses", problem["hint"])
         self.assertEqual(self.network.dialled, [])
 

@@ -70,7 +70,8 @@ class Asked(CallersCase):
         refused = self.says(client, get())
         served = self.says(client, get(ALICE))
 
-        self.assertTrue(refused.startswith(b"HTTP/1.1 407 Proxy Authentication Required\r\n"))
+        expected = b"HTTP/1.1 407 Proxy Authentication Required by egress: credentials_required ("
+        self.assertTrue(refused.startswith(expected), refused)
         self.assertIn(CHALLENGES, refused)
         self.assertIn(b"\r\nConnection: keep-alive\r\n", refused)
         self.assertTrue(served.startswith(b"HTTP/1.1 200 OK\r\n"))
