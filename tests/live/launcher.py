@@ -1,7 +1,8 @@
 """Starts a program as systemd does: with descriptors that it is told of, a watchdog, and a limit of open files.
 
 Run it as a file: LAUNCHER JSON COMMAND... . The JSON object may have `sockets` (names with the numbers of inherited
-descriptors) and `files` (RLIMIT_NOFILE). Where $WATCHDOG_USEC is set, the watchdog is told to watch the program.
+descriptors), `claimed` (LISTEN_FDS, where it is not their number) and `files` (RLIMIT_NOFILE). Where $WATCHDOG_USEC is
+set, the watchdog is told to watch the program.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main() -> None:
         os.dup2(number, place)
     if sockets:
         os.environ["LISTEN_PID"] = str(os.getpid())
-        os.environ["LISTEN_FDS"] = str(len(sockets))
+        os.environ["LISTEN_FDS"] = str(wanted.get("claimed") or len(sockets))
         os.environ["LISTEN_FDNAMES"] = ":".join(name for name, _ in sockets)
     if "WATCHDOG_USEC" in os.environ:
         os.environ["WATCHDOG_PID"] = str(os.getpid())

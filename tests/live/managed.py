@@ -25,6 +25,7 @@ class Managed(Proxy):
         sockets: what is handed over, with names.
         files: how many descriptors it may have, in all.
         before: a command that runs it.
+        claimed: LISTEN_FDS; None for the number of the sockets.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Managed(Proxy):
         sockets: Sequence[tuple[str, socket.socket]] = (),
         files: int | None = None,
         before: Sequence[str] = (),
+        claimed: int | None = None,
     ) -> None:
-        wanted = {"sockets": [(name, each.fileno()) for name, each in sockets], "files": files}
+        named = [(name, each.fileno()) for name, each in sockets]
+        wanted = {"sockets": named, "files": files, "claimed": claimed}
         twistd = [str(TWISTD), "--nodaemon", "--pidfile=", "egress-proxy", *arguments]
         self.process = subprocess.Popen(
             [*before, sys.executable, launcher.__file__, json.dumps(wanted), *twistd],
@@ -67,10 +70,11 @@ class ManagedCase(ProcessCase):
         sockets: Sequence[tuple[str, socket.socket]] = (),
         files: int | None = None,
         before: Sequence[str] = (),
+        claimed: int | None = None,
     ) -> Managed:
         """Start a proxy, which is killed at the test's end if it still runs."""
         whole = {"EGRESS_STATE": str(self.state), **(environment or {})}
-        proxy = Managed(*arguments, environment=whole, sockets=sockets, files=files, before=before)
+        proxy = Managed(*arguments, environment=whole, sockets=sockets, files=files, before=before, claimed=claimed)
 
         def kill() -> None:
             if proxy.process.poll() is None:

@@ -149,6 +149,16 @@ class ActivationTests(ManagedCase):
         self.assertIn(b" 403 ", self.ask(proxy.port()))
         proxy.end()
 
+    def test_count_beyond_what_was_received(self) -> None:
+        """A LISTEN_FDS that is too large takes no descriptor of the proxy's own: it serves its other listeners."""
+        proxy = self.manage(*LOCAL, sockets=[("front", self.entrance())], claimed=40)
+        self.assertIn(b" 403 ", self.ask(proxy.port()))
+        self.assertEqual(0, proxy.end(), proxy.said)
+        self.assertNotIn("Traceback", proxy.said)
+
+        refused = self.manage("--listen", "systemd:front", sockets=[("front", self.entrance())], claimed=40)
+        self.assert_refused(refused, "LISTEN_FDS is 40, but this process received only 1")
+
     def assert_refused(self, proxy: Managed, words: str) -> None:
         """It ends with one line that has these words."""
         self.assertEqual(1, proxy.wait(), proxy.said)

@@ -133,7 +133,8 @@ def _bound(name: str, listening: socket.socket, engine: Engine | None) -> BoundS
 def read_activation_sockets(environment: MutableMapping[str, str]) -> ActivationSockets:
     """Read which descriptors systemd handed to this process.
 
-    The variables are removed from the environment, and the descriptors become close-on-exec.
+    The variables are removed from the environment, and the descriptors become close-on-exec. Where LISTEN_FDS counts
+    more descriptors than this process received, none is taken: the further ones are this process's own.
 
     Args:
         environment: `os.environ`.
@@ -147,7 +148,32 @@ def read_activation_sockets(environment: MutableMapping[str, str]) -> Activation
         return ActivationSockets([], "LISTEN_PID is not this process: systemd handed its sockets to another one")
     if not (count.isascii() and count.isdigit() and len(count) < 6):
         return ActivationSockets([], "LISTEN_FDS is not a number: what systemd handed over cannot be known")
-    return ActivationSockets(number(names.split(":") if names else [], range(_FIRST, _FIRST + int(count))))
+    claimed = range(_FIRST, _FIRST + int(count))
+    received = inherited(claimed)
+    offers = number(names.split(":") if names else [], received)
+    if len(received) < len(claimed):
+        why = f"LISTEN_FDS is {len(claimed)}, but this process received only {len(received)}"
+        return ActivationSockets([], why)
+    return ActivationSockets(offers)
+
+
+def inherited(descriptors: range) -> range:
+    """Give the first of the descriptors that this process received from the program that started it.
+
+    A descriptor that is open across execve(2) is not close-on-exec. All that Python opens is close-on-exec (PEP 446),
+    so the rest is this process's own, or not open.
+
+    Args:
+        descriptors: in order.
+    """
+    for at, descriptor in enumerate(descriptors):
+        try:
+            is_inherited = os.get_inheritable(descriptor)
+        except OSError:
+            is_inherited = False
+        if not is_inherited:
+            return descriptors[:at]
+    return descriptors
 
 
 def number(names: Sequence[str], descriptors: range) -> list[ActivationSocket]:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
 from egress.service.listen.endpoint import SystemdEndpoint
-from egress.service.listen.socket_activation import ActivationSockets, number, read_activation_sockets
+from egress.service.listen.socket_activation import ActivationSockets, inherited, number, read_activation_sockets
 
 # No process of the tests has a descriptor of this number or a higher one, so nothing is closed by mistake.
 FAR = 1_000_000
@@ -47,6 +47,33 @@ class EnvironmentTests(SynchronousTestCase):
         """A count that is none is said to be so."""
         for count in ("", "x", "-1", "9" * 5000):
             self.assertIn("LISTEN_FDS", self.why(self.read(LISTEN_PID=str(os.getpid()), LISTEN_FDS=count)), count)
+
+    def test_count_beyond_what_was_received(self) -> None:
+        """A count that is too large takes no descriptor: the further ones are this process's own."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+
+        activation_sockets = self.read(LISTEN_PID=str(os.getpid()), LISTEN_FDS="99999", LISTEN_FDNAMES="agents")
+
+        self.assertEqual([], activation_sockets.waiting)
+        self.assertRegex(self.why(activation_sockets), r"LISTEN_FDS is 99999, .* only \d+")
+        activation_sockets.close_rest()
+        os.fstat(reader)
+        os.fstat(writer)
+
+    def test_which_were_received(self) -> None:
+        """Descriptors that are close-on-exec, or not open, were not received."""
+        pair = [os.dup(0) for _ in range(2)]
+        for each in pair:
+            self.addCleanup(os.close, each)
+        first = pair[0]
+        self.assertEqual(range(first, first), inherited(range(first, first + 1)))
+
+        os.set_inheritable(first, True)
+
+        self.assertEqual(range(first, first + 1), inherited(range(first, first + 1)))
+        self.assertEqual(range(FAR, FAR), inherited(range(FAR, FAR + 9)))
 
 
 class TakeTests(SynchronousTestCase):
