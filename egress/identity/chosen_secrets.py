@@ -7,6 +7,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import scrypt
 from hmac import compare_digest
+from typing import TypeAlias
 
 from attrs import field, frozen
 
@@ -31,6 +32,10 @@ _fields = re.compile(
 ).fullmatch
 
 
+Cost: TypeAlias = tuple[int, int, int]
+"""The parameters N, r and p of scrypt, which determine the time of a comparison."""
+
+
 @frozen(eq=False)
 class ScryptHash:
     """The scrypt hash of a chosen secret.
@@ -48,6 +53,11 @@ class ScryptHash:
     p: int
     salt: bytes = field(repr=False)
     octets: bytes = field(repr=False)
+
+    @property
+    def cost(self) -> Cost:
+        """What determines the time of a comparison."""
+        return self.n, self.r, self.p
 
     @classmethod
     def make(cls, secret: bytes) -> ScryptHash:

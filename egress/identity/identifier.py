@@ -163,18 +163,14 @@ class Identifier:
     ) -> Client | Deferred[Client]:
         """Check a chosen secret."""
         name = "" if presented.name is None else presented.name.decode("latin-1")
-        hashes = tokens.hashes_of(name)
-        if not hashes or not is_name(name):
+        if not tokens.chosen or not is_name(name):
             raise self._wrong(client)
         secret = presented.secret
         digest = hmac.digest(self._key, f"{name}:".encode() + secret, "sha256")
         if digest in tokens.proven:
             return self._admit(name, connection, client)
         self._check_contradiction(name, connection)
-        is_known = name in tokens.chosen
-        checking = self.checks.check(
-            tokens, digest, client.key, lambda: any(each.matches(secret) for each in hashes) and is_known
-        )
+        checking = self.checks.check(tokens, digest, client.key, lambda: tokens.is_right(name, secret))
         return checking.addCallback(self._judge, name, connection, client)
 
     def _judge(self, is_right: bool, name: str, connection: Connection, client: Client) -> Client:

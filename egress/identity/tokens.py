@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from egress.config.files import Unusable, read_content
 from egress.config.watched_file import Seconds, WatchedFile
 from egress.errors import ConfigError
-from egress.identity.chosen_secrets import ScryptHash
+from egress.identity.chosen_secrets import Cost, ScryptHash
 from egress.identity.generated_tokens import parse_digest
 
 FILE_LIMIT_BYTES = 1_048_576
@@ -31,6 +31,9 @@ NAME_WORDS = "1 to 64 letters, digits, dots, underscores and hyphens, beginning 
 class Tokens:
     """The content of a tokens file.
 
+    The comparison of a chosen secret takes equal time for every name, whether the file has the name or not: it reveals
+    neither which names exist nor how many hashes they have.
+
     Attributes:
         generated: the names of generated tokens, by digest.
         chosen: the hashes of chosen secrets, by name.
@@ -41,6 +44,17 @@ class Tokens:
     generated: Mapping[bytes, str] = field(factory=dict, repr=False)
     chosen: Mapping[str, tuple[ScryptHash, ...]] = field(factory=dict, repr=False)
     proven: dict[bytes, None] = field(factory=dict, init=False, repr=False)
+    _padding: tuple[ScryptHash, ...] = field(init=False, repr=False)
+
+    @_padding.default
+    def _make_padding(self) -> tuple[ScryptHash, ...]:
+        """Give as many hashes of each cost as the name with the most hashes of that cost has."""
+        most: dict[Cost, tuple[ScryptHash, ...]] = {}
+        for hashes in self.chosen.values():
+            for cost, alike in _by_cost(hashes).items():
+                if len(alike) > len(most.get(cost, ())):
+                    most[cost] = alike
+        return tuple(each for cost in sorted(most) for each in most[cost])
 
     @property
     def count(self) -> int:
@@ -51,19 +65,33 @@ class Tokens:
         """Return the number of credentials of one name."""
         return sum(each == name for each in self.generated.values()) + len(self.chosen.get(name, ()))
 
-    def hashes_of(self, name: str) -> tuple[ScryptHash, ...]:
-        """Return the hashes that a chosen secret is compared with; none if the file has no chosen secret.
+    def is_right(self, name: str, secret: bytes) -> bool:
+        """Compare a chosen secret with the hashes of a name. Takes some tenths of a second for each hash.
 
-        For a name without a chosen secret these are the hashes of another name, so that the time of the comparison
-        does not reveal which names exist. A match of such a hash must not be accepted.
+        Every comparison with one file computes one sequence of hashes: those of the name, and where other names have
+        more of them, hashes of others, whose results are ignored.
         """
-        return self.chosen.get(name) or next(iter(self.chosen.values()), ())
+        own = _by_cost(self.chosen.get(name, ()))
+        is_right = False
+        for each in self._padding:
+            alike = own.get(each.cost, ())
+            compared, own[each.cost] = (alike[0], alike[1:]) if alike else (each, ())
+            # No `or`: a match does not end the comparison.
+            is_right |= compared.matches(secret) & bool(alike)
+        return is_right
 
     def prove(self, digest: bytes) -> None:
         """Add the keyed digest of a name and a chosen secret that were right."""
         if len(self.proven) >= _PROVEN_LIMIT:
             del self.proven[next(iter(self.proven))]
         self.proven[digest] = None
+
+
+def _by_cost(hashes: tuple[ScryptHash, ...]) -> dict[Cost, tuple[ScryptHash, ...]]:
+    found: dict[Cost, tuple[ScryptHash, ...]] = {}
+    for each in hashes:
+        found[each.cost] = (*found.get(each.cost, ()), each)
+    return found
 
 
 def parse_tokens(content: bytes, file: str) -> Tokens:

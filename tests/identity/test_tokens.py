@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,11 @@ from zope.interface import implementer
 
 from egress.config.files import Unusable
 from egress.errors import ConfigError
+from egress.identity import chosen_secrets
 from egress.identity.chosen_secrets import ScryptHash
 from egress.identity.generated_tokens import digest_of
-from egress.identity.tokens import FILE_LIMIT_BYTES, is_name, open_tokens, parse_tokens, read_tokens
-from tests.identity.support import OTHER_TOKEN, QUICK, TOKEN, generated_line
+from egress.identity.tokens import FILE_LIMIT_BYTES, Tokens, is_name, open_tokens, parse_tokens, read_tokens
+from tests.identity.support import OTHER_TOKEN, QUICK, SECRET, TOKEN, generated_line
 
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 _octets = st.binary(min_size=32, max_size=32)
@@ -117,14 +120,41 @@ class ParseTests(SynchronousTestCase):
 
 
 class HashesTests(SynchronousTestCase):
-    """What a chosen secret is tried against."""
+    """The hashes that a chosen secret is compared with."""
 
-    def test_unknown_names_cost_as_much(self) -> None:
-        """A name without a chosen secret is tried against somebody's, and against none where nobody has one."""
-        tokens = parse_tokens(f"bob:{QUICK}\n{generated_line('ci')}".encode(), "")
+    def setUp(self) -> None:
+        self.computed: list[tuple[int, int, int]] = []
+        real = hashlib.scrypt
 
-        self.assertEqual(tokens.hashes_of("bob"), tokens.hashes_of("ci"))
-        self.assertEqual((), parse_tokens(generated_line("ci").encode(), "").hashes_of("ci"))
+        def counted(*arguments: Any, **parameters: Any) -> bytes:
+            self.computed.append((parameters["n"], parameters["r"], parameters["p"]))
+            return real(*arguments, **parameters)
+
+        self.patch(chosen_secrets, "scrypt", counted)
+
+    def costs(self, tokens: Tokens, name: str, secret: bytes) -> tuple[bool, list[tuple[int, int, int]]]:
+        """Compare a secret; tell whether it is right, and the hashes that were computed in order."""
+        self.computed.clear()
+        return tokens.is_right(name, secret), list(self.computed)
+
+    def test_every_comparison_costs_alike(self) -> None:
+        """The time tells neither which names there are, nor how many hashes a name has, nor which of them matches."""
+        cheap, dear = (16384, 8, 1), (32768, 8, 1)
+        other = QUICK.replace("MDEy", "NDEy")  # another salt
+        slow = ScryptHash(*dear, b"s" * 16, b"h" * 32).format()
+        lines = {"one": [QUICK], "last": [other, other, QUICK], "two": [slow, other], "wrong": [slow, slow]}
+        text = "".join(f"{name}:{each}\n" for name, hashes in lines.items() for each in hashes)
+        tokens = parse_tokens(f"{text}{generated_line('ci')}".encode(), "")
+
+        found = {name: self.costs(tokens, name, SECRET) for name in (*lines, "ci", "nobody")}
+
+        self.assertEqual(["one", "last"], [name for name, (is_right, _) in found.items() if is_right])
+        self.assertEqual([[cheap] * 3 + [dear] * 2] * 6, [computed for _, computed in found.values()])
+        self.assertEqual((False, [cheap] * 3 + [dear] * 2), self.costs(tokens, "last", b"another secret"))
+
+    def test_nothing_is_computed_without_chosen_secrets(self) -> None:
+        """Where nobody has chosen a secret, no hash is computed."""
+        self.assertEqual((False, []), self.costs(parse_tokens(generated_line("ci").encode(), ""), "ci", SECRET))
 
     def test_memory_is_bounded(self) -> None:
         """What was proven first is forgotten first."""
