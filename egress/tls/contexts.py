@@ -42,6 +42,21 @@ class TrustedAuthorities:
             raise ValueError("there is no authority to trust")
 
 
+@frozen
+class ServerTlsTerms:
+    """What the TLS of a listener is made from. Equal terms authenticate the listener and its clients alike.
+
+    Attributes:
+        chain: the listener's certificate, followed by its issuers.
+        authorities: that may have issued a client's certificate.
+        is_required: whether a client without a certificate gets no connection.
+    """
+
+    chain: tuple[x509.Certificate, ...] = field(repr=False)
+    authorities: frozenset[x509.Certificate] = field(repr=False)
+    is_required: bool
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 @define(eq=False)
 class ServerTls:
@@ -49,9 +64,11 @@ class ServerTls:
 
     Attributes:
         context: of its connections. A new value is used for the connections accepted after it is set.
+        terms: what the context was made from.
     """
 
     context: SSL.Context = field(repr=False)
+    terms: ServerTlsTerms
 
     @classmethod
     def make(
@@ -81,7 +98,7 @@ class ServerTls:
                 # Clients that have several certificates choose by these names.
                 context.add_client_ca(authority)
             context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if is_required else 0))
-        return cls(context)
+        return cls(context, ServerTlsTerms(own.chain, frozenset(trusted), is_required))
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Make the TLS session of one connection (IOpenSSLServerConnectionCreator)."""

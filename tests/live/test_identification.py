@@ -277,9 +277,29 @@ class HalfCloseTests(CallersCase):
 
 
 class ReloadTests(CallersCase):
-    """A certificate is renewed while the proxy runs."""
+    """Certificates and authorities change while the proxy runs."""
 
     engine = "twisted"
+
+    def test_new_authority(self) -> None:
+        """A connection that was accepted by the certificate of another authority serves no further request."""
+        trusting = self.authority.for_client()
+        trusting.load_cert_chain(self.authority.client)
+        address = ("127.0.0.1", self.supervisor.port_of("certified"))
+        connection = socket.create_connection(address, timeout=30)
+        self.addCleanup(connection.close)
+        client = trusting.wrap_socket(connection, server_hostname="localhost")
+        self.addCleanup(client.close)
+        client.sendall(b"GET http://nowhere.example/ HTTP/1.1\r\nHost: nowhere.example\r\n\r\n")
+        self.assertTrue(client.recv(65_536).startswith(b"HTTP/1.1 403 "))
+        other = Path(self.mktemp()).resolve()
+        other.mkdir()
+
+        accepted = self.supervisor.configuration.parent / "authority.pem"
+        accepted.write_bytes(CertificateAuthority(other).path.read_bytes())
+        self.supervisor.process.send_signal(signal.SIGHUP)
+
+        self.assertEqual(b"", client.recv(65_536))
 
     def test_new_certificate(self) -> None:
         """A reload shows the new one to those who connect from then on; what cannot be used changes nothing."""

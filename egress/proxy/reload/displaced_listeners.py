@@ -18,7 +18,7 @@ class DisplacedListeners:
 
     Attributes:
         lost: no listener has the name any more, or their socket has another name.
-        moved: a listener of that name exists and listens elsewhere.
+        moved: a listener of that name exists, and listens elsewhere or has another TLS.
     """
 
     lost: frozenset[str] = frozenset()

@@ -93,11 +93,13 @@ class ListenerChange:
         listeners: of the new configuration, by name, in configured order.
         added: those of them that are not served yet.
         removed: served listeners that the new configuration does not have.
+        resecured: names of listeners whose TLS changed. Their connections were accepted on other terms.
     """
 
     listeners: Mapping[str, Listener]
     added: tuple[Listener, ...]
     removed: tuple[Listener, ...]
+    resecured: frozenset[str] = frozenset()
 
     @property
     def sockets(self) -> list[ListeningSocket]:
@@ -110,7 +112,8 @@ class ListenerChange:
         moved = frozenset(each.socket.name for each in self.removed if each.socket.name in self.listeners)
         lost = {each.socket.name for each in self.removed} - moved
         lost |= {each.socket.name for name, each in self.listeners.items() if each.socket.name != name}
-        return DisplacedListeners(frozenset(lost), moved)
+        kept = {name for name, each in self.listeners.items() if each.socket.name == name and each not in self.added}
+        return DisplacedListeners(frozenset(lost), moved | (kept & self.resecured))
 
     def abandon(self) -> None:
         """Close the added listeners."""
@@ -160,7 +163,9 @@ class Listeners:
         for each in self.all:
             each.socket.close()
 
-    def plan(self, source: Source, endpoints: Sequence[Endpoint]) -> ListenerChange:
+    def plan(
+        self, source: Source, endpoints: Sequence[Endpoint], resecured: frozenset[str] = frozenset()
+    ) -> ListenerChange:
         """Compare the listeners with those of a new configuration, and bind the added ones.
 
         A listener with a known name and endpoint keeps its socket, and so does one that is only renamed. No served
@@ -169,6 +174,7 @@ class Listeners:
         Args:
             source: the new settings.
             endpoints: of the new listeners, in configured order.
+            resecured: names of the listeners whose TLS changed.
 
         Raises:
             ConfigError: a socket cannot be bound. All added sockets are closed.
@@ -190,7 +196,7 @@ class Listeners:
         except ConfigError:
             ListenerChange({}, tuple(added), ()).abandon()
             raise
-        return ListenerChange(following, tuple(added), tuple(free))
+        return ListenerChange(following, tuple(added), tuple(free), resecured)
 
     def _bind(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
         try:

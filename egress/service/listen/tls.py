@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from egress.config import prefix
 from egress.errors import ConfigError
 from egress.service.settings.listener import ListenerSettings
@@ -26,6 +28,20 @@ def load_tls(source: Source) -> dict[str, ServerTls]:
             except ConfigError as error:
                 raise source.place(ConfigError(prefix(f"listener[{index}].tls", error.where), error.problem))
     return found
+
+
+def find_changed_tls(old: Mapping[str, ServerTls], new: Mapping[str, ServerTls]) -> frozenset[str]:
+    """Find the listeners whose TLS differs between two configurations, by the content of their files.
+
+    Args:
+        old: TLS of the listeners that speak TLS, by the listener's name.
+        new: the values that replace them.
+
+    Returns:
+        The names of the listeners that speak TLS in one configuration only, or on other terms.
+    """
+    terms, new_terms = ({name: tls.terms for name, tls in each.items()} for each in (old, new))
+    return frozenset(name for name in terms.keys() | new_terms.keys() if terms.get(name) != new_terms.get(name))
 
 
 def _load(source: Source, listener: ListenerSettings) -> ServerTls:

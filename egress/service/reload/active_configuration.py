@@ -22,6 +22,7 @@ from egress.service.build.prepare import Prepared, prepare
 from egress.service.build.routing import Routing
 from egress.service.listen.factories import make_factories
 from egress.service.listen.listeners import ListenerChange, Listeners
+from egress.service.listen.tls import find_changed_tls
 from egress.service.reload.changes import list_changes
 from egress.service.reload.downgrades import find_downgrades
 from egress.service.settings.source import Source, load
@@ -133,7 +134,8 @@ class ActiveConfiguration:
         prepared, warnings = self._keep_fixed(read)
         source = prepared.source
         try:
-            change = self.listeners.plan(source, prepared.endpoints)
+            resecured = find_changed_tls(self.prepared.tls, prepared.tls)
+            change = self.listeners.plan(source, prepared.endpoints, resecured)
         except ConfigError as error:
             raise source.place(error)
         try:

@@ -491,7 +491,8 @@ class FirstBytes(SecureCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.tls_made = CountingTls(ServerTls.make(SERVER.own).context)
+        made = ServerTls.make(SERVER.own)
+        self.tls_made = CountingTls(made.context, made.terms)
         self.network.listen(AT, 3130, TlsProxyFactory(self.tls_made, ProxyFactory("secure", self.server)))
 
     def test_silence(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -25,6 +27,7 @@ from egress.proxy.factory import ProxyFactory
 from egress.service.build.prepare import prepare
 from egress.service.listen.endpoint import Endpoint, TcpEndpoint
 from egress.service.listen.listeners import SwitchableFactory
+from egress.service.listen.tls import find_changed_tls
 from egress.service.process.control_protocol import ControlRefused
 from egress.service.process.control_socket import ControlSocket
 from egress.service.process.notify import Notifier
@@ -34,7 +37,9 @@ from egress.testing import make_request
 from egress.transports.contract import IStreamTransport
 from egress.upstream import CachingResolver
 from tests.service.test_supervisor import MemorySocket, make_in_memory
+from tests.upstream.certificates import Root
 
+ROOT = Root()
 ADDRESS = "93.184.216.34"
 LISTENERS = """
 [[listener]]
@@ -408,6 +413,62 @@ class KeptListeners(ReloadCase):
     def test_connections_of_a_renamed_one(self) -> None:
         """And those of a socket that has another name: they would go on under the old one."""
         self.assertEqual([False, True], self.leaves(BASE.replace('"builds"', '"tests"')))
+
+    def secured(self, directory: Path, text: str = BASE, more: str = "") -> str:
+        """Give the listener `builds` TLS, with the files of a directory."""
+        port = 'endpoint = "tcp:3129:interface=127.0.0.1"\n'
+        return text.replace(port, f"{port}{more}[listener.tls]\n{self.tables(directory)}")
+
+    def tables(self, directory: Path) -> str:
+        """Spell the keys of a listener's TLS."""
+        files = {"certificate": "cert.pem", "key": "key.pem", "client_ca": "ca.pem"}
+        return "".join(f"{key} = {json.dumps(str(directory / name))}\n" for key, name in files.items())
+
+    def certificates(self) -> Path:
+        """Make the files of a listener's TLS."""
+        directory = Path(self.mktemp()).resolve()
+        directory.mkdir()
+        served = ROOT.issue("proxy.example")
+        for name, content in (("cert.pem", served.pem), ("key.pem", served.key_pem), ("ca.pem", ROOT.pem)):
+            (directory / name).touch(mode=0o600)
+            (directory / name).write_bytes(content)
+        return directory
+
+    def test_connections_of_one_that_begins_to_speak_tls(self) -> None:
+        """Connections without TLS are closed where TLS is added to their listener, whose socket is kept."""
+        self.assertEqual([False, True], self.leaves(self.secured(self.certificates())))
+        self.assertEqual(2, len(self.bench.bound))
+
+    def test_changes_of_tls(self) -> None:
+        """Whatever changes in a listener's TLS displaces its connections; an unchanged reload does not."""
+        directory = self.certificates()
+        text = self.secured(directory)
+        self.start(text)
+        key = load_pem_private_key((directory / "key.pem").read_bytes(), None)
+        changes: dict[str, Callable[[], object]] = {
+            "nothing": lambda: None,
+            "authority": lambda: (directory / "ca.pem").write_bytes(Root().pem),
+            "certificate": lambda: (directory / "cert.pem").write_bytes(ROOT.issue("b.example", key=key).pem),
+        }
+        for name, change in changes.items():
+            change()
+            self.assertEqual([] if name == "nothing" else ["builds"], self.moved(text), name)
+            self.reload(text)
+            self.assertEqual([], self.moved(text), name)
+        required = self.secured(directory, more='require = "certificate"\n')
+        for other in (required, text.replace("client_ca = ", "# "), BASE):
+            self.assertEqual(["builds"], self.moved(other), other)
+        self.assertEqual([], self.moved(text.replace('"builds"', '"tests"')))
+
+    def moved(self, text: str) -> list[str]:
+        """Tell which listeners a reload would take for moved."""
+        self.file.write_text(text, "utf-8")
+        configuration = self.supervisor.configuration
+        prepared = prepare(load(str(self.file)), configuration.host, self.bench.reactor, {})
+        resecured = find_changed_tls(configuration.prepared.tls, prepared.tls)
+        change = configuration.listeners.plan(prepared.source, prepared.endpoints, resecured)
+        change.abandon()
+        return sorted(change.displaced.moved)
 
     def test_connections_of_two_that_change_places(self) -> None:
         """Where two listeners exchange their sockets, no connection is taken for one of the other."""
