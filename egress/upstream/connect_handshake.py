@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from attrs import define, field
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
@@ -17,6 +19,8 @@ INTERIM_LIMIT = 8
 """How many interim answers (1xx) may precede the final one."""
 
 _FIELD_LIMIT = 128
+# Many corporate proxies refuse a CONNECT without it. The field describes this proxy, which makes the request.
+_USER_AGENT = f"User-Agent: egress/{version('egress')}\r\n".encode("ascii")
 _TLS_RECORDS = (b"\x15", b"\x16")  # how an alert and a handshake begin, RFC 8446 section 5.1
 _INCOMPLETE = Reply()
 
@@ -58,7 +62,7 @@ class ConnectHandshake:
         """Give the request (HandshakeStrategy)."""
         target, authorization = self.authority, self.authorization
         credentials = b"" if authorization is None else b"Proxy-Authorization: " + authorization + b"\r\n"
-        return b"CONNECT " + target + b" HTTP/1.1\r\nHost: " + target + b"\r\n" + credentials + b"\r\n"
+        return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (target, target, _USER_AGENT, credentials)
 
     def read(self, data: bytes) -> Reply:
         """Read the answer's head (HandshakeStrategy)."""

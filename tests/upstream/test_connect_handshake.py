@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import cast
 
 from attrs import define, field
@@ -30,6 +31,7 @@ PASSWORD = b"dXNlcjpodW50ZXIy"
 AUTHORIZATION = b"Basic " + PASSWORD
 GOOD = b"HTTP/1.1 200 Connection established\r\n\r\n"
 LIMIT = 4096
+USER_AGENT = b"User-Agent: egress/%b\r\n" % version("egress").encode("ascii")
 
 
 @define(eq=False)
@@ -85,11 +87,15 @@ class RequestTests(SynchronousTestCase):
         """It can stand wherever Twisted wants an endpoint."""
         self.assertTrue(verifyObject(IStreamClientEndpoint, Tunnel().endpoint()))
 
-    def test_nothing_but_the_target(self) -> None:
-        """Target and Host are the same, and there is no field more."""
+    def test_target_and_user_agent(self) -> None:
+        """Target and Host are equal, User-Agent names this proxy, and there is no further field.
+
+        Many corporate proxies refuse a CONNECT without User-Agent.
+        """
         asked = self.asked(Tunnel())
 
-        self.assertEqual(asked, b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+        self.assertEqual(asked, b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n%b\r\n" % USER_AGENT)
+        self.assertRegex(USER_AGENT, rb"\AUser-Agent: egress/[0-9][!-~]*\r\n\Z")
 
     def test_credentials(self) -> None:
         """They go where the proxy looks for them."""
@@ -101,7 +107,7 @@ class RequestTests(SynchronousTestCase):
         """An address of the other family is asked for as it is written."""
         asked = self.asked(Tunnel(target=b"[2001:db8::1]:443"))
 
-        self.assertEqual(asked, b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n")
+        self.assertTrue(asked.startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n"), asked)
 
     def test_credentials_are_not_in_its_spelling(self) -> None:
         """Neither the endpoint nor its failure shows them."""

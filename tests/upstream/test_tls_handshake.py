@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import cast
 
 from attrs import define, field
@@ -476,7 +477,10 @@ class TunnelInTlsTests(SynchronousTestCase):
         ear = self.successResultOf(result)
         assert isinstance(ear, Ear)
         self.assertEqual(ear.heard, b"early")
+        agent = b"User-Agent: egress/%b\r\n" % metadata.version("egress").encode("ascii")
         self.assertEqual(
             proxy.speaker.heard,
-            b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nProxy-Authorization: Basic eA==\r\n\r\n",
+            b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n"
+            + agent
+            + b"Proxy-Authorization: Basic eA==\r\n\r\n",
         )
