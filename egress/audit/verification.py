@@ -14,6 +14,8 @@ from egress.errors import AuditLogCorrupt
 
 LINE_LIMIT_BYTES = 1024 * 1024
 
+_CONVERTED_END = b"\r\n"
+
 _HASH = rb"[0-9a-f]{64}"
 _SEAL = re.compile(
     rb'(?:,"writer":"(?P<writer>[0-9a-f]{32})")?,"seq":(?P<seq>\d{1,18}),"prev":(?:null|"(?P<prev>'
@@ -36,6 +38,8 @@ class Summary:
         segments: number of runs of a writer.
         previous: the hash of the previous file's last line, as the first sealed line has it; "" for none.
         head: the hash of the last line, to be stored elsewhere.
+        is_converted: the line ends are CRLF, which no writer makes: a program has converted the file. The chain does
+            not cover line ends.
     """
 
     lines: int
@@ -43,6 +47,7 @@ class Summary:
     segments: int
     previous: str
     head: str
+    is_converted: bool = False
 
 
 @define
@@ -56,6 +61,7 @@ class _Reading:
         is_ended: whether the last line ended its segment.
         suspect: the number of a line without seal after a sealed one; only the next line can explain it.
         cut: the line at which the first segment ended out of order, and how.
+        is_converted: whether the first line ends with CRLF.
     """
 
     number: int = 0
@@ -67,6 +73,7 @@ class _Reading:
     segments: int = 0
     previous: str = ""
     cut: tuple[int, str] | None = None
+    is_converted: bool = False
 
 
 def verify(stream: BinaryIO, file: str) -> Summary:
@@ -84,11 +91,15 @@ def verify(stream: BinaryIO, file: str) -> Summary:
             ends without its last line. So does the last segment of an audit log that is being written.
     """
     reading = _Reading()
-    for line, is_whole in _lines(stream):
+    for line in _lines(stream):
         reading.number += 1
-        _take(reading, line, is_whole, file)
+        if reading.number == 1:
+            reading.is_converted = line.endswith(_CONVERTED_END)
+        # A line with another end than the first line keeps its CR or LF, so its seal is not valid.
+        is_whole = line.endswith(b"\n") or len(line) == LINE_LIMIT_BYTES
+        _take(reading, line.removesuffix(_CONVERTED_END if reading.is_converted else b"\n"), is_whole, file)
     if not reading.segments:
-        return Summary(reading.number, reading.number, 0, "", "")
+        return Summary(reading.number, reading.number, 0, "", "", reading.is_converted)
     if reading.suspect:
         raise AuditLogCorrupt(file, reading.suspect, "altered", "the line carries no valid seal")
     if reading.cut is None and not reading.is_ended:
@@ -97,7 +108,7 @@ def verify(stream: BinaryIO, file: str) -> Summary:
         number, detail = reading.cut
         raise AuditLogCorrupt(file, number, "truncated", detail)
     head = (reading.head or b"").decode("ascii")
-    return Summary(reading.number, reading.unsealed, reading.segments, reading.previous, head)
+    return Summary(reading.number, reading.unsealed, reading.segments, reading.previous, head, reading.is_converted)
 
 
 def _take(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
@@ -172,10 +183,7 @@ def _other_hash(number: int) -> str:
     return f"{before}: its hash is not the one that line {number} holds"
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """Give each line without its end, and whether it had one. A line beyond the limit comes in pieces."""
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Give each line with its end. A line beyond the limit comes in pieces."""
     while line := stream.readline(LINE_LIMIT_BYTES):
-        if line.endswith(b"\n"):
-            yield line[:-1], True
-        else:
-            yield line, len(line) == LINE_LIMIT_BYTES
+        yield line

@@ -74,7 +74,8 @@ def _whole(summary: Summary, name: str) -> tuple[int, str]:
         words = f"{_count(summary.lines, 'line')} that cannot be checked ([audit] chain = true)"
         return EXIT_UNCHAINED, f"{name}: NO CHAIN: {words}."
     lines = _count(summary.lines, "line")
-    found = f"{lines} in {_count(summary.segments, 'run')}, last hash {summary.head}"
+    converted = ", line ends converted to CRLF" if summary.is_converted else ""
+    found = f"{lines} in {_count(summary.segments, 'run')}{converted}, last hash {summary.head}"
     if summary.unsealed:
         return EXIT_UNCHAINED, (
             f"{name}: NO CHAIN up to line {summary.unsealed}, which cannot be checked; whole after it: {found}."

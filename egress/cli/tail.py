@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from egress.cli.error import Problem
 from egress.errors import CODES, ConfigError
 
 _POLL_SECONDS = 0.2
+_SPACED = bytes.maketrans(b"\r\t", b"  ")
+_is_printable = re.compile(rb"[ -~]*").fullmatch
 _STYLES = {"allow": "green", "deny": "bold red", "none": "yellow", "open": "cyan"}
 
 
@@ -149,9 +152,19 @@ class View:
             if facts is None:
                 click.echo(f"not a line of the audit log: {escaped_line(line)}", err=self._is_raw)
             elif self._is_raw:
-                click.echo(line if line.isascii() and b"\x7f" not in line else escaped_line(line))
+                click.echo(_for_programs(line))
             else:
                 self._console.print(describe(facts))
+
+
+def _for_programs(line: bytes) -> str:
+    """Give a line of JSON unchanged, but free of control characters: the output may be a terminal.
+
+    CR and tab can only stand between the tokens of JSON (RFC 8259 section 2), so a space in their place changes no
+    meaning. A line with any other octet beyond printable ASCII was not written by egress, and is escaped.
+    """
+    spaced = line.removesuffix(b"\r").translate(_SPACED)
+    return spaced.decode("ascii") if _is_printable(spaced) else escaped_line(line)
 
 
 def describe(facts: dict[str, object]) -> Text:

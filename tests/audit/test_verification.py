@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from io import BytesIO
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.audit.encoder import encode_note
@@ -103,6 +104,32 @@ class VerifyTests(SynchronousTestCase):
         lines = keep(is_stopped=False)
 
         self.assert_corrupt("truncated", len(lines), lines)
+
+    def test_converted_line_ends(self) -> None:
+        """A file whose line ends became CRLF is checked like the file that was written, cut off anywhere too."""
+        lines = keep()
+        converted = [line.replace(b"\n", b"\r\n") for line in lines]
+
+        self.assertEqual(evolve(check(lines), is_converted=True), check(converted))
+        for place in range(len(lines)):
+            edited = [*converted]
+            edited[place] = edited[place].replace(b"2026", b"2027", 1)
+            self.assert_corrupt("altered", place + 1, edited)
+        data = b"".join(converted)
+        for size in range(data.index(b"\n") + 1, len(data)):
+            error = self.assertRaises(AuditLogCorrupt, verify, BytesIO(data[:size]), "a")
+            self.assertEqual("truncated", error.problem)
+
+    def test_mixed_line_ends(self) -> None:
+        """A line with another end than the first line is altered, whichever end is the odd one."""
+        lines = keep()
+        converted = [line.replace(b"\n", b"\r\n") for line in lines]
+        for place in range(len(lines)):
+            for mixed in (
+                [*lines[:place], converted[place], *lines[place + 1 :]],
+                [*converted[:place], lines[place], *converted[place + 1 :]],
+            ):
+                self.assertEqual("altered", self.assertRaises(AuditLogCorrupt, check, mixed).problem, place)
 
     def test_no_chain(self) -> None:
         """A file without seals is not called anything else."""

@@ -28,6 +28,13 @@ class VerifyCommandTests(SynchronousTestCase):
         self.assertEqual(0, result.exit_code)
         self.assertRegex(result.output, r": WHOLE: 7 lines in 1 run, last hash [0-9a-f]{64}\.\n\Z")
 
+    def test_converted_line_ends(self) -> None:
+        """A whole audit log whose line ends became CRLF is whole, and the conversion is reported."""
+        result = self.check([line.replace(b"\n", b"\r\n") for line in keep()])
+
+        self.assertEqual(0, result.exit_code, result.output)
+        self.assertIn(": WHOLE: 7 lines in 1 run, line ends converted to CRLF, last hash ", result.output)
+
     def test_altered(self) -> None:
         """An altered audit log: status 1 and the line's number."""
         lines = keep()

@@ -57,6 +57,19 @@ class TailTests(SynchronousTestCase):
         self.assertTrue(denied.endswith(f" id {json.loads(DENIED)['request_id']}"), denied)
         self.assertEqual("2026-09-21 14:15:00 loss sink=file count=7 since=T", loss)
 
+    def test_json_has_no_control_characters(self) -> None:
+        """Blanks of JSON that move a terminal's cursor are printed as spaces: the line is JSON, and hides nothing."""
+        hidden = b'{"event":"end","client":"evil"\r,"x":1\t}'
+        utf16 = '{"event":"end"}'.encode("utf-16-le")
+
+        result = self.run_tail([ALLOWED + b"\r", hidden, utf16], "--json")
+
+        self.assertNotRegex(result.output, r"[^ -~\n]")
+        allowed, shown, escaped = result.output.splitlines()
+        self.assertEqual(ALLOWED.decode(), allowed)
+        self.assertEqual(json.loads(hidden), json.loads(shown))
+        self.assertIn("\\x00", escaped)
+
     def test_filters(self) -> None:
         """Each filter picks the lines that a reader asked for."""
         for options, expected in [
