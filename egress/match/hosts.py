@@ -7,8 +7,7 @@ from enum import Enum
 import idna
 from attrs import frozen
 
-from egress.hostname import canonical_host
-from egress.match.networks import parse_network
+from egress.match.networks import configured_host, explain_numbers, meant_network, parse_network
 from egress.model import Address, Network
 
 
@@ -88,6 +87,7 @@ def parse_host(text: str) -> HostPattern:
     """Parse a host pattern.
 
     Raises:
+        NumberError: numbers that are no address in dotted decimal.
         ValueError: the text is not a host pattern. The message does not repeat the text.
     """
     if text == "**":
@@ -115,10 +115,12 @@ def parse_host(text: str) -> HostPattern:
 
 def _canonical(text: str) -> tuple[str, Address | None]:
     if "*" in text:
+        if meant_network(text):
+            raise explain_numbers(text)
         raise ValueError('a star stands for whole labels, once, in front: "*.example.com" or "**.example.com"')
     if text.count(":") == 1:
         raise ValueError("the host has a colon; a port does not belong here")
-    return canonical_host(text if text.isascii() else _to_ascii(text))
+    return configured_host(text if text.isascii() else _to_ascii(text))
 
 
 def _to_ascii(text: str) -> str:

@@ -13,22 +13,69 @@ from egress.hostname import canonical_host
 from egress.model import Address, Network
 
 _prefix_length = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
+_is_octet = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
+
+
+class NumberError(ValueError):
+    """Numbers in a configuration that are no IPv4 address in dotted decimal, such as `192.168.` or `0x7f.1`.
+
+    In a request they are an address, as the C library reads them; `192.168.` is 192.0.0.168. In a configuration they
+    mean something else, mostly a network.
+    """
+
+
+def explain_numbers(text: str) -> NumberError:
+    """Make the error for numbers that are no address in dotted decimal; it says what to write."""
+    meant = meant_network(text)
+    if meant:
+        return NumberError(f"these numbers are neither an address nor a network; write the network as {meant}")
+    return NumberError("an IPv4 address is written as four decimal numbers without leading zeros, such as 192.0.2.1")
+
+
+def meant_network(text: str) -> str:
+    """Guess the network that `10.`, `10.*`, `192.168`, `10/8` or `10.0.0.0/255.0.0.0` means; "" for none."""
+    base, slash, length = text.partition("/")
+    numbers = base.replace(".*", "").removesuffix(".").split(".")
+    if len(numbers) > 4 or not all(map(_is_octet, numbers)):
+        return ""
+    padded = ".".join([*numbers, *["0"] * (4 - len(numbers))])
+    try:
+        return str(ip_network(f"{padded}/{length if slash else 8 * len(numbers)}", strict=False))
+    except ValueError:
+        return ""
+
+
+def configured_host(text: str) -> tuple[str, Address | None]:
+    """Convert a host in a configuration to its canonical spelling, as `canonical_host` does.
+
+    Raises:
+        NumberError: the host is an IPv4 address that is not in dotted decimal.
+        ValueError: the text is not a host.
+    """
+    host, address = canonical_host(text)
+    if address is not None and address.version == 4 and text.removesuffix(".") != host:
+        raise explain_numbers(text)
+    return host, address
 
 
 def parse_network(text: str) -> Network:
     """Parse a network in CIDR notation. An address alone is the network of this one address.
 
     Raises:
+        NumberError: the address is not in dotted decimal, or a netmask stands for the prefix length.
         ValueError: the text is neither, or host bits are set: `10.1.2.3/8` is ambiguous.
     """
     base, slash, length = text.partition("/")
+    if not slash:
+        host, address = configured_host(base)
+        if address is None:
+            raise ValueError("the network does not begin with an address")
+        return ip_network(address)
     host, address = canonical_host(base)
     if address is None:
         raise ValueError("the network does not begin with an address")
-    if not slash:
-        return ip_network(address)
-    if address.version == 4 and host != base:
-        raise ValueError("the network's address is not in dotted decimal")
+    if address.version == 4 and (host != base or ("." in length and meant_network(text))):
+        raise explain_numbers(text)
     if not _prefix_length(length) or int(length) > address.max_prefixlen:
         raise ValueError(f"the network's prefix length is not a number from 0 to {address.max_prefixlen}")
     try:

@@ -113,8 +113,17 @@ class _Reading:
         return found[0] if found else None
 
     def no_proxy(self) -> NoProxy | None:
-        found = [NoProxy.parse(value, name, has_loopback=True) for name, value in self._written(NO_PROXY)]
-        return found[0] if found else None
+        """Parse every spelling of NO_PROXY; give the one that takes precedence, without its entries of mere numbers."""
+        found = [
+            (name, NoProxy.parse(value, name, has_loopback=True, leave_out_numbers=True))
+            for name, value in self._written(NO_PROXY)
+        ]
+        if not found:
+            return None
+        name, counting = found[0]
+        if counting.left_out:
+            self.warn(f"{name}: what these entries mean goes through the proxy: {'; '.join(counting.left_out)}.")
+        return counting
 
     def _written(self, variable: str) -> list[tuple[str, str]]:
         """Find the spellings of a variable that are set, by precedence."""

@@ -1,7 +1,8 @@
 """NO_PROXY: the destinations that bypass a proxy.
 
 Syntax and matching are those of golang.org/x/net/http/httpproxy, which most programs of a node follow. Entries that the
-package ignores silently (`:8080`, a port that is no number) are errors here.
+package ignores silently (`:8080`, a port that is no number) are errors here. So are numbers that the C library would
+take for another address than the writer means: `192.168.` is 192.0.0.168.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from attrs import define, field, frozen
 
 from egress.errors import ConfigError
 from egress.hostname import canonical_host
-from egress.match import NetworkSet, Reach, parse_host
+from egress.match import NetworkSet, NumberError, Reach, explain_numbers, meant_network, parse_host
 from egress.model import Address, Authority, Network
 
 # None means every port.
@@ -38,6 +39,7 @@ class NoProxy:
 
     Attributes:
         is_all: the list holds `*`, so that every destination bypasses the proxy.
+        left_out: for each entry of numbers that was left out, the entry and what to write instead.
     """
 
     is_all: bool
@@ -45,15 +47,18 @@ class NoProxy:
     _below: Mapping[str, Ports]
     _networks: NetworkSet
     _networks_of_port: Mapping[int, NetworkSet]
+    left_out: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str, where: str, has_loopback: bool = False) -> NoProxy:
+    def parse(cls, text: str, where: str, has_loopback: bool = False, leave_out_numbers: bool = False) -> NoProxy:
         """Parse a list of entries separated by commas and optional spaces. Empty entries among others are ignored.
 
         Args:
             text: such as `.corp.example, *.svc.cluster.local, 10.96.0.0/12, build.example:8443, [2001:db8::1]:443`.
             where: the key path or the variable that holds the list.
             has_loopback: see `loopback`.
+            leave_out_numbers: leave out entries such as `192.168.`, `10.*` and `10.0.0.0/255.0.0.0`, which are neither
+                an address nor a network. Requests to what they mean then go through the proxy.
 
         Raises:
             ConfigError: the list is empty, or an entry is invalid. The error has the entry's number and not its text,
@@ -66,6 +71,10 @@ class NoProxy:
         for number, entry in entries:
             try:
                 draft.add(entry)
+            except NumberError as error:
+                if not leave_out_numbers:
+                    raise ConfigError(where, f"entry {number}: {error}") from None
+                draft.left_out.append(f"{entry!a} ({error})")
             except ValueError as error:
                 raise ConfigError(where, f"entry {number}: {error}") from None
         return draft.compile()
@@ -120,6 +129,7 @@ class _Draft:
     names: dict[str, Ports] = field(factory=dict)
     below: dict[str, Ports] = field(factory=dict)
     networks: list[tuple[Network, int | None]] = field(factory=list)
+    left_out: list[str] = field(factory=list)
 
     def add(self, entry: str) -> None:
         if entry == "*":
@@ -136,6 +146,8 @@ class _Draft:
         is_below_only = host.startswith((".", "*."))
         host = host.removeprefix("*").removeprefix(".") if is_below_only else host
         if "*" in host:
+            if meant_network(host):
+                raise explain_numbers(host)
             raise ValueError('a star stands alone, or once in front: "*.corp.example"')
         if any(letter.isspace() for letter in host):
             raise ValueError("has white space inside; entries are separated by commas")
@@ -153,7 +165,8 @@ class _Draft:
             self.names["localhost"] = self.below["localhost"] = None
             self.networks += ((network, None) for network in _LOOPBACK)
         of_port = {port: NetworkSet.of(self._networks_of(port)) for _, port in self.networks if port is not None}
-        return NoProxy(self.is_all, self.names, self.below, NetworkSet.of(self._networks_of(None)), of_port)
+        every_port = NetworkSet.of(self._networks_of(None))
+        return NoProxy(self.is_all, self.names, self.below, every_port, of_port, tuple(self.left_out))
 
     def _networks_of(self, wanted: int | None) -> Iterator[Network]:
         return (network for network, port in self.networks if port == wanted)
@@ -200,8 +213,8 @@ def _read_network(entry: str) -> tuple[Network, int | None]:
         raise ValueError("the network does not begin with an address")
     if inside is not None and address.version == 4:
         raise ValueError("brackets belong around an IPv6 address")
-    if address.version == 4 and host != base:
-        raise ValueError("the network's address is not in dotted decimal")
+    if address.version == 4 and (host != base or ("." in length and meant_network(f"{base}/{length}"))):
+        raise explain_numbers(f"{base}/{length}")
     if not _is_length(length) or int(length) > address.max_prefixlen:
         raise ValueError(f"the network's prefix length is not a number from 0 to {address.max_prefixlen}")
     return _unmap_network(ip_network((address, int(length)), strict=False)), _read_port(found["port"])

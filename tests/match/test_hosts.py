@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.hostname import canonical_host
-from egress.match import HostIndex, parse_host
+from egress.match import HostIndex, NumberError, parse_host, parse_network
 
 CANONICAL = [
     ("API.Example.com.", "api.example.com"),
@@ -20,8 +20,7 @@ CANONICAL = [
     ("_x.b\u00fccher.example", "_x.xn--bcher-kva.example"),
     ("stra\u00dfe.example", "xn--strae-oqa.example"),
     ("\uff11\uff12\uff17.0.0.1", "127.0.0.1"),
-    ("0x7f.1", "127.0.0.1"),
-    ("2130706433", "127.0.0.1"),
+    ("192.0.2.1.", "192.0.2.1"),
     ("192.0.2.0/24", "192.0.2.0/24"),
     ("0.0.0.0/0", "0.0.0.0/0"),
     ("::/0", "::/0"),
@@ -65,6 +64,30 @@ REFUSED = [
     "xn\u00fc--.example",
 ]
 
+# Numbers that are no address in dotted decimal, and the network to write, if it can be told.
+NUMBERS = [
+    ("192.168.", "192.168.0.0/16"),
+    ("10.", "10.0.0.0/8"),
+    ("10", "10.0.0.0/8"),
+    ("192.168", "192.168.0.0/16"),
+    ("192.0.2", "192.0.2.0/24"),
+    ("192.0.2.", "192.0.2.0/24"),
+    ("10.*", "10.0.0.0/8"),
+    ("192.168.*", "192.168.0.0/16"),
+    ("192.168.*.*", "192.168.0.0/16"),
+    ("10/8", "10.0.0.0/8"),
+    ("10./8", "10.0.0.0/8"),
+    ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+    ("127.1", "127.1.0.0/16"),
+    ("2130706433", ""),
+    ("0x7f.1", ""),
+    ("0x7f000001", ""),
+    ("0177.0.0.1", ""),
+    ("010.0.0.1", ""),
+    ("10.300", ""),
+    ("0x0a.0.0.0/8", ""),
+]
+
 MATCHES = [
     ("example.com", "example.com", True),
     ("example.com", "a.example.com", False),
@@ -103,6 +126,17 @@ class HostPatternTests(SynchronousTestCase):
             with self.assertRaises(ValueError, msg=ascii(text)) as caught:
                 parse_host(text)
             self.assertTrue(str(caught.exception).isascii())
+
+    def test_numbers(self) -> None:
+        """Numbers that are no address in dotted decimal are refused with what to write instead."""
+        for text, network in NUMBERS:
+            readers = (parse_network,) if network == "" or "*" not in text else ()
+            for read in (parse_host, *readers):
+                with self.assertRaises(NumberError, msg=text) as caught:
+                    read(text)
+                self.assertIn(
+                    f"write the network as {network}" if network else "four decimal numbers", str(caught.exception)
+                )
 
     def test_matches(self) -> None:
         """A star is one label, two are one or more, and networks hold addresses alone."""

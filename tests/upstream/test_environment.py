@@ -76,6 +76,11 @@ WARNINGS: list[tuple[dict[str, str], list[str]]] = [
     ({"HTTPS_PROXY": P1, "https_proxy": P2}, ["https_proxy and HTTPS_PROXY differ"]),
     ({"HTTPS_PROXY": P1, "NO_PROXY": "a", "no_proxy": "b"}, ["no_proxy and NO_PROXY differ"]),
     ({"HTTPS_PROXY": P1, "NO_PROXY": "a,*"}, ["everything goes direct"]),
+    (
+        {"HTTPS_PROXY": P1, "NO_PROXY": "a,192.168.,10.*"},
+        ["NO_PROXY: what these entries mean goes through the proxy: "],
+    ),
+    ({"HTTPS_PROXY": P1, "no_proxy": "10."}, ["'10.' (these numbers are neither an address nor a network; write the "]),
     ({"NO_PROXY": "a"}, ["NO_PROXY is set and no proxy is"]),
     ({"NO_PROXY": "*"}, ["NO_PROXY is set and no proxy is"]),
     ({"HTTP_PROXY": P1}, ["HTTPS_PROXY is not"]),

@@ -37,7 +37,6 @@ LISTS: list[tuple[str, list[str], list[str]]] = [
     ("corp.com,*", ["example.com 80"], []),
     ("192.0.2.1", ["192.0.2.1 80", "::ffff:192.0.2.1 80"], ["192.0.2.2 80", "1.192.0.2.1.example 80"]),
     ("192.0.2.1:8080", ["192.0.2.1 8080"], ["192.0.2.1 80"]),
-    ("0x7f.1", ["127.0.0.1 80"], []),
     ("::ffff:192.0.2.1", ["192.0.2.1 80"], ["192.0.2.2 80"]),
     ("10.96.0.0/12", ["10.96.0.1 443", "10.111.255.255 80", "::ffff:10.96.0.1 80"], ["10.112.0.0 80", "10.95.9.9 80"]),
     ("10.97.1.2/12", ["10.96.0.1 443"], ["10.112.0.0 80"]),
@@ -92,6 +91,32 @@ class NoProxyTests(SynchronousTestCase):
                 NoProxy.parse(text, "NO_PROXY")
             self.assertEqual(caught.exception.where, "NO_PROXY")
             self.assertNotIn("hunter2", str(caught.exception))
+
+    def test_numbers(self) -> None:
+        """Numbers that are no address in dotted decimal are an error with what to write, or are left out."""
+        for entry, network in (
+            ("192.168.", "192.168.0.0/16"),
+            ("10.", "10.0.0.0/8"),
+            ("10", "10.0.0.0/8"),
+            ("10.:8080", "10.0.0.0/8"),
+            ("192.168.*", "192.168.0.0/16"),
+            ("10/8", "10.0.0.0/8"),
+            ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+            ("0x7f.1", "192.0.2.1"),
+            ("2130706433", "192.0.2.1"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                NoProxy.parse(f"corp.com,{entry}", "no_proxy")
+            self.assertIn("entry 2: ", caught.exception.problem)
+            self.assertIn(network, caught.exception.problem)
+
+            lenient = NoProxy.parse(f"corp.com,{entry}", "NO_PROXY", leave_out_numbers=True)
+            self.assertEqual(len(lenient.left_out), 1)
+            self.assertIn(repr(entry), lenient.left_out[0])
+            self.assertIn(network, lenient.left_out[0])
+            self.assertTrue(lenient.matches_name(authority("corp.com 80")))
+            for address in ("192.0.0.168", "0.0.0.10", "192.168.0.1", "10.0.0.1", "127.0.0.1"):
+                self.assertFalse(lenient.matches_name(authority(f"{address} 8080")), (entry, address))
 
     def test_entry_is_counted(self) -> None:
         """The error says which entry is wrong."""
