@@ -78,14 +78,21 @@ def ask_observer(observer: IPolicyObserver, request: Request, up: int, down: int
 
 
 def _checked(policy: IPolicy, answer: object) -> Verdict:
-    problem = _find_problem(policy, answer)
-    return _failed(policy, FAILED, problem) if problem else cast(Verdict, answer)
+    # Written out: a call costs time in every request.
+    if isinstance(answer, Verdict) and isinstance(answer.outcome, Outcome) and answer.policy == policy.name:
+        return answer
+    return _failed(policy, FAILED, _describe_answer(answer))
 
 
-def _find_problem(policy: IPolicy, answer: object) -> str:
-    if not isinstance(answer, Verdict) or not isinstance(answer.outcome, Outcome):
-        return f"it returned {type(answer).__name__}, not a verdict"
-    return "" if answer.policy == policy.name else "its verdict bears another name"
+def _is_verdict_of(policy: IPolicy, answer: object) -> bool:
+    return isinstance(answer, Verdict) and isinstance(answer.outcome, Outcome) and answer.policy == policy.name
+
+
+def _describe_answer(answer: object) -> str:
+    """Describe an answer that is no verdict of its policy."""
+    if isinstance(answer, Verdict) and isinstance(answer.outcome, Outcome):
+        return "its verdict bears another name"
+    return f"it returned {type(answer).__name__}, not a verdict"
 
 
 def _failed(policy: IPolicy, reason: str, detail: str) -> Verdict:
@@ -97,9 +104,9 @@ def _failed(policy: IPolicy, reason: str, detail: str) -> Verdict:
         except BaseException:
             problem = describe_exception(Failure())
         else:
-            problem = _find_problem(policy, verdict)
-            if not problem:
+            if _is_verdict_of(policy, verdict):
                 return verdict
+            problem = _describe_answer(verdict)
         _log.error("policy {policy} gave no failure verdict: {detail}", policy=policy.name, detail=problem)
     raise Refused("policy_failed", reason, policy=policy.name, detail=detail)
 

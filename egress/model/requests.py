@@ -86,7 +86,7 @@ class Request:
         client: the client.
         listener: name of the listener.
         begun: time when the head was complete, in seconds on the monotonic clock.
-        is_path_ambiguous: the path contains an encoded slash or backslash, which servers read differently.
+        is_path_ambiguous: servers read the path differently, for example because of an encoded slash.
         is_dry_run: made by ``explain``; must be neither counted nor remembered.
         is_judged_again: judged before, under an earlier snapshot, and counted then.
         phases: durations of the phases so far.

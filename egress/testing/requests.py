@@ -66,7 +66,7 @@ def make_request(
         request_form: by default "connect" for a tunnel and "http" otherwise.
         listener: name of the listener.
         begun: start in seconds on the monotonic clock.
-        is_path_ambiguous: the path contains an encoded slash or backslash.
+        is_path_ambiguous: servers read the path differently.
         is_dry_run: made by ``explain``.
 
     Raises:
