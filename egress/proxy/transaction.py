@@ -292,12 +292,13 @@ class Transaction:
         evaluation, self.evaluation = self.evaluation, None
         if evaluation is not None:
             evaluation.cancel()
+        self.trace, self.owner = None, NO_OWNER  # as `release_dial` does
+        # Before the observers are told: whatever becomes of them, the event is recorded.
+        self.server.audit_log.record(made)
         observers, self._observers = self._observers, None
         if observers is not None:
             observers.moved(self.up, self.down)
             observers.ended(made)
-        self.trace, self.owner = None, NO_OWNER  # as `release_dial` does
-        self.server.audit_log.record(made)
 
     def name_policy(self, refused: Refused) -> None:
         """Name the policy and rule that had allowed a request whose route failed."""
