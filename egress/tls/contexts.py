@@ -44,15 +44,13 @@ class TrustedAuthorities:
 
 @frozen
 class ServerTlsTerms:
-    """What the TLS of a listener is made from. Equal terms authenticate the listener and its clients alike.
+    """The terms on which the TLS of a listener accepts clients. The listener's own certificate is none of them.
 
     Attributes:
-        chain: the listener's certificate, followed by its issuers.
         authorities: that may have issued a client's certificate.
         is_required: whether a client without a certificate gets no connection.
     """
 
-    chain: tuple[x509.Certificate, ...] = field(repr=False)
     authorities: frozenset[x509.Certificate] = field(repr=False)
     is_required: bool
 
@@ -64,7 +62,7 @@ class ServerTls:
 
     Attributes:
         context: of its connections. A new value is used for the connections accepted after it is set.
-        terms: what the context was made from.
+        terms: on which clients are accepted.
     """
 
     context: SSL.Context = field(repr=False)
@@ -98,7 +96,7 @@ class ServerTls:
                 # Clients that have several certificates choose by these names.
                 context.add_client_ca(authority)
             context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if is_required else 0))
-        return cls(context, ServerTlsTerms(own.chain, frozenset(trusted), is_required))
+        return cls(context, ServerTlsTerms(frozenset(trusted), is_required))
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Make the TLS session of one connection (IOpenSSLServerConnectionCreator)."""

@@ -31,7 +31,9 @@ def load_tls(source: Source) -> dict[str, ServerTls]:
 
 
 def find_changed_tls(old: Mapping[str, ServerTls], new: Mapping[str, ServerTls]) -> frozenset[str]:
-    """Find the listeners whose TLS differs between two configurations, by the content of their files.
+    """Find the listeners whose TLS accepts clients on other terms, by the content of their files.
+
+    A renewed certificate of the listener itself changes no client's identity, so it is no difference.
 
     Args:
         old: TLS of the listeners that speak TLS, by the listener's name.
