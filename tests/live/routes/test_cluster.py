@@ -103,8 +103,8 @@ ports = ["1-65535"]
             with self.subTest(supervisor=supervisor):
                 answer = ask(self.supervisor.port, supervisor, f"{CLOSED_NAME}:{origin.port}")
 
-                told = (answer.status, answer.problem["code"], answer.problem["rule"])
-                self.assertEqual((403, "address_refused", "closed"), told)
+                told = (answer.status, answer.problem["code"], answer.problem["policy"])
+                self.assertEqual((403, "address_refused", "ssrf-guard"), told)
                 self.assertIn("`addresses`", answer.problem["reason"])
                 self.assertNotIn(SERVICE, answer.text)
         self.assertEqual([], origin.seen)
