@@ -176,7 +176,10 @@ class CurlTests(CallersCase):
             got = self.curl("--proxy", self.secure, "--proxy-user", f"{NAME}:{SECRET}", f"{origin.url}/hello")
 
             self.assertEqual((0, HELLO.decode()), got)
-            self.assertEqual(["complete"], [each["cause"] for each in self.lines(origin.port, 1)])
+            # curl closes its tunnel without awaiting the origin's close_notify, which may then meet a closed socket.
+            causes = {"complete", "client_reset"} if is_tls else {"complete"}
+            (served,) = self.lines(origin.port, 1)
+            self.assertIn(served["cause"], causes)
 
     def test_tls12(self) -> None:
         """TLS 1.2 is spoken as well."""
