@@ -101,7 +101,7 @@ def _upgrade(head: RequestHead, framing: Framing) -> bytes | None:
 
 def _answer(client: ClientConnection, head: RequestHead, framing: Framing) -> None:
     """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
-    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.server.connections.is_stopping
+    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.is_last
     if head.method == "TRACE":
         lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
         lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]

@@ -164,8 +164,7 @@ class ClientConnection:
         if self.state is CLOSED:
             return
         server = self.server
-        is_last = self.displacement is not None or server.connections.is_stopping
-        if keep_alive and not is_last and (self.held or not self.has_ended):
+        if keep_alive and not self.is_last and (self.held or not self.has_ended):
             if self.transport.unsent is not None:
                 # A client that sends requests and does not read the responses would have all of them kept here.
                 self.step("finish_unread")

@@ -13,7 +13,7 @@ from egress.errors import ProtocolError, Refused
 from egress.proxy.exchange_roles import RequestSource, Trailers
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.limits import Limits
-from egress.proxy.roles import Displacement, LiveTransaction, TunnelClient
+from egress.proxy.roles import LiveTransaction, TunnelClient
 from egress.transports.contract import IStreamTransport
 from egress.wire.body import BodyReader, body_reader, chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_response
@@ -21,20 +21,10 @@ from egress.wire.framing import NO_BODY, Framing, Kind
 from egress.wire.response_head import ResponseHead
 
 
-class HasConnections(Protocol):
-    """The connections of a server, as far as a stream needs them."""
-
-    is_stopping: bool
-
-
 class StreamServer(Protocol):
     """A server, as far as a stream needs it."""
 
     limits: Limits
-
-    @property
-    def connections(self) -> HasConnections:
-        """The client connections."""
 
 
 class Http1Connection(TunnelClient, Protocol):
@@ -47,10 +37,6 @@ class Http1Connection(TunnelClient, Protocol):
     @property
     def is_last(self) -> bool:
         """Whether no request follows the running one."""
-
-    @property
-    def displacement(self) -> Displacement | None:
-        """What a reload did to its listener."""
 
     def resume_unless_paused(self) -> None:
         """Read on, unless too many octets are kept."""
@@ -155,8 +141,7 @@ class Http1ClientStream:
             self.is_kept
             and (has_length or is_chunked or kind is Kind.NONE)
             and (body is None or body.is_complete)
-            and client.displacement is None
-            and not client.server.connections.is_stopping
+            and not client.is_last
             and (not client.has_ended or bool(client.held))
         )
         octets = serialize_response(head, framing, is_http11=is_http11, keep_alive=is_kept)
