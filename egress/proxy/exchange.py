@@ -14,15 +14,13 @@ from egress.model import Admission, Request
 from egress.proxy.exchange_roles import ClientSide, OriginSide, ParsedRequest, PooledConnection, Trailers
 from egress.proxy.forwarding import DIRECT_FORWARDING, Forwarding
 from egress.proxy.server import ProxyServer
+from egress.proxy.states import AWAITING, CONNECTING, EXCHANGE, FINISHED, RECEIVING, RESPONDING, SENDING
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
 from egress.timing.idle_watch import IdleWatch
 from egress.wire.framing import Framing, Kind
 from egress.wire.proxy_status import response_source
 from egress.wire.response_head import ResponseHead
-
-# RFC 9110 section 9.2.2: methods that anybody may repeat.
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 
 _CLOSED = "The destination closed the connection without an answer."
 _UNASKED = ProtocolError("origin_malformed", "The destination changed to a protocol that nobody asked for.").sentence
@@ -32,15 +30,17 @@ _UNASKED = ProtocolError("origin_malformed", "The destination changed to a proto
 class Exchange:
     """One request and its response (RequestSource, ResponseSink, TransactionOwner).
 
+    Its states are the table `states.EXCHANGE`.
+
     Attributes:
         server: has the pool, the limits and the timers.
         client: the client's side.
         request: what is judged; `parsed` is what was read.
         upgrade: the protocol that the client may change to; None for none.
         transaction: admits, dials and records the request.
-        origin: the origin's side, while there is one.
+        origin: the origin's side; None while the state is connecting or finished.
         forwarding: the form of the request on its route.
-        has_begun: the client got the response head.
+        state: see the table.
     """
 
     server: ProxyServer
@@ -51,13 +51,9 @@ class Exchange:
     transaction: Transaction = field(init=False)
     origin: OriginSide | None = field(init=False, default=None)
     forwarding: Forwarding = field(init=False, default=DIRECT_FORWARDING)
-    has_begun: bool = field(init=False, default=False)
+    state: str = field(init=False, default=CONNECTING)
     _idle: IdleWatch | None = field(init=False, default=None)
     _sent_at: float = field(init=False, default=0.0)
-    _is_retried: bool = field(init=False, default=False)
-    _is_over: bool = field(init=False, default=False)
-    _is_body_streaming: bool = field(init=False, default=False)
-    _is_response_streaming: bool = field(init=False, default=False)
 
     def begin(self) -> None:
         """Ask the gate. Policies, the resolver and the dial have deadlines of their own."""
@@ -70,7 +66,7 @@ class Exchange:
 
     def admitted(self, admission: Admission) -> None:
         """Take a pooled connection, or dial."""
-        if self._is_over:
+        if self.state is FINISHED:
             return
         server, route = self.server, admission.route
         self.forwarding = DIRECT_FORWARDING
@@ -86,7 +82,7 @@ class Exchange:
 
     def connected(self, origin: PooledConnection) -> None:
         """Send the head, and the body or what has come of it."""
-        if self._is_over:
+        if self.state is FINISHED:
             origin.abort()
             return
         server, client = self.server, self.client
@@ -101,19 +97,20 @@ class Exchange:
         self.transaction.start()
         self._sent_at = server.clock.seconds()
         if payload is not None:
+            self._step("send_whole")
             self.transaction.up += len(payload)
             server.timers.expect(client.subject, server.limits.response_seconds)
         else:
-            self._is_body_streaming = True
+            self._step("send")
             self._watch(server.limits.body_stall_seconds)
             stream.pull_from(client.producer)
             client.start_body()
 
     def refused(self, refused: Refused) -> None:
         """Answer with a refusal; the response has not begun."""
-        if self._is_over:
+        if self.state is FINISHED:
             return
-        self._is_over = True
+        self._step("finish")
         transaction, client = self.transaction, self.client
         transaction.cancel()
         transaction.name_policy(refused)
@@ -126,7 +123,7 @@ class Exchange:
     def body_data(self, payload: bytes, trailers: Trailers | None) -> None:
         """Forward a piece of the request body; with trailers, its last."""
         server, transaction, origin = self.server, self.transaction, self.origin
-        if self._is_over or origin is None:
+        if origin is None:
             return
         transaction.up += len(payload)
         if transaction.up > server.limits.request_body_bytes:
@@ -134,7 +131,8 @@ class Exchange:
             return
         origin.send(payload, trailers)
         if trailers is not None:
-            self._stop_body()
+            self._step("sent")
+            self._stop_body(origin)
             self._sent_at = server.clock.seconds()
             server.timers.expect(self.client.subject, server.limits.response_seconds)
 
@@ -148,37 +146,30 @@ class Exchange:
             self.end("client_closed")
 
     def client_lost(self, reason: Failure) -> None:
-        """End the exchange: nobody waits for its response."""
-        if not self._is_over:
-            self._is_over = True
-            self.transaction.cancel()
-            self._drop_origin()
-            self.transaction.record_end("client_closed" if reason.check(ConnectionDone) else "client_reset")
+        """End the exchange: its response has no recipient."""
+        if self.state is not FINISHED:
+            self._finish("client_closed" if reason.check(ConnectionDone) else "client_reset", None)
 
     def expired(self) -> None:
         """End what took too long. While a body streams, its deadline is a look at the counters."""
-        limits, watch = self.server.limits, self._idle
-        if watch is None or not (self.has_begun or self._is_body_streaming):
+        server, state, watch = self.server, self.state, self._idle
+        if watch is None or state is CONNECTING or state is AWAITING:
             self._fail(Refused("origin_timeout", "The destination did not answer in time."), "idle")
             return
-        seconds = limits.idle_seconds if self.has_begun else limits.body_stall_seconds
-        if watch.idle_seconds(self.transaction.up + self.transaction.down, self.server.clock.seconds()) < seconds:
-            self.server.timers.expect(self.client.subject, seconds / 4)
-        elif self.has_begun:
-            self.end("idle")
-        else:
+        seconds = server.limits.body_stall_seconds if state is SENDING else server.limits.idle_seconds
+        if watch.idle_seconds(self.transaction.up + self.transaction.down, server.clock.seconds()) < seconds:
+            server.timers.expect(self.client.subject, seconds / 4)
+        elif state is SENDING:
             self._fail(Refused("body_timeout", "The request body did not move on in time."), "body_timeout")
+        else:
+            self.end("idle")
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Reset both sides."""
-        if self._is_over:
-            return
-        self._is_over = True
-        self.transaction.cancel()
-        self._drop_origin()
-        self.transaction.record_end(cause, refused)
-        self.client.pull_from(None)
-        self.client.abort()
+        if self.state is not FINISHED:
+            self._finish(cause, refused)
+            self.client.pull_from(None)
+            self.client.abort()
 
     # Events of the origin's side (ResponseSink).
 
@@ -198,22 +189,25 @@ class Exchange:
         self.request.phases.wait = (server.clock.seconds() - self._sent_at) * 1000.0
         transaction.status = head.status
         transaction.down += len(payload)
-        self.has_begun = True
+        self._step("respond")
         self.client.respond(head, framing, payload, trailers)
+        origin = self.origin
+        if origin is None:
+            return
         if trailers is not None:
-            self._complete()
-        elif not self._is_over and self.origin is not None and self.origin.connection.transport is not None:
-            self._is_response_streaming = True
-            self.client.pull_from(self.origin.connection.transport)
+            self._complete(origin)
+        elif origin.connection.transport is not None:
+            self.client.pull_from(origin.connection.transport)
             self._watch(server.limits.idle_seconds)
 
     def response_data(self, payload: bytes, trailers: Trailers | None) -> None:
         """Forward a further piece of the response body."""
         self.transaction.down += len(payload)
         self.client.send(payload, trailers)
-        if trailers is not None:
-            self._stop_response()
-            self._complete()
+        origin = self.origin
+        if trailers is not None and origin is not None:
+            self._stop_response(origin)
+            self._complete(origin)
 
     def protocol_changed(self, head: ResponseHead, rest: bytes) -> None:
         """Become a tunnel, if the client asked for that protocol."""
@@ -222,7 +216,8 @@ class Exchange:
         if upgrade is None or [value.lower() for value in head.fields.values(b"upgrade")] != [upgrade]:
             self._fail(Refused("origin_malformed", _UNASKED), "origin_malformed")
             return
-        self.has_begun = self._is_over = True
+        self._step("finish")
+        self.origin = None
         self.request.phases.wait = (self.server.clock.seconds() - self._sent_at) * 1000.0
         self.transaction.status = 101
         client = self.client.change_protocol(head, upgrade)
@@ -240,18 +235,13 @@ class Exchange:
     def origin_closed(self, reason: Failure | None) -> None:
         """Try again where that is safe: an origin may close an idle connection at any moment."""
         origin = self.origin
-        if self._is_over or origin is None:
+        if origin is None:
             return
-        can_retry = (
-            origin.connection.is_used
-            and not self._is_retried
-            and not origin.has_heard
-            and self.parsed.framing.kind is Kind.NONE
-            and self.parsed.head.method in _IDEMPOTENT
-        )
+        can_retry = origin.connection.is_used and not origin.has_heard and self.parsed.is_repeatable
         self._drop_origin()
         if can_retry:
-            self._is_retried = True
+            # A dialled connection is not used, so that this happens once.
+            self._step("reconnect")
             self.server.timers.clear(self.client.subject)
             self.transaction.dial(self.forwarding.recipient)
         else:
@@ -259,22 +249,33 @@ class Exchange:
 
     # Ends.
 
+    def _step(self, event: str) -> None:
+        self.state = EXCHANGE[self.state][event]
+
+    def _finish(self, cause: str, refused: Refused | None) -> None:
+        """Release the origin's side, and record the end."""
+        self.transaction.cancel()
+        self._drop_origin()
+        self._step("finish")
+        self.transaction.record_end(cause, refused)
+
     def _fail(self, refused: Refused, cause: str) -> None:
         """Answer with a failure, or reset the client's side if the response has begun."""
-        if self._is_over:
+        state = self.state
+        if state is FINISHED:
             return
-        if self.has_begun:
+        if state is RESPONDING or state is RECEIVING:
             self.end(cause)
             return
         self._drop_origin()
         self.refused(self.forwarding.blame(refused, None))
 
-    def _complete(self) -> None:
+    def _complete(self, origin: OriginSide) -> None:
         """The response is complete. Keep the origin's connection if it can serve a further request."""
-        self._is_over = True
-        origin, transaction, server = self.origin, self.transaction, self.server
-        admission, is_read = transaction.admission, not self._is_body_streaming
-        assert origin is not None and admission is not None
+        transaction, server, is_read = self.transaction, self.server, self.state is RECEIVING
+        admission = transaction.admission
+        assert admission is not None
+        self._step("finish")
         self.origin = None
         connection = origin.connection
         if not is_read:
@@ -298,29 +299,27 @@ class Exchange:
         self.client.finish(is_read=is_read)
 
     def _drop_origin(self) -> None:
-        origin = self.origin
-        if origin is not None:
-            self._stop_body()
-            self._stop_response()
-            self.origin = None
-            origin.abort()
+        """Reset the origin's side."""
+        origin, state = self.origin, self.state
+        if origin is None:
+            return
+        self.origin = None
+        if state is SENDING or state is RESPONDING:
+            self._stop_body(origin)
+        if state is RESPONDING or state is RECEIVING:
+            self._stop_response(origin)
+        origin.abort()
 
-    def _stop_body(self, origin: OriginSide | None = None) -> None:
+    def _stop_body(self, origin: OriginSide) -> None:
         """Stop to forward the request body: the client is paused on the origin's account no longer."""
-        if self._is_body_streaming:
-            self._is_body_streaming = False
-            origin = origin or self.origin
-            if origin is not None:
-                origin.pull_from(None)
-            self.client.stop_body()
+        origin.pull_from(None)
+        self.client.stop_body()
 
-    def _stop_response(self) -> None:
+    def _stop_response(self, origin: OriginSide) -> None:
         """Stop to forward the response: the origin is paused on the client's account no longer."""
-        if self._is_response_streaming:
-            self._is_response_streaming = False
-            self.client.pull_from(None)
-            if self.origin is not None and self.origin.connection.transport is not None:
-                self.origin.connection.transport.resumeProducing()
+        self.client.pull_from(None)
+        if origin.connection.transport is not None:
+            origin.connection.transport.resumeProducing()
 
     def _watch(self, seconds: float) -> None:
         server = self.server

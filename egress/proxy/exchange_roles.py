@@ -125,6 +125,10 @@ class ParsedRequest(Protocol):
     def framing(self) -> Framing:
         """The framing of the body."""
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the request may be sent again."""
+
 
 class RequestForm(Protocol):
     """The form of a request on its route."""

@@ -86,6 +86,29 @@ CLIENT_CONNECTION: Table = {
 A connection is not lost while it is dispatching: transports report a loss in a turn of the reactor, never from a write.
 """
 
+CONNECTING = "connecting"
+"""No origin connection is used. The transaction admits or dials."""
+SENDING = "sending"
+"""The head of the request is sent, and its body is being sent."""
+AWAITING = "awaiting"
+"""The request is sent. The head of the response has not come."""
+RESPONDING = "responding"
+"""The response has begun, and the body of the request is still being sent."""
+RECEIVING = "receiving"
+"""The request is sent, and the response has begun."""
+FINISHED = "finished"
+"""The exchange is over, or its connections belong to a tunnel."""
+
+EXCHANGE: Table = {
+    CONNECTING: {"send": SENDING, "send_whole": AWAITING, "finish": FINISHED},
+    SENDING: {"sent": AWAITING, "respond": RESPONDING, "finish": FINISHED},
+    AWAITING: {"reconnect": CONNECTING, "respond": RECEIVING, "finish": FINISHED},
+    RESPONDING: {"sent": RECEIVING, "finish": FINISHED},
+    RECEIVING: {"finish": FINISHED},
+    FINISHED: {},
+}
+"""The states of an exchange: one HTTP request and its response."""
+
 OPEN = "open"
 """Both directions move bytes."""
 CLIENT_ENDED = "client_ended"

@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.proxy import states, transaction
+from egress.proxy import exchange, states, transaction
 from egress.proxy.client import connection, pipelining
 from egress.proxy.client.connection import ClientConnection
 from egress.proxy.limits import Limits
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
-from egress.proxy.states import CLIENT_CONNECTION, TRANSACTION, TUNNEL, YIELDING, Table
+from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL, YIELDING, Table
 from egress.proxy.tunnel import tunnel
 from egress.testing.peers import NetworkPeer, Origin
 from tests.documents import DOCS
@@ -26,6 +26,8 @@ from tests.proxy.support import ADDRESS
 OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
 DENIED = b"CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n"
 LAST_OPTIONS = OPTIONS[:-2] + b"Connection: close\r\n\r\n"
+GET_DENIED = b"GET http://denied.example/ HTTP/1.1\r\nHost: denied.example\r\n\r\n"
+POST = b"POST http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 4\r\n\r\n"
 LAST_GET = GET[:-2] + b"Connection: close\r\n\r\n"
 # More than the window of a client that does not read holds, by less than the proxy buffers.
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 66000\r\n\r\n" + bytes(66_000)
@@ -36,6 +38,7 @@ Transition: TypeAlias = tuple[str, str]
 TABLES: Mapping[str, Table] = {
     "CLIENT_CONNECTION": CLIENT_CONNECTION,
     "TRANSACTION": TRANSACTION,
+    "EXCHANGE": EXCHANGE,
     "TUNNEL": TUNNEL,
 }
 
@@ -125,6 +128,7 @@ class Dialogues(ReevaluationCase):
             (connection, "CLIENT_CONNECTION"),
             (pipelining, "CLIENT_CONNECTION"),
             (transaction, "TRANSACTION"),
+            (exchange, "EXCHANGE"),
             (tunnel, "TUNNEL"),
         ):
             self.patch(module, name, Recording(TABLES[name], self.taken[name]))
@@ -453,6 +457,80 @@ class Dialogues(ReevaluationCase):
         """A response is complete."""
         self.says(self.serving()[1].peer, OK)
 
+    # The exchange.
+
+    def connecting_send(self) -> None:
+        """A request comes with a part of its body."""
+        self.serving_of_body()
+
+    def connecting_send_whole(self) -> None:
+        """A request comes as a whole."""
+        self.origin()
+        self.watch()
+        self.said(GET)
+
+    def connecting_finish(self) -> None:
+        """A request is refused."""
+        self.watch()
+        self.said(GET_DENIED)
+
+    def serving_of_body(self) -> tuple[NetworkPeer, Origin]:
+        """Let an origin have a half of a request."""
+        origin = self.origin()
+        self.watch()
+        return self.said(POST + b"ha"), origin
+
+    def sending_sent(self) -> None:
+        """The rest of the body comes."""
+        client, _ = self.serving_of_body()
+        self.watch()
+        self.says(client, b"lf")
+
+    def sending_respond(self) -> None:
+        """An origin answers before the body ends."""
+        self.responding()
+
+    def sending_finish(self) -> None:
+        """A client resets its connection within its body."""
+        client, _ = self.serving_of_body()
+        self.watch()
+        client.aborts()
+
+    def awaiting_reconnect(self) -> None:
+        """A pooled connection is lost, with a request that can be repeated."""
+        self.reused().peer.aborts()
+
+    def awaiting_respond(self) -> None:
+        """An origin begins to answer."""
+        self.says(self.serving()[1].peer, LONG[:100])
+
+    def awaiting_finish(self) -> None:
+        """A client resets its connection before the response."""
+        self.serving()[0].aborts()
+
+    def responding(self) -> tuple[NetworkPeer, Origin]:
+        """Answer before the body of the request ends, by a half."""
+        client, origin = self.serving_of_body()
+        self.watch()
+        self.says(origin.peer, LONG[:100])
+        return client, origin
+
+    def responding_sent(self) -> None:
+        """The rest of the body comes after the head of the response."""
+        client, _ = self.responding()
+        self.watch()
+        self.says(client, b"lf")
+
+    def responding_finish(self) -> None:
+        """The response is complete before the body of the request."""
+        _, origin = self.responding()
+        self.watch()
+        self.says(origin.peer, LONG[100:])
+
+    def receiving_finish(self) -> None:
+        """A response is complete."""
+        self.says(self.serving()[1].peer, OK)
+
     # The tunnel.
 
     def tunnelled(self) -> tuple[NetworkPeer, NetworkPeer]:
@@ -503,11 +581,15 @@ class Dialogues(ReevaluationCase):
 
     def test_users_of_the_tables(self) -> None:
         """No other module uses a table: a transition that is taken there would not be noted."""
-        modules = {Path(inspect.getfile(module)) for module in (connection, pipelining, transaction, tunnel, states)}
+        modules = {
+            Path(inspect.getfile(module)) for module in (connection, pipelining, transaction, exchange, tunnel, states)
+        }
         users = {
             path
             for path in Path(inspect.getfile(states)).parent.rglob("*.py")
-            if re.search(r"^[^\"#]*\b(CLIENT_CONNECTION|TRANSACTION|TUNNEL)\b", path.read_text("utf-8"), re.MULTILINE)
+            if re.search(
+                r"^[^\"#]*\b(CLIENT_CONNECTION|TRANSACTION|EXCHANGE|TUNNEL)\b", path.read_text("utf-8"), re.MULTILINE
+            )
         }
 
         self.assertEqual(modules, users)
@@ -535,6 +617,10 @@ class Dialogues(ReevaluationCase):
     def test_transaction(self) -> None:
         """Each transition of a transaction happens in its dialogue."""
         self.walk("TRANSACTION")
+
+    def test_exchange(self) -> None:
+        """Each transition of an exchange happens in its dialogue."""
+        self.walk("EXCHANGE")
 
     def test_tunnel(self) -> None:
         """Each transition of a tunnel happens in its dialogue."""
@@ -596,6 +682,20 @@ DIALOGUES: Mapping[str, Mapping[Transition, Dialogue]] = {
         ("streaming", "readmit"): Dialogues.streaming_readmit,
         ("streaming", "dial"): Dialogues.streaming_dial,
         ("streaming", "end"): Dialogues.streaming_end,
+    },
+    "EXCHANGE": {
+        ("connecting", "send"): Dialogues.connecting_send,
+        ("connecting", "send_whole"): Dialogues.connecting_send_whole,
+        ("connecting", "finish"): Dialogues.connecting_finish,
+        ("sending", "sent"): Dialogues.sending_sent,
+        ("sending", "respond"): Dialogues.sending_respond,
+        ("sending", "finish"): Dialogues.sending_finish,
+        ("awaiting", "reconnect"): Dialogues.awaiting_reconnect,
+        ("awaiting", "respond"): Dialogues.awaiting_respond,
+        ("awaiting", "finish"): Dialogues.awaiting_finish,
+        ("responding", "sent"): Dialogues.responding_sent,
+        ("responding", "finish"): Dialogues.responding_finish,
+        ("receiving", "finish"): Dialogues.receiving_finish,
     },
     "TUNNEL": {
         ("open", "client_fin"): Dialogues.open_client_fin,

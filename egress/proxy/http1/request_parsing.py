@@ -11,13 +11,14 @@ from egress.memo import Memo
 from egress.proxy.limits import Limits
 from egress.wire.fields import may_be_memoized
 from egress.wire.forwarding import check_connection_options, max_forwards
-from egress.wire.framing import NO_BODY, Framing, request_framing
+from egress.wire.framing import NO_BODY, Framing, Kind, request_framing
 from egress.wire.request_head import RequestHead, RequestReader
 from egress.wire.target import Target, parse_target
 
 SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
 """Fields, in lower case, that a response to TRACE never reflects (RFC 9110 section 9.3.8)."""
 
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _MEMO_KEY_BYTES = 1024
 
 
@@ -38,6 +39,11 @@ class ParsedRequest:
     framing: Framing
     is_own: bool
     credentials: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the request may be sent again: its method is idempotent (RFC 9110 section 9.2.2), without a body."""
+        return self.framing.kind is Kind.NONE and self.head.method in _IDEMPOTENT
 
 
 class HeadSource(Protocol):
