@@ -26,6 +26,15 @@ from egress.model import Client, Connection
 Requirement: TypeAlias = Literal["none", "basic", "certificate"]
 
 
+def unmet_requirement(require: Requirement, *, has_token: bool, has_certificate: bool) -> Refused | None:
+    """Give the refusal of a client that does not show what its listener requires; None where it shows it."""
+    if require == "basic" and not has_token:
+        return Refused("credentials_required", "This listener takes only requests with credentials.")
+    if require == "certificate" and not has_certificate:
+        return Refused("certificate_required", "This listener takes only clients that show a certificate.")
+    return None
+
+
 @frozen(eq=False)
 class ListenerAuthentication:
     """The authentication that one listener requires of its clients.
@@ -98,8 +107,10 @@ class Identifier:
         )
         if client is not None:
             return client
-        if self._authentication_of(connection).require == "certificate" and not connection.certificate:
-            raise Refused("certificate_required", "This listener takes only clients that show a certificate.")
+        require = self._authentication_of(connection).require
+        refused = unmet_requirement(require, has_token=True, has_certificate=bool(connection.certificate))
+        if refused is not None:
+            raise refused
         return self._facts.identify(connection, None)
 
     def is_settled(self, connection: Connection) -> bool:
@@ -132,8 +143,9 @@ class Identifier:
         if authentication.tokens is None:
             return client
         if credentials is None:
-            if authentication.require == "basic":
-                raise Refused("credentials_required", "This listener takes only requests with credentials.")
+            refused = unmet_requirement(authentication.require, has_token=False, has_certificate=True)
+            if refused is not None:
+                raise refused
             return client
         presented = read_credentials(credentials)
         if presented is None:

@@ -41,7 +41,7 @@ def dispatch(client: ClientConnection, parsed: ParsedRequest) -> None:
         else:
             _serve(client, parsed, request)
 
-    PendingIdentification(client, head, parsed.framing, request, _is_kept(head), proceed).begin(caller)
+    PendingIdentification(client, head, parsed.framing, request, proceed).begin(caller)
 
 
 def _request(client: ClientConnection, parsed: ParsedRequest, caller: Client) -> Request:
@@ -69,14 +69,7 @@ def _serve(client: ClientConnection, parsed: ParsedRequest, request: Request) ->
         return
     head = parsed.head
     upgrade = None if head.fields.is_plain else _upgrade(head, parsed.framing)
-    Exchange(client.server, Http1ClientStream(client, parsed, _is_kept(head)), request, parsed, upgrade).begin()
-
-
-def _is_kept(head: RequestHead) -> bool:
-    """Tell whether the client wants its connection to live on (RFC 9112 section 9.3)."""
-    if b"close" in head.fields.options:
-        return False
-    return head.is_http11 or b"keep-alive" in head.fields.options
+    Exchange(client.server, Http1ClientStream(client, parsed), request, parsed, upgrade).begin()
 
 
 def _upgrade(head: RequestHead, framing: Framing) -> bytes | None:
@@ -101,7 +94,7 @@ def _upgrade(head: RequestHead, framing: Framing) -> bytes | None:
 
 def _answer(client: ClientConnection, head: RequestHead, framing: Framing) -> None:
     """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
-    keep_alive = _is_kept(head) and framing.kind is Kind.NONE and not client.is_last
+    keep_alive = head.is_persistent and framing.kind is Kind.NONE and client.can_continue
     if head.method == "TRACE":
         lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
         lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]

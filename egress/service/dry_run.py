@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from egress.errors import Refused
 from egress.gate.explanation import Explanation
 from egress.gate.gate import Gate
-from egress.identity import ListenerIdentifier
+from egress.identity import ListenerIdentifier, unmet_requirement
 from egress.model import Client, Connection, Request
 from egress.service.build.activate import make_snapshot
 from egress.service.build.host_services import make_host_services
@@ -58,11 +58,7 @@ class DryRun:
         """Give the refusal of a client without the credentials or the certificate that its listener requires."""
         asking = next(each for each in self.prepared.source.settings.listener if each.name == request.listener)
         kinds = {label.partition(":")[0] for label in request.client.labels}
-        if asking.require == "basic" and "token" not in kinds:
-            return Refused("credentials_required", "This listener takes only requests with credentials.")
-        if asking.require == "certificate" and "certificate" not in kinds:
-            return Refused("certificate_required", "This listener takes only clients that show a certificate.")
-        return None
+        return unmet_requirement(asking.require, has_token="token" in kinds, has_certificate="certificate" in kinds)
 
     def _wait(self, pending: Deferred[Explanation]) -> Explanation:
         ended: list[Explanation | Failure] = []

@@ -55,6 +55,12 @@ class RequestHead:
     is_http11: bool
     fields: Fields = field(repr=False)
 
+    @property
+    def is_persistent(self) -> bool:
+        """Whether the client wants its connection to persist (RFC 9112 section 9.3)."""
+        options = self.fields.options
+        return b"close" not in options and (self.is_http11 or b"keep-alive" in options)
+
 
 class RequestReader:
     """Reads request heads, one after the other.

@@ -164,7 +164,7 @@ class ClientConnection:
         if self.state is CLOSED:
             return
         server = self.server
-        if keep_alive and not self.is_last and (self.held or not self.has_ended):
+        if keep_alive and self.can_continue:
             if self.transport.unsent is not None:
                 # A client that sends requests and does not read the responses would have all of them kept here.
                 self.step("finish_unread")
@@ -188,7 +188,7 @@ class ClientConnection:
         """The client has read the last response."""
         self.transport.unregisterProducer()
         if self.state is FLUSHING:
-            if self.is_last:
+            if self.displacement is not None or self.server.connections.is_stopping:
                 self.linger()
                 return
             self.step("flushed")
@@ -220,9 +220,11 @@ class ClientConnection:
         return self.connection.listener
 
     @property
-    def is_last(self) -> bool:
-        """Whether no request follows the one that runs."""
-        return self.displacement is not None or self.server.connections.is_stopping
+    def can_continue(self) -> bool:
+        """Whether a request may follow: the listener and the server continue, and the client has or may send one."""
+        if self.displacement is not None or self.server.connections.is_stopping:
+            return False
+        return not self.has_ended or bool(self.held)
 
     def send(self, data: bytes) -> None:
         """Write to the client."""

@@ -1,6 +1,6 @@
-"""A request whose client is not known at once, or not at all: it waits for the identifier, or gets a refusal.
+"""A request whose client is not identified at once: it waits for the identifier, or is refused.
 
-After a 407 the connection lives on where that is safe, for clients send their credentials only when they are asked to.
+After a 407 the connection persists where that is safe, because clients send credentials only after a challenge.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _log = Logger()
 
 
 def ask(client: ClientConnection, credentials: bytes | None) -> Client | Deferred[Client] | Refused:
-    """Ask the proxy server's identifier whose a request is.
+    """Ask the proxy server's identifier for the client of a request.
 
     Args:
-        client: the connection that it came on.
-        credentials: what came with it; None for nothing.
+        client: the connection of the request.
+        credentials: the value of Proxy-Authorization; None for none.
     """
     try:
         return client.server.identifier.identify(client.connection, credentials)
@@ -46,26 +46,23 @@ def ask(client: ClientConnection, credentials: bytes | None) -> Client | Deferre
 
 @define(eq=False)
 class PendingIdentification:
-    """Waits until it is known whose a request is; what the client sends meanwhile is held (ClientReceiver).
+    """Waits until the client of a request is identified, and holds what the client sends meanwhile (ClientReceiver).
 
     Attributes:
-        client: the protocol it came on.
-        head: as it was read.
-        framing: of its body.
-        request: what is judged once its client is known; None where the proxy answers for itself.
-        is_kept: the client's connection may serve another request afterwards.
-        proceed: called when the client is known.
+        client: the connection of the request.
+        head: of the request.
+        framing: of the request body.
+        request: what is judged once the client is identified; None where the proxy answers for itself.
+        proceed: called when the client is identified.
     """
 
     client: ClientConnection
     head: RequestHead
     framing: Framing
     request: Request | None
-    is_kept: bool
     proceed: Callable[[], None]
     _pending: Deferred[Client] | None = field(init=False, default=None)
     _asked: IIdentifier = field(init=False)
-    _is_over: bool = field(init=False, default=False)
 
     def begin(self, caller: Client | Deferred[Client] | Refused) -> None:
         """Take the answer of the proxy server's identifier."""
@@ -75,19 +72,23 @@ class PendingIdentification:
         if isinstance(caller, Deferred):
             client.server.timers.expect(client, client.server.limits.policy_seconds)
             self._pending = caller
-            caller.addCallbacks(self._identified, self._failed).addErrback(self._broke)
+            caller.addCallbacks(self._answered, self._failed).addErrback(self._broke)
         elif isinstance(caller, Client):
             self._identified(caller)
         else:
             self._refuse(caller)
 
-    def _identified(self, caller: Client) -> None:
-        client = self.client
-        self._pending = None
-        if self._is_over:
+    def _answered(self, caller: Client) -> None:
+        """Take what the identifier found, unless `_cancel` was called meanwhile."""
+        if self._pending is None:
             return
+        self._pending = None
         if not isinstance(caller, Client):
             raise TypeError("an identifier gave something else than a client")
+        self._identified(caller)
+
+    def _identified(self, caller: Client) -> None:
+        client = self.client
         if client.displacement is Displacement.REMOVED:
             self._refuse(listener_removed())
             return
@@ -107,9 +108,9 @@ class PendingIdentification:
         self.proceed()
 
     def _failed(self, failure: Failure) -> None:
-        self._pending = None
-        if self._is_over:
+        if self._pending is None:
             return
+        self._pending = None
         error = failure.value
         if not isinstance(error, Refused):
             _log.failure("identifying a client failed", failure)
@@ -124,21 +125,21 @@ class PendingIdentification:
         """Answer, and get ready for the next request if it can be told where that begins."""
         client = self.client
         client.receiver = None
-        is_kept = self.is_kept and not client.is_last and self._can_go_on(refused)
+        is_kept = self.head.is_persistent and client.can_continue and self._is_next_a_request(refused)
         refuse(client.server, client, refused, self.request, keep_alive=is_kept, has_body=self.head.method != "HEAD")
         if is_kept and self.framing.kind is not Kind.NONE:
             BodyDiscard(client, body_reader(self.framing, "bad_framing")).begin()
         else:
             client.finished(keep_alive=is_kept, is_read=False)
 
-    def _can_go_on(self, refused: Refused) -> bool:
-        """Tell whether what follows the request can be nothing but the next one.
+    def _is_next_a_request(self, refused: Refused) -> bool:
+        """Tell whether the octets after this request can only be the next request.
 
-        What follows a CONNECT may be bytes for the tunnel, sent before the answer was there. They come from whoever is
-        served through the client, and must not be taken for requests of the client itself. So a byte that is here
-        already ends it. One that is still on its way can only be taken for a request without credentials: that is why
-        the connection lives on only where such a request is refused as well. A client that waits to be asked, as the
-        RFC has it, is answered `credentials_required` and sends the CONNECT anew.
+        Octets after a CONNECT may be the tunnel's, sent before the response. Their author may be another party than
+        the client, and they must not be read as requests of the client. An octet that is here already ends the
+        connection. An octet on its way can only be read as a request without credentials, so that the connection
+        persists only where such a request is refused too. A client that follows the RFC waits for
+        `credentials_required`, and sends the CONNECT again.
         """
         if self.head.method == "CONNECT":
             return refused.code == "credentials_required" and not self.client.held
@@ -153,16 +154,16 @@ class PendingIdentification:
         self.client.hold(data)
 
     def client_ended(self) -> None:
-        """Go on: whoever sent a FIN may still read the answer."""
+        """Continue: a client that sent its FIN may still read the response."""
 
     def client_lost(self, reason: Failure) -> None:
-        """The client went away: nobody waits for its name any more."""
+        """Stop identifying: the client is gone."""
         self._cancel()
         cause = "client_closed" if reason.check(ConnectionDone) else "client_reset"
         record(self.client.server, self.client, "end", cause, self.request)
 
     def expired(self) -> None:
-        """It took too long."""
+        """Refuse: identification exceeds its deadline."""
         self._cancel()
         _log.error("identifying a client took too long")
         self._refuse(Refused("internal_error", "The credentials could not be checked in time."))
@@ -174,7 +175,6 @@ class PendingIdentification:
         self.client.abort()
 
     def _cancel(self) -> None:
-        self._is_over = True
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.cancel()

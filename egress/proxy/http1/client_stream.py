@@ -35,8 +35,8 @@ class Http1Connection(TunnelClient, Protocol):
         """The server."""
 
     @property
-    def is_last(self) -> bool:
-        """Whether no request follows the running one."""
+    def can_continue(self) -> bool:
+        """Whether a request may follow the running one."""
 
     def resume_unless_paused(self) -> None:
         """Read on, unless too many octets are kept."""
@@ -49,13 +49,13 @@ class Http1ClientStream:
     Attributes:
         subject: the connection.
         parsed: the request.
-        is_kept: the connection serves another request afterwards.
+        is_kept: the connection persists after the response, as its head said.
         source: the exchange, until its end. Both are then freed at once, for they do not refer to each other.
     """
 
     subject: Http1Connection
     parsed: ParsedRequest
-    is_kept: bool
+    is_kept: bool = field(init=False, default=False)
     source: RequestSource = field(init=False)
     _body: BodyReader | None = field(init=False, default=None)
     _is_streaming: bool = field(init=False, default=False)
@@ -138,11 +138,10 @@ class Http1ClientStream:
         is_chunked = self._is_chunked = is_http11 and not has_length and kind is Kind.CHUNKED
         # The end of a body without framing, or de-chunked for HTTP/1.0, is the end of the connection.
         is_kept = self.is_kept = (
-            self.is_kept
+            self.parsed.head.is_persistent
             and (has_length or is_chunked or kind is Kind.NONE)
             and (body is None or body.is_complete)
-            and not client.is_last
-            and (not client.has_ended or bool(client.held))
+            and client.can_continue
         )
         octets = serialize_response(head, framing, is_http11=is_http11, keep_alive=is_kept)
         client.transport.write(octets + (_chunks(payload, trailers) if is_chunked else payload))
@@ -170,10 +169,9 @@ class Http1ClientStream:
 
     def refuse(self, refused: Refused, request_id: str) -> None:
         """Write the response to a refusal."""
-        self.is_kept = self.is_kept and self._is_body_complete() and not self.subject.is_last
-        self.subject.write_refusal(
-            refused, request_id, keep_alive=self.is_kept, has_body=self.parsed.head.method != "HEAD"
-        )
+        head = self.parsed.head
+        self.is_kept = head.is_persistent and self._is_body_complete() and self.subject.can_continue
+        self.subject.write_refusal(refused, request_id, keep_alive=self.is_kept, has_body=head.method != "HEAD")
 
     def finish(self, *, is_read: bool) -> None:
         """End the response. See `ClientSide.finish`."""
