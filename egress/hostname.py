@@ -1,7 +1,7 @@
 """The canonical spelling of a host, for the readers of requests and for the patterns that match hosts.
 
-Spellings that a client, proxy or resolver could take for one host get one canonical text. A spelling that could mean
-two hosts is refused.
+Spellings that a client, proxy or resolver could interpret as one host have one canonical text. A spelling that could
+mean two hosts is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 
 HOST_LIMIT = 253
-"""The most octets of a name without its last dot (RFC 1035: 255 on the wire, with lengths and root)."""
+"""The largest number of octets of a name without its last dot (RFC 1035: 255 on the wire, with lengths and root)."""
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 # Most hosts: a canonical name whose last label cannot be a number, because it does not begin with a digit.
@@ -25,7 +25,7 @@ def canonical_host(text: str) -> tuple[str, IPv4Address | IPv6Address | None]:
     """Convert a host to its canonical spelling.
 
     Names become lower case and lose one trailing dot. IPv6 addresses are spelled by RFC 5952. A spelling that the C
-    library or a browser takes for an IPv4 address (one to four decimal, octal or hexadecimal numbers; WHATWG URL
+    library or a browser interprets as an IPv4 address (one to four decimal, octal or hexadecimal numbers; WHATWG URL
     section 3.5) becomes that address, so that `0x7f.1` and `127.0.0.1` are one host.
 
     Args:

@@ -11,13 +11,13 @@ V = TypeVar("V")
 class Memo(dict[K, V]):
     """A dict with a bounded number of entries. A full memo is emptied before the next entry.
 
-    Emptying costs one recomputation for each entry that is still in use. An order of use would cost every hit.
-    `get` is the dict's own method: a hit costs one hash and one comparison.
+    Emptying costs one recomputation for each entry that is still in use. Tracking the order of use would slow every
+    hit. `get` is the dict's own method: a hit costs one hash and one comparison.
 
     The owner of a memo bounds the size of its keys and values, and keeps secrets out of both.
 
     Attributes:
-        limit: the most entries that are kept.
+        limit: the largest number of entries.
     """
 
     __slots__ = ("limit",)

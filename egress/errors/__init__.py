@@ -40,7 +40,7 @@ class ConfigError(EgressError):
 
     Attributes:
         where: the key path, such as ``policy[0].allow[2].hosts``; "" for the file as a whole.
-        problem: what is wrong and what would be right, one line, without secrets.
+        problem: the fault and a correct alternative, one line, without secrets.
         file: the file's name; set by the code that read the file.
     """
 
@@ -85,9 +85,9 @@ class Refused(EgressError):
         detail: details for the audit log only, which may name addresses.
         retry_seconds: seconds after which a retry may succeed; None where that is not known.
         verdicts: the verdicts so far, for the audit log and for `explain`.
-        upstream_level: where the upstream selector refused: the level of the cascade that decided, such as "refused"
-            for a ``[[route]]``; else "".
-        upstream_source: where the upstream selector refused: the setting that decided; else "".
+        upstream_level: the level of the cascade that decided, such as "refused" for a ``[[route]]``, if the upstream
+            selector refused; else "".
+        upstream_source: the setting that decided, if the upstream selector refused; else "".
     """
 
     code: str
@@ -102,12 +102,12 @@ class Refused(EgressError):
 
     @property
     def status(self) -> int:
-        """The HTTP status of the answer."""
+        """The HTTP status of the response."""
         return CODES[self.code].status
 
     @property
     def hint(self) -> str:
-        """What the client can do."""
+        """The recommended action of the client."""
         return CODES[self.code].hint
 
     def __str__(self) -> str:
@@ -118,8 +118,8 @@ class ResolutionError(EgressError):
     """A name could not be resolved.
 
     Attributes:
-        code: the code of the refusal that answers it.
-        is_overload: whether the resolver is overloaded, so that the failure says nothing about the name.
+        code: the code of the resulting refusal.
+        is_overload: whether the resolver is overloaded, so that the failure is unrelated to the name.
     """
 
     code = "resolver_failed"

@@ -161,7 +161,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "proxy_loop": Code(502, "The route leads back to this proxy", _UPSTREAM),
     }
 )
-"""Refusals and failures by the code that answers and log lines have."""
+"""Refusals and failures, by the code in responses and log lines."""
 
 CAUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""The policies that come with egress, found like any other plugin."""
+"""The built-in policies of egress, discovered in the same way as any other plugin."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["destinations", "rate"]
 @implementer(IPlugin, IPolicyMaker)
 @frozen
 class Builtin:
-    """Makes policies of one kind with a function.
+    """The maker of one kind of policy, which calls a function.
 
     Attributes:
-        kind: the word in the configuration.
+        kind: the value of `kind` in the configuration.
     """
 
     kind: str

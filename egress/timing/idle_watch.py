@@ -1,4 +1,4 @@
-"""Detects that nothing moves, without work while something does."""
+"""Detects that a connection is idle, without work for each transferred octet."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from attrs import define
 
 @define(eq=False, weakref_slot=False)
 class IdleWatch:
-    """Compares a byte counter at each visit of a deadline, so that moving bytes need not postpone anything.
+    """Compares a byte counter whenever a deadline passes, so that transferred bytes need not postpone the deadline.
 
     Attributes:
-        moved: the counter at the first visit that found its present value.
-        since: the time of that visit, in seconds.
+        moved: the counter at the first comparison that found its present value.
+        since: the time of that comparison, in seconds.
     """
 
     moved: int
     since: float
 
     def idle_seconds(self, moved: int, now: float) -> float:
-        """Return for how long the counter is known to have had its value.
+        """Return the seconds for which the counter is known to have had its value.
 
         Args:
             moved: the counter.
-            now: seconds on the clock that `since` is of.
+            now: the time in seconds, on the clock of `since`.
         """
         if moved != self.moved:
             self.moved, self.since = moved, now

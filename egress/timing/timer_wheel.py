@@ -1,7 +1,7 @@
 """Deadlines in coarse ticks, with one delayed call for all of them.
 
-A DelayedCall costs several microseconds to make and as much to cancel. Here a deadline that is postponed, which is the
-usual case, costs two comparisons: the entry stays in its slot, and moves when the slot is visited.
+A DelayedCall costs several microseconds to make and as much to cancel. Postponing a deadline, which is the usual case,
+costs two comparisons here: the entry stays in its slot, and moves when the slot is visited.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Entry(Protocol):
     """An object with at most one deadline at a time.
 
     Attributes:
-        due: the tick of its deadline; 0 for none.
-        visit: the tick at which the wheel will look at it; 0 while it is not in the wheel.
+        due: the tick of the deadline; 0 for none.
+        visit: the tick at which the wheel examines the entry; 0 while the entry is not in the wheel.
     """
 
     due: int
@@ -41,15 +41,15 @@ class TimerWheel:
     A deadline is never early, and late by two ticks at most. The clock is used only while there are entries.
 
     Attributes:
-        clock: has callLater and seconds of IReactorTime.
+        clock: provides callLater and seconds of IReactorTime.
         tick_seconds: the resolution.
-        slots: ticks of one revolution. A deadline further off is visited once a revolution.
+        slots: the number of ticks of one revolution. An entry with a later deadline is visited once a revolution.
     """
 
     clock: Any
     tick_seconds: float = TICK_SECONDS
     slots: int = 4096
-    # A dict takes half of the memory of a set here, where many entries are due at about the same time.
+    # A dict needs half the memory of a set here, because many entries are due at about the same time.
     _entries: list[dict[Entry, None]] = field(init=False)
     _ticks_per_second: float = field(init=False)
     _tick: int = field(init=False, default=1)
@@ -75,8 +75,8 @@ class TimerWheel:
             call.cancel()
 
     def expect(self, entry: Entry, seconds: float) -> None:
-        """Set the deadline of an entry, in place of the one that it had."""
-        # One tick more: the current one has already begun, and a deadline may be late but never early.
+        """Set or replace the deadline of an entry."""
+        # One tick more, because the current tick has already begun, and a deadline may be late but never early.
         tick = self._tick
         due = entry.due = tick + ceil(seconds * self._ticks_per_second) + 1
         visit = entry.visit
@@ -85,7 +85,7 @@ class TimerWheel:
         slots = self.slots
         if visit:
             self._entries[visit % slots].pop(entry, None)
-        # What is further off than one revolution is visited on the way.
+        # An entry whose deadline is more than one revolution away is visited once a revolution.
         visit = entry.visit = due if due < tick + slots else tick + slots - 1
         self._entries[visit % slots][entry] = None
         if self._call is None and self._is_running:
@@ -108,14 +108,14 @@ class TimerWheel:
 
     def _turn(self) -> None:
         now = self.clock.seconds()
-        # `_call` stays set until the end: `expect` must not make another.
+        # `_call` stays set until the end, so that `expect` does not schedule a second call.
         while self._next_tick_at <= now and self._is_running:
             self._next_tick_at += self.tick_seconds
             self._tick += 1
             index = self._tick % self.slots
             entries = self._entries[index]
             if entries:
-                self._entries[index] = {}  # a dict that is emptied keeps its size
+                self._entries[index] = {}  # a dict keeps its size when it is emptied
                 self._visit(entries)
         if self._is_running and any(self._entries):
             self._call = self.clock.callLater(max(0.0, self._next_tick_at - now), self._turn)
@@ -126,7 +126,7 @@ class TimerWheel:
         tick, slots = self._tick, self.slots
         for entry in entries:
             if entry.visit != tick:
-                continue  # `expired` of an entry before it in this slot has removed or moved it
+                continue  # `expired` of an earlier entry in this slot has removed or moved this entry
             entry.visit = 0
             due = entry.due
             if due > tick:
@@ -137,5 +137,5 @@ class TimerWheel:
                 try:
                     entry.expired()
                 except Exception:
-                    # One connection's fault must not stop the deadlines of all others.
+                    # An exception of one connection must not stop the deadlines of all others.
                     _log.failure("a deadline's callback failed")
