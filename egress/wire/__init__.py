@@ -1,1 +1,1 @@
-"""HTTP/1 and what lies around it, without input or output: bytes in, values out."""
+"""Sans-IO parsers and serializers of HTTP/1, and a parser of the TLS ClientHello: bytes in, values out."""

@@ -16,7 +16,7 @@ from egress.model import Authority
 
 _is_port = re.compile(rb"[1-9][0-9]{0,4}").fullmatch
 
-# Only valid authorities are kept, and none is longer than 260 octets: below 4 MiB with their values.
+# The memo keeps valid authorities only. None is longer than 260 octets: keys and values are below 4 MiB.
 _memo: Memo[tuple[bytes, int | None], Authority] = Memo(4096)
 
 

@@ -19,7 +19,7 @@ from egress.wire.fields import Field
 from egress.wire.framing import Framing, Kind
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-# Without the bad whitespace of RFC 9112 section 7.1.1, about which readers of chunks have disagreed.
+# Excludes the bad whitespace (BWS) of RFC 9112 section 7.1.1, because chunk readers interpret it differently.
 _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
@@ -82,7 +82,7 @@ class LengthBody:
     """Reads a body of known length (RFC 9112 section 6.2).
 
     Attributes:
-        code: of the error for an incomplete body.
+        code: the code of the error for an incomplete body.
     """
 
     _missing: int
@@ -145,14 +145,14 @@ class CloseBody:
         return data
 
     def end_of_input(self) -> None:
-        """Complete the message: its end is this one."""
+        """Complete the message, whose body ends with the input."""
         self.is_complete = True
 
 
 class _Step(Enum):
     """The states of a reader of chunks (RFC 9112 section 7.1).
 
-    SIZE --size > 0--> DATA --all of it--> DATA_END --CRLF--> SIZE
+    SIZE --size > 0--> DATA --last octet--> DATA_END --CRLF--> SIZE
     SIZE --size = 0--> TRAILER --field--> TRAILER --empty line--> DONE
     """
 
@@ -278,7 +278,7 @@ def body_reader(framing: Framing, code: str) -> BodyReader:
     """Create the reader of a body.
 
     Args:
-        framing: of the message.
+        framing: the framing of the message.
         code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
     """
     kind = framing.kind

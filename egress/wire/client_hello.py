@@ -65,7 +65,7 @@ class ClientHelloReader:
     """Reads the ClientHello at the beginning of a stream, for every split into records and pieces.
 
     Attributes:
-        limit_bytes: the most octets of the hello in the stream, record headers included.
+        limit_bytes: the largest number of octets of the hello in the stream, record headers included.
         held: all octets fed so far, for forwarding.
     """
 

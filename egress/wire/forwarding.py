@@ -53,7 +53,7 @@ def serialize_request(
     Args:
         head: the head that the client sent.
         target: the parsed target; not in asterisk form, which is not forwarded.
-        framing: of the body.
+        framing: the framing of the body.
         upgrade: the protocol of the Upgrade field to send, such as b"websocket"; None for no such field.
         is_absolute: the target in absolute form, for a proxy (RFC 9112 section 3.2.2), else in origin form.
         authorization: the value of the Proxy-Authorization field for the proxy (RFC 9110 section 11.7.2).
@@ -97,7 +97,7 @@ def serialize_request(
             elif lower in named:
                 continue
             elif lower == b"expect":
-                # RFC 9110 section 10.1.1: ignored in HTTP/1.0, whose clients do not know a 100.
+                # RFC 9110 section 10.1.1: Expect is ignored in HTTP/1.0, because 100 (Continue) is not defined there.
                 if head.is_http11 and value.lower() == b"100-continue":
                     out.append(b"Expect: 100-continue\r\n")
             elif lower == b"max-forwards":

@@ -87,7 +87,7 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
 
     Args:
         head: a response head that was read strictly.
-        method: of the request that the response answers.
+        method: the method of the request that the response answers.
 
     Returns:
         Any kind of framing; CLOSE where the head has no framing field.
@@ -134,7 +134,7 @@ def _framing(code: str, lengths: list[bytes], codings: list[bytes], is_http11: b
     if len(lengths) > 1:
         raise ProtocolError(code, "there is more than one Content-Length field")
     digits = lengths[0]
-    # bytes.isdigit knows only the ten of ASCII; int alone would also take signs, underscores and spaces.
+    # bytes.isdigit accepts only the ten ASCII digits. int alone would also accept signs, underscores and spaces.
     if not digits.isdigit() or len(digits) > _LENGTH_DIGITS:
         raise ProtocolError(code, "Content-Length is not a plain number of octets")
     return Framing(Kind.LENGTH, int(digits))

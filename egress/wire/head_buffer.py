@@ -29,7 +29,7 @@ class StartLineRules:
     Attributes:
         check_octet: raises ProtocolError for an octet that cannot begin a head.
         check_line: raises ProtocolError for a malformed line; its argument includes the CRLF.
-        limit_bytes: of the line; a longer line is target_too_long. None: only the limit of the head applies.
+        limit_bytes: the longest line; a longer line is target_too_long. None: only the limit of the head applies.
         allows_empty_line: one empty line may precede the first line (RFC 9112 section 2.2).
     """
 
@@ -44,9 +44,9 @@ class HeadBuffer:
     """The octets of one incomplete head.
 
     Args:
-        rules: the checks of its first line.
-        limit_bytes: of the head, its blank line counted.
-        field_limit: the number of field lines in the head.
+        rules: the checks of the head's first line.
+        limit_bytes: the largest number of octets of the head, blank line included.
+        field_limit: the largest number of field lines in the head.
     """
 
     _rules: StartLineRules

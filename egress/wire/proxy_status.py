@@ -1,7 +1,7 @@
-"""Tells an answer that an upstream proxy made from an answer that it forwarded.
+"""Distinguishes a response that an upstream proxy generated from a response that the proxy forwarded.
 
-HTTP has no certain mark. Two fields are evidence: Proxy-Status (RFC 9209) and Squid's X-Squid-Error. An origin can
-forge both, so nothing but the audit log may depend on them.
+HTTP has no reliable indication. Two fields are evidence: Proxy-Status (RFC 9209) and Squid's X-Squid-Error. An origin
+can forge both, so nothing but the audit log may depend on them.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _parts = re.compile(rb'"(?:[^"\\]|\\.)*+"|[,;]|[^",;]++|"').findall
 _is_hinted = re.compile(rb"(?im)^(?:x-squid-error|proxy-status):").search
 
 
-# What the section recommends for the other types. They may also stand in an answer that an intermediary forwarded.
+# The statuses that RFC 9209 section 2.3 recommends for the other types. A forwarded response may have these types too.
 _RECOMMENDED = frozenset((502, 504))
 
 
 def response_source(status: int, block: bytes) -> str:
-    """Classify an answer to a request in absolute form.
+    """Classify a response to a request in absolute form.
 
-    Of Proxy-Status only the last member counts: it is the intermediary closest to us (RFC 9209 section 2). It made the
-    answer if its error type occurs in such answers only, or if the status is the recommended one and the member names
-    no status that the intermediary received.
+    Only the last member of Proxy-Status counts: that of the intermediary closest to egress (RFC 9209 section 2). This
+    intermediary generated the response if its error type occurs in generated responses only, or if the status is the
+    recommended one and the member names no status that the intermediary received.
 
     Args:
-        status: of the answer.
+        status: the status of the response.
         block: the head, or its field lines, each with its CRLF.
 
     Returns:
-        "upstream" where a field says that a proxy made the answer, "unknown" where none does.
+        "upstream" where a field shows that a proxy generated the response, else "unknown".
     """
     if _is_hinted(block) is None:
         return "unknown"
@@ -59,7 +59,7 @@ def response_source(status: int, block: bytes) -> str:
 
 
 def _last_parameters(value: bytes) -> dict[bytes, bytes]:
-    """Give the parameters of the last member of a Proxy-Status list."""
+    """Return the parameters of the last member of a Proxy-Status list."""
     last: dict[bytes, bytes] = {}
     current: dict[bytes, bytes] = {}
     text = b""
