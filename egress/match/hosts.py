@@ -87,7 +87,7 @@ def parse_host(text: str) -> HostPattern:
     """Parse a host pattern.
 
     Raises:
-        NumberError: numbers that are no address in dotted decimal.
+        NumberError: the text consists of numbers and is not an address in dotted decimal.
         ValueError: the text is not a host pattern. The message does not repeat the text.
     """
     if text == "**":

@@ -78,7 +78,7 @@ class HostIndex(Generic[T]):
         }
 
     def find(self, host: str, address: Address | None = None) -> tuple[Entry[T], ...]:
-        """Find every entry that matches, in their order.
+        """Find every entry that matches, in ascending `order`.
 
         Args:
             host: the canonical host.

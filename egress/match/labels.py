@@ -62,7 +62,7 @@ class ClientPatterns:
         """Find a pattern of kind `listener` that matches no listener.
 
         Args:
-            names: of all listeners.
+            names: the names of all listeners.
         """
         for pattern in self.listeners:
             wildcard = Wildcard.parse(pattern)

@@ -17,15 +17,15 @@ _is_octet = re.compile(r"0|[1-9][0-9]{0,2}").fullmatch
 
 
 class NumberError(ValueError):
-    """Numbers in a configuration that are no IPv4 address in dotted decimal, such as `192.168.` or `0x7f.1`.
+    """The error for numbers in a configuration that are not an IPv4 address in dotted decimal, such as `192.168.`.
 
-    In a request they are an address, as the C library reads them; `192.168.` is 192.0.0.168. In a configuration they
-    mean something else, mostly a network.
+    In a request such numbers are an address, as in the C library: `192.168.` is 192.0.0.168. In a configuration the
+    operator means something else, mostly a network.
     """
 
 
 def explain_numbers(text: str) -> NumberError:
-    """Make the error for numbers that are no address in dotted decimal; it says what to write."""
+    """Make the error for numbers that are not an address in dotted decimal. The message suggests a correct spelling."""
     meant = meant_network(text)
     if meant:
         return NumberError(f"these numbers are neither an address nor a network; write the network as {meant}")
@@ -91,7 +91,7 @@ class NetworkSet:
     Attributes:
         bounds4: IPv4 addresses as integers, ascending: the first address of a range and the first address after the
             range, alternately.
-        bounds6: IPv6 addresses in this form.
+        bounds6: IPv6 ranges, in the form of `bounds4`.
     """
 
     bounds4: tuple[int, ...]

@@ -24,7 +24,7 @@ class PathPattern:
     """One path pattern.
 
     Attributes:
-        segments: each matches one segment; None matches any number of segments, also zero.
+        segments: the pattern of each segment; None matches any number of segments, including zero.
         text: the pattern as it was written. Patterns that differ in percent-encoding only are equal.
     """
 
@@ -65,7 +65,7 @@ class PathPattern:
         return cls(tuple(None if segment == "**" else Wildcard.parse(segment, _decode) for segment in segments), text)
 
     def match(self, segments: list[str]) -> bool:
-        """Whether the pattern matches decoded segments, in time of at most the product of both numbers of segments."""
+        """Whether the pattern matches decoded segments. The time is at most the product of their numbers."""
         pattern = self.segments
         at = place = 0
         star, resume = -1, 0

@@ -37,7 +37,7 @@ class _Hosts:
         )
 
     def cover(self, pattern: HostPattern) -> bool:
-        """Whether one of them matches every host that `pattern` matches."""
+        """Whether one of the patterns matches every host that `pattern` matches."""
         if self.is_every or pattern.text in self.texts:
             return True
         if pattern.network is not None:
@@ -68,13 +68,13 @@ class Scope:
     """The requests that a rule or a route covers.
 
     Attributes:
-        hosts: of the destinations.
-        ports: None for every port.
-        clients: None for every client.
-        methods: None for every method.
-        paths: None for every path.
+        hosts: patterns of the destinations.
+        ports: the ports of the destinations; None for every port.
+        clients: patterns of client labels; None for every client.
+        methods: the methods of the requests; None for every method.
+        paths: patterns of the paths; None for every path.
         addresses: networks that are not public and that a rule admits.
-        covers_tunnels: tunnels, whose requests cannot be read, are covered.
+        covers_tunnels: whether tunnels, whose requests cannot be read, are covered.
     """
 
     hosts: tuple[HostPattern, ...]
@@ -91,7 +91,7 @@ class Scope:
         return _Hosts.of(self.hosts)
 
     def excess_over(self, other: Scope) -> list[str]:
-        """Name what is covered here and not by another scope: nothing where the other scope covers this one whole."""
+        """List the parts of this scope, such as hosts or ports, that another scope does not cover."""
         found: list[str] = []
         new = [pattern.text for pattern in self.hosts if not other._index.cover(pattern)]
         if new:
@@ -112,12 +112,12 @@ class Scope:
         return found
 
     def is_covered_by(self, others: Iterable[Scope]) -> bool:
-        """Whether one of the others covers this scope whole. Several together are not added up."""
+        """Whether a single one of the others covers all of this scope. The union of several others is not computed."""
         return any(not self.excess_over(other) for other in others)
 
 
 def listed(words: Sequence[str]) -> str:
-    """Join the first few words, and count the rest."""
+    """Join the first few words, and append the number of the others."""
     more = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class Wildcard:
-    """A pattern in which each star matches any number of characters, also zero.
+    """A pattern in which each star matches any number of characters, including zero.
 
     Attributes:
         first: the prefix of the text.
