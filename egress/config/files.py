@@ -9,7 +9,7 @@ from attrs import frozen
 
 
 class Unusable(Exception):
-    """A file cannot be used. The message continues a sentence after the file's name and has nothing of the content."""
+    """A file cannot be used. The message continues a sentence after the file's name and shows none of the content."""
 
 
 @frozen
@@ -32,11 +32,12 @@ def read_small(path: str, limit_bytes: int, *, is_secret: bool) -> bytes:
 
     Args:
         path: the file's name.
-        limit_bytes: of the content.
-        is_secret: only the owner and the group may have permissions.
+        limit_bytes: the largest size of the content.
+        is_secret: whether only the owner and the group may have permissions.
 
     Raises:
-        Unusable: the file cannot be read, is no regular file, is too long, or has too wide permissions.
+        Unusable: the file cannot be read, is not a regular file, is longer than `limit_bytes`, or has too wide
+            permissions.
     """
     content = read_content(path, limit_bytes)
     if is_secret and (content.is_readable_by_all or content.is_writable_by_all):
@@ -49,10 +50,10 @@ def read_content(path: str, limit_bytes: int) -> Content:
 
     Args:
         path: the file's name.
-        limit_bytes: of the content.
+        limit_bytes: the largest size of the content.
 
     Raises:
-        Unusable: the file cannot be read, is no regular file, or is longer.
+        Unusable: the file cannot be read, is not a regular file, or is longer than `limit_bytes`.
     """
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
@@ -71,12 +72,13 @@ def read_content(path: str, limit_bytes: int) -> Content:
         os.close(descriptor)
     if len(octets) > limit_bytes:
         raise Unusable(f"is longer than {limit_bytes} bytes")
-    # The group's bits are not checked: they show the mask of an access list, by which service managers grant access.
+    # The group's bits are not checked: on a file with an access list they are its mask, and service managers grant
+    # access by access lists.
     return Content(octets, bool(mode & stat.S_IROTH), bool(mode & stat.S_IWOTH))
 
 
 def stamp_of(path: str) -> tuple[int, ...]:
-    """Return a value that differs between states of a file. A link to another file is another state.
+    """Return a value that differs between states of a file. A symbolic link to another file is another state.
 
     Raises:
         Unusable: the file does not exist or cannot be examined.

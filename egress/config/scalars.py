@@ -80,7 +80,7 @@ def take_exactly(kind: type, wanted: str) -> Hook:
     """Create the hook of a type. The hook accepts values of exactly this type."""
 
     def take(raw: Any, _: Any) -> Any:
-        # bool is a subclass of int, and `port = true` is no port.
+        # bool is a subclass of int, and `port = true` is not a port.
         if type(raw) is not kind:
             raise Unfit([wanted], raw)
         return raw

@@ -103,7 +103,7 @@ def _make_union(kind: Any) -> Hook:
             except (ConfigError, Unfit) as error:
                 faults.append(error)
         for fault in faults:
-            # The type is right and the content is not: this is the intended member of the union.
+            # The type is right and the content is wrong: this is the intended member of the union.
             if isinstance(fault, ConfigError) or fault.words is not None:
                 raise fault
         raise Unfit([name for fault in faults if isinstance(fault, Unfit) for name in fault.wanted], raw)

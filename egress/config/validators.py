@@ -5,14 +5,14 @@ from __future__ import annotations
 from attrs import Attribute
 
 NAME_LIMIT = 64
-"""Characters in the longest name."""
+"""The largest number of characters of a name."""
 
 NAME_RULE = f"must be 1 to {NAME_LIMIT} printable ASCII characters, with no space at either end"
-"""What `is_name` asks for."""
+"""The requirements of `is_name`, for errors."""
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text may be a name, so that answers, logs and the audit log can show it unchanged."""
+    """Whether a text may be a name, so that responses, logs and the audit log can show it unchanged."""
     return 0 < len(text) <= NAME_LIMIT and text.isascii() and text.isprintable() and text == text.strip()
 
 

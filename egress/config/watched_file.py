@@ -12,7 +12,7 @@ from egress.config.files import Unusable, stamp_of
 from egress.errors import ConfigError
 
 LOOK_SECONDS = 1.0
-"""The seconds between two looks at a file's state."""
+"""The seconds between two checks of a file's state."""
 
 T = TypeVar("T")
 
@@ -26,9 +26,9 @@ class Seconds(Shape):
 
 @define(eq=False, init=False)
 class WatchedFile(Generic[T]):
-    """A file that is read again after a change. While the changed file cannot be used, the previous value stays.
+    """A file that is read again after a change. While the changed file cannot be used, the previous value is kept.
 
-    Changes are looked for when the value is requested, at most once a second.
+    The file is checked for changes when the value is requested, at most once a second.
 
     Attributes:
         path: the file's name.
@@ -49,7 +49,7 @@ class WatchedFile(Generic[T]):
 
         Args:
             path: the file's name.
-            clock: the time in seconds.
+            clock: gives the time in seconds.
             read: reads the file; raises Unusable or ConfigError.
             complain: called with the problem when a change makes the file unusable, once for each change.
 
@@ -62,7 +62,7 @@ class WatchedFile(Generic[T]):
         self._clock = clock
         self._read = read
         self._complain = complain
-        # Before the read: the next look then finds a change in between.
+        # Before the read, so that the next check detects a change in between.
         self._stamp = stamp_of(path)
         self._good = read(path)
         self._looked = clock.seconds()
