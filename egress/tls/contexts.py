@@ -30,8 +30,8 @@ class TrustedAuthorities:
     """The authorities that may have issued an upstream proxy's certificate.
 
     Attributes:
-        authorities: the operator's own.
-        has_system: the system's authorities are trusted too.
+        authorities: the authorities in the operator's configuration.
+        has_system: whether the system's authorities are trusted too.
     """
 
     authorities: tuple[x509.Certificate, ...] = field(default=(), repr=False)
@@ -44,11 +44,11 @@ class TrustedAuthorities:
 
 @frozen
 class ServerTlsTerms:
-    """The terms on which the TLS of a listener accepts clients. The listener's own certificate is none of them.
+    """The terms on which the TLS of a listener accepts clients. The listener's own certificate is not part of them.
 
     Attributes:
-        authorities: that may have issued a client's certificate.
-        is_required: whether a client without a certificate gets no connection.
+        authorities: the authorities that may have issued a client's certificate.
+        is_required: whether the handshake of a client without a certificate fails.
     """
 
     authorities: frozenset[x509.Certificate] = field(repr=False)
@@ -61,8 +61,8 @@ class ServerTls:
     """TLS of one listener.
 
     Attributes:
-        context: of its connections. A new value is used for the connections accepted after it is set.
-        terms: on which clients are accepted.
+        context: the context of the listener's connections. A new value applies to connections that are accepted later.
+        terms: the terms on which clients are accepted.
     """
 
     context: SSL.Context = field(repr=False)
@@ -76,8 +76,8 @@ class ServerTls:
 
         Args:
             own: the listener's certificate.
-            authorities: that may have issued a client's certificate; none to ask for no certificate.
-            is_required: a client without a certificate gets no connection.
+            authorities: the authorities that may have issued a client's certificate; none to request no certificate.
+            is_required: whether the handshake of a client without a certificate fails.
 
         Raises:
             ConfigError: OpenSSL cannot use the certificate.
@@ -105,11 +105,11 @@ class ServerTls:
 
 @frozen(eq=False)
 class UpstreamTls:
-    """TLS with one upstream proxy. One object serves all its connections: loading the system's authorities is slow.
+    """TLS with one upstream proxy. All connections share one object: loading the system's authorities is slow.
 
     Attributes:
         authority: the host that the proxy's certificate must name, and its port.
-        context: of its connections.
+        context: the context of connections to the proxy.
     """
 
     authority: Authority
@@ -120,9 +120,9 @@ class UpstreamTls:
         """Make the context of an upstream.
 
         Args:
-            authority: where the proxy listens.
-            trust: the authorities that may have issued its certificate.
-            own: presented if the proxy asks for a certificate.
+            authority: the host and port of the proxy.
+            trust: the authorities that may have issued the proxy's certificate.
+            own: the certificate that is presented if the proxy requests one.
 
         Raises:
             ConfigError: OpenSSL cannot use the certificate.
@@ -161,7 +161,7 @@ def _make_context(method: int) -> SSL.Context:
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-    # An idle tunnel keeps no buffers.
+    # OpenSSL then frees the buffers of an idle tunnel.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     return context
 
@@ -174,7 +174,7 @@ def _use(context: SSL.Context, own: OwnCertificate) -> None:
         for each in issuers:
             context.add_extra_chain_cert(each)
     except SSL.Error:
-        # OpenSSL's message is about the library and does not tell what to change.
+        # OpenSSL's message describes the library's state and not the setting to change.
         raise ConfigError(
             "certificate", "cannot be used for TLS: its key may be too short, or of a kind not known"
         ) from None
@@ -183,7 +183,8 @@ def _use(context: SSL.Context, own: OwnCertificate) -> None:
 def _trust(context: SSL.Context, authorities: Iterable[x509.Certificate]) -> None:
     store = context.get_cert_store()
     assert store is not None, "a new context has a store"
-    # Many companies issue from an intermediate authority. Each authority that the operator names is trusted by itself.
+    # Many companies issue from an intermediate authority. Each authority that the operator configures is therefore a
+    # trust anchor of its own.
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     for authority in authorities:
         store.add_cert(crypto.X509.from_cryptography(authority))

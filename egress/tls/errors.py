@@ -9,7 +9,7 @@ from egress.errors import Refused
 
 WRONG_HOST = "the certificate is for another host"
 
-# X509_V_ERR_*, from openssl/x509_vfy.h; pyOpenSSL passes the number on and has no names for it.
+# X509_V_ERR_*, from openssl/x509_vfy.h. pyOpenSSL reports the number and defines no names.
 _CERTIFICATE = {
     7: "a signature in the certificate's chain is wrong",
     9: "the certificate is not valid yet",
@@ -37,7 +37,7 @@ class Fault:
         words: a part of OpenSSL's text (openssl/sslerr.h).
         upstream: the meaning where the peer is an upstream proxy, as the end of a sentence; "" for none.
         client: the meaning where the peer is a client, as a sentence; "" for none.
-        code: of the refusal, where the peer is a client.
+        code: the code of the refusal, where the peer is a client.
     """
 
     words: str
@@ -74,7 +74,7 @@ FAULTS = (
         "The client's certificate is not accepted here.",
     ),
 )
-"""The errors with a known meaning. The first whose words are found, and that has a meaning for the peer, counts."""
+"""The errors with a known meaning. The first fault with matching words and a meaning for the peer applies."""
 
 
 def describe_certificate(number: int) -> str:
@@ -87,10 +87,10 @@ def describe_certificate(number: int) -> str:
 
 
 def describe_upstream(error: BaseException | None) -> str:
-    """Describe why TLS with an upstream proxy ended, as the end of a sentence; "" if `error` is no failure of TLS.
+    """Describe why TLS with an upstream proxy ended, as the end of a sentence; "" if `error` is not a failure of TLS.
 
     Args:
-        error: why the connection was lost.
+        error: the reason of `connectionLost`.
     """
     if not isinstance(error, SSL.Error):
         return ""
@@ -102,7 +102,7 @@ def describe_upstream(error: BaseException | None) -> str:
 
 
 def refuse_client(error: SSL.Error) -> Refused:
-    """Make the refusal of a client whose TLS handshake failed. OpenSSL's text holds no bytes of the client."""
+    """Make the refusal of a client whose TLS handshake failed. OpenSSL's text contains no bytes of the client."""
     text = _text(error)
     for fault in FAULTS:
         if fault.client and fault.words in text:
@@ -111,6 +111,6 @@ def refuse_client(error: SSL.Error) -> Refused:
 
 
 def _text(error: SSL.Error) -> str:
-    """Give OpenSSL's words for all errors of its queue."""
+    """Return OpenSSL's texts of all errors in its queue."""
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return "; ".join(str(each[-1]) for each in queue if isinstance(each, tuple) and each)

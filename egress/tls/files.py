@@ -32,10 +32,10 @@ def load_authorities(where: str, path: str) -> tuple[x509.Certificate, ...]:
 
     Args:
         where: the key that names the file, for errors.
-        path: of a PEM file with one or more certificates.
+        path: the path of a PEM file with one or more certificates.
 
     Raises:
-        ConfigError: the file holds none, or cannot be read.
+        ConfigError: the file contains no certificate, or cannot be read.
     """
     return _certificates(where, _read(where, path))
 
@@ -44,8 +44,8 @@ def load_certificate(certificate: str, key: str = "") -> OwnCertificate:
     """Read a certificate and its private key.
 
     Args:
-        certificate: path of a PEM file: the certificate, followed by its issuers.
-        key: path of the PEM file of the key; "" where the key is in the same file.
+        certificate: the path of a PEM file: the certificate, followed by its issuers.
+        key: the path of the PEM file of the key; "" where the key is in the same file.
 
     Raises:
         ConfigError: a file cannot be read or used, certificate and key do not belong together, or every user of the
@@ -63,7 +63,7 @@ def load_certificate(certificate: str, key: str = "") -> OwnCertificate:
             where, "holds a key that is itself encrypted; keep it in the clear, for this user only"
         ) from None
     except Exception:
-        # cryptography raises several kinds, and their messages may hold parts of the file.
+        # cryptography raises several classes, and their messages may contain parts of the file.
         raise ConfigError(where, "holds no private key in PEM that can be used") from None
     spelling = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if private.public_key().public_bytes(*spelling) != chain[0].public_key().public_bytes(*spelling):

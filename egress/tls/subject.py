@@ -9,11 +9,11 @@ _LONGEST_CHARACTERS = 255
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """Give the name of the holder of a verified certificate.
+    """Return the name of the holder of a verified certificate.
 
     The name is the first DNS name among the subject alternative names; without one the first URI, then the first mail
-    address. Without any of them it is the common name, if there is exactly one. RFC 6125 section 6.4.4 likewise uses
-    the subject only where no alternative name is present.
+    address. Without an alternative name, the name is the common name, if there is exactly one. RFC 6125 section 6.4.4
+    likewise uses the subject only where no alternative name is present.
 
     Returns:
         Printable ASCII with no space at either end, DNS names in lower case; "" without such a name, and for a
@@ -22,8 +22,8 @@ def name_of(certificate: x509.Certificate) -> str:
     try:
         return _find(certificate)
     except Exception:
-        # Unknown kinds of names, duplicate extensions and broken encodings: the client has written them, and they must
-        # have no effect but a missing name.
+        # Unknown kinds of names, duplicate extensions and malformed encodings. The client controls them, so their only
+        # effect may be a missing name.
         return ""
 
 
