@@ -1,4 +1,4 @@
-"""Counters of audit events: plain numbers, updated in batches. A counter of prometheus_client would cost too much."""
+"""Counters of audit events: plain numbers, updated in batches. Those of prometheus_client are too slow for this."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from egress.errors import CODES, Refused
 from egress.model import Admission, AuditEvent
 
 KEYS_LIMIT = 4096
-"""Combinations of label values of one metric. Reloads may bring ever new names of policies, upstreams and listeners."""
+"""The largest number of combinations of label values of one metric. Reloads may add new names without limit."""
 
 OTHER = "(other)"
 """The label value of policies, upstreams and listeners beyond the limit, and of codes that are in no catalogue."""
@@ -32,7 +32,7 @@ class Histogram:
         bounds: upper bounds of the buckets in seconds, ascending, without infinity.
 
     Attributes:
-        counts: the count of each bucket alone; that of infinity is the last.
+        counts: the number of durations in each bucket alone; the last bucket is infinity.
         sum_ms: the sum of all durations in milliseconds.
     """
 
@@ -50,7 +50,7 @@ class Histogram:
         self.sum_ms += milliseconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Give the buckets in Prometheus' form: each counts all durations up to its bound."""
+        """Return the buckets in Prometheus' form: each counts all durations up to its bound."""
         total = 0
         given: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
@@ -136,13 +136,13 @@ class EventCounters:
 
 
 def _key(admission: Admission | None, refused: Refused | None, request_form: str, listener: str) -> RequestKey:
-    """Give the label values of a request; they are those of the audit log's fields."""
+    """Return the label values of a request. They equal the fields of its audit log line."""
     if refused is None:
         if admission is None:
             return "none", "", "", "", request_form, listener
         return "allow", admission.verdict.policy, admission.plan.label, "", request_form, listener
     verdict = verdict_of(admission, refused)
-    # A plugin may have a code of its own.
+    # A plugin may use a code that is not in the catalogue.
     code = refused.code if refused.code in CODES else OTHER
     if admission is None:
         return verdict, refused.policy, "", code, request_form, listener

@@ -1,4 +1,4 @@
-"""The metrics: their names, kinds, labels and meanings. `docs/reference/metrics.md` is held to this catalogue."""
+"""The names, kinds, labels and meanings of the metrics. A test compares `docs/reference/metrics.md` with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PHASES = ("judge", "resolve", "dial", "wait")
 DIRECTIONS = ("up", "down")
 """Directions of octets: from the client, and to the client."""
 
-# Judging takes tens of microseconds, waiting for an origin may take minutes.
+# A decision takes tens of microseconds, a response of an origin up to minutes.
 PHASE_BOUNDS = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
@@ -31,7 +31,7 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: the name in `/metrics`; that of a counter ends in `_total`.
+        name: the name in `/metrics`; the name of a counter ends in `_total`.
         kind: the type in Prometheus' terms.
         labels: the label names. Label values come from the configuration and from catalogues, never from clients.
         meaning: one sentence.

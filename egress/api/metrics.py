@@ -25,10 +25,10 @@ _log = Logger()
 
 
 class Metrics(Collector):
-    """All metrics, with a registry of their own: nothing here is global.
+    """All metrics, in a registry that belongs to this object and not to the process.
 
     Attributes:
-        registry: exposes them.
+        registry: the registry that exposes the metrics.
     """
 
     def __init__(self) -> None:
@@ -50,16 +50,16 @@ class Metrics(Collector):
         """Register the source of a metric.
 
         Args:
-            name: of one of `READINGS`.
-            source: called at each scrape; it must return quickly.
+            name: the name of one of `READINGS`.
+            source: called at each scrape; must return quickly.
 
         Raises:
-            KeyError: no metric of that name is read at scrapes.
+            KeyError: no metric with this name is read at scrapes.
         """
         self._sources[self._known[name].name] = source
 
     def collect(self) -> Iterator[Family]:
-        """Give all metrics as they are now (prometheus_client's Collector)."""
+        """Return the current values of all metrics (prometheus_client's Collector)."""
         self._count_queue()
         counters = self._counters
         yield _family(REQUESTS, counters.requests)
@@ -72,7 +72,7 @@ class Metrics(Collector):
             try:
                 yield _family(metric, source())
             except Exception:
-                # A metric that cannot be read is missing from the scrape; the others are not.
+                # Only the metric that cannot be read is missing from the scrape.
                 _log.failure("the metric {name} cannot be read", name=name)
 
     def _count_queue(self) -> None:

@@ -25,8 +25,8 @@ class StatusSettings:
 
     Attributes:
         endpoint: the endpoint that serves `/livez`, `/readyz` and `/metrics`, in the syntax of a listener; "" for none.
-        hosts: the names that a Host field may have, besides addresses and localhost. A web page that makes a name of
-            its own resolve to this listener is refused.
+        hosts: the names that a Host field may have, besides addresses and localhost. This prevents DNS rebinding: a
+            request of a web page whose name resolves to this listener is refused.
     """
 
     endpoint: str = ""

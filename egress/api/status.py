@@ -1,6 +1,6 @@
 """The HTTP server of the status listener: `/livez`, `/readyz` and `/metrics`.
 
-Its clients are few and send short requests, so every connection serves one request and has a deadline.
+The status listener has few clients with short requests, so every connection serves one request and has a deadline.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.web.server import Request, Site
 from egress.hostname import canonical_host
 
 CONNECTIONS_LIMIT = 64
-"""Open connections. For one more, the oldest without an answer is reset: idle connections cannot block a probe."""
+"""Open connections. For one more, the oldest without a response is reset, so that idle ones cannot block a probe."""
 
 HEAD_SECONDS = 2.0
 """Seconds from the accept of a connection to the end of the request's head."""
@@ -38,7 +38,7 @@ class StatusPage(Resource):
 
     Args:
         registry: the metrics that `/metrics` exposes.
-        faults: gives the reasons for which no requests can be served now.
+        faults: returns the reasons why requests cannot be served now.
         hosts: the names that a Host field may have, besides addresses and localhost.
     """
 
@@ -67,7 +67,7 @@ class StatusPage(Resource):
 
     def _answer(self, request: Any) -> Answer:
         if not self._is_known(request.requestHeaders.getRawHeaders(b"host", [])):
-            # A web page can make a name of its own resolve to this listener and then read the answer (DNS rebinding).
+            # A web page whose name resolves to this listener could read the response (DNS rebinding).
             return 421, _TEXT, b"This is not served under that name; [status] hosts lists names.\n"
         if request.method not in (b"GET", b"HEAD"):
             return 405, _TEXT, b"Only GET and HEAD.\n"
@@ -84,7 +84,7 @@ class StatusPage(Resource):
         return 404, _TEXT, b"There are /livez, /readyz and /metrics.\n"
 
     def _exposition(self, accept: str) -> tuple[bytes, bytes]:
-        """Give the metrics in the format that the Accept field asks for; as plain text if it is unusable."""
+        """Return the metrics in the format that the Accept field requests; as plain text if the field is malformed."""
         try:
             encode, kind = choose_encoder(accept)
             named = kind.encode("ascii")
@@ -93,7 +93,7 @@ class StatusPage(Resource):
         return named, encode(self._registry)
 
     def _is_known(self, values: Sequence[bytes]) -> bool:
-        """Tell whether the Host field is missing, or holds an address, localhost or a configured name."""
+        """Whether the Host field is missing, or contains an address, localhost or a configured name."""
         if len(values) != 1:
             return not values  # HTTP/1.0 needs no Host field, and browsers always send one
         text = values[0].decode("latin-1")
@@ -115,7 +115,7 @@ class _OnlyRequest(Request):
     _is_refused = False
 
     def gotLength(self, length: int | None) -> None:
-        """Refuse a body (http.Request)."""
+        """Refuse a request with a body (http.Request)."""
         self.content = BytesIO()
         channel: Any = self.channel
         channel.persistent = False
@@ -135,7 +135,7 @@ class _OnlyRequest(Request):
 
 
 class _QuietSite(Site):
-    """A site without an access log, which therefore needs no time of day every second."""
+    """A site without an access log. The base class would compute the log's time stamp every second."""
 
     def startFactory(self) -> None:
         """Open no log (Factory)."""
@@ -151,7 +151,7 @@ class _Bounded(ProtocolWrapper):
     """One connection with a deadline.
 
     Attributes:
-        is_answered: whether its answer has begun.
+        is_answered: whether the response has begun.
     """
 
     is_answered = False
@@ -170,12 +170,12 @@ class _Bounded(ProtocolWrapper):
         super().connectionLost(reason)
 
     def write(self, data: bytes) -> None:
-        """Send a part of the answer (ITransport)."""
+        """Send a part of the response (ITransport)."""
         self._answer()
         super().write(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send parts of the answer (ITransport)."""
+        """Send parts of the response (ITransport)."""
         self._answer()
         super().writeSequence(data)
 
@@ -203,8 +203,8 @@ class StatusFactory(WrappingFactory):
     """Builds the protocols of the status listener.
 
     Args:
-        page: answers the requests.
-        clock: for deadlines.
+        page: the resource that responds to all requests.
+        clock: the clock of the deadlines.
 
     Attributes:
         live: the open connections, the oldest first.
@@ -221,7 +221,7 @@ class StatusFactory(WrappingFactory):
         self.live: dict[_Bounded, None] = {}
 
     def buildProtocol(self, address: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # as Factory
-        """Build the protocol of one connection, and reset another one beyond the limit."""
+        """Build the protocol of one connection. At the limit, the oldest one without a response is reset."""
         if len(self.live) >= CONNECTIONS_LIMIT:
             oldest = next(iter(self.live))
             next((each for each in self.live if not each.is_answered), oldest).end()
