@@ -21,7 +21,7 @@ _COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that imports its commands on use."""
+    """A click group that imports each command on its first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name all commands."""
@@ -41,5 +41,5 @@ class Commands(click.Group):
 def main() -> None:
     """A forward proxy that controls the outbound traffic of AI agents.
 
-    `egress serve --allow HOST` starts the proxy; `egress tail` shows what goes out and what is refused.
+    `egress serve --allow HOST` starts the proxy; `egress tail` shows the requests that are allowed and refused.
     """

@@ -30,7 +30,7 @@ def audit() -> None:
 def verify(context: click.Context, file: str) -> None:
     """Verify the sealed audit log FILE: whole, truncated or altered.
 
-    Exit status: 0 whole; 1 altered; 2 lines without a chain, which cannot be checked; 3 no end in order: the file is
+    Exit status: 0 whole; 1 altered; 2 lines without a chain, which cannot be checked; 3 no closing line: the file is
     still being written or was truncated; 4 unreadable.
     """
     name = escaped(file)

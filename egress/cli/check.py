@@ -1,4 +1,4 @@
-"""`egress check`: tells whether the proxy would start with a configuration file."""
+"""`egress check`: checks whether the proxy would start with a configuration file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from egress.errors import ConfigError
 @click.command(short_help="Say whether the proxy would accept a file.")
 @click.argument("file")
 def check(file: str) -> None:
-    """Read FILE and build everything in it, but bind no socket and open no audit log: a start may still fail at those.
+    """Check FILE: build everything in it, but bind no socket and open no audit log. A start can still fail at these.
 
-    Prints OK and ends with status 0 if nothing is wrong, else ends with one line that says what is wrong and where, and
-    status 1.
+    Prints OK and exits with status 0 if FILE is valid. Otherwise prints one line with the fault and its place, and
+    exits with status 1.
     """
     from egress.service.build.summary import allows_nothing, count, summary
     from egress.service.dry_run import make_dry_run

@@ -48,10 +48,10 @@ def explain(
     as_json: bool,
     url: str,
 ) -> None:
-    """Explain the decision about a request to URL. Looks its name up if the proxy would; dials nothing.
+    """Explain the decision about a request to URL. The name is looked up if the proxy would; nothing is dialled.
 
-    An https:// URL, or HOST:PORT, is a CONNECT; an http:// URL is a plain request. Ends with status 0 if it would be
-    allowed, 1 if refused, 2 if the question or the file is wrong.
+    An https:// URL, or HOST:PORT, is a CONNECT; an http:// URL is a plain request. Exit status: 0 if the request would
+    be allowed, 1 if refused, 2 if the arguments or the file are wrong.
     """
     from egress.service.dry_run import make_dry_run, make_request
     from egress.service.settings.source import load
@@ -107,7 +107,7 @@ def _check_token(listener: ListenerSettings, labels: tuple[str, ...]) -> None:
 
 
 def as_object(request: Request, seen: Explanation) -> dict[str, object]:
-    """Give the explanation as an object for JSON. Fields that the audit log has too have its names."""
+    """Return the explanation as an object for JSON. Fields of the audit log keep their names."""
     refused, plan, authority = seen.refused, seen.plan, request.authority
     return {
         "allowed": seen.admission is not None,
@@ -143,7 +143,7 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
 
 
 def _requested_from_proxy(seen: Explanation) -> str | None:
-    """Tell whether the last proxy of the route receives the destination's "name" or its judged "address"."""
+    """Return "name" or "address": the form in which the last proxy of the route receives the destination."""
     if seen.admission is None or seen.plan is None or not seen.plan.hops:
         return None
     return "name" if seen.admission.route.by_name else "address"
@@ -181,12 +181,12 @@ def _verdict_object(verdict: Verdict) -> dict[str, object]:
 
 
 def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) -> Iterator[str]:
-    """Give the explanation for people, line by line, in the order of the checks.
+    """Return the explanation as text, line by line, in the order of the checks.
 
     Args:
         request: the request.
         seen: the explanation.
-        has_labels: whether the client's labels are shown too.
+        has_labels: whether to show the client's labels.
     """
     what = f"{request.method} {request.authority.text}{request.path or ''}"
     labels = f" ({', '.join(sorted(request.client.labels))})" if has_labels else ""
@@ -204,7 +204,7 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
         yield f"allowed by {_rule(verdict.policy, verdict.rule)}"
     elif seen.refused is not None:
         refused = seen.refused
-        # A failure names the policy that had allowed the request.
+        # A failure has the name of the policy that had allowed the request.
         is_denied = verdict_of(None, refused) == "deny"
         by = f" by {_rule(refused.policy, refused.rule)}" if refused.policy and is_denied else ""
         yield f"refused{by}: {CODES[refused.code].title} ({refused.code}, {refused.status}): {refused.reason}"

@@ -14,7 +14,8 @@ from egress.errors import ConfigError
 def plugins() -> None:
     """List the kinds of policy that are installed, and bring the plugin cache up to date.
 
-    Run it after a plugin was installed or removed, as the user who installs, so that the cache belongs to that user.
+    Run this command after a plugin was installed or removed, as the user who installs plugins, so that the cache
+    belongs to that user.
     """
     from egress import plugins as package
     from egress.policy.registry import find_makers
@@ -29,7 +30,7 @@ def plugins() -> None:
 
 
 def _source(maker: object) -> str:
-    """Name the file that defines the maker's class."""
+    """Return the name of the file that defines the maker's class."""
     try:
         return inspect.getfile(type(maker))
     except (TypeError, OSError):

@@ -24,8 +24,8 @@ _ANSWER_BYTES = 4 * 1024 * 1024
 def reload(configuration: str | None, state: str | None) -> None:
     """Make the running proxy reload its configuration file (by default the proxy with the user's state directory).
 
-    FILE only selects the proxy, by its state directory: the proxy reads the file that it was started with. Prints what
-    changed, and each way in which the new configuration protects less.
+    FILE only selects the proxy, by its state directory: the proxy reads the file that it was started with. Prints the
+    changes, and each way in which the new configuration protects less.
 
     Exit status: 0 when the new configuration is active, 1 when the old one stays, 2 for a wrong option, 3 when no proxy
     was found.
@@ -92,7 +92,7 @@ def _check_owner(connection: socket.socket, path: str) -> None:
 
 
 def _is_result(result: object) -> bool:
-    """Tell whether a response has the result of a reload."""
+    """Whether a response contains the result of a reload."""
     if not isinstance(result, dict) or type(result.get("generation")) is not int:
         return False
     told = [result.get(key, []) for key in ("changed", "weaker", "warnings")]

@@ -14,16 +14,16 @@ import click
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def serve(arguments: tuple[str, ...]) -> None:
-    """Run the proxy: the same as `twistd --nodaemon --pidfile= egress-proxy`, with the same options.
+    """Run the proxy in the foreground, as `twistd --nodaemon --pidfile= egress-proxy` does.
 
-    `egress serve --help` lists them.
+    `egress serve --help` lists the options.
     """
     from egress.service.process.undumpable import make_undumpable
 
-    # Before secrets are read, which other processes of this user must not see.
+    # Before secrets are read, because other processes of this user must not be able to read them.
     make_undumpable()
     from twisted.scripts.twistd import run
 
-    # twistd takes its options from sys.argv.
+    # twistd reads its options from sys.argv.
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "egress-proxy", *arguments]
     run()

@@ -65,7 +65,7 @@ def tail(
     since: str,
     is_raw: bool,
 ) -> None:
-    """Show the audit log FILE as it is written; by default the one in the user's state directory.
+    """Show the audit log FILE as it is written; by default the audit log in the user's state directory.
 
     Exit status: 0 at the end, 1 if the file cannot be read, 2 for a wrong option or configuration.
     """
@@ -88,7 +88,7 @@ def tail(
         _run(Follower(path), view, count if was_counted or since_time is None else None, follow)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
-            # The reader of the output has closed it; the interpreter would report that again when it exits.
+            # The reader of the output has closed the pipe. The interpreter would report that again at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
         raise click.ClickException(f"{escaped(path)} cannot be read: {error.strerror}")
@@ -97,7 +97,7 @@ def tail(
 
 
 def _audit_log_of(configuration: str) -> str:
-    """Give the path of the audit log's file that a configuration names."""
+    """Return the path of the audit log file of a configuration."""
     from egress.service.settings.places import state_of
     from egress.service.settings.source import load
 
@@ -137,7 +137,7 @@ class View:
         self._console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 
     def pick(self, lines: Iterable[bytes]) -> list[bytes]:
-        """Give the selected lines, and every line that cannot be parsed: it needs attention."""
+        """Return the selected lines, and every line that cannot be parsed, because the operator must see it."""
         picked = []
         for line in lines:
             facts = parse_line(line)
@@ -158,7 +158,7 @@ class View:
 
 
 def _for_programs(line: bytes) -> str:
-    """Give a line of JSON unchanged, but free of control characters: the output may be a terminal.
+    """Return a line of JSON unchanged except for control characters, because the output may be a terminal.
 
     CR and tab can only stand between the tokens of JSON (RFC 8259 section 2), so a space in their place changes no
     meaning. A line with any other octet beyond printable ASCII was not written by egress, and is escaped.

@@ -21,10 +21,10 @@ def token() -> None:
 @click.argument("name")
 @click.option("--file", "-f", "path", metavar="FILE", help="Add the line to this tokens file; it is made if missing.")
 def new(name: str, path: str | None) -> None:
-    """Make a token for NAME. It is shown this once: the file has only its SHA-256.
+    """Make a token for NAME. The token is shown once: the file contains only its SHA-256.
 
-    A client sends it as a password, http://NAME:TOKEN@PROXY, or as a Bearer token. With --file the token alone is
-    printed, without it the line for the file as well.
+    A client sends the token as a password, http://NAME:TOKEN@PROXY, or as a Bearer token. With --file only the token is
+    printed; without --file the line for the file is printed too.
     """
     from egress.identity.generated_tokens import digest_of, format_digest, make_token
 
@@ -37,7 +37,7 @@ def new(name: str, path: str | None) -> None:
         click.echo(f"token, shown this once:    {made}")
         click.echo(f"line for the tokens file:  {line}")
         return
-    # The line is added first: a token that is shown must work.
+    # The line is added first, so that every token that is shown is valid.
     _add(path, name, line)
     click.echo(made)
 
@@ -46,10 +46,10 @@ def new(name: str, path: str | None) -> None:
 @click.argument("name")
 @click.option("--file", "-f", "path", metavar="FILE", help="Add the line to this tokens file; it is made if missing.")
 def hash_secret(name: str, path: str | None) -> None:
-    """Hash a secret of your own choice for NAME. It is read from the standard input, or asked for at a terminal.
+    """Hash a chosen secret for NAME. The secret is read from the standard input, or prompted for at a terminal.
 
-    Prints the line for the tokens file, or adds it with --file. The hash is scrypt: checking it costs the proxy some
-    tenths of a second and 32 MiB. Prefer `egress token new` where nobody has to remember the secret.
+    Prints the line for the tokens file, or adds the line with --file. The hash is scrypt: checking it costs the proxy
+    some tenths of a second and 32 MiB. Prefer `egress token new` unless a person must remember the secret.
     """
     from egress.identity.chosen_secrets import ScryptHash, check_secret
 
