@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 PAUSE_SECONDS = 0.1
-"""How long a listener pauses before it accepts again."""
+"""The seconds for which a listener pauses before it accepts again."""
 
 _LOG_INTERVAL_SECONDS = 60.0
 
@@ -27,10 +27,10 @@ class AcceptBackoff:
     Without a pause, a level-triggered listener would report the waiting connection again and again.
 
     Attributes:
-        clock: has callLater and seconds of IReactorTime.
+        clock: provides callLater and seconds of IReactorTime.
         stop: stops accepting.
         restart: accepts again.
-        pauses: number of pauses so far.
+        pauses: the number of pauses so far.
     """
 
     clock: Any
@@ -41,10 +41,10 @@ class AcceptBackoff:
     _logged_at: float | None = field(init=False, default=None)
 
     def pause(self, problem: OSError) -> bool:
-        """Pause, if an error of accept(2) says that something is exhausted.
+        """Pause, if an error of accept(2) reports that descriptors or memory are exhausted.
 
         Returns:
-            Whether it does. If not, the error is about the one connection that was to be accepted.
+            Whether the listener pauses. If not, the error concerns the one connection that was to be accepted.
         """
         if problem.errno not in _EXHAUSTED:
             return False

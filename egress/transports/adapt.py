@@ -1,4 +1,4 @@
-"""Gives proxy code its one kind of transport, whatever accepted or dialled the connection."""
+"""Adapts every kind of transport to `IStreamTransport`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from egress.transports.twisted_tcp import TwistedTransport
 
 
 def adapt(transport: ITransport) -> IStreamTransport:
-    """Return the `IStreamTransport` of a connection. Called once a connection, in `makeConnection`.
+    """Return the `IStreamTransport` of a connection. Called once for each connection, in `makeConnection`.
 
     Args:
-        transport: of the engine, of Twisted (TCP or unix socket), `TlsTransport`, or adapted already.
+        transport: a transport of the engine or of Twisted (TCP or unix socket), a `TlsTransport`, or an adapted
+            transport.
 
     Raises:
         TypeError: any other transport.
     """
-    # By class: TLS transports of Twisted say that they provide what the transport below them provides.
+    # By class, because a TLS transport of Twisted claims every interface of the transport below it.
     if type(transport) is Transport:
         return transport
     if isinstance(transport, Connection):

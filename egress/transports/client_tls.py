@@ -23,21 +23,21 @@ from egress.transports.tls import TlsTransport
 
 
 class ConnectedBeforeTls(Protocol):
-    """The protocol that a `ClientTlsTransport` has first."""
+    """The first protocol of a `ClientTlsTransport`."""
 
     def arrive(self, transport: ClientTlsTransport) -> None:
-        """Called once the TCP connection is established; TLS has not begun."""
+        """Receive the transport once the TCP connection is established; TLS has not begun."""
 
 
 class ClientTlsTransport(TlsTransport):
     """The transport inside TLS with a client.
 
-    - Start: TLS takes tens of KiB, so it begins with the client's first octet.
-    - Half-close: in TLS 1.3 the protocol is told of the client's close_notify as of a FIN. Before TLS 1.3 the client's
-      direction is drained until a deadline.
-    - Close: it does not wait for the client's close_notify, as RFC 8446 section 6.1 and RFC 5246
-      section 7.2.1 allow.
-    - Producers: a pull producer is asked by the transport below, which knows when all octets are sent.
+    - Start: TLS needs tens of KiB, so TLS begins with the client's first octet.
+    - Half-close: in TLS 1.3 the protocol receives the client's close_notify as `readConnectionLost`. Before TLS 1.3 the
+      client's direction is drained until a deadline.
+    - Close: the transport does not wait for the client's close_notify, as RFC 8446 section 6.1 and RFC 5246 section
+      7.2.1 allow.
+    - Producers: the TCP transport below resumes a pull producer once all octets are sent.
 
     Twisted would use the global reactor for some of this.
     """
@@ -56,7 +56,7 @@ class ClientTlsTransport(TlsTransport):
         cast(ConnectedBeforeTls, self.wrappedProtocol).arrive(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take octets; the first of all start TLS (IProtocol)."""
+        """Receive octets; the first octets start TLS (IProtocol)."""
         if not self._has_begun:
             if self._aborted:
                 return
@@ -90,8 +90,8 @@ class ClientTlsTransport(TlsTransport):
         is_closing = self._has_ended or self._is_half_closed or self.disconnecting
         has_close_notify = self._tlsConnection.get_shutdown() & SSL.RECEIVED_SHUTDOWN
         if has_close_notify and self._is_half_close_possible and not is_closing:
-            # Twisted would answer the client's close_notify with ours, and close. Its loop in _flushReceiveBIO reads
-            # until _lostTLSConnection is set, so it is set until that loop has ended.
+            # Twisted would respond to the client's close_notify with a close_notify, and close. Twisted's loop in
+            # _flushReceiveBIO reads until _lostTLSConnection is set, so the attribute is set until that loop has ended.
             self._has_ended = self._lostTLSConnection = True
             return
         super()._shutdownTLS()
@@ -99,17 +99,17 @@ class ClientTlsTransport(TlsTransport):
             cast(Any, self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        """Tell the protocol (IProtocol)."""
+        """Pass the end of the connection to the protocol (IProtocol)."""
         closing, self._closing = self._closing, None
         if closing is not None:
             closing.cancel()
         if self.disconnecting or not self._has_begun:
-            # We closed, so a missing close_notify of the client is no error; or TLS never began.
+            # This side closed, so a missing close_notify of the client is not an error; or TLS never began.
             self._lostTLSConnection = True
         super().connectionLost(reason)
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Be written to by a producer (IConsumer)."""
+        """Register the producer of the written octets (IConsumer)."""
         if streaming or self._lostTLSConnection:
             super().registerProducer(producer, streaming)
         else:
@@ -117,7 +117,7 @@ class ClientTlsTransport(TlsTransport):
             cast(Any, self.transport).registerProducer(producer, False)
 
     def unregisterProducer(self) -> None:
-        """Be written to without a producer (IConsumer)."""
+        """Unregister the producer (IConsumer)."""
         if self._is_pulled:
             self._is_pulled = False
             cast(Any, self.transport).unregisterProducer()
@@ -129,10 +129,10 @@ class ClientTlsFactory(TLSMemoryBIOFactory):
     """Makes a `ClientTlsTransport` for each connection of a listener.
 
     Args:
-        tls: the listener's certificates and versions.
-        inner: its protocols are `ConnectedBeforeTls`.
-        clock: for deadlines.
-        linger_seconds: returns how long the client may go on sending after our half-close, before TLS 1.3.
+        tls: the TLS of the listener.
+        inner: builds the inner protocols, which are `ConnectedBeforeTls`.
+        clock: the clock of the deadlines.
+        linger_seconds: returns the seconds for which a client before TLS 1.3 may send after the proxy's half-close.
     """
 
     protocol = ClientTlsTransport

@@ -52,7 +52,7 @@ class ConnectionNotice:
     def makeConnection(self, transport: ITransport) -> None:
         """Pass the transport to the protocol, then call `on_connected`."""
         self.protocol.makeConnection(transport)
-        # Cleared because it refers to the dial, and this object lives as long as the connection.
+        # Cleared because the callback refers to the dial, and this object lives as long as the connection.
         on_connected, self.on_connected = self.on_connected, None
         if on_connected is not None:
             on_connected(self.protocol, transport)
@@ -85,7 +85,7 @@ class HalfCloseableConnectionNotice(ConnectionNotice):
         self.half.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
-        """Pass the end of our write direction to the protocol."""
+        """Pass the end of the write direction to the protocol."""
         self.half.writeConnectionLost()
 
 
@@ -93,7 +93,7 @@ def notify_connected(protocol: IProtocol, on_connected: OnConnected) -> IProtoco
     """Arrange that `on_connected` is called once the protocol has its transport.
 
     Returns:
-        What the transport must be given: the protocol itself, or a wrapper.
+        The protocol for the transport: the protocol itself, or a wrapper.
     """
     if IConnectionNotifier.providedBy(protocol):
         protocol.on_connected = on_connected

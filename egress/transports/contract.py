@@ -1,4 +1,4 @@
-"""The transport contract: the interfaces by which protocols know their transports and relays."""
+"""The transport contract: the interfaces through which protocols use transports and relays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface import Attribute, Interface
 
 SocketAddress: TypeAlias = tuple[Any, ...]
-"""An address as the socket module gives it: host, port, and more for IPv6."""
+"""An address in the form of the socket module: host and port, for IPv6 also flow and scope."""
 
 
 class IRelay(Interface):
@@ -24,26 +24,26 @@ class IRelay(Interface):
 
 
 class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
-    """The transport of every protocol of ours: half-close and back-pressure in both directions, and relays.
+    """The transport of every protocol of egress: half-close and back-pressure in both directions, and relays.
 
-    `egress.transports.adapt.adapt` gives it for each kind of connection.
+    `egress.transports.adapt.adapt` returns the provider for each kind of connection.
     """
 
-    unsent: object | None = Attribute("None if the kernel has taken every octet written, as far as that is known.")
+    unsent: object | None = Attribute("None if the kernel has accepted every written octet, as far as that is known.")
     is_flushed: bool = Attribute(
-        "Whether the kernel is known to have taken every octet written: loseConnection then closes at once, and needs "
-        "no deadline."
+        "Whether the kernel is known to have accepted every written octet: loseConnection then closes at once, and "
+        "needs no deadline."
     )
 
     def relay_to(sink: IStreamTransport) -> IRelay:
-        """Write to `sink` what this transport reads from now on, past both protocols.
+        """Write to `sink` the octets that this transport reads from now on, without calling either protocol.
 
-        This transport is read from now on, even if it was paused. Both protocols are still told of the ends of their
+        This transport is read from now on, even if it was paused. Both protocols still receive the ends of their
         connections. They pass half-closes on, which has no effect where the relay has done so. The factory that dialled
-        this transport may no longer be told of its loss.
+        this transport may not be notified of the transport's loss.
 
         Args:
-            sink: without a producer.
+            sink: a transport without a producer.
 
         Raises:
             RuntimeError: this transport is relayed already, or the sink has a producer.

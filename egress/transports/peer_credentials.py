@@ -22,12 +22,13 @@ class SocketOptions(Protocol):
 class PeerCredentials:
     """The credentials of a process.
 
-    A connecting process has those of its `connect`; a listening process has those of its `listen`.
+    The credentials are those at the call of `connect` for a connecting process, and of `listen` for a listening
+    process.
 
     Attributes:
-        pid: the process.
-        uid: its effective user.
-        gid: its effective group.
+        pid: the process identifier.
+        uid: the effective user of the process.
+        gid: the effective group of the process.
     """
 
     pid: int
@@ -36,13 +37,13 @@ class PeerCredentials:
 
 
 def read_peer_credentials(connection: SocketOptions) -> PeerCredentials:
-    """Ask the kernel for the peer of a connected unix socket.
+    """Read the credentials of the peer of a connected unix socket.
 
     Args:
         connection: the socket.
 
     Raises:
-        OSError: the kernel has no SO_PEERCRED, or does not answer for this socket.
+        OSError: the kernel has no SO_PEERCRED, or none for this socket.
     """
     option: Any = getattr(socket, "SO_PEERCRED", None)
     if option is None:

@@ -1,4 +1,4 @@
-"""A relay where one transport or both are not the engine's: octets pass through a protocol."""
+"""The relay between transports that are not both the engine's: octets pass through a protocol."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from egress.transports.contract import IRelay, IStreamTransport
 
 @implementer(IRelay, IProtocol, IHalfCloseableProtocol)
 class ProtocolRelay:
-    """Replaces the protocol of `source`, and writes to `sink` what `source` delivers.
+    """Replaces the protocol of `source`, and writes the octets of `source` to `sink`.
 
-    The source is registered as the sink's producer. The replaced protocol is still told of the ends of the connection,
-    and passes them on itself.
+    The source is registered as the sink's producer. The replaced protocol still receives the ends of the connection,
+    and passes them on.
 
     Args:
         source: the transport that this object is the protocol of.
-        sink: is written to.
+        sink: the transport that is written to.
         protocol: the protocol that is replaced.
     """
 
@@ -61,20 +61,20 @@ class ProtocolRelay:
         self._sink.write(data)
 
     def readConnectionLost(self) -> None:
-        """Tell the replaced protocol (IHalfCloseableProtocol)."""
+        """Pass the peer's FIN to the replaced protocol (IHalfCloseableProtocol)."""
         if self._half_closeable is not None:
             self._half_closeable.readConnectionLost()
         else:
-            # As transports do for protocols without half-close.
+            # Transports do this for protocols without half-close.
             self._source.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Tell the replaced protocol (IHalfCloseableProtocol)."""
+        """Pass the end of the write direction to the replaced protocol (IHalfCloseableProtocol)."""
         if self._half_closeable is not None:
             self._half_closeable.writeConnectionLost()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Tell the replaced protocol (IProtocol)."""
+        """Pass the end of the connection to the replaced protocol (IProtocol)."""
         self._protocol.connectionLost(reason)
 
     def logPrefix(self) -> str:

@@ -19,11 +19,11 @@ from egress.transports.protocol_relay import ProtocolRelay
 class TlsTransport(TLSMemoryBIOProtocol):
     """Provides `IStreamTransport` over TLS. Twisted would pass these calls on to the TCP connection below:
 
-    - Half-close: that would truncate the TLS stream. In TLS 1.3 close_notify ends one direction (RFC 8446 section 6.1).
-      Before TLS 1.3 the peer must discard its pending writes when it receives one (RFC 5246 section 7.2.1), so none is
-      sent until the other direction has ended.
+    - Half-close: a FIN would truncate the TLS stream. In TLS 1.3 close_notify ends one direction (RFC 8446 section
+      6.1). Before TLS 1.3 the peer must discard its pending writes when it receives a close_notify (RFC 5246 section
+      7.2.1), so none is sent until the other direction has ended.
     - Reset: no close_notify is sent, because the truncated stream would then look complete.
-    - stopProducing: it closes TLS, not the connection below.
+    - stopProducing: closes TLS, not the connection below.
     """
 
     _is_half_closed = False
@@ -48,7 +48,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
         return bool(self._tlsConnection.get_protocol_version_name() == "TLSv1.3")
 
     def _await_peer_end(self) -> None:
-        """Wait until the peer ends its direction: before TLS 1.3, only both can be ended. Here without a deadline."""
+        """Wait, without a deadline, until the peer ends its direction: before TLS 1.3, only both can be ended."""
 
     def write(self, bytes: bytes) -> None:  # noqa: A002
         """Send, unless `loseWriteConnection` was called (ITransport)."""
@@ -56,7 +56,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
             super().write(bytes)
 
     def abortConnection(self) -> None:
-        """Reset, and drop what was not sent (ITCPTransport)."""
+        """Reset the connection, and drop the unsent octets (ITCPTransport)."""
         self._aborted = True
         self.disconnecting = True
         cast(Any, self.transport).abortConnection()
@@ -67,7 +67,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     @property
     def unsent(self) -> object | None:
-        """What is buffered here or in the transport below (IStreamTransport)."""
+        """The octets that are buffered here or in the transport below (IStreamTransport)."""
         if self._appSendBuffer:
             return self._appSendBuffer
         below = cast(IStreamTransport | None, self.transport)
@@ -77,7 +77,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
     """A close sends a close_notify first (IStreamTransport)."""
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
-        """Write to `sink` what is read and decrypted here (IStreamTransport)."""
+        """Relay the decrypted octets to `sink` (IStreamTransport)."""
         assert self.wrappedProtocol is not None, "an open connection has a protocol"
         relay = ProtocolRelay(cast(IStreamTransport, self), sink, self.wrappedProtocol)
         relay.start()
@@ -111,7 +111,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
 @implementer(IConnectionNotifier)
 class UpstreamTlsTransport(TlsTransport):
-    """TLS with an upstream proxy. It begins with a protocol for the handshake, which another one replaces.
+    """TLS with an upstream proxy. The protocol of the handshake is replaced later.
 
     Attributes:
         on_connected: see IConnectionNotifier.
@@ -128,7 +128,7 @@ class UpstreamTlsTransport(TlsTransport):
             on_connected(self, transport)
 
     def replace(self, protocol: IProtocol) -> None:
-        """Pass all further events to another protocol, which has to be given this transport by the caller."""
+        """Pass all further events to another protocol. The caller gives this transport to that protocol."""
         self.wrappedProtocol = protocol
 
     def deliver(self, data: bytes) -> None:

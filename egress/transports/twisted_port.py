@@ -12,13 +12,13 @@ from egress.transports.accept_backoff import AcceptBackoff
 
 
 class BackoffSocket(socket.socket):
-    """A listening socket whose port pauses while no connection can be accepted, as the engine's ports do.
+    """A listening socket whose port pauses while no connection can be accepted, like a port of the engine.
 
-    Without it, Twisted's port closes the waiting clients where the process has no descriptors left, and calls accept(2)
-    in a loop where the system has none.
+    Without this class, Twisted's port closes the waiting clients where the process has no descriptors left, and calls
+    accept(2) in a loop where the system has none.
     """
 
-    # What socket.socket has besides these is fixed by its own __slots__.
+    # All other attributes of socket.socket are fixed by its own __slots__.
     __slots__ = ("_backoff", "_port")
 
     def __init__(self, fileno: int) -> None:
@@ -28,15 +28,15 @@ class BackoffSocket(socket.socket):
 
     @property
     def pauses(self) -> int:
-        """Number of pauses for want of descriptors or memory."""
+        """The number of pauses for lack of descriptors or memory."""
         return 0 if self._backoff is None else self._backoff.pauses
 
     def serve(self, reactor: Any, port: tcp.Port) -> None:
-        """Let a port that was made for a socket of this family serve this one."""
+        """Replace the socket of a port, which was made for a socket of this family, by this socket."""
         self._backoff = AcceptBackoff(reactor, port.stopReading, self._restart)
         self._port = port
         port._preexistingSocket = self
-        # A shutdown would end it for systemd too, if that listens as well.
+        # A shutdown would also end the socket for systemd, which may listen on it.
         port._shouldShutdown = False
         port.startListening()
 
@@ -44,7 +44,7 @@ class BackoffSocket(socket.socket):
         """Accept a connection.
 
         Raises:
-            BlockingIOError: none waits, or accepting is paused.
+            BlockingIOError: no connection waits, or accepting is paused.
         """
         try:
             return super().accept()
@@ -54,7 +54,7 @@ class BackoffSocket(socket.socket):
             raise BlockingIOError(errno.EAGAIN, error.strerror)
 
     def close(self) -> None:
-        """Close, and restart no more."""
+        """Close the socket, and cancel a pending restart."""
         if self._backoff is not None:
             self._backoff.cancel()
         super().close()

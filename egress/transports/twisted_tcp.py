@@ -17,24 +17,24 @@ from egress.transports.protocol_relay import ProtocolRelay
 
 @implementer(IStreamTransport)
 class TwistedTransport:
-    """A connection of Twisted's reactors: TCP or unix socket, accepted or dialled, and those of `egress.testing`.
+    """Adapts a connection of Twisted's reactors or of `egress.testing`: TCP or unix socket, accepted or dialled.
 
-    Twisted's transports keep what is written until the reactor next reports the socket writable. That costs two calls
-    of epoll_ctl and an event for each write, a fifth of a small request's time. Here the kernel is asked first where
-    nothing waits before the new octets, and only what it did not take is handed to the transport.
+    Twisted's transports buffer every write until the reactor next reports the socket writable. That costs two calls of
+    epoll_ctl and an event for each write, a fifth of a small request's time. Here a write is sent to the kernel first
+    if nothing is buffered, and only the rest is passed to the transport.
 
     Args:
-        connection: the transport of Twisted.
+        connection: Twisted's transport.
     """
 
     __slots__ = ("_connection",)
 
     def __init__(self, connection: Connection) -> None:
-        # Connection has hardly any annotations.
+        # Twisted's Connection has few annotations.
         self._connection: Any = connection
 
     def write(self, data: bytes) -> None:
-        """Send, at once as far as the kernel takes it (ITransport)."""
+        """Send as much as the kernel accepts at once, and buffer the rest (ITransport)."""
         connection = self._connection
         if (
             data
@@ -44,9 +44,9 @@ class TwistedTransport:
             and not connection.TLS
             and (connection.producer is None or connection.streamingProducer)
         ):
-            # A pull producer would not be asked again: Twisted does that when it has emptied its own buffer.
+            # A pull producer would not be resumed: Twisted resumes it when Twisted's own buffer becomes empty.
             sent = connection.writeSomeData(data)
-            # Otherwise it is an exception. The transport meets the error again, and reports it as always.
+            # Otherwise `sent` is an exception. The transport's own write fails with the same error, and reports it.
             if isinstance(sent, int):
                 if sent == len(data):
                     return
@@ -54,12 +54,12 @@ class TwistedTransport:
         connection.write(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send several pieces as one (ITransport)."""
+        """Send several pieces as one write (ITransport)."""
         self.write(b"".join(iovec))
 
     @property
     def unsent(self) -> object | None:
-        """What the kernel has not taken (IStreamTransport)."""
+        """The octets that the kernel has not accepted (IStreamTransport)."""
         connection = self._connection
         return connection.dataBuffer or connection._tempDataBuffer or None
 
@@ -67,7 +67,7 @@ class TwistedTransport:
     """Twisted's transports close after the next writable event, which may never come (IStreamTransport)."""
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
-        """Write to `sink` what this transport reads (IStreamTransport)."""
+        """Relay to `sink` (IStreamTransport)."""
         connection = self._connection
         relay = ProtocolRelay(self, sink, connection.protocol)
         relay.start()
@@ -76,7 +76,7 @@ class TwistedTransport:
 
     @property
     def socket(self) -> socket:
-        """The socket, for options that Twisted has no method for."""
+        """The socket, for options without a method in Twisted."""
         found: socket = self._connection.socket
         return found
 
@@ -84,7 +84,7 @@ class TwistedTransport:
 
     @property
     def connected(self) -> bool:
-        """Whether the connection is established, as far as known."""
+        """Whether the connection is not known to be lost."""
         return bool(self._connection.connected)
 
     @property
@@ -93,15 +93,15 @@ class TwistedTransport:
         return bool(self._connection.disconnecting)
 
     def loseConnection(self) -> None:
-        """Close after what was written (ITransport)."""
+        """Close after the written octets are sent (ITransport)."""
         self._connection.loseConnection()
 
     def loseWriteConnection(self) -> None:
-        """Send a FIN after what was written (ITCPTransport)."""
+        """Send a FIN after the written octets (ITCPTransport)."""
         self._connection.loseWriteConnection()
 
     def abortConnection(self) -> None:
-        """Reset, and drop what was not sent (ITCPTransport)."""
+        """Reset the connection, and drop the unsent octets (ITCPTransport)."""
         self._connection.abortConnection()
 
     def getPeer(self) -> IPv4Address | IPv6Address:
@@ -135,11 +135,11 @@ class TwistedTransport:
         self._connection.setTcpKeepAlive(enabled)
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Be written to by a producer (IConsumer)."""
+        """Register the producer of the written octets (IConsumer)."""
         self._connection.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
-        """Be written to without a producer (IConsumer)."""
+        """Unregister the producer (IConsumer)."""
         self._connection.unregisterProducer()
 
     def pauseProducing(self) -> None:
@@ -156,5 +156,5 @@ class TwistedTransport:
 
 
 def count_unsent(connection: Connection) -> int:
-    """Return the number of octets that wait in a transport of Twisted."""
+    """Return the number of octets that a transport of Twisted has buffered."""
     return len(connection.dataBuffer) - connection.offset + connection._tempDataLen

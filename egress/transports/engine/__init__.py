@@ -1,8 +1,8 @@
 """The engine: TCP transports in one edge-triggered epoll set, which the reactor polls as a single reader.
 
 Twisted's transports spend most of a short connection on dispatching each event, on changing the reactor's epoll set and
-on reactor turns between a write and its system call. The engine's provide the interfaces of Twisted, so every protocol
-runs on them.
+on reactor turns between a write and its system call. The engine's transports provide Twisted's interfaces, so every
+protocol can use them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import select
 
 
 def is_supported() -> bool:
-    """Return whether this system has epoll. Without it `egress.transports.engine.engine` cannot be imported."""
+    """Whether this system has epoll. Without epoll, `egress.transports.engine.engine` cannot be imported."""
     return hasattr(select, "epoll")
 
 

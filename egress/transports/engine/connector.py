@@ -27,15 +27,15 @@ _IDLE, _CONNECTING, _CONNECTED, _RELEASED = "disconnected", "connecting", "conne
 
 @implementer(IConnector)
 class Connector:
-    """Dials one address for a client factory; again if the factory calls `connect` again.
+    """Dials one address for a client factory. Each call of `connect` is one attempt.
 
     Args:
         engine: the engine that polls the socket.
-        family: of the address.
-        address: a literal.
-        factory: builds the protocol, and is notified of failure and loss.
-        timeout: seconds; None leaves it to the kernel.
-        bind_address: local host and port.
+        family: the family of the address.
+        address: the address, an IPv4 or IPv6 literal.
+        factory: builds the protocol, and receives failure and loss.
+        timeout: the deadline in seconds; None for the kernel's own.
+        bind_address: the local host and port.
 
     Attributes:
         due: see `egress.timing.timer_wheel.Entry`.
@@ -126,7 +126,7 @@ class Connector:
         """Return the address (IConnector)."""
         return describe(self._address)
 
-    # Polled, and an entry of the engine's timers.
+    # Polled, and Entry of the engine's timers.
 
     def event(self, events: int) -> None:
         """Handle the result of connect(2)."""
@@ -157,14 +157,14 @@ class Connector:
         self._fail(error.UserError())
 
     def release(self) -> None:
-        """Drop the references to the open connection and the factory, which is notified of nothing more."""
+        """Drop the references to the open connection and the factory. The factory receives no further event."""
         self.state = _RELEASED
         self._transport = None
         try:
             self._factory.doStop()
         except Exception:
             self._engine.log.failure("doStop of a factory failed")
-        del self._factory  # it may refer to this object
+        del self._factory  # the callback may refer to this object
 
     def lost(self, reason: Failure) -> None:
         """Report the loss of the connection to the factory, after its protocol."""
@@ -212,7 +212,7 @@ class Connector:
         try:
             protocol: IProtocol | None = self._factory.buildProtocol(describe_dialled(self._address))
         except Exception:
-            # No protocol has the transport: the attempt has failed, not a connection.
+            # No protocol has received the transport, so this is a failed attempt and not a lost connection.
             engine.log.failure("a factory failed to build a protocol")
             self._transport = None
             engine.unregister(descriptor, connection)
@@ -251,7 +251,7 @@ class Connector:
             self._engine.log.failure("clientConnectionFailed of a factory failed")
 
     def _stop_factory(self) -> None:
-        # The factory may have called `connect` when it was notified.
+        # The factory may have called `connect` during the notification.
         if self.state == _IDLE and self._is_started:
             self._is_started = False
             self._factory.doStop()

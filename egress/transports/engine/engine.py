@@ -51,39 +51,40 @@ _ROUNDS = 4
 
 @implementer(IReadDescriptor)
 class Engine:
-    """Polls sockets, and serves them in turns. It also dials, with the method of a reactor (`connectTCP`).
+    """Polls sockets, and serves them in turns. Also dials, by the reactor's method `connectTCP`.
 
-    A turn handles one batch of events. Work that protocols cause by their calls, and that must not happen inside those
-    calls, is deferred to the end of the turn.
+    A turn handles one batch of events. Work that a protocol's call causes, and that must not run inside the call, is
+    deferred to the end of the turn.
 
     Sockets are closed at the end of a turn. If one were closed before, the kernel could reuse its descriptor for a new
     connection, which would then receive an event that was fetched for the old one.
 
     A bulk connection (one whose last read was as large as it could be) is served after all others, with a limit of
-    octets. The bulk connections of a turn share `turn_bytes`; those that get nothing are first in the next turn.
+    octets. The bulk connections of a turn share `turn_bytes`; those without a share are first in the next turn.
 
     Args:
         reactor: provides IReactorFDSet and IReactorTime.
         budget_bytes: see `BUDGET_BYTES`.
-        pipe: for the splicing of relays; None makes one. It is closed when the engine stops.
+        pipe: the pipe by which relays splice; None makes one. The pipe is closed when the engine stops.
         turn_bytes: see `TURN_BYTES`.
 
     Attributes:
-        callLater: of the reactor.
-        seconds: of the reactor.
+        callLater: the reactor's method.
+        seconds: the reactor's method.
         timers: the deadlines of connection attempts.
-        log: for events that concern more than one connection.
+        log: the log of events that concern more than one connection.
         buffer: the target of every read.
         view: a memoryview of `buffer`.
         read_bytes: the size of a protocol's read, as the budget permits now.
-        high_watermark: octets that may be buffered for one reader before its producer is paused.
-        buffered: octets that are buffered for slow readers.
-        relay_budget: octets that relays may buffer in addition. Half of the budget is reserved for protocols.
+        high_watermark: the number of octets that may be buffered for one reader before its producer is paused.
+        buffered: the number of octets that are buffered for slow readers.
+        relay_budget: the number of octets that relays may buffer in addition. Half of the budget is reserved for
+            protocols.
         is_budget_low: whether `relay_budget` is less than one relay may need.
         is_corked: whether small writes wait until the events of this turn are handled.
-        corked: the connections with such writes.
-        entries: the object of each descriptor in the set.
-        bulk_budget: octets that bulk connections may still move in this turn.
+        corked: the connections with corked writes.
+        entries: the object of each descriptor in the epoll set.
+        bulk_budget: the number of octets that bulk connections may still move in this turn.
         pipe: for the splicing of relays.
     """
 
@@ -165,7 +166,7 @@ class Engine:
         """Dial an address literal (IReactorTCP).
 
         Raises:
-            ValueError: not a literal of IPv4 or IPv6.
+            ValueError: the host is not an IPv4 or IPv6 literal.
         """
         family, address = parse(host, port)
         connector = Connector(self, family, address, factory, timeout, bindAddress)
@@ -234,7 +235,7 @@ class Engine:
             connection.close()
 
     def queue(self, entry: Any) -> None:
-        """Call `run` of an object at the end of this turn, or of the next one outside of a turn."""
+        """Call `run` of an object at the end of this turn; outside of a turn, at the end of the next turn."""
         self._queue.append(entry)
         if not self._is_in_turn and self._turn_call is None:
             self._turn_call = self.callLater(0, self._take_turn)
@@ -248,7 +249,7 @@ class Engine:
         self._bulk_next_turn.append(entry)
 
     def add_buffered(self, number: int) -> None:
-        """Count octets that are buffered for slow readers, or no longer are if the number is negative."""
+        """Add to the count of octets that are buffered for slow readers; a negative number subtracts."""
         self.buffered += number
         if self.buffered > self._budget_bytes:
             self.read_bytes, self.high_watermark = _SCARCE_READ_BYTES, 0

@@ -1,7 +1,7 @@
 """Event bits of epoll (epoll_ctl(2)).
 
-They are equal on every Linux. They stand here because `select` has no such names on a system without epoll, where
-modules that use them must still be importable.
+The numbers are equal on every Linux. They are defined here because `select` has no such names on a system without
+epoll, where modules that use them must still be importable.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ PIPE_BYTES = 1024 * 1024
 # The kernel has no splice(2), a system call filter forbids it, or the socket's kind does not support it.
 _REFUSALS = frozenset((EINVAL, ENOMEM, ENOSYS, EPERM))
 
-# Not every build of Python has the names. The numbers are equal on every Linux.
+# Some builds of Python lack these names. The numbers are equal on every Linux.
 _FLAGS = getattr(os, "SPLICE_F_MOVE", 1) | getattr(os, "SPLICE_F_NONBLOCK", 2)
 _SET_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
@@ -47,11 +47,11 @@ class Calls:
 class Pipe:
     """One kernel pipe for all connections, empty between any two moves.
 
-    No octet of one connection may reach another. Therefore nothing is put into a pipe that is not known to be empty: a
-    pipe whose last move failed is closed with its content, and a new one is opened. It is opened on first use.
+    No octet of one connection may reach another. Octets are therefore only moved into a pipe that is known to be empty:
+    a pipe whose last move failed is closed with its content, and a new pipe is opened. The pipe is opened on first use.
 
     Args:
-        calls: the system calls; a test can give others.
+        calls: the system calls; a test can replace them.
     """
 
     __slots__ = ("_calls", "_held", "_read_end", "_write_end")
@@ -65,7 +65,7 @@ class Pipe:
         """Move octets from a socket into the pipe. `splice_out` and `drain` must empty the pipe before the next call.
 
         Args:
-            source: descriptor of the socket.
+            source: the descriptor of the socket.
             most: the greatest number of octets.
 
         Returns:
@@ -74,7 +74,7 @@ class Pipe:
 
         Raises:
             CannotSplice: no pipe can be opened, or this socket cannot be spliced. Nothing was read.
-            BlockingIOError: there is nothing to read.
+            BlockingIOError: the socket has no octets to read.
             OSError: the connection is lost.
         """
         splice = self._calls.splice
@@ -98,7 +98,7 @@ class Pipe:
         return number
 
     def splice_out(self, sink: int) -> None:
-        """Move octets from the pipe to a socket, as far as the socket takes them.
+        """Move octets from the pipe to a socket, as many as the socket accepts.
 
         Raises:
             CannotSplice: this socket cannot be spliced. Nothing was written.
@@ -120,7 +120,7 @@ class Pipe:
         self._held = held - sent
 
     def drain(self) -> bytes:
-        """Read what the pipe still holds.
+        """Read the rest of the pipe's content.
 
         Raises:
             OSError: the content is lost.

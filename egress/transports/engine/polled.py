@@ -1,4 +1,4 @@
-"""The roles of the engine, of what it polls and of relays, as they know each other."""
+"""The roles by which the engine, the objects that it polls and relays refer to each other: typing Protocols only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Polled(Protocol):
     """An object with a socket in the epoll set: a connection, a connection attempt or a port."""
 
     def event(self, events: int, /) -> None:
-        """Called with the events of the socket."""
+        """Handle events of the socket."""
 
     def run(self) -> None:
-        """Do what was deferred to the end of the turn."""
+        """Run the work that was deferred to the end of the turn."""
 
     def fail(self, reason: Failure, /) -> None:
         """Close: `event` or `run` has raised an exception."""
@@ -33,21 +33,21 @@ class BulkPolled(Polled, Protocol):
     """A polled object that may have more octets to move than one turn should."""
 
     def run_bulk(self) -> None:
-        """Move one turn's share of them."""
+        """Move one turn's share of the octets."""
 
 
 class Dialler(Protocol):
-    """The connector of a dialled connection, as the connection knows it."""
+    """The connector of a dialled connection, as used by the connection."""
 
     def release(self) -> None:
-        """Drop what only a connection attempt needs."""
+        """Drop the references that only a connection attempt needs."""
 
     def lost(self, reason: Failure, /) -> None:
-        """The connection is gone."""
+        """Handle the loss of the connection."""
 
 
 class PollingEngine(Protocol):
-    """An engine, as its connections, connection attempts and ports know it. See `Engine` for the attributes."""
+    """An engine, as used by its connections, connection attempts and ports. See `Engine` for the attributes."""
 
     timers: TimerWheel
     log: Logger
@@ -82,7 +82,7 @@ class PollingEngine(Protocol):
         """Call `run_bulk` of an entry in the next turn."""
 
     def add_buffered(self, number: int) -> None:
-        """Count octets that connections hold for slow readers."""
+        """Add to the count of octets that connections buffer for slow readers."""
 
     def fail(self, entry: Polled) -> None:
         """Close an entry whose call raised an exception, which is being handled."""

@@ -21,26 +21,27 @@ from egress.transports.engine.polled import PollingEngine
 from egress.transports.engine.socket_addresses import describe
 from egress.transports.engine.transport import Transport
 
-# Connections accepted before established ones are served.
+# The largest number of connections that one turn accepts, before it serves established connections.
 _ACCEPTS = 16
 
 
 @implementer(IListeningPort)
 class Port:
-    """Accepts connections. Level-triggered: what one turn leaves in the queue is reported in the next.
+    """Accepts connections. Level-triggered: connections that one turn leaves in the queue are reported in the next.
 
     Args:
         engine: the engine that polls the socket.
         listening: a listening socket; the port owns it from now on.
         factory: builds the protocols. If it has a method `accepted`, that is called instead of `buildProtocol`, with
-            the peer's address as the socket module gives it: Twisted's address object costs more than all else here.
+            the peer's address in the form of the socket module: Twisted's address object costs more than everything
+            else here.
     """
 
     def __init__(self, engine: PollingEngine, listening: socket.socket, factory: IProtocolFactory) -> None:
         self._engine = engine
         self._socket = listening
         self._factory = factory
-        # What socket.accept calls; it also makes the enum members of family and type for each connection.
+        # The function below socket.accept, which also makes the enum members of family and type for each connection.
         self._accept: Callable[[], tuple[int, SocketAddress]] = cast(Any, listening)._accept
         self._family = int(listening.family)
         self._accepted: Callable[[SocketAddress], IProtocol | None] = getattr(factory, "accepted", self._build)
@@ -53,7 +54,7 @@ class Port:
     def startListening(self) -> None:
         """Accept connections (IListeningPort)."""
         self._socket.setblocking(False)
-        # Accepted sockets inherit it on Linux.
+        # On Linux accepted sockets inherit the option.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._factory.doStart()
         descriptor = self._socket.fileno()
@@ -75,7 +76,7 @@ class Port:
 
     @property
     def pauses(self) -> int:
-        """Number of pauses for want of descriptors or memory."""
+        """The number of pauses for lack of descriptors or memory."""
         return self._backoff.pauses
 
     # Polled.
@@ -97,17 +98,17 @@ class Port:
             self._open(descriptor, peer)
 
     def run(self) -> None:
-        """Do nothing: a port defers nothing."""
+        """Do nothing: a port defers no work."""
 
     def fail(self, _reason: Failure) -> None:
-        """Do nothing: a port goes on accepting."""
+        """Do nothing: a port continues to accept."""
 
     def close(self) -> None:
         """Close: the engine stops."""
         self.stopListening()
 
     def _stop_accepting(self) -> None:
-        # A listening socket in the set for no event is reported for none.
+        # A listening socket that is registered for no event is never reported.
         self._engine.modify(self._fd, 0)
 
     def _restart_accepting(self) -> None:
@@ -121,7 +122,7 @@ class Port:
         connection = SocketType(self._family, socket.SOCK_STREAM, 0, descriptor)
         transport: Transport | None = None
         try:
-            # Few hosts have nearly all connections, and each connection would keep a string of its own.
+            # Most connections come from few hosts, and each connection would otherwise keep its own string.
             peer = (intern(peer[0]), *peer[1:])
             protocol = self._accepted(peer)
             if protocol is None:

@@ -13,26 +13,26 @@ from egress.transports.engine.writing import ABORTED, DONE, FIN_PENDING, FIN_UNS
 if TYPE_CHECKING:
     from egress.transports.engine.relay import Relay
 
-# Reads of one connection before others are served.
+# The number of reads of one connection before others are served.
 _READS = 8
 
 
 class Reading(Writing):
     """Reads whenever the socket is readable, and delivers to the protocol or a relay.
 
-    Only the engine calls `event`, `run` and `run_bulk`, and never inside a call of the protocol. What the protocol
-    causes by a call (an error of `write` above all) is reported to it at the end of the turn.
+    Only the engine calls `event`, `run` and `run_bulk`, and never inside a call of the protocol. The results of the
+    protocol's calls, such as an error of `write`, are reported to the protocol at the end of the turn.
 
     Edges are not repeated. `_is_readable` records that the socket may have unread data or an unread end.
     """
 
     __slots__ = ("_is_bulk", "_is_bulk_queued", "_is_paused", "_is_read_ended", "_is_readable", "_relay")
 
-    _relay: Relay | None  # receives what is read, instead of the protocol
+    _relay: Relay | None  # receives the octets instead of the protocol
     _is_readable: bool
     _is_read_ended: bool  # the peer's FIN was read
     _is_paused: bool
-    _is_bulk: bool  # the last read was as large as it could be; the next is done after those of others
+    _is_bulk: bool  # the last read was as large as possible; the next read follows the reads of others
     _is_bulk_queued: bool  # `run_bulk` will be called
 
     # Polled.
@@ -55,7 +55,7 @@ class Reading(Writing):
                 self._receive(events & LAST)
 
     def run(self) -> None:
-        """Do what was deferred to the end of the turn."""
+        """Run the work that was deferred to the end of the turn."""
         self._is_queued = False
         if self._fd < 0:
             return
@@ -72,7 +72,7 @@ class Reading(Writing):
                 self._read()
 
     def run_bulk(self) -> None:
-        """Read, after those with little to read."""
+        """Read, after the connections with little to read."""
         self._is_bulk_queued = False
         if self._reason is not None:
             if self._fd >= 0:
@@ -134,11 +134,11 @@ class Reading(Writing):
             ):
                 return
             if self._relay is not None or engine.bulk_budget <= 0 or (self._is_bulk and not was_bulk):
-                break  # a relay reads from now on, or others are served first
+                break  # a relay reads from now on, or other connections are served first
         self.read_next_turn()
 
     def _queue_bulk(self) -> None:
-        """Read in this turn, after those with little to read and within the limit of the turn."""
+        """Read in this turn, after the connections with little to read and within the limit of the turn."""
         if not self._is_bulk_queued:
             self._is_bulk_queued = True
             self.engine.queue_bulk(self)
@@ -155,7 +155,7 @@ class Reading(Writing):
             self.lost(LOST)
             return
         if self._reason is not None:
-            # After a reset that a write has met, a read returns an end of input. It is none.
+            # After a write has failed with a reset, a read returns an end of input, which is not a FIN.
             self.lost(self._reason)
             return
         self._is_read_ended = True
@@ -180,7 +180,7 @@ class Reading(Writing):
                     each.close_when_flushed()
 
     def _check_reset(self) -> None:
-        """Handle a reset while reading is paused. If data came before it, the reset is found when that is read."""
+        """Handle a reset while reading is paused. A reset behind unread data is detected when the data is read."""
         if self._is_paused and not self._is_read_ended and not self.disconnecting:
             try:
                 if self._socket.recv(1, socket.MSG_PEEK):
@@ -192,7 +192,7 @@ class Reading(Writing):
         self.lost(LOST)
 
     def _report_loss(self) -> None:
-        # Data may have come before the reset that a write has met, such as an answer to what was written.
+        # Data may have arrived before the reset that failed a write, such as a response to an earlier write.
         for _ in range(_READS):
             if self._reason is not LOST or not self._can_read():
                 break
@@ -208,7 +208,7 @@ class Reading(Writing):
     # Back-pressure.
 
     def pauseProducing(self) -> None:
-        """Stop reading; data waits in the kernel (IPushProducer)."""
+        """Stop reading; data stays in the kernel (IPushProducer)."""
         self._is_paused = True
 
     def resumeProducing(self) -> None:
@@ -220,7 +220,7 @@ class Reading(Writing):
     # Called by a relay when the other connection ends; never inside a call of a protocol.
 
     def finish_writing(self) -> None:
-        """Remove the producer, and send a FIN after what was written: at once if nothing is buffered."""
+        """Remove the producer, and send a FIN after the written octets: at once if nothing is buffered."""
         self._producer = None
         self._is_streaming = self._is_producer_paused = False
         if self._fd < 0:
@@ -239,7 +239,7 @@ class Reading(Writing):
             self._queue_flushed()
 
     def close_when_flushed(self) -> None:
-        """Close after what was written: at once if nothing is buffered."""
+        """Close after the written octets are sent: at once if nothing is buffered."""
         if self._corked is not None:
             self.uncork()
         if self.unsent is None and self._producer is None and self._reason is None:

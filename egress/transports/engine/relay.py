@@ -23,12 +23,12 @@ RELAY_TURN_BYTES = PIPE_BYTES
 BULK_BYTES = 64 * 1024
 """A read or splice of at least this size makes the next move a splice."""
 
-# Reads and splices of a source before others are served.
+# The number of reads and splices of one source before others are served.
 _READS = 4
 
 _PEEK, _DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
 
-# How a relay moves octets: by read and write, by splice, or by read and write because it cannot be spliced.
+# How a relay moves octets: by read and write, by splice, or by read and write because splicing is impossible.
 _COPY, _SPLICE, _CANNOT_SPLICE = range(3)
 
 # The memory of a socket: the limit and the use of its send buffer are the fields 3 and 5 (linux/sock_diag.h).
@@ -41,26 +41,28 @@ _SEND_LIMIT, _SEND_USED = 3, 5
 class Relay:
     """Relays one direction between two transports of one engine. The relay is the sink's producer.
 
-    What was written to the sink before goes first. Both protocols stay, and are told of ends only: the source's of the
-    FIN, if it implements half-close, and each of the loss of its connection. When one connection is lost the other ends
-    too, by a reset if the first did. Both connections are closed when both directions have ended.
+    Octets that were written to the sink before are sent first. Both protocols stay and receive ends only: the source's
+    protocol the FIN, if it implements half-close, and each protocol the loss of its connection. When one connection is
+    lost the other is closed, by a reset if the first was reset. Both connections are closed when both directions have
+    ended.
 
     A relay uses private attributes of its transports, as they use those of the engine: calls would cost too much here.
 
-    What a sink does not take at once is buffered, and nothing more is read until the sink has it. From then on the sink
-    counts as slow. Until it has caught up, octets are copied from the source's socket (MSG_PEEK) and removed when they
-    are sent, so that all waiting is in the kernel. Every sink is treated so while the engine's budget is low.
+    Octets that a sink does not accept at once are buffered, and reading stops until they are sent. From then on the
+    sink counts as slow. While a sink is slow, octets are copied from the source's socket (MSG_PEEK) and removed when
+    they are sent, so that unsent octets stay in the kernel. Every sink counts as slow while the engine's budget is low.
 
-    While reads are large, octets are spliced instead, as many as the sink has room for according to the kernel. That
-    is an estimate: what the sink does not take is buffered. Only a read tells that a source is drained or has ended.
+    While reads are large, octets are spliced instead, as many as the sink has room for according to the kernel. The
+    kernel's number is an estimate: octets that the sink does not accept are buffered. Only a read shows that a source
+    is drained or has ended.
 
     Args:
-        source: is read from now on, even if it was paused.
-        sink: is written to; it has no producer.
+        source: the transport that is read from now on, even if it was paused.
+        sink: the transport that is written to; without a producer.
 
     Attributes:
         sink: the transport that is written to.
-        moved: octets that were read and are sent, or buffered for the sink, since the last `collect`.
+        moved: the number of octets that were read and are sent or buffered for the sink, since the last `collect`.
     """
 
     __slots__ = ("_is_sink_slow", "_method", "_source", "moved", "sink")
@@ -122,7 +124,7 @@ class Relay:
         left, was_bulk = RELAY_TURN_BYTES, source._is_bulk
         if sink._corked is not None:
             sink.uncork()
-        source._is_readable = True  # until it is found to be drained
+        source._is_readable = True  # until the source is found to be drained
         for _ in range(_READS):
             if sink.unsent is not None or not sink._can_write:
                 self._wait_for_sink()
@@ -159,7 +161,7 @@ class Relay:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                # The sink is lost; what the source still has does not matter.
+                # The sink is lost, so the rest of the source's octets is dropped.
                 source._is_paused = True
                 sink._fail_writing()
                 return
@@ -199,7 +201,7 @@ class Relay:
         source.read_next_turn()
 
     def source_lost(self, reason: Failure) -> None:
-        """End the sink as the source ended: by a close or a reset."""
+        """End the sink in the way that the source ended: by a close or a reset."""
         sink = self.sink
         sink.unregisterProducer()
         if reason is DONE:
@@ -218,7 +220,7 @@ class Relay:
         self._source.resumeProducing()
 
     def stopProducing(self) -> None:
-        """End the source as the sink ended."""
+        """End the source in the way that the sink ended."""
         source = self._source
         source._relay = None
         if self.sink._reason is DONE:
@@ -230,7 +232,8 @@ class Relay:
         """Move octets through the pipe.
 
         Returns:
-            Their number; 0 if the source must be read to find its state; -1 if nothing is left to do in this turn.
+            The number of octets; 0 if only a read can show the source's state; -1 if nothing is left to do in this
+            turn.
         """
         source, sink = self._source, self.sink
         pipe = source.engine.pipe
@@ -241,7 +244,7 @@ class Relay:
             return 0
         room = facts[_SEND_LIMIT] - facts[_SEND_USED]
         if room < BULK_BYTES:
-            return 0  # only after a refused write does epoll report room
+            return 0  # epoll reports room only after a refused write
         try:
             number = pipe.splice_in(source._fd, min(most, room, source.engine.relay_budget))
         except BlockingIOError:

@@ -11,19 +11,20 @@ from egress.transports.contract import SocketAddress
 
 # The argument of connect(2): host and port, for IPv6 also the flow and the scope.
 
-# A proxy dials few addresses often. At most 1,024 literals of 45 characters each, below 1 MiB with their values.
+# A proxy dials the same few addresses often. At most 1,024 literals of 45 characters each, below 1 MiB with their
+# values.
 _parsed: Memo[tuple[str, int], tuple[socket.AddressFamily, SocketAddress]] = Memo(1024)
 _described: Memo[SocketAddress, IPv4Address | IPv6Address] = Memo(1024)
 
 
 def parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
-    """Parse an address literal. Nothing else may be dialled: names are resolved and judged elsewhere.
+    """Parse an address literal. Names cannot be dialled: they are resolved and judged elsewhere.
 
     Returns:
         The family, and the address for a socket of the family.
 
     Raises:
-        ValueError: not a literal of IPv4 or IPv6, or not a port.
+        ValueError: the host is not an IPv4 or IPv6 literal, or the port is not a port number.
     """
     key = host, port
     found = _parsed.get(key)
@@ -52,7 +53,7 @@ def _parse(host: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
 
 
 def describe(address: SocketAddress) -> IPv4Address | IPv6Address:
-    """Convert an address of the socket module into one of Twisted."""
+    """Convert an address of the socket module into Twisted's."""
     if len(address) == 2:
         return IPv4Address("TCP", address[0], address[1])
     return IPv6Address("TCP", *address)

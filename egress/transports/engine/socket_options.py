@@ -15,9 +15,10 @@ from egress.transports.engine.socket_addresses import describe
 
 @implementer(ISystemHandle)
 class ConnectedSocket:
-    """The part of a transport that moves no octets.
+    """The addresses and options of a transport's socket.
 
-    `Transport` sets these attributes, because a constructor for each of its parts costs a microsecond a connection.
+    `Transport` sets these attributes, because a constructor for each base class costs a microsecond for each
+    connection.
     """
 
     __slots__ = ("_is_no_delay", "_peer", "_socket")

@@ -23,11 +23,11 @@ class Transport(Reading):
     """An open connection.
 
     Args:
-        engine: the engine that polls it.
-        connection: its non-blocking socket.
-        descriptor: of the socket.
+        engine: the engine that polls the socket.
+        connection: the non-blocking socket.
+        descriptor: the descriptor of the socket.
         peer: the remote address.
-        connector: the connector that dialled it; None if it was accepted.
+        connector: the connector that dialled the connection; None if the connection was accepted.
     """
 
     __slots__ = ("__weakref__", "_connector")
@@ -59,19 +59,19 @@ class Transport(Reading):
         protocol.makeConnection(self)
 
     def release(self) -> None:
-        """Release the connector, if there is one. The factory that dialled is then not told of the loss.
+        """Release the connector, if there is one. The factory that dialled is then not notified of the loss.
 
-        This saves memory on long connections whose factory has nothing more to do.
+        This saves memory on long connections whose factory is no longer needed.
         """
         connector, self._connector = self._connector, None
         if connector is not None:
             connector.release()
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
-        """Write to `sink` what this transport reads (IStreamTransport). A sink of the engine needs no protocol."""
+        """Relay to `sink` (IStreamTransport). A sink of the engine needs no protocol."""
         if self._connector is not None:
             self.release()
-        # By class: a TLS transport would answer any other question for the transport below it.
+        # By class, because a TLS transport passes attribute access on to the transport below it.
         if type(sink) is Transport and type(self._protocol) is not ProtocolRelay:
             relay = Relay(self, sink)
             relay.start()
@@ -101,7 +101,7 @@ class Transport(Reading):
             engine.add_buffered(-len(self.unsent))
             self.unsent = None
         if not self._is_read_ended and reason is not ABORTED and reason is not LOST:
-            # To close with unread data is a reset. With a FIN before it, the peer keeps what it has received.
+            # A close with unread data sends a reset. With a FIN before the reset, the peer keeps the received octets.
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         engine.unregister(descriptor, self._socket)
@@ -128,7 +128,7 @@ class Transport(Reading):
 
     @property
     def connected(self) -> bool:
-        """Whether the connection is open, as far as known."""
+        """Whether the connection is not known to be lost."""
         return self._fd >= 0
 
     @property

@@ -21,12 +21,12 @@ DONE = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
 ABORTED = Failure(ConnectionAborted())
 
-# Small writes of a turn are corked: sent together after its events. The first wakes a reading process, which is awake
-# already for the others. Measured: a plain request costs 83 us with corking, 115 us without. Larger writes are sent at
-# once, because corking would copy them.
+# Small writes of a turn are corked: sent together after the events of the turn. The first send wakes a reading process,
+# which is then still awake for the others. Measured: a plain request costs 83 us with corking, 115 us without. Larger
+# writes are sent at once, because corking would copy them.
 _CORKED_BYTES = 16_384
 
-# The state of our FIN.
+# The state of the FIN that this side sends.
 FIN_UNSENT, FIN_PENDING, FIN_SENT = range(3)
 
 _LINGER_ZERO = pack("ii", 1, 0)
@@ -52,12 +52,12 @@ def half_closeable(protocol: IProtocol | None) -> IHalfCloseableProtocol | None:
 
 @implementer(IConsumer)
 class Writing(ConnectedSocket):
-    """Sends at once as far as the kernel takes it, and buffers the rest until the socket is writable.
+    """Sends as much as the kernel accepts at once, and buffers the rest until the socket is writable.
 
     Attributes:
-        unsent: the octets that the kernel has not taken; None if it has taken all. Empty while a relay that has nothing
-            buffered waits for the socket to become writable.
-        disconnecting: loseConnection was called.
+        unsent: the octets that the kernel has not accepted; None if the kernel has accepted all. Empty while a relay
+            with nothing buffered waits for the socket to become writable.
+        disconnecting: whether loseConnection was called.
         engine: the engine that polls the socket.
     """
 
@@ -94,7 +94,7 @@ class Writing(ConnectedSocket):
     _is_producer_paused: bool
 
     def run(self) -> None:
-        """Do what was deferred to the end of the turn."""
+        """Run the work that was deferred to the end of the turn."""
         raise NotImplementedError
 
     def lost(self, reason: Failure) -> None:
@@ -135,11 +135,11 @@ class Writing(ConnectedSocket):
 
     @property
     def is_flushed(self) -> bool:
-        """Whether the kernel has taken every octet written (IStreamTransport)."""
+        """Whether the kernel has accepted every written octet (IStreamTransport)."""
         return self.unsent is None and self._corked is None
 
     def uncork(self) -> None:
-        """Send what is corked, if anything."""
+        """Send the corked writes, if any."""
         data, self._corked = self._corked, None
         if data is not None and self._can_write:
             self._send(data)
@@ -172,7 +172,7 @@ class Writing(ConnectedSocket):
             self._producer.pauseProducing()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send several pieces as one (ITransport)."""
+        """Send several pieces as one write (ITransport)."""
         self.write(b"".join(iovec))
 
     def _flush(self) -> None:
@@ -194,7 +194,7 @@ class Writing(ConnectedSocket):
         self._flushed()
 
     def _flushed(self) -> None:
-        """Do what waits for an empty buffer: ask the producer, close, or send the FIN."""
+        """Run the work that waits for an empty buffer: resume the producer, close, or send the FIN."""
         producer = self._producer
         if producer is not None and (self._is_producer_paused or not self._is_streaming):
             self._is_producer_paused = False
@@ -210,13 +210,13 @@ class Writing(ConnectedSocket):
         if self._corked is not None:
             self.uncork()
             if self.unsent is not None:
-                return  # it is sent after that
+                return  # the FIN is sent after that
         self._fin = FIN_SENT
         self._can_write = False
         try:  # noqa: SIM105  # `suppress` costs three calls
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            # The peer is gone. Its own events report that; there may be octets left to read.
+            # The connection is lost. The socket's events report the loss; octets may be left to read.
             pass
         half = half_closeable(self._protocol)
         if half is not None:
@@ -235,7 +235,7 @@ class Writing(ConnectedSocket):
         self._queue_run()
 
     def loseWriteConnection(self) -> None:
-        """Send a FIN after what was written (ITCPTransport)."""
+        """Send a FIN after the written octets (ITCPTransport)."""
         if self._fd >= 0 and self._fin == FIN_UNSENT:
             self._fin = FIN_PENDING
             self._queue_flushed()
@@ -243,7 +243,7 @@ class Writing(ConnectedSocket):
     # Ending.
 
     def loseConnection(self) -> None:
-        """Close after what was written, and after a paused or a pull producer (ITransport)."""
+        """Close after the written octets are sent, and after a paused or pull producer has ended (ITransport)."""
         if self._fd < 0 or self.disconnecting or self._reason is ABORTED:
             return
         if self._fin == FIN_SENT:
@@ -253,7 +253,7 @@ class Writing(ConnectedSocket):
         self._queue_flushed()
 
     def abortConnection(self) -> None:
-        """Reset, and drop what was not sent (ITCPTransport)."""
+        """Reset the connection, and drop the unsent octets (ITCPTransport)."""
         if self._fd < 0 or self._reason is ABORTED:
             return
         if self._corked is not None:
@@ -271,10 +271,10 @@ class Writing(ConnectedSocket):
     # Producers.
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Be written to by a producer (IConsumer).
+        """Register the producer of the written octets (IConsumer).
 
         Raises:
-            RuntimeError: there is one already.
+            RuntimeError: a producer is registered already.
         """
         if self._producer is not None:
             raise RuntimeError("another producer was never unregistered")
@@ -287,11 +287,11 @@ class Writing(ConnectedSocket):
         if not streaming:
             self._producer.resumeProducing()
             if self._is_flushed_pending:
-                # Earlier writes count as well: the producer is asked again once they are sent, which they may be.
+                # Earlier writes count as well: the producer is resumed once they are sent, which may be now.
                 self._queue_flushed()
 
     def unregisterProducer(self) -> None:
-        """Be written to without a producer (IConsumer)."""
+        """Unregister the producer (IConsumer)."""
         self._producer = None
         self._is_streaming = self._is_producer_paused = False
         if self._fd >= 0 and (self.disconnecting or self._fin == FIN_PENDING):
