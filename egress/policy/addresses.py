@@ -1,9 +1,9 @@
 """Special-purpose addresses and reserved names, with their sources.
 
-After the IANA special-purpose address registries for IPv4 and IPv6 as of 2025-10-09, with what they leave to other
-registries (multicast, site-local). The table is our own: `ipaddress.is_global` changes with the Python release. Where a
-registry calls small parts of a block reachable (192.0.0.9/32, 2001:20::/28), the whole block is here nevertheless:
-they are anycast or overlay addresses that no agent has business with.
+The table follows the IANA special-purpose address registries for IPv4 and IPv6 as of 2025-10-09, and includes multicast
+and site-local addresses from other registries. `ipaddress.is_global` is not used, because it changes with the Python
+release. Where a registry marks small parts of a block as globally reachable (192.0.0.9/32, 2001:20::/28), the table has
+the whole block: those parts are anycast or overlay addresses, which agents do not need.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class SpecialNetwork:
 
     Attributes:
         network: the block.
-        name: what it is, for the audit log.
-        source: where it is defined.
-        since: when it was allocated, as year and month.
+        name: the purpose of the block, for the audit log.
+        source: the document that defines the block.
+        since: the year and month of the allocation.
     """
 
     network: Network
@@ -73,14 +73,14 @@ SPECIAL_NETWORKS = _table(
     ("fe80::/10", "link-local", "RFC 4291", "2006-02"),
     ("fec0::/10", "site-local, deprecated", "RFC 3879", "2004-09"),
     ("ff00::/8", "multicast", "RFC 4291", "2006-02"),
-    # Everything but 2000::/3 is not assigned as global unicast (RFC 4291 section 2.4).
+    # Only 2000::/3 is assigned as global unicast (RFC 4291 section 2.4).
     ("::/3", "not global unicast", "RFC 4291", "2006-02"),
     ("4000::/2", "not global unicast", "RFC 4291", "2006-02"),
     ("8000::/1", "not global unicast", "RFC 4291", "2006-02"),
 )
 
 TRANSPARENT_NETWORKS: tuple[Network, ...] = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"))
-"""An address in one of these is another spelling of the IPv4 address inside, and is judged as that one."""
+"""An address in these networks is another spelling of the embedded IPv4 address, and is judged as that address."""
 
 METADATA_ADDRESSES: frozenset[Address] = frozenset(
     map(
@@ -93,7 +93,7 @@ METADATA_ADDRESSES: frozenset[Address] = frozenset(
             "fd00:ec2::23",
             "fd20:ce::254",  # Google Cloud
             "169.254.169.252",  # Google Kubernetes Engine: the node's metadata server
-            "168.63.129.16",  # Azure: the host's wire server, a public address by its looks
+            "168.63.129.16",  # Azure: the host's wire server, on an address of public space
             "100.100.100.200",  # Alibaba Cloud
             "192.0.0.192",  # Oracle Cloud, first generation
             "fd00:c1::a9fe:a9fe",  # Oracle Cloud

@@ -1,4 +1,4 @@
-"""The wrapper of policies with `mode = "audit"`: they are evaluated and recorded, and decide nothing."""
+"""The wrapper of policies with `mode = "audit"`: their verdicts are recorded and have no effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WOULD = {Outcome.ALLOW: "allowed", Outcome.DENY: "said deny", Outcome.ASK: "ask
 class AuditOnly:
     """Evaluates the inner policy and abstains. The reason of the verdict says what the inner policy would have done.
 
-    It provides `IPolicyObserver` and `IPolicyDescription` exactly where the inner policy does.
+    The wrapper provides `IPolicyObserver` and `IPolicyDescription` exactly where the inner policy does.
 
     Attributes:
         inner: the policy with `mode = "audit"`.
@@ -30,7 +30,7 @@ class AuditOnly:
     def __attrs_post_init__(self) -> None:
         self.name = self.inner.name
         self.pure = self.inner.pure
-        # On the instance, so that a policy that observes nothing costs nothing while bytes move.
+        # On the instance, so that a policy that is not an observer costs nothing while octets are relayed.
         for optional in (IPolicyObserver, IPolicyDescription):
             if optional.providedBy(self.inner):
                 alsoProvides(self, optional)
@@ -46,7 +46,7 @@ class AuditOnly:
         """Abstain although the inner policy gave no verdict (IFailureVerdict).
 
         Args:
-            problem: what happened instead, such as "The policy was late.".
+            problem: the failure as a sentence, such as "The policy was late.".
         """
         return Verdict(Outcome.ABSTAIN, self.name, "", f"Would have been refused: {problem}")
 

@@ -60,7 +60,8 @@ class _Clause:
         return self.paths is None or self._covers_path(self.paths, request.path, request.is_path_ambiguous)
 
     def _covers_path(self, paths: PathSet, path: str, is_ambiguous: bool) -> bool:
-        # Servers read an ambiguous path and repeated slashes differently. A rule takes the reading that opens less.
+        # Servers read an ambiguous path and repeated slashes differently. A rule uses the interpretation that allows
+        # less.
         if self.is_deny:
             return is_ambiguous or paths.may_match(path)
         return not is_ambiguous and paths.match(path)
@@ -69,7 +70,7 @@ class _Clause:
 @implementer(IPolicy, IPolicyDescription)
 @define(eq=False)
 class Destinations:
-    """Allows and denies by rules. A deny rule wins in any place. The policy abstains where no rule covers a request.
+    """Allows and denies by rules, and abstains where no rule covers a request. Deny rules take precedence.
 
     Attributes:
         name: the policy's name in the configuration.
@@ -144,7 +145,7 @@ class Destinations:
         return tuple(describe(self.settings))
 
     def weaker_than(self, previous: IPolicy) -> tuple[str, ...]:
-        """Give nothing: the rules show everything. See `IPolicyDescription.weaker_than`."""
+        """Return nothing: the rules describe the policy completely. See `IPolicyDescription.weaker_than`."""
         return ()
 
     def _deny_by_address(

@@ -70,7 +70,7 @@ def _kind_of(maker: IPolicyMaker, source: str) -> str:
 
 
 def _directories(package: ModuleType) -> list[str]:
-    """Give the real paths of the existing plugin directories, without duplicates."""
+    """Return the real paths of the existing plugin directories, without duplicates."""
     real = (os.path.realpath(entry) for entry in package.__path__)
     return [entry for entry in dict.fromkeys(real) if os.path.isdir(entry)]
 

@@ -1,7 +1,7 @@
 """The SSRF guard: refuses reserved names and addresses that are not public.
 
-The guard runs after the policies' ALLOW and allows nothing by itself. Only the matched rule admits what it refuses: by
-its `addresses`, or by a literal address in its `hosts`.
+The guard runs after the policies' ALLOW and never allows a request by itself. Only the matched rule can admit an
+address that the guard refuses: by the rule's `addresses`, or by a literal address in the rule's `hosts`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from egress.model import Address, Authority, Verdict
 from egress.policy.addresses import METADATA_ADDRESSES, RESERVED_NAMES, SPECIAL_NETWORKS, TRANSPARENT_NETWORKS
 
 GUARD_NAME = "ssrf-guard"
-"""The guard's name in answers, log lines and metrics, where a policy's name would stand. No policy may have it."""
+"""The guard's name in responses, log lines and metrics, in place of a policy's name. No policy may have this name."""
 
-# Includes the metadata addresses, because some of them are public.
+# The networks include the metadata addresses, because some metadata addresses are public.
 _suspects = NetworkSet.of([special.network for special in SPECIAL_NETWORKS] + [*map(ip_network, METADATA_ADDRESSES)])
 _transparent = NetworkSet.of(TRANSPARENT_NETWORKS)
 
@@ -30,7 +30,7 @@ class GuardSettings:
     """The table `[guard]`.
 
     Attributes:
-        enabled: false lets names lead to every address, metadata addresses included.
+        enabled: whether the guard refuses addresses; false permits every address, metadata addresses included.
     """
 
     enabled: bool = True
@@ -48,7 +48,7 @@ class Guard:
     settings: GuardSettings = GuardSettings()
 
     def check_name(self, authority: Authority, verdict: Verdict) -> None:
-        """Judge a name before it is looked up. Literals pass: they are judged as addresses.
+        """Judge a name before it is looked up. Literal addresses are judged by `check_addresses` instead.
 
         Raises:
             Refused: name_refused.
@@ -82,7 +82,7 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
     """Judge an address of the special networks or a metadata address."""
     embedded = embedded_ipv4(address)
     same: tuple[Address, ...] = (address, *embedded) if _transparent.contains(address) else (address,)
-    # Every embedded IPv4 address counts, also those of transition mechanisms that are hardly in use.
+    # Every embedded IPv4 address is judged, including those of rarely used transition mechanisms.
     if not METADATA_ADDRESSES.isdisjoint((address, *embedded)):
         if not any(ip_network(spelling) in verdict.admits for spelling in same):
             key = "in `hosts`" if authority.address is not None else "in `addresses`, as /32 or /128,"
@@ -112,7 +112,7 @@ def _judge(authority: Authority, address: Address, verdict: Verdict) -> None:
 
 
 def _allowed_by(verdict: Verdict) -> str:
-    """Name the rule that had allowed the request: the operator may have to amend it."""
+    """Name the rule that had allowed the request, because the operator may have to amend that rule."""
     return f"allowed by {verdict.policy}{' / ' if verdict.rule else ''}{verdict.rule}"
 
 

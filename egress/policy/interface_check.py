@@ -23,7 +23,7 @@ def breaches(interface: InterfaceClass, thing: object) -> str:
 
 
 def _each(error: Invalid) -> Iterator[str]:
-    # MultipleInvalid has these; the stubs do not know it.
+    # MultipleInvalid has this attribute, which the stubs lack.
     several = getattr(error, "exceptions", ())
     for inner in several:
         yield from _each(inner)

@@ -22,13 +22,14 @@ from egress.match import ClientPatterns
 from egress.model import Admission, AuditEvent, Client, Outcome, PolicyRule, Request, Resolution, RuleEffect, Verdict
 
 BUCKETS_LIMIT = 20_000
-"""The most buckets that are stored. While all are in use, further clients share one bucket."""
+"""The largest number of stored buckets. While all are in use, further clients share one bucket."""
 
 _MINUTE = 60.0
 # The rounding error of sums of fractions of a minute is below this.
 _SLACK = 1e-6
 _SWEEP_SECONDS = 1.0
-# Requests whose count is kept against a second count. No memo: emptying it would count requests twice.
+# The largest number of requests that are remembered as counted. A `Memo` is unsuitable: emptying it would count
+# requests twice.
 _COUNTED_LIMIT = 4096
 _OTHERS = ""
 
@@ -104,7 +105,8 @@ class RatePolicy:
         if not self._limits(client) or f"counted {request.id}" in self.counters:
             return self._quiet
         if request.is_judged_again:
-            # Counted at its admission, perhaps by the policy before a reload. Its bytes are still counted.
+            # The request was counted at its admission, perhaps by the policy before a reload. The request's bytes are
+            # still counted.
             return self._quiet
         denial = self._full(client) or self._spent(client, -_SLACK)
         if denial is not None:
@@ -237,7 +239,7 @@ class RatePolicy:
 
 
 def _relaxed(old: RateSettings, new: RateSettings) -> Iterator[str]:
-    """Name the limits that are higher or gone, and tell of clients that may be limited no more."""
+    """Describe the limits that are higher or removed, and clients that may no longer be limited."""
     for key in ("requests_per_minute", "bytes_per_minute", "connections"):
         before: int | None = getattr(old, key)
         after: int | None = getattr(new, key)

@@ -26,8 +26,8 @@ def build_policies(
 
     Args:
         tables: the `[[policy]]` tables, as read.
-        makers: by kind; see `egress.policy.discovery.find_makers`.
-        host: lent to the policies.
+        makers: the makers by kind; see `egress.policy.discovery.find_makers`.
+        host: the services that the policies use.
 
     Raises:
         ConfigError: the first fault, with its key path, such as `policy[1].kind`.

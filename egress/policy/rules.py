@@ -88,11 +88,11 @@ class RuleSettings:
     Attributes:
         hosts: patterns of the destinations.
         name: the rule's name in responses and in the audit log; by default its place, such as `allow[0]`.
-        ports: of the destinations.
-        methods: None for every method.
-        paths: None for every path.
+        ports: the ports of the destinations.
+        methods: the methods of the requests; None for every method.
+        paths: patterns of the paths; None for every path.
         clients: patterns of client labels; None for every client.
-        addresses: networks that are not public and that the names of `hosts` may lead to.
+        addresses: networks that are not public and to which the names of `hosts` may resolve.
     """
 
     hosts: tuple[HostPattern, ...] = field(converter=_read_hosts)
@@ -125,7 +125,7 @@ class DestinationsSettings:
 
     Attributes:
         allow: rules that allow.
-        deny: rules that deny, and win over `allow`.
+        deny: rules that deny, and take precedence over `allow`.
         opaque: how rules with `methods` or `paths` treat a tunnel, whose requests cannot be read.
     """
 
