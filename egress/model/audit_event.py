@@ -1,4 +1,4 @@
-"""The audit event: what one line of the audit log is made from."""
+"""The audit event: the content of one line of the audit log."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class AuditEvent:
         event: "end" when the request is over, "open" for a tunnel that continues, "refused" for a refusal.
         timestamp: seconds since the epoch.
         request: the request; None where no request could be read.
-        client: the client that sent it.
-        connection: the client connection that it came on.
-        connection_id: unique among all connections of this supervisor.
+        client: the client that sent the request.
+        connection: the client connection of the request.
+        connection_id: the id of the client connection, unique among all connections of this supervisor.
         request_form: "http" or "connect"; "" where no request could be read.
         admission: the gate's admission; None where the request was not admitted.
         refused: the refusal or failure; None where there was none.
-        status: the HTTP status of the answer that the client received; 0 for none.
+        status: the HTTP status of the response that the client received; 0 for none.
         dialled: the network address that was dialled; "" for none.
         server_name: the server name of the ClientHello in a tunnel: None without a ClientHello, "" where the
             ClientHello has no server name.
-        client_bytes: octets of content or tunnel that the client sent; heads are not counted.
-        server_bytes: octets of content or tunnel that were sent to the client; heads are not counted.
+        client_bytes: the number of octets of content or tunnel that the client sent, without heads.
+        server_bytes: the number of octets of content or tunnel that were sent to the client, without heads.
         phases: the durations of the request's phases.
         duration_ms: milliseconds from the end of the request's head to this event.
         cause: what ended the request, one of `egress.errors.CAUSES`; "" while a tunnel continues.
-        response_source: who made the answer that the client received: "egress", "origin", "upstream" or "unknown".
-            Without meaning where `status` is 0.
-        request_id: the id that the answer gives, where there is no request; else the request's own id counts.
+        response_source: the generator of the response that the client received: "egress", "origin", "upstream" or
+            "unknown". Without meaning where `status` is 0.
+        request_id: the id in the response, where no request could be read; otherwise the id of `request` applies.
     """
 
     event: str

@@ -31,7 +31,7 @@ class Client:
     """The party that a connection or request belongs to.
 
     Attributes:
-        key: identifies the client in limits, pools, remembered decisions and the audit log.
+        key: the identifier of the client in limits, pools, cached decisions and the audit log.
         labels: facts that rules match, each ``kind:value``: ``listener:agents``, ``address:127.0.0.1``.
     """
 
@@ -41,7 +41,7 @@ class Client:
 
 @frozen
 class Secret:
-    """A secret string. It is left out of ``repr``, ``str`` and comparison."""
+    """A secret string, which ``repr``, ``str`` and comparison leave out."""
 
     _value: str = field(repr=False, eq=False)
 

@@ -1,4 +1,4 @@
-"""Rules of policies, as a policy describes them to others."""
+"""The form in which policies describe their rules."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class PolicyRule:
     """One rule of a policy. Patterns are spelled as in the rules of a `destinations` policy.
 
     Attributes:
-        effect: allows, denies or limits.
-        name: unique in the policy; the name that answers and the audit log have.
+        effect: whether the rule allows, denies or limits.
+        name: the rule's name in responses and in the audit log, unique in the policy.
         place: the rule's key path in the policy's table, such as "allow[0]"; "" where the whole table is one rule.
         hosts: host patterns of the destinations.
         ports: ports, and ranges such as "8000-8100"; None for every port.
         clients: patterns of client labels; None for every client.
-        methods: None for every method.
+        methods: the methods of the requests; None for every method.
         paths: path patterns; None for every path.
         addresses: networks that are not public, and that an allow rule admits.
-        covers_tunnels: the rule covers tunnels, whose requests cannot be read.
-        is_enforced: False where the policy is configured with ``mode = "audit"``: the rule decides nothing.
+        covers_tunnels: whether the rule covers tunnels, whose requests cannot be read.
+        is_enforced: False where the policy is configured with ``mode = "audit"``, so that the rule has no effect.
     """
 
     effect: RuleEffect

@@ -1,4 +1,4 @@
-"""Requests, and verdicts about them."""
+"""Requests and verdicts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Outcome(Enum):
 
 
 class Obligation(Enum):
-    """A condition of an ALLOW: what must happen to the request."""
+    """A condition of an ALLOW: a change that the proxy must make to the request."""
 
     INTERCEPT = "intercept"
     INSPECT = "inspect"
@@ -64,7 +64,7 @@ class Phases:
         judge: policies, upstream selection and guard, without the wait for the resolver.
         resolve: wait for the resolver.
         dial: from the start of dialling until the origin connection is established, through all hops.
-        wait: from the last byte of the request that was sent to the first byte of the answer.
+        wait: from the last byte of the request that was sent to the first byte of the response.
     """
 
     judge: float = -1.0
@@ -75,7 +75,7 @@ class Phases:
 
 @define(eq=False)
 class Request:
-    """One request of a client. Every request form makes this value, and the gate judges nothing else.
+    """One request of a client. Every request form is converted to this value, which is the gate's only input.
 
     Attributes:
         id: printable id, unique among all requests of the supervisor.
@@ -87,8 +87,8 @@ class Request:
         listener: name of the listener.
         begun: time when the head was complete, in seconds on the monotonic clock.
         is_path_ambiguous: servers read the path differently, for example because of an encoded slash.
-        is_dry_run: made by ``explain``; must be neither counted nor remembered.
-        is_judged_again: judged before, under an earlier snapshot, and counted then.
+        is_dry_run: whether ``explain`` made the request; such a request must be neither counted nor remembered.
+        is_judged_again: whether an earlier snapshot has judged and counted the request.
         phases: durations of the phases so far.
     """
 
@@ -118,7 +118,7 @@ class Verdict:
         pattern: host pattern that matched, in canonical form; "" for none.
         admits: networks that are not public and that this ALLOW admits.
         obligations: conditions of this ALLOW.
-        retry_seconds: seconds after which a denied request can succeed; None if time does not help.
+        retry_seconds: seconds after which a denied request can succeed; None if waiting does not help.
     """
 
     outcome: Outcome

@@ -1,4 +1,4 @@
-"""Routes: resolutions, plans, hops, and what was decided about a request."""
+"""Routes: resolutions, plans, hops, and admissions of requests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Resolution:
 
     Attributes:
         host: the canonical name, or the literal itself.
-        addresses: in the resolver's order, without duplicates. Empty only when delegated.
-        is_delegated: the proxy resolves the name; no address was judged.
+        addresses: the addresses in the resolver's order, without duplicates. Empty only when delegated.
+        is_delegated: whether the upstream proxy resolves the name, so that no address was judged.
     """
 
     host: str
@@ -27,9 +27,9 @@ class Hop:
     """One proxy of a route.
 
     Attributes:
-        upstream: its name in the configuration.
-        scheme: of the connection to it: "http" or "https".
-        authority: where it listens.
+        upstream: the proxy's name in the configuration.
+        scheme: the scheme of the connection to the proxy: "http" or "https".
+        authority: the host and port of the proxy.
     """
 
     upstream: str
@@ -39,13 +39,13 @@ class Hop:
 
 @frozen
 class Route:
-    """The settled route of one request: what may be dialled.
+    """The settled route of one request. Only its hops and addresses may be dialled.
 
     Attributes:
         upstream: the label of the plan.
         hops: the proxies of the route, nearest first; empty for a direct route.
         addresses: the judged addresses, in the resolver's order.
-        by_name: the last proxy is asked for the destination by name; false on a direct route.
+        by_name: whether the last proxy receives the destination by name; false on a direct route.
         texts: the addresses as text.
     """
 
@@ -62,7 +62,7 @@ class Route:
 
 @frozen
 class RoutePlan:
-    """The route chosen for a request before its name is resolved, and the setting that decided. A value.
+    """The route chosen for a request before its name is resolved, and the setting that decided.
 
     Attributes:
         label: the upstream's name in logs, metrics and answers; "direct" for none.
@@ -72,7 +72,7 @@ class RoutePlan:
         hops: the proxies of the route, nearest first; empty for a direct route.
         source: the setting that decided: ``route "build"``, ``listener "agents"``, ``routing.default``,
             ``HTTPS_PROXY``; "" where no setting decided, and the route therefore is direct.
-        bypassed: the label of the plan that NO_PROXY has replaced by this direct one; else "".
+        bypassed: the label of the plan that this direct plan replaces because of NO_PROXY; else "".
     """
 
     label: str
@@ -85,15 +85,15 @@ class RoutePlan:
 
 @frozen(eq=False)
 class Admission:
-    """The decision to admit a request. Requests with equal decisions share one.
+    """The decision to admit a request. Requests with equal decisions share one object.
 
     Attributes:
         verdict: the ALLOW of the first round.
-        verdicts: of all policies in the last round, in configured order.
+        verdicts: the verdicts of all policies in the last round, in configured order.
         plan: the plan of the route.
         route: the route settled for the judged addresses.
         resolution: the judged addresses.
-        generation: of the snapshot that decided.
+        generation: the generation of the snapshot that decided.
         authority: the destination that was judged.
     """
 
@@ -111,8 +111,8 @@ class Trace:
     """A record of the attempts to dial a route.
 
     Attributes:
-        dialled: the address that answered, else the last one dialled; "" before any.
-        attempts: each address or target with its outcome; "" while in progress or established.
+        dialled: the address that accepted the connection, else the last dialled address; "" before the first attempt.
+        attempts: each address or target with the outcome of the attempt; "" while in progress or established.
     """
 
     dialled: str = ""
