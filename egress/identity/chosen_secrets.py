@@ -1,4 +1,4 @@
-"""Secrets that people chose, stored as a hash that costs time and memory to compute (scrypt, RFC 7914)."""
+"""Secrets that people choose, stored as a hash that is slow and memory-hard to compute (scrypt, RFC 7914)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from egress.identity.generated_tokens import is_generated
 MIN_CHARACTERS = 12
 LIMIT_BYTES = 512
 
-# As costly as 128 MiB in one pass, but two at a time take 64 MiB, which a small machine has.
+# As costly as one pass over 128 MiB, but two concurrent checks need only 64 MiB, which a small machine has.
 _N, _R, _P = 32_768, 8, 3
 _SALT_OCTETS = 16
 _HASH_OCTETS = 32
 
 _MEBIBYTE = 1 << 20
-# Less is too fast to compute; more lets a guessing peer exhaust the machine's memory or time.
+# Lower costs are too fast to compute. Higher costs would let a guessing peer exhaust the machine's memory or time.
 _MEMORY_OCTETS = 16 * _MEBIBYTE, 256 * _MEBIBYTE
 _MOST_PASSES = 8
 _PASS_OCTETS_LIMIT = 512 * _MEBIBYTE
@@ -56,12 +56,12 @@ class ScryptHash:
 
     @property
     def cost(self) -> Cost:
-        """What determines the time of a comparison."""
+        """The parameters that determine the time of a comparison."""
         return self.n, self.r, self.p
 
     @classmethod
     def make(cls, secret: bytes) -> ScryptHash:
-        """Hash a secret. Takes some tenths of a second."""
+        """Hash a secret. The call takes some tenths of a second."""
         salt = secrets.token_bytes(_SALT_OCTETS)
         return cls(_N, _R, _P, salt, _derive(secret, salt, _N, _R, _P, _HASH_OCTETS))
 
@@ -73,7 +73,7 @@ class ScryptHash:
             The hash; None for a hash of another kind.
 
         Raises:
-            ValueError: the hash is malformed. The message has nothing of the text.
+            ValueError: the hash is malformed. The message shows no part of the text.
         """
         if not text.startswith("scrypt$"):
             return None
@@ -99,7 +99,7 @@ class ScryptHash:
         return f"scrypt$n={self.n},r={self.r},p={self.p}${_encode(self.salt)}${_encode(self.octets)}"
 
     def matches(self, secret: bytes) -> bool:
-        """Whether this is the hash of a secret. Takes some tenths of a second, and memory in proportion to `n`."""
+        """Whether this is the hash of a secret. Takes tenths of a second, and memory in proportion to `n`."""
         return compare_digest(_derive(secret, self.salt, self.n, self.r, self.p, len(self.octets)), self.octets)
 
 
@@ -110,7 +110,7 @@ def check_secret(secret: str) -> bytes:
         The octets that clients send.
 
     Raises:
-        ValueError: the secret is not acceptable. The message has nothing of the secret.
+        ValueError: the secret is not acceptable. The message shows no part of the secret.
     """
     try:
         octets = secret.encode()
@@ -129,7 +129,7 @@ def check_secret(secret: str) -> bytes:
 
 
 def _derive(secret: bytes, salt: bytes, n: int, r: int, p: int, length: int) -> bytes:
-    # The memory that OpenSSL allocates: the blocks and two vectors.
+    # The memory that OpenSSL allocates: the blocks and two vectors, in octets.
     memory = 128 * r * (n + p + 2) + _MEBIBYTE
     return scrypt(secret, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=length)
 

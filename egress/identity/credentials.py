@@ -26,10 +26,10 @@ class Credentials:
 
 
 def read_credentials(value: bytes) -> Credentials | None:
-    """Parse a Proxy-Authorization.
+    """Parse a Proxy-Authorization field.
 
     Args:
-        value: of the field.
+        value: the value of the field.
 
     Returns:
         The credentials; None for a value that is malformed, or neither Basic (RFC 7617) nor Bearer (RFC 6750 section

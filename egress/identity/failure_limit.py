@@ -1,4 +1,4 @@
-"""Limits the rate of wrong credentials of each peer, against guessing."""
+"""Limits the rate of wrong credentials of each peer, so that secrets cannot be guessed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from egress.config.watched_file import Seconds
 class FailureLimit:
     """A leaky bucket of wrong credentials for each peer.
 
-    A peer may fail `per_minute` times in a burst; after that, `per_minute` times a minute on average.
+    A peer may send wrong credentials `per_minute` times in a burst, and afterwards `per_minute` times a minute on
+    average.
 
     Attributes:
-        clock: the time in seconds.
+        clock: gives the time in seconds.
         per_minute: the limit of each peer.
-        capacity: the most peers; a further one replaces the peer whose last failure is the oldest.
+        capacity: the largest number of peers; a further peer replaces the peer whose last failure is the oldest.
     """
 
     clock: Seconds
     per_minute: int = field(default=20, validator=ge(1))
     capacity: int = field(default=4096, validator=ge(1))
-    # The level of each bucket and the time at which it was computed. No memo: emptying it would lift the limits.
+    # The level of each bucket and the time at which it was computed. A `Memo` is unsuitable: emptying it would lift the
+    # limits.
     _levels: dict[str, tuple[float, float]] = field(factory=dict, init=False, repr=False)
 
     def room(self, peer: str) -> float:
-        """Return how many more times a peer may fail now. A fraction permits no failure."""
+        """Return the number of failures that the peer has left now. A fraction permits no failure."""
         return self.per_minute - self._level(peer)
 
     def wait_seconds(self, peer: str) -> float:

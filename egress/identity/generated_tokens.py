@@ -27,7 +27,7 @@ def is_generated(secret: bytes) -> bool:
 
 
 def digest_of(token: bytes) -> bytes | None:
-    """Return the digest of a generated token; None if the secret does not have the form of one.
+    """Return the digest of a generated token; None if the secret does not have the form of a generated token.
 
     The form is required because a fast hash does not protect a secret that a person chose.
     """
@@ -46,7 +46,7 @@ def parse_digest(text: str) -> bytes | None:
         The digest; None for a hash of another kind.
 
     Raises:
-        ValueError: the digest is malformed. The message has nothing of the text.
+        ValueError: the digest is malformed. The message shows no part of the text.
     """
     if not text.startswith(_KIND):
         return None

@@ -41,8 +41,8 @@ class ListenerAuthentication:
 
     Attributes:
         require: "basic" requires credentials in each request, "certificate" a client certificate of each connection;
-            "none" accepts both where a client sends them.
-        tokens: the tokens file that credentials are compared with; None: credentials are ignored.
+            "none" accepts both but requires neither.
+        tokens: the tokens file that credentials are compared with; None to ignore credentials.
     """
 
     require: Requirement = "none"
@@ -50,7 +50,7 @@ class ListenerAuthentication:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the connection alone determines the client, and nothing is required of the client."""
+        """Whether the connection alone determines the client, and the listener requires no authentication."""
         return self.require == "none" and self.tokens is None
 
     @property
@@ -69,8 +69,8 @@ class Identifier:
     Attributes:
         authentication: the requirements of each listener, by its name. Connections of a listener without an entry are
             refused: a reload removed the listener, and with it the requirements.
-        checks: compares chosen secrets, and counts failures.
-        capacity: the most clients in each memo.
+        checks: the queue that compares chosen secrets and counts failures.
+        capacity: the largest number of clients in each memo.
     """
 
     authentication: Mapping[str, ListenerAuthentication]
@@ -81,7 +81,7 @@ class Identifier:
     _facts: ListenerIdentifier = field(init=False, repr=False)
     # Clients with credentials, by the client of the connection and the name of the token.
     _named: Memo[tuple[Client, str], Client] = field(init=False, repr=False)
-    # Digests of secrets that were found right are useless outside of this process.
+    # The key makes digests of proven secrets useless outside of this process.
     _key: bytes = field(factory=lambda: os.urandom(32), init=False, repr=False)
 
     @_memo.default
@@ -149,7 +149,7 @@ class Identifier:
             return client
         presented = read_credentials(credentials)
         if presented is None:
-            # Malformed credentials are no guess of a secret: no failure is counted.
+            # Malformed credentials are not a guess of a secret, so no failure is counted.
             raise Refused("credentials_refused", "Proxy-Authorization is not well formed, or neither Basic nor Bearer.")
         if is_generated(presented.secret):
             return self._look_up(authentication.tokens.current(), connection, client, presented)
@@ -162,9 +162,9 @@ class Identifier:
         return authentication
 
     def _look_up(self, tokens: Tokens, connection: Connection, client: Client, presented: Credentials) -> Client:
-        """Check a generated token. A right one is accepted after any number of failures, for it cannot be guessed."""
+        """Check a generated token. A valid token is accepted after any number of failures: tokens cannot be guessed."""
         digest = digest_of(presented.secret)
-        # The time of a look-up reveals something of digests only, and nobody can choose a token by its digest.
+        # The time of a look-up can reveal parts of digests only, and a token cannot be computed from a digest.
         name = None if digest is None else tokens.generated.get(digest)
         if name is None or presented.name not in (None, name.encode()):
             raise self._wrong(client)

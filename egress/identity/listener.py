@@ -17,7 +17,7 @@ from egress.model import Client, Connection
 ConnectionFacts: TypeAlias = tuple[str, str, int, int, str]
 """The listener's name, the peer's address, uid, gid and the name in the client certificate."""
 
-# The characters that a rule can name: printable ASCII. The percent sign begins the escape of any other character.
+# The characters that are not escaped: printable ASCII, as in rules. The percent sign begins an escape.
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
 
@@ -32,7 +32,7 @@ class ListenerIdentifier:
     characters, so that 4,096 clients are below 12 MiB.
 
     Attributes:
-        capacity: the most clients in the memo.
+        capacity: the largest number of clients in the memo.
     """
 
     capacity: int = field(default=4096, validator=ge(1))
@@ -67,7 +67,7 @@ def client_of(connection: Connection) -> Client:
     listener, peer = connection.listener, _unmapped(connection.peer)
     labels = {f"listener:{listener}"}
     if peer.startswith("127."):
-        # Every process of this machine can bind any of these addresses: they are one client.
+        # Every process of this machine can bind any loopback address, so all of them are one client.
         peer = "127.0.0.1"
     key = f"{listener}/{_network(peer)}"
     if peer:
@@ -85,7 +85,7 @@ def client_of(connection: Connection) -> Client:
 
 
 def _network(peer: str) -> str:
-    """Return the network that limits count by: a host has a whole /64 of IPv6 addresses (RFC 4291 section 2.5.4)."""
+    """Return the network that limits count as one peer: a host has a whole /64 in IPv6 (RFC 4291 section 2.5.4)."""
     try:
         return str(IPv6Network((peer, 64), strict=False))
     except ValueError:

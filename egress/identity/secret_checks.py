@@ -27,7 +27,7 @@ class _Check:
     Attributes:
         tokens: the content of the tokens file to compare with.
         digest: the keyed digest of name and secret.
-        job: compares them.
+        job: the function that compares them.
         peers: the peers that sent them; a failure is counted for each.
         waiters: the Deferreds that fire with the result.
     """
@@ -44,10 +44,10 @@ class SecretChecks:
     """Runs checks in the order of the requests for them.
 
     Attributes:
-        run: runs a job outside of the reactor's thread.
+        run: the function that runs a job outside of the reactor's thread.
         failures: counts failed checks. A pending check counts as failed until its result is known.
-        concurrent: the most checks that run at one time; each takes the memory of its hash.
-        waiting: the most checks that wait; no more than can start before a request reaches its deadline.
+        concurrent: the largest number of checks that run at one time; each check needs the memory of its hash.
+        waiting: the largest number of checks that wait: as many as can start before a request reaches its deadline.
     """
 
     run: Run
@@ -100,7 +100,7 @@ class SecretChecks:
 
     def _leave(self, check: _Check, gone: Deferred[bool]) -> None:
         check.waiters.pop(gone, None)
-        # A running check cannot be stopped, and its result counts although nobody waits for it.
+        # A running check cannot be stopped, and its result counts even without a waiter.
         if not check.waiters and check in self._queue:
             del self._queue[check]
             self._close(check)
@@ -139,7 +139,7 @@ class SecretChecks:
             for peer in check.peers:
                 self.failures.add(peer)
         for waiter in list(check.waiters):
-            # The callback of an earlier waiter may have cancelled this one.
+            # The callback of an earlier waiter may have cancelled this waiter.
             if not waiter.called:
                 waiter.callback(is_right)
         self._start_next()

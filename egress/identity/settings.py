@@ -18,15 +18,15 @@ def check_authentication(
     """Check the authentication settings of one listener.
 
     Args:
-        require: as configured.
-        has_tokens: the listener names a tokens file.
-        allow_plaintext_tokens: as configured.
-        is_local: only this machine can reach the listener: a loopback address or a unix socket.
-        has_tls: the listener speaks TLS.
-        has_client_authorities: the listener has certificate authorities for client certificates.
+        require: the listener's setting.
+        has_tokens: whether the listener has a tokens file.
+        allow_plaintext_tokens: the listener's setting.
+        is_local: whether only this machine can reach the listener: a loopback address or a unix socket.
+        has_tls: whether the listener uses TLS.
+        has_client_authorities: whether the listener has certificate authorities for client certificates.
 
     Raises:
-        ConfigError: relative to the listener's table.
+        ConfigError: the settings contradict each other; the key is relative to the listener's table.
     """
     if require == "basic" and not has_tokens:
         raise ConfigError("require", '"basic" needs `tokens`: the file with the names and hashes of who may call')

@@ -24,8 +24,8 @@ class FromThreads(Shape):
 class Threads:
     """Runs each job in a new thread. The caller bounds the number of jobs.
 
-    A job takes some tenths of a second; the start of a thread takes little beside it. Without a pool there is no idle
-    thread that a fork loses or that the end of the process waits for.
+    A job takes some tenths of a second, so the time to start a thread does not matter. Without a pool there is no idle
+    thread that a fork would lose or that would delay the end of the process.
 
     Attributes:
         reactor: receives the results in its thread.

@@ -16,7 +16,7 @@ from egress.identity.generated_tokens import parse_digest
 
 FILE_LIMIT_BYTES = 1_048_576
 CHOSEN_PER_NAME = 4
-"""The most hashes of chosen secrets of one name. A wrong secret is compared with each of them."""
+"""The largest number of hashes of chosen secrets of one name. A wrong secret is compared with each of them."""
 
 _PROVEN_LIMIT = 1024
 
@@ -31,14 +31,14 @@ NAME_WORDS = "1 to 64 letters, digits, dots, underscores and hyphens, beginning 
 class Tokens:
     """The content of a tokens file.
 
-    The comparison of a chosen secret takes equal time for every name, whether the file has the name or not: it reveals
-    neither which names exist nor how many hashes they have.
+    The comparison of a chosen secret takes equal time for every name, whether the file has the name or not. The time
+    therefore reveals neither which names exist nor how many hashes they have.
 
     Attributes:
         generated: the names of generated tokens, by digest.
         chosen: the hashes of chosen secrets, by name.
         proven: keyed digests of names and chosen secrets that were right, the oldest first. At most 1,024 digests; a
-            further one replaces the oldest, because hashing a secret again takes some tenths of a second.
+            further digest replaces the oldest only, because hashing a secret again takes some tenths of a second.
     """
 
     generated: Mapping[bytes, str] = field(factory=dict, repr=False)
@@ -48,7 +48,7 @@ class Tokens:
 
     @_padding.default
     def _make_padding(self) -> tuple[ScryptHash, ...]:
-        """Give as many hashes of each cost as the name with the most hashes of that cost has."""
+        """Make as many hashes of each cost as the name with the most hashes of that cost has."""
         most: dict[Cost, tuple[ScryptHash, ...]] = {}
         for hashes in self.chosen.values():
             for cost, alike in _by_cost(hashes).items():
@@ -66,17 +66,17 @@ class Tokens:
         return sum(each == name for each in self.generated.values()) + len(self.chosen.get(name, ()))
 
     def is_right(self, name: str, secret: bytes) -> bool:
-        """Compare a chosen secret with the hashes of a name. Takes some tenths of a second for each hash.
+        """Compare a chosen secret with the hashes of a name. The call takes some tenths of a second for each hash.
 
-        Every comparison with one file computes one sequence of hashes: those of the name, and where other names have
-        more of them, hashes of others, whose results are ignored.
+        Every comparison with one file computes an equal number of hashes of each cost: the hashes of the name, and
+        padding hashes whose results are ignored.
         """
         own = _by_cost(self.chosen.get(name, ()))
         is_right = False
         for each in self._padding:
             alike = own.get(each.cost, ())
             compared, own[each.cost] = (alike[0], alike[1:]) if alike else (each, ())
-            # No `or`: a match does not end the comparison.
+            # Not `or`, because a match must not end the comparison.
             is_right |= compared.matches(secret) & bool(alike)
         return is_right
 
@@ -98,11 +98,11 @@ def parse_tokens(content: bytes, file: str) -> Tokens:
     """Parse a tokens file: lines of `name:hash`, empty lines, and comments that begin with `#`.
 
     Args:
-        content: of the file.
+        content: the content of the file.
         file: the file's name, for errors.
 
     Raises:
-        ConfigError: a line is malformed. The error has the line's number and nothing of the line's content.
+        ConfigError: a line is malformed. The error has the line's number and no part of the line's content.
     """
     generated: dict[bytes, str] = {}
     chosen: dict[str, tuple[ScryptHash, ...]] = {}
@@ -162,11 +162,11 @@ def open_tokens(path: str, clock: Seconds, where: str) -> WatchedFile[Tokens]:
 
     Args:
         path: the file's name.
-        clock: the time in seconds.
+        clock: gives the time in seconds.
         where: the key path of the setting that names the file.
 
     Raises:
-        ConfigError: the file cannot be used. The error has nothing of the file's content.
+        ConfigError: the file cannot be used. The error has no part of the file's content.
     """
 
     def complain(problem: str) -> None:
@@ -177,5 +177,5 @@ def open_tokens(path: str, clock: Seconds, where: str) -> WatchedFile[Tokens]:
     try:
         return WatchedFile(path, clock, read_tokens, complain)
     except Unusable as problem:
-        # Without the path: a token may have been written in place of the path.
+        # The message omits the path, because an operator may have written a token in place of the path.
         raise ConfigError(where, f"its file {problem}") from None

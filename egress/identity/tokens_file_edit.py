@@ -16,7 +16,7 @@ def add_line(path: str, name: str, line: str) -> int:
     """Append a line to a tokens file. A missing file is created, readable by its owner only.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         name: the name in the line.
         line: the line without its end.
 
@@ -32,9 +32,9 @@ def add_line(path: str, name: str, line: str) -> int:
     except (OSError, ValueError) as error:
         raise ConfigError("", f"cannot be opened: {_describe(error)}", path) from None
     try:
-        # Concurrent writers do not see incomplete lines of each other.
+        # The lock prevents concurrent writers from reading each other's incomplete lines.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # Also checks that the file is a regular one.
+        # The call also checks that the file is a regular file.
         read_tokens(path)
         size = os.fstat(descriptor).st_size
         before = os.pread(descriptor, size, 0)
@@ -46,7 +46,7 @@ def add_line(path: str, name: str, line: str) -> int:
             raise ConfigError("", f"would be longer than {FILE_LIMIT_BYTES} bytes", path)
         if after.chosen and os.fstat(descriptor).st_mode & 0o004:
             raise ConfigError("", "is readable by every user of this system; a chosen secret needs chmod o-r", path)
-        # One write: a proxy that reads now sees the whole line or nothing.
+        # One write, so that a proxy that reads now reads the whole line or none of it.
         if os.write(descriptor, addition) != len(addition):
             os.ftruncate(descriptor, size)
             raise ConfigError("", "could not be written to its end", path)
