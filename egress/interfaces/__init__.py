@@ -1,6 +1,6 @@
-"""Interfaces between the parts of egress. Each has two providers or more; a fake in ``egress.testing`` counts as one.
+"""Interfaces between the parts of egress. Each has at least two providers, fakes in ``egress.testing`` included.
 
-A method that returns ``X | Deferred[X]`` returns the value itself whenever it need not wait.
+A method that returns ``X | Deferred[X]`` returns the value itself if it is available at once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class IIdentifier(Interface):
     """Identifies clients."""
 
     def recognise(connection: Connection) -> Client:
-        """Identify the client of a connection by facts alone, before its first request.
+        """Identify the client of a connection by the connection's facts alone, before the first request.
 
         Limits count the connection for this client until a request on it has been identified. Missing credentials are
         not refused here, but by ``identify``.
@@ -79,13 +79,14 @@ class IIdentifier(Interface):
             connection: facts of the connection.
 
         Raises:
-            Refused: the facts contradict each other or the listener, whatever a request may add.
+            Refused: the facts contradict each other or the listener's requirements, regardless of later credentials.
         """
 
     def is_settled(connection: Connection) -> bool:
-        """Tell whether ``identify`` would return the client of ``recognise`` for every request.
+        """Whether ``identify`` would return the client of ``recognise`` for every request.
 
-        Called once for each connection. If true, its requests are not identified while this identifier is in use.
+        Called once for each connection. If true, the connection's requests are not identified while this identifier is
+        in use.
         """
 
     def identify(connection: Connection, credentials: bytes | None) -> Client | Deferred[Client]:
@@ -93,7 +94,7 @@ class IIdentifier(Interface):
 
         Args:
             connection: facts of the connection.
-            credentials: value of Proxy-Authorization; None without one.
+            credentials: the value of Proxy-Authorization; None without the field.
 
         Returns:
             The client, or a Deferred of it if checking the credentials takes time. The Deferred can be cancelled, and
@@ -105,7 +106,7 @@ class IIdentifier(Interface):
 
 
 class IUpstreamSelector(Interface):
-    """Chooses routes. A plan given by ``select`` is shared by all requests decided alike, and compared by identity."""
+    """Chooses routes. Requests with equal decisions share one plan of ``select``. Plans are compared by identity."""
 
     def select(request: Request) -> RoutePlan | Deferred[RoutePlan]:
         """Choose the plan of a request, before its name is resolved.
@@ -120,11 +121,12 @@ class IUpstreamSelector(Interface):
         Args:
             plan: a plan that ``select`` of this selector returned.
             resolution: the judged addresses, or a delegated name.
-            port: of the destination.
-            by_name: ask the last proxy for the name, although its addresses are known. Ignored on a direct route.
+            port: the port of the destination.
+            by_name: whether the last proxy receives the name, although its addresses are known. Ignored on a direct
+                route.
 
         Returns:
-            The plan that applies, which differs from ``plan`` where the addresses bypass the proxy; and the route.
+            The plan, which differs from ``plan`` where the addresses bypass the proxy, and the route.
 
         Raises:
             Refused: the addresses bypass the proxy, and a direct route is forbidden.
@@ -132,7 +134,7 @@ class IUpstreamSelector(Interface):
         """
 
     def delegates(plan: RoutePlan, host: str) -> bool:
-        """Tell whether a canonical name may be left to the proxy when it cannot be resolved here.
+        """Whether the upstream proxy may resolve a canonical name that this host cannot resolve.
 
         Args:
             plan: a plan that ``select`` of this selector returned.
@@ -143,10 +145,10 @@ class IUpstreamSelector(Interface):
         """
 
     def check_direct() -> None:
-        """Check a live direct connection whose request would now be sent through proxies.
+        """Check an open direct connection whose request would now be sent through proxies.
 
         Raises:
-            Refused: only what ``select`` sends direct may be direct.
+            Refused: only destinations that ``select`` sends directly may have a direct route.
         """
 
 
@@ -178,23 +180,23 @@ class IGuard(Interface):
 
 
 class IAuditSink(Interface):
-    """Receives audit events."""
+    """Records audit events."""
 
-    is_accepting: bool = Attribute("False while events cannot be kept and new requests must be refused therefore.")
+    is_accepting: bool = Attribute("False while events cannot be kept, so that new requests must be refused.")
 
     def record(record: AuditEvent) -> None:
-        """Take one event. Neither blocks nor raises."""
+        """Record one event. Neither blocks nor raises."""
 
     def flush() -> Deferred[None]:
-        """Write all events taken so far.
+        """Write all events recorded so far.
 
         Returns:
-            Fires when they are written or known to be lost.
+            A Deferred that fires when the events are written or known to be lost.
         """
 
 
 class ICredentialSource(Interface):
-    """Holds the credentials for one upstream."""
+    """The credentials for one upstream."""
 
     def authorization() -> bytes:
-        """Give the current value of Proxy-Authorization: the scheme, a space and the credentials."""
+        """Return the current value of Proxy-Authorization: the scheme, a space and the credentials."""

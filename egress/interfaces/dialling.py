@@ -1,4 +1,4 @@
-"""Dialling: endpoints and the objects that report what became of a dial."""
+"""Dialling: endpoints, dials, and the listeners that receive the outcome of a dial."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class IDialListener(Interface):
     """Receives the outcome of one dial: exactly one call, or none after the dial was cancelled."""
 
     def connected(protocol: IProtocol) -> None:
-        """The protocol was built by the dial's factory and has its transport."""
+        """Receive the connected protocol, which the dial's factory built and which has its transport."""
 
     def failed(failure: Failure) -> None:
-        """Nothing is connected. The failure holds DialFailed, or the error that the factory raised."""
+        """Receive the failure of the dial: DialFailed, or the error that the factory raised."""
 
 
 class IDial(Interface):
-    """One attempt to connect, over any number of addresses and hops."""
+    """One attempt to connect, by any number of addresses and hops."""
 
     def begin() -> None:
-        """Start. The listener may be called before this returns."""
+        """Start the dial. The listener may be called before this method returns."""
 
     def cancel() -> None:
-        """Stop every connection attempt and handshake. The listener is not called any more; harmless when over."""
+        """Stop every attempt and handshake, without a call of the listener. No effect once the dial is over."""
 
 
 class IDialEndpoint(IStreamClientEndpoint):
-    """An endpoint that dials for a listener. Its ``connect`` does so with a Deferred and fails with DialFailed."""
+    """An endpoint that dials for a listener. ``connect`` is the form with a Deferred, which fails with DialFailed."""
 
     def make_dial(protocol_factory: IProtocolFactory, listener: IDialListener) -> IDial:
-        """Prepare one dial, which ``IDial.begin`` starts.
+        """Make one dial, which ``IDial.begin`` starts.
 
         Args:
             protocol_factory: builds the protocol once a connection is established.
@@ -45,7 +45,7 @@ class IDialEndpoint(IStreamClientEndpoint):
 
 
 class IConnectionNotifier(IProtocol):
-    """A protocol that reports that it has its transport. Dials wrap protocols that do not provide this."""
+    """A protocol that reports that it has its transport. Dials wrap protocols without this interface."""
 
     on_connected: Callable[[IProtocol, ITransport], None] | None = Attribute(
         "Set by the dial. Called once, with the protocol and its transport, at the end of ``makeConnection``."
@@ -53,12 +53,12 @@ class IConnectionNotifier(IProtocol):
 
 
 class ITunnelingAgent(Interface):
-    """Builds the endpoint by which a route is dialled."""
+    """Builds the endpoints of routes."""
 
     def endpoint_for(target: Authority, route: Route, trace: Trace) -> IDialEndpoint:
         """Build the endpoint that reaches ``target`` by ``route``.
 
-        It dials only addresses and hops of ``route``.
+        The endpoint dials only addresses and hops of ``route``.
 
         Args:
             target: the requested destination; only its port is used on a direct route.
@@ -84,7 +84,7 @@ class IForwardProxies(Interface):
 class IForwardProxy(Interface):
     """The last proxy of one route, as the recipient of requests in absolute form (RFC 9112 section 3.2.2)."""
 
-    upstream: str = Attribute("Its name in the configuration.")
+    upstream: str = Attribute("The proxy's name in the configuration.")
 
     def endpoint(trace: Trace) -> IDialEndpoint:
         """Build the endpoint that reaches the proxy itself, through the proxies before it.
@@ -94,18 +94,18 @@ class IForwardProxy(Interface):
         """
 
     def authorization() -> bytes | None:
-        """Give the current value of Proxy-Authorization, or None without credentials."""
+        """Return the current value of Proxy-Authorization, or None without credentials."""
 
     def credentials_mark() -> int:
-        """Give a number that changes when the credentials of any proxy of the route change. It reveals none of them."""
+        """Return a number that changes with the credentials of any proxy of the route, and does not reveal them."""
 
     def unauthorized(challenges: list[bytes], *, is_sent: bool) -> DialFailed:
-        """Describe a 407 answer of the proxy.
+        """Make the refusal for a 407 response of the proxy.
 
         Args:
             challenges: the values of Proxy-Authenticate.
-            is_sent: the request had credentials.
+            is_sent: whether the request had credentials.
         """
 
     def connection_lost(reason: Failure) -> DialFailed | None:
-        """Describe the loss of a connection to the proxy, or give None where TLS is not the cause."""
+        """Describe the loss of a connection to the proxy, or return None where TLS is not the cause."""

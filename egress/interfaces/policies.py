@@ -34,33 +34,33 @@ class IPolicy(Interface):
 
 
 class IPolicyObserver(Interface):
-    """Optional on a policy: hears what became of the requests that were admitted."""
+    """Optional for a policy: receives the progress and the end of admitted requests."""
 
     def started(request: Request, admission: Admission) -> None:
-        """An admitted request begins to move bytes."""
+        """Note that an admitted request begins to transfer bytes."""
 
     def moved(request: Request, up: int, down: int) -> Verdict | None:
-        """Bytes moved since the last call; at most once a second for each request.
+        """Note the bytes transferred since the last call; called at most once a second for each request.
 
-        The first call comes within a second of ``started`` or at the end, even if no bytes have moved: an idle tunnel
-        can be ended too.
+        The first call is made within a second of ``started`` or at the end, even if no bytes were transferred, so that
+        an idle tunnel can be ended too.
 
         Returns:
             None, or a verdict; a DENY ends the request.
         """
 
     def ended(record: AuditEvent) -> None:
-        """A started request is over. Called exactly once for each ``started``."""
+        """Note the end of a started request. Called exactly once for each ``started``."""
 
 
 class IFailureVerdict(Interface):
-    """Optional on a policy: the verdict that stands where the policy raises, is late or returns no verdict.
+    """Optional for a policy: supplies the verdict where the policy raises, is late or returns no verdict.
 
-    Without it such a policy denies.
+    Without this interface such a policy denies.
     """
 
     def failure_verdict(problem: str) -> Verdict:
-        """Give the verdict.
+        """Return the verdict.
 
         Args:
             problem: one sentence, such as "The policy was late.".
@@ -68,29 +68,29 @@ class IFailureVerdict(Interface):
 
 
 class IPolicyDescription(Interface):
-    """Optional on a policy: describes it to ``egress check``, to the start message and to a reload.
+    """Optional for a policy: describes the policy to ``egress check``, to the start message and to a reload.
 
-    Without a description they know a policy by its table only: a reload tells that the table changed, and not what the
-    change means.
+    Without a description only the policy's table is known: a reload reports that the table changed, and not the effect
+    of the change.
     """
 
     def rules() -> Sequence[PolicyRule]:
         """List the rules of the policy. Called once, after the policy was made.
 
-        What is written in a rule is checked as a rule of ``destinations`` is: its clients must be able to come by a
+        A rule is checked like a rule of ``destinations``: its client patterns must be able to match a client of a
         listener of the configuration. An allow rule that no earlier rule covers, or a deny rule that no later rule
-        covers, is reported at a reload. Therefore an allow rule covers everything that the policy allows by it, and a
-        deny rule nothing that the policy does not deny.
+        covers, is reported at a reload. Therefore an allow rule must cover every request that the policy allows by it,
+        and a deny rule must cover no request that the policy does not deny.
         """
 
     def weaker_than(previous: IPolicy) -> Sequence[str]:
-        """Compare the policy with the one that a reload replaces by it.
+        """Compare the policy with the previous policy, which a reload replaces.
 
-        The allow and deny rules of all policies are compared by the caller. What is left for this method is what rules
-        do not show, such as the height of a limit.
+        The allow and deny rules of all policies are compared by the caller. This method reports only differences that
+        rules do not show, such as a higher limit.
 
         Args:
-            previous: has the name and the kind of this policy, and decided.
+            previous: the previous policy, which has this policy's name and kind, and was enforced.
 
         Returns:
             A sentence for each way in which this policy protects less, without the policy's name.
@@ -98,13 +98,13 @@ class IPolicyDescription(Interface):
 
 
 class IHostServices(Interface):
-    """The services that the supervisor lends to a plugin."""
+    """The services that the supervisor provides to a plugin."""
 
     clock: object = Attribute("IReactorTime: the injected clock.")
     resolver: IResolver = Attribute("The supervisor's resolver.")
 
     def counters(name: str) -> MutableMapping[str, float]:
-        """Give the counters of the policy called ``name``. They survive a reload."""
+        """Return the counters of the policy called ``name``, which survive a reload."""
 
 
 class IPolicyMaker(IPlugin):
@@ -116,10 +116,10 @@ class IPolicyMaker(IPlugin):
         """Build one policy.
 
         Args:
-            name: its name in the configuration, unique among policies.
+            name: the policy's name in the configuration, unique among policies.
             settings: the policy's table without ``kind``, ``name`` and ``mode``, unvalidated.
             host: the services of the supervisor.
 
         Raises:
-            ConfigError: names the wrong key, relative to the table. A policy raises it here or never.
+            ConfigError: a setting is wrong; the key is relative to the table. A policy raises this error only here.
         """

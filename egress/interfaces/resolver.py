@@ -9,15 +9,15 @@ from egress.model import Resolution
 
 
 class IResolver(Interface):
-    """Looks names up."""
+    """Resolves names."""
 
     def resolve(host: str) -> Resolution | Deferred[Resolution]:
-        """Find the addresses of a canonical name, or of a literal (which is its own answer).
+        """Find the addresses of a canonical name, or of a literal, whose only address is the literal.
 
-        The same object is returned as long as the answer is kept, so that what was judged can be known by identity.
+        One object is returned while the result is cached, so that a judged resolution can be recognised by identity.
 
         Raises:
-            NameNotFound: there is no such name, or it has no address.
+            NameNotFound: the name does not exist, or has no address.
             ResolverFailed: the resolver failed or is overloaded.
-            ResolverTimeout: no answer in time.
+            ResolverTimeout: the resolver did not respond in time.
         """
