@@ -16,26 +16,26 @@ from egress.upstream.replaceable_protocol import ReplaceableProtocol
 from egress.wire.response_head import ResponseHead, ResponseReader
 
 INTERIM_LIMIT = 8
-"""How many interim answers (1xx) may precede the final one."""
+"""The largest number of interim responses (1xx) before the final response."""
 
 _FIELD_LIMIT = 128
-# Many corporate proxies refuse a CONNECT without it. The field describes this proxy, which makes the request.
+# Many corporate proxies refuse a CONNECT without User-Agent. The field describes egress, which makes the request.
 _USER_AGENT = f"User-Agent: egress/{version('egress')}\r\n".encode("ascii")
-_TLS_RECORDS = (b"\x15", b"\x16")  # how an alert and a handshake begin, RFC 8446 section 5.1
+_TLS_RECORDS = (b"\x15", b"\x16")  # the first octets of an alert and a handshake record, RFC 8446 section 5.1
 _INCOMPLETE = Reply()
 
 
 @define(eq=False)
 class ConnectHandshake:
-    """Asks a proxy for a target (HandshakeStrategy).
+    """Requests a tunnel to a target from a proxy (HandshakeStrategy).
 
-    It fails with `proxy_auth_required`, `proxy_refused`, `proxy_failed`, `proxy_timeout`, `proxy_malformed` or
-    `proxy_tls_failed`. Outcomes in the trace are a status, `timeout`, `malformed`, `closed` and `tls`.
+    The handshake fails with `proxy_auth_required`, `proxy_refused`, `proxy_failed`, `proxy_timeout`, `proxy_malformed`
+    or `proxy_tls_failed`. Outcomes in the trace are a status, `timeout`, `malformed`, `closed` and `tls`.
 
     Attributes:
         authority: the target in the form for CONNECT: `host:443`, `[2001:db8::1]:443`.
-        authorization: the value of Proxy-Authorization, or None.
-        head_limit_bytes: of the answer's head.
+        authorization: the value of Proxy-Authorization; None for no field.
+        head_limit_bytes: the largest size of the response head.
     """
 
     authority: bytes
@@ -59,13 +59,13 @@ class ConnectHandshake:
         return ReplaceableProtocol(receiver)
 
     def start(self) -> bytes:
-        """Give the request (HandshakeStrategy)."""
+        """Return the request (HandshakeStrategy)."""
         target, authorization = self.authority, self.authorization
         credentials = b"" if authorization is None else b"Proxy-Authorization: " + authorization + b"\r\n"
         return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (target, target, _USER_AGENT, credentials)
 
     def read(self, data: bytes) -> Reply:
-        """Read the answer's head (HandshakeStrategy)."""
+        """Read the response head (HandshakeStrategy)."""
         self._first = self._first or data[:1]
         reader = self._reader
         try:
@@ -82,13 +82,13 @@ class ConnectHandshake:
             return _INCOMPLETE
         if head.status >= 300:
             raise HandshakeRefused(self._refused(head))
-        # A 2xx answer to CONNECT has no content, whatever its fields say (RFC 9110 section 9.3.6).
+        # A 2xx response to CONNECT has no content, regardless of its fields (RFC 9110 section 9.3.6).
         return Reply(rest=reader.rest)
 
     def lost(self, reason: Failure | None) -> HopFault:
         """Describe the loss of the connection (HandshakeStrategy).
 
-        In TLS 1.3 a proxy verifies our certificate after our side of the handshake is complete.
+        In TLS 1.3 a proxy verifies the client certificate after the client's side of the handshake is complete.
         """
         fault = describe_upstream(reason.value) if reason is not None else ""
         if fault:
@@ -99,7 +99,7 @@ class ConnectHandshake:
         )
 
     def expired(self, seconds: float) -> HopFault:
-        """Describe a missing answer (HandshakeStrategy)."""
+        """Describe a missing response (HandshakeStrategy)."""
         words = "An upstream proxy took too long to answer."
         return HopFault("proxy_timeout", words, "timeout", f"no answer in {seconds:g} s")
 

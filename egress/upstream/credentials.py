@@ -28,12 +28,12 @@ class BasicCredentials:
     """A user and a password.
 
     Attributes:
-        user: not empty, without a colon. `repr` hides it, because it is often a token.
-        password: may be empty.
+        user: the user name, not empty, without a colon. `repr` hides the name, because it is often a token.
+        password: the password, which may be empty.
         authorization: the value of Proxy-Authorization.
 
     Raises:
-        ValueError: user or password cannot be sent (RFC 7617 section 2). The message holds no part of them.
+        ValueError: user or password cannot be sent (RFC 7617 section 2). The message contains no part of them.
     """
 
     user: str = field(repr=False)
@@ -60,7 +60,7 @@ class BasicCredentials:
         """Parse `user:password`, which the first colon separates.
 
         Raises:
-            ValueError: user or password cannot be sent. The message holds no part of them.
+            ValueError: user or password cannot be sent. The message contains no part of them.
         """
         user, colon, password = pair.partition(":")
         if not colon:
@@ -71,7 +71,7 @@ class BasicCredentials:
 @implementer(ICredentialSource)
 @frozen
 class FixedCredentials:
-    """Credentials that never change: those of a URL.
+    """Credentials from a URL, which never change.
 
     Attributes:
         credentials: the credentials.
@@ -80,7 +80,7 @@ class FixedCredentials:
     credentials: BasicCredentials
 
     def authorization(self) -> bytes:
-        """Give the value of Proxy-Authorization."""
+        """Return the value of Proxy-Authorization."""
         return self.credentials.authorization
 
 
@@ -93,7 +93,7 @@ class FileCredentials:
     used.
 
     Attributes:
-        path: of a file that holds `user:password` and at most one newline.
+        path: the path of a file that contains `user:password` and at most one newline.
     """
 
     path: str
@@ -103,21 +103,21 @@ class FileCredentials:
         """Read the file.
 
         Args:
-            path: of a regular file that is neither readable nor writable by others.
+            path: the path of a regular file that is neither readable nor writable by others.
             clock: limits how often the file is checked.
 
         Raises:
-            ConfigError: the file cannot be used. The error holds no part of its content.
+            ConfigError: the file cannot be used. The error contains no part of its content.
         """
         self.path = path
         try:
             self._file = WatchedFile(path, clock, _read, self._complain)
         except Unusable as problem:
-            # Without the path, which is the password where an operator has mistaken the key.
+            # The message omits the path, because an operator may have written the password in place of the path.
             raise ConfigError("credentials", f"its file {problem}") from None
 
     def authorization(self) -> bytes:
-        """Give the current value of Proxy-Authorization."""
+        """Return the current value of Proxy-Authorization."""
         return self._file.current().authorization
 
     def _complain(self, problem: str) -> None:

@@ -12,7 +12,7 @@ from egress.interfaces import IDialEndpoint, IDialListener
 
 
 def connect(endpoint: IDialEndpoint, protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
-    """Dial with a Deferred: `IStreamClientEndpoint.connect` of every endpoint in this package.
+    """Dial with a Deferred. Every endpoint in this package implements `IStreamClientEndpoint.connect` by this function.
 
     Returns:
         A Deferred of the protocol, which has its transport. Cancelling it cancels the dial.

@@ -16,20 +16,20 @@ from egress.upstream.happy_eyeballs import Dialler, HappyEyeballs
 @implementer(IDialEndpoint)
 @define(eq=False)
 class DirectEndpoint:
-    """Connects to the first of some addresses that answers.
+    """Connects to the first of several addresses that accepts the connection.
 
     A dial fails with DialFailed: `connection_refused` if any address refused, else `dial_timeout` if a deadline passed,
     else `unreachable`.
 
     Attributes:
-        reactor: connects, and tells the time.
-        addresses: all that may be dialled, in the resolver's order.
-        port: of every address.
-        per_address_seconds: the deadline of one address.
+        reactor: provides connectTCP and the clock.
+        addresses: all addresses that may be dialled, in the resolver's order.
+        port: the port of every address.
+        per_address_seconds: the deadline of the attempt for one address.
         total_seconds: the deadline of all addresses together.
         trace: records every attempt: "" while in progress or connected, later `refused`, `timeout`, `no_route`, the
-            system's name of the error in lower case, `overtaken` (another address answered first) or `cancelled`.
-        texts: the addresses as text, where they are known already; else empty.
+            system's name of the error in lower case, `overtaken` (another address connected first) or `cancelled`.
+        texts: the addresses as text, if already formatted; else empty.
     """
 
     reactor: Dialler

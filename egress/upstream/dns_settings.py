@@ -17,13 +17,13 @@ class DnsSettings:
         positive_seconds: lifetime of a cached resolution.
         negative_seconds: lifetime of the cached answer that a name does not exist.
         failure_seconds: lifetime of a cached failure or timeout of the resolver.
-        delegated_seconds: time for which a name that failed to resolve here is left to a proxy before the resolver is
-            asked again, in parallel with requests.
+        delegated_seconds: time for which an upstream proxy resolves a name that failed to resolve here; afterwards the
+            resolver is asked again, in parallel with requests.
         timeout_seconds: the longest time that a request waits for a look-up.
-        cache_names: the number of cached answers; the least recently used is dropped first.
-        concurrent: the number of look-ups that run in parallel.
-        waiting: the number of look-ups that may be queued.
-        hosts_file: /etc/hosts is searched before the resolver is asked.
+        cache_names: the largest number of cached answers; the least recently used answer is dropped first.
+        concurrent: the largest number of look-ups that run in parallel.
+        waiting: the largest number of queued look-ups.
+        hosts_file: whether /etc/hosts is searched before the resolver is asked.
     """
 
     positive_seconds: float = field(default=30.0, validator=_seconds)

@@ -1,4 +1,4 @@
-"""The proxies that the environment of the supervisor names.
+"""The proxies from the environment variables of the supervisor.
 
 A value that cannot be used fails the startup: treating it as "no proxy" would send requests directly.
 The environments of sandboxes are not read.
@@ -26,11 +26,11 @@ PROXY_VARIABLES = (PROXY_URL, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY)
 
 @frozen
 class EnvironmentProxy:
-    """A proxy that a variable names.
+    """A proxy from an environment variable.
 
     Attributes:
-        variable: the variable in upper case, however it is written. It is the upstream's name in the audit log, and no
-            `[[upstream]]` may have it as its name.
+        variable: the name of the variable in upper case, which is the upstream's name in the audit log. No
+            `[[upstream]]` may have this name.
         address: the proxy.
     """
 
@@ -47,10 +47,10 @@ class EnvironmentProxies:
     """The proxies and the NO_PROXY list of the environment.
 
     Attributes:
-        tunnel: the proxy for CONNECT, or None.
-        plain: the proxy for plain HTTP, or None.
-        no_proxy: destinations that bypass both.
-        warnings: for the operator, one sentence each, without secrets.
+        tunnel: the proxy for CONNECT; None for no proxy.
+        plain: the proxy for plain HTTP; None for no proxy.
+        no_proxy: destinations that bypass both proxies.
+        warnings: warnings for the operator, one sentence each, without secrets.
     """
 
     tunnel: EnvironmentProxy | None = None
@@ -75,7 +75,7 @@ def read_environment(environ: Mapping[str, str]) -> EnvironmentProxies:
     Every value that is set is checked, even where another takes precedence.
 
     Raises:
-        ConfigError: a value cannot be used. `where` is the variable as it is written.
+        ConfigError: a value cannot be used. `where` is the variable in its actual spelling.
     """
     reading = _Reading(environ)
     address = {variable: reading.proxy(variable) for variable in PROXY_VARIABLES}
@@ -108,12 +108,12 @@ class _Reading:
         self.warnings.append(sentence)
 
     def proxy(self, variable: str) -> ProxyAddress | None:
-        """Parse every spelling of a variable; give the one that takes precedence."""
+        """Parse every spelling of a variable; return the value of the spelling that takes precedence."""
         found = [parse_proxy_url(value, name) for name, value in self._written(variable)]
         return found[0] if found else None
 
     def no_proxy(self) -> NoProxy | None:
-        """Parse every spelling of NO_PROXY; give the one that takes precedence, without its entries of mere numbers."""
+        """Parse every spelling of NO_PROXY; return the list that takes precedence, without entries of bare numbers."""
         found = [
             (name, NoProxy.parse(value, name, has_loopback=True, leave_out_numbers=True))
             for name, value in self._written(NO_PROXY)

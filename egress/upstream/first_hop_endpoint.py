@@ -31,18 +31,18 @@ _REASONS = {
 class FirstHopEndpoint:
     """Dials a proxy by its address, or by the addresses of its name.
 
-    The operator wrote the name, so its addresses are dialled without a verdict. A dial fails with DialFailed:
-    `proxy_unreachable`, or `proxy_loop`.
+    The operator configured the name, so the name's addresses are dialled without a verdict. A dial fails with
+    DialFailed: `proxy_unreachable`, or `proxy_loop`.
 
     Attributes:
-        reactor: connects, and tells the time.
-        resolver: for proxies with names.
-        authority: where the proxy listens.
-        per_address_seconds: the deadline of one address.
+        reactor: provides connectTCP and the clock.
+        resolver: the resolver of the proxy's name.
+        authority: the host and port of the proxy.
+        per_address_seconds: the deadline of the attempt for one address.
         total_seconds: the deadline of all addresses together.
         upstream: the proxy's name in the configuration.
         trace: records every attempt.
-        is_own: tells whether an address and port are a listener of this process.
+        is_own: returns whether an address and port are a listener of this process.
     """
 
     reactor: Dialler
@@ -68,7 +68,7 @@ class FirstHopEndpoint:
 class _FirstHopDial:
     """Resolves, then dials.
 
-    `_pending` is the name resolution, then the dial of the addresses; None when over.
+    `_pending` is the name resolution, then the dial of the addresses; None once the dial is over.
     """
 
     _endpoint: FirstHopEndpoint

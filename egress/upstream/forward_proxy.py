@@ -1,4 +1,4 @@
-"""The upstream proxies of routes: how each is reached, and what it is sent."""
+"""The upstream proxies of routes: their endpoints and credentials."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from egress.upstream.upstream import Upstream
 @implementer(IForwardProxies)
 @define(eq=False)
 class ForwardProxies:
-    """The upstream proxies that routes may lead through.
+    """The upstream proxies that may be hops of routes.
 
     Attributes:
-        reactor: connects, and tells the time.
-        per_address_seconds: the deadline of one address of the first proxy.
+        reactor: provides connectTCP and the clock.
+        per_address_seconds: the deadline of the attempt for one address of the first proxy.
         total_seconds: the deadline of all addresses of the first proxy together.
         handshake_seconds: the deadline of each handshake with a proxy: of TLS, and of CONNECT.
-        head_limit_bytes: of the head with which a proxy answers CONNECT.
+        head_limit_bytes: the largest size of the head of a proxy's response to CONNECT.
         upstreams: the proxies, by their names in the configuration.
-        resolver: for proxies that are reached directly and have names.
-        is_own: tells whether an address and port are a listener of this process, so that the route would be a loop.
+        resolver: the resolver of the names of proxies that are reached directly.
+        is_own: returns whether an address and port are a listener of this process, so that the route would be a loop.
     """
 
     reactor: Dialler
@@ -52,8 +52,8 @@ class ForwardProxies:
         """Find the last proxy of a route.
 
         Raises:
-            ValueError: the route is direct, or a hop of it is not the proxy known by its name. Dialling anything else
-                would leave the chosen route.
+            ValueError: the route is direct, or one of its hops differs from the proxy of that name. Dialling another
+                proxy would leave the chosen route.
         """
         proxy: ForwardProxy | None = None
         for hop in route.hops:
@@ -66,7 +66,7 @@ class ForwardProxies:
         upstream = self.upstreams.get(hop.upstream)
         if (
             upstream is None
-            # By identity first: the comparison is slow, and it is nearly always the same object.
+            # By identity first: the comparison is slow, and the objects are nearly always identical.
             or (upstream.authority is not hop.authority and upstream.authority != hop.authority)
             or upstream.scheme != hop.scheme
         ):
@@ -77,12 +77,12 @@ class ForwardProxies:
 @implementer(IForwardProxy)
 @frozen(eq=False)
 class ForwardProxy:
-    """One proxy of a route, and how it is reached.
+    """One proxy of a route, and the proxies before it.
 
     Attributes:
-        proxies: the deadlines and limits.
-        settings: the proxy.
-        before: the proxy that it is reached through; None where it is reached directly.
+        proxies: the owner of the deadlines and limits.
+        settings: the proxy's upstream.
+        before: the proxy through which this proxy is reached; None where it is reached directly.
     """
 
     proxies: ForwardProxies
@@ -91,7 +91,7 @@ class ForwardProxy:
 
     @property
     def upstream(self) -> str:
-        """Its name in the configuration (IForwardProxy)."""
+        """The proxy's name in the configuration (IForwardProxy)."""
         return self.settings.name
 
     def endpoint(self, trace: Trace) -> IDialEndpoint:
@@ -128,7 +128,7 @@ class ForwardProxy:
         """Build the endpoint that reaches a target through the proxy, by CONNECT.
 
         Args:
-            target: in the form for CONNECT.
+            target: the target in the form for CONNECT.
             handshake_seconds: the deadline of CONNECT.
             trace: records the attempts.
         """
@@ -143,23 +143,23 @@ class ForwardProxy:
         )
 
     def authorization(self) -> bytes | None:
-        """Give the current value of Proxy-Authorization (IForwardProxy)."""
+        """Return the current value of Proxy-Authorization (IForwardProxy)."""
         credentials = self.settings.credentials
         return None if credentials is None else credentials.authorization()
 
     def credentials_mark(self) -> int:
-        """Give a number that changes when the credentials of any proxy of the route change (IForwardProxy)."""
+        """Return a number that changes with the credentials of any proxy of the route (IForwardProxy)."""
         own = self.authorization()
         return hash(own if self.before is None else (own, self.before.credentials_mark()))
 
     def unauthorized(self, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
-        """Describe a 407 answer (IForwardProxy)."""
+        """Make the refusal for a 407 response (IForwardProxy)."""
         return unauthorized(challenges, is_sent=is_sent).failure(self.upstream, Trace())
 
     def connection_lost(self, reason: Failure) -> DialFailed | None:
         """Describe the loss of a connection, where TLS is the cause (IForwardProxy).
 
-        In TLS 1.3 a proxy verifies our certificate after our side of the handshake is complete.
+        In TLS 1.3 a proxy verifies the client certificate after the client's side of the handshake is complete.
         """
         fault = describe_upstream(reason.value)
         return tls_failed(fault).failure(self.upstream, Trace()) if fault else None

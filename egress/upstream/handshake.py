@@ -1,7 +1,7 @@
-"""A handshake with a hop: TLS or CONNECT, later SOCKS5, on a connection that another endpoint dials.
+"""A handshake with a hop, such as TLS or CONNECT, on a connection that another endpoint dials.
 
-`Handshake` holds everything that handshakes have in common: the deadline, cancellation, failures and the hand-over of
-the connection to the caller's protocol. A `HandshakeStrategy` says what is sent and how the answer is read.
+`Handshake` implements the common parts of handshakes: the deadline, cancellation, failures and the hand-over of the
+connection to the caller's protocol. A `HandshakeStrategy` defines the octets to send and reads the response.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
 @implementer(IDialEndpoint)
 @define(eq=False)
 class HandshakeEndpoint:
-    """Makes a handshake on a connection that another endpoint dials.
+    """Performs a handshake on a connection that another endpoint dials.
 
     Attributes:
         endpoint: dials the hop. Its failures are passed on unchanged.
-        make_strategy: makes the strategy of one handshake.
+        make_strategy: creates the strategy of one handshake.
         handshake_seconds: the deadline of the handshake, which starts when the connection is established.
-        clock: tells the time.
+        clock: the clock of the deadline.
         upstream: the hop's name in the configuration.
         trace: records the target: "" while in progress or established, later an outcome of the strategy or `cancelled`.
     """
@@ -106,14 +106,14 @@ class HandshakeEndpoint:
         return deferred_dial.connect(self, protocol_factory)
 
     def make_dial(self, protocol_factory: IProtocolFactory, listener: IDialListener) -> Handshake:
-        """Prepare a dial (IDialEndpoint). Bytes that follow the handshake come after `IDialListener.connected`."""
+        """Prepare a dial (IDialEndpoint). Bytes after the handshake are delivered after `IDialListener.connected`."""
         return Handshake(self, self.make_strategy(), protocol_factory, listener)
 
 
 @implementer(IDial, IDialListener, IProtocolFactory, IProtocol, IHalfCloseableProtocol, IHandshakeListener)
 @define(eq=False)
 class Handshake:
-    """One handshake: dials the hop, and is the receiver of its connection until the hand-over.
+    """One handshake: dials the hop, and receives the events of the connection until the hand-over.
 
     Attributes:
         state: see `TRANSITIONS`.
@@ -144,7 +144,7 @@ class Handshake:
     # The dial of the hop (IDialListener, IProtocolFactory).
 
     def connected(self, protocol: IProtocol) -> None:
-        """Forget the dial: `makeConnection` has started the handshake."""
+        """Release the dial: `makeConnection` has started the handshake."""
         self._dial = None
 
     def failed(self, failure: Failure) -> None:
@@ -160,11 +160,11 @@ class Handshake:
         return cast(IProtocol, self._connection)
 
     def doStart(self) -> None:
-        """Tell the caller's factory of an attempt."""
+        """Notify the caller's factory of the start of an attempt."""
         self._factory.doStart()
 
     def doStop(self) -> None:
-        """Tell the caller's factory of the end of an attempt."""
+        """Notify the caller's factory of the end of an attempt."""
         self._factory.doStop()
 
     # The connection to the hop (IProtocol, IHalfCloseableProtocol, IHandshakeListener).
@@ -188,7 +188,7 @@ class Handshake:
         """Do nothing: `makeConnection` has started the handshake."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Read the hop's answer."""
+        """Read the hop's response."""
         transport = self._transport
         if self.state is not State.HANDSHAKING or transport is None:
             return
@@ -203,18 +203,18 @@ class Handshake:
             self._hand_over(transport, reply.rest)
 
     def handshakeCompleted(self) -> None:
-        """Let the strategy verify the TLS session."""
+        """Have the strategy verify the TLS session."""
         self.dataReceived(b"")
 
     def readConnectionLost(self) -> None:
-        """Fail: the hop sent a FIN before its answer was complete."""
+        """Fail: the hop sent a FIN before its response was complete."""
         self._end(Event.LOST, None)
 
     def writeConnectionLost(self) -> None:
         """Do nothing: the handshake ends no direction."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """Fail: the connection ended before the answer was complete."""
+        """Fail: the connection was lost before the response was complete."""
         self._transport = None
         self._end(Event.LOST, None, reason)
 
@@ -253,7 +253,7 @@ class Handshake:
             connection.replace(protocol)
             protocol.makeConnection(transport)
         except Exception:
-            # The factory's own error, as with Twisted's endpoints.
+            # The error that the factory raised, as in Twisted's endpoints.
             if self._enter(Event.REJECTED):
                 self._close("")
                 self._listener.failed(Failure())
@@ -265,7 +265,7 @@ class Handshake:
                 connection.deliver(rest)
 
     def _enter(self, event: Event) -> bool:
-        """Change the state; tell whether the event counts in the present one."""
+        """Change the state; return whether the current state has the event."""
         state = TRANSITIONS.get((self.state, event))
         if state is None:
             return False
@@ -273,7 +273,7 @@ class Handshake:
         return True
 
     def _close(self, outcome: str) -> None:
-        """Stop waiting, and leave no connection."""
+        """Cancel the deadline and the dial, and abort the connection."""
         self._stop_deadline()
         dial, self._dial = self._dial, None
         if dial is not None:

@@ -1,4 +1,4 @@
-"""The contract between a handshake with a hop and its strategies: what is sent, and how the answer is read."""
+"""The contract between a handshake with a hop and its strategies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from egress.upstream.hop_errors import HopFault
 
 
 class HandshakeRefused(Exception):
-    """The hop's answer ends the handshake.
+    """The hop's response ends the handshake.
 
     Attributes:
-        fault: why.
+        fault: the reason.
     """
 
     def __init__(self, fault: HopFault) -> None:
@@ -25,7 +25,7 @@ class HandshakeRefused(Exception):
 
 @define(eq=False)
 class Reply:
-    """What follows from some bytes of a hop.
+    """The reaction of a strategy to bytes of a hop.
 
     Attributes:
         data: bytes to send.
@@ -37,41 +37,42 @@ class Reply:
 
 
 class HopConnection(Shape):
-    """The IProtocol of a connection to a hop. Its events go to the handshake, later to the caller's protocol."""
+    """The IProtocol of a connection to a hop. The events go to the handshake, later to the caller's protocol."""
 
     def replace(self, protocol: IProtocol) -> None:
-        """Send all further events to the caller's protocol."""
+        """Pass all further events to the caller's protocol."""
 
     def deliver(self, data: bytes) -> None:
         """Pass bytes to the caller's protocol, unless the connection has ended."""
 
 
 class HandshakeStrategy(Shape):
-    """What one handshake sends and how it reads the answer. One object for each handshake."""
+    """Defines the octets that one handshake sends, and reads the response. One object for each handshake."""
 
     @property
     def target(self) -> str:
-        """The destination that the hop is asked for, as an entry for the trace; "" for no entry."""
+        """The destination requested from the hop, as an entry for the trace; "" for no entry."""
 
     def build_connection(self, receiver: IProtocol) -> HopConnection:
         """Build the protocol of the connection to the hop.
 
         Args:
-            receiver: the handshake, which gets the events. It provides IHalfCloseableProtocol and IHandshakeListener.
+            receiver: the handshake, which receives the events and provides IHalfCloseableProtocol and
+                IHandshakeListener.
         """
 
     def start(self) -> bytes:
-        """Give the bytes to send first."""
+        """Return the bytes to send first."""
 
     def read(self, data: bytes) -> Reply:
         """Read more bytes of the hop; b"" when TLS reports the end of its handshake.
 
         Raises:
-            HandshakeRefused: the answer ends the handshake.
+            HandshakeRefused: the response ends the handshake.
         """
 
     def lost(self, reason: Failure | None) -> HopFault:
-        """Describe the loss of the connection before the answer was complete; without a reason for a FIN."""
+        """Describe the loss of the connection before the response was complete. The reason is None for a FIN."""
 
     def expired(self, seconds: float) -> HopFault:
-        """Describe a handshake that was not complete after so many seconds."""
+        """Describe a handshake that was not complete after this number of seconds."""

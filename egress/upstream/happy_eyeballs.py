@@ -1,6 +1,6 @@
-"""Happy Eyeballs (RFC 8305): dials addresses in order, and the next one beside an attempt that is slow.
+"""Happy Eyeballs (RFC 8305): dials addresses in order, and starts the next attempt while a slow one is in progress.
 
-Socket options such as TCP_NODELAY are set by the protocol that is given the transport.
+The protocol that receives the transport sets socket options such as TCP_NODELAY.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from egress.upstream.direct_endpoint import DirectEndpoint
 
 ATTEMPT_DELAY_SECONDS = 0.25
-"""Seconds before the next address is dialled beside the attempt in progress, as RFC 8305 section 5 recommends."""
+"""Seconds before the next address is dialled in parallel with the attempt in progress (RFC 8305 section 5)."""
 
-# A shorter rest of a deadline can be a rounding error of the clock; no connection is established in so little time.
+# A shorter remainder of a deadline can be a rounding error of the clock. No connection is established in less time.
 _TICK_SECONDS = 0.001
 
 
@@ -53,13 +53,13 @@ class Dialler(Shape):
 
     @property
     def seconds(self) -> Callable[[], Any]:
-        """Tell the time (IReactorTime)."""
+        """Return the time in seconds (IReactorTime)."""
 
 
 def interleave(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     """Sort addresses for dialling, alternating IPv6 and IPv4 (RFC 8305 section 4).
 
-    The first address stays first, because the resolver's order is that of RFC 6724. Each family keeps its order.
+    The first address stays first, because the resolver sorts by RFC 6724. Each family keeps its order.
     """
     own = tuple(address for address in addresses if address.version == addresses[0].version)
     if len(own) == len(addresses):
@@ -76,8 +76,8 @@ class HappyEyeballs:
     The timeout of each connector is cut to the rest of the total deadline, so that the deadline needs no timer.
 
     Attributes:
-        factory: builds the protocol, and is told of the start and end of each attempt.
-        is_over: the listener has been called, or the dial was cancelled.
+        factory: builds the protocol; its doStart and doStop are called at the start and end of each attempt.
+        is_over: whether the listener has been called or the dial was cancelled.
     """
 
     __slots__ = (
@@ -137,12 +137,12 @@ class HappyEyeballs:
         if left_seconds < timeout_seconds:
             timeout_seconds = left_seconds
         endpoint.reactor.connectTCP(address, endpoint.port, attempt, timeout=timeout_seconds)
-        # A reactor may fail an attempt before `connectTCP` returns. Then the next one is in progress already.
+        # An attempt may fail before `connectTCP` returns. Then the next attempt is already in progress.
         if self._tried < len(self._texts) and attempt.dial is not None:
             self._next_call = endpoint.reactor.callLater(ATTEMPT_DELAY_SECONDS, self._try_beside)
 
     def _try_beside(self) -> None:
-        """Dial the next address beside those in progress."""
+        """Dial the next address while other attempts are in progress."""
         self._next_call = None
         left_seconds = self._left_seconds()
         if left_seconds > _TICK_SECONDS:
@@ -182,19 +182,20 @@ class HappyEyeballs:
             self._listener.failed(failure)
 
     def connected(self, attempt: _Attempt, address: IAddress | None) -> IProtocol:
-        """Stop the other attempts, and build the protocol: an address has answered."""
+        """Stop the other attempts, and build the protocol for the first established connection."""
         self._live.remove(attempt)
         attempt.dial = None
         if self._live or self._next_call is not None:
             self._stop("overtaken")
         self._endpoint.trace.dialled = attempt.address
         try:
-            # Twisted says that a transport without an address has None; a TCP transport has one.
+            # Twisted's annotation allows None for a transport without an address. A TCP transport always has an
+            # address.
             protocol = self.factory.buildProtocol(cast(IAddress, address))
             if protocol is None:
                 raise error.NoProtocol()
         except Exception:
-            # The factory's own error, as with Twisted's endpoints.
+            # The error that the factory raised, as in Twisted's endpoints.
             self._report_failure(Failure())
             return AbortingProtocol()
         return notify_connected(protocol, self._established)
@@ -228,8 +229,8 @@ class _Attempt(ClientFactory):
     """The attempt to connect to one address.
 
     Attributes:
-        dial: None once the attempt is over, or another address has answered.
-        trace_index: its index in `trace.attempts`.
+        dial: the dial; None once the attempt is over or another address has connected.
+        trace_index: the attempt's index in `trace.attempts`.
     """
 
     noisy = False
@@ -238,7 +239,7 @@ class _Attempt(ClientFactory):
         self.dial: HappyEyeballs | None = dial
         self.address = address
         self.trace_index = trace_index
-        # Not taken from the dial later: the dial must not live as long as the connection.
+        # A reference of its own, because the dial must not live as long as the connection.
         self._factory = dial.factory
         self._connector: IConnector | None = None
 
@@ -260,7 +261,7 @@ class _Attempt(ClientFactory):
             self.dial.failed(self, reason)
 
     def stop(self) -> None:
-        """Stop connecting; harmless when connected or failed."""
+        """Stop connecting. No effect once connected or failed."""
         if self._connector is not None:
             with suppress(error.NotConnectingError):
                 self._connector.stopConnecting()

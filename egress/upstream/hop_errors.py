@@ -1,4 +1,4 @@
-"""Failures of an upstream proxy: a sentence for the client without the hop, a detail for the audit log with it."""
+"""Failures of an upstream proxy: a sentence for the client, without the hop, and a detail for the audit log."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from egress.model import Trace
 
 SCHEMES_SPOKEN = "Basic"
 
-# One element of a list of challenges (RFC 9110 section 11.6.1). Quoted strings in it may hold commas.
+# One element of a list of challenges (RFC 9110 section 11.6.1). Quoted strings in an element may contain commas.
 _elements = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*")+').findall
 # A scheme is alone or followed by a blank and a value. A word followed by `=` is a parameter of the scheme before it.
 _scheme = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]+(?![ \t=])|[ \t]*\Z)").match
-# The pattern of the elements takes quadratic time where quotes do not close.
+# The pattern of the elements takes quadratic time on unclosed quotes.
 _READ_BYTES = 1024
-# IANA's registry of HTTP authentication schemes, and NTLM, which is not registered.
+# The HTTP authentication schemes in IANA's registry, and NTLM, which is not registered.
 _SCHEMES = {
     name.lower(): name
     for name in (
@@ -34,8 +34,8 @@ def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str 
         code: a `proxy_` code.
         reason: one sentence for the client, which names no hop.
         upstream: the proxy's name in the configuration.
-        trace: of the dial.
-        detail: more for the audit log; "" for none.
+        trace: the trace of the dial.
+        detail: further details for the audit log; "" for none.
     """
     told = f"upstream {upstream!r}: {detail}" if detail else f"upstream {upstream!r}"
     return DialFailed(code, tuple(trace.attempts), reason, told)
@@ -43,13 +43,13 @@ def hop_failed(code: str, reason: str, upstream: str, trace: Trace, detail: str 
 
 @frozen
 class HopFault:
-    """Why a handshake with a hop failed.
+    """The reason why a handshake with a hop failed.
 
     Attributes:
         code: a `proxy_` code.
         reason: one sentence for the client, which names no hop.
-        outcome: the word for the trace.
-        detail: more for the audit log.
+        outcome: the outcome of the attempt in the trace.
+        detail: further details for the audit log.
     """
 
     code: str
@@ -63,11 +63,11 @@ class HopFault:
 
 
 def unauthorized(challenges: list[bytes], *, is_sent: bool) -> HopFault:
-    """Describe a 407 answer.
+    """Describe a 407 response.
 
     Args:
         challenges: the values of Proxy-Authenticate.
-        is_sent: credentials were sent.
+        is_sent: whether credentials were sent.
     """
     offered = offered_schemes(challenges) or "no scheme"
     wants = "does not accept our credentials" if is_sent else "wants credentials"
@@ -87,8 +87,8 @@ def tls_failed(fault: str) -> HopFault:
 def offered_schemes(values: list[bytes]) -> str:
     """List the schemes of Proxy-Authenticate fields, in order and without duplicates; "" for none.
 
-    Only registered schemes are named; "another" at the end stands for all others. A proxy may send any text there, even
-    the password that it has just received.
+    Only registered schemes are named; "another" at the end stands for all others. A proxy may send any text in these
+    fields, even the received password.
     """
     schemes: dict[str, None] = {}
     has_another = False

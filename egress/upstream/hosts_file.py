@@ -1,7 +1,7 @@
 """Reads the hosts file (hosts(5)).
 
-The C library does not find an absolute name (with a final dot) there. So the file is read here, and the resolver is
-asked for the absolute name afterwards.
+The C library does not find absolute names (with a final dot) in the hosts file. Therefore the file is read here, and
+the resolver is asked for the absolute name afterwards.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class HostsFile:
     """Looks names up in a hosts file, which is read again after each change. Safe for use by several threads.
 
     Attributes:
-        path: of the file; a file that does not exist holds no names.
+        path: the path of the file; a file that does not exist contains no names.
     """
 
     path: str = HOSTS_FILE
-    # One tuple, replaced as a whole, so that no lock is needed: at worst two threads read the file.
+    # One tuple, replaced as a whole, so that no lock is needed. At worst two threads read the file.
     _known: tuple[object, Table] = field(default=(None, {}), init=False, repr=False)
 
     def find(self, host: str) -> tuple[Address, ...]:
@@ -59,8 +59,8 @@ class HostsFile:
 def parse(text: str) -> Table:
     """Parse a hosts file. Each line holds an address, names, and a comment after `#`.
 
-    Names are made lower case and lose a final dot. A line without a valid address is skipped, as in the C library.
-    Zones are dropped: a link-local address without its zone can be judged but not dialled.
+    Names are converted to lower case, without a final dot. A line without a valid address is skipped, as in the C
+    library. Zones are dropped: a link-local address without its zone can be judged but not dialled.
     """
     table: Table = {}
     for line in text.splitlines():

@@ -1,8 +1,8 @@
 """NO_PROXY: the destinations that bypass a proxy.
 
 Syntax and matching are those of golang.org/x/net/http/httpproxy, which most programs of a node follow. Entries that the
-package ignores silently (`:8080`, a port that is no number) are errors here. So are numbers that the C library would
-take for another address than the writer means: `192.168.` is 192.0.0.168.
+package ignores silently (`:8080`, a port that is no number) are errors here. Numbers that the C library would interpret
+as an unintended address are errors too: `192.168.` is 192.0.0.168.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class NoProxy:
     """A compiled NO_PROXY list; immutable.
 
     Attributes:
-        is_all: the list holds `*`, so that every destination bypasses the proxy.
-        left_out: for each entry of numbers that was left out, the entry and what to write instead.
+        is_all: whether the list contains `*`, so that every destination bypasses the proxy.
+        left_out: each entry of numbers that was left out, with the suggested spelling.
     """
 
     is_all: bool
@@ -54,11 +54,12 @@ class NoProxy:
         """Parse a list of entries separated by commas and optional spaces. Empty entries among others are ignored.
 
         Args:
-            text: such as `.corp.example, *.svc.cluster.local, 10.96.0.0/12, build.example:8443, [2001:db8::1]:443`.
+            text: the list, such as `.corp.example, *.svc.cluster.local, 10.96.0.0/12, build.example:8443,
+                [2001:db8::1]:443`.
             where: the key path or the variable that holds the list.
-            has_loopback: see `loopback`.
-            leave_out_numbers: leave out entries such as `192.168.`, `10.*` and `10.0.0.0/255.0.0.0`, which are neither
-                an address nor a network. Requests to what they mean then go through the proxy.
+            has_loopback: whether the list includes `loopback`.
+            leave_out_numbers: whether to leave out entries such as `192.168.`, `10.*` and `10.0.0.0/255.0.0.0`, which
+                are neither an address nor a network. Requests to the intended addresses then go through the proxy.
 
         Raises:
             ConfigError: the list is empty, or an entry is invalid. The error has the entry's number and not its text,
@@ -81,15 +82,15 @@ class NoProxy:
 
     @classmethod
     def loopback(cls) -> NoProxy:
-        """Make the list of what always bypasses the environment's proxies.
+        """Make the list of destinations that always bypass the environment's proxies.
 
-        `localhost`, names below it (RFC 6761 section 6.3) and loopback addresses mean this machine here, and the
+        `localhost`, names below it (RFC 6761 section 6.3) and loopback addresses identify this machine here, but the
         proxy's machine at the proxy.
         """
         return _Draft(has_loopback=True).compile()
 
     def matches_name(self, authority: Authority) -> bool:
-        """Tell whether the name or the literal address of a destination is listed."""
+        """Whether the list contains the name or the literal address of a destination."""
         if self.is_all:
             return True
         if authority.address is not None:
@@ -107,7 +108,7 @@ class NoProxy:
         return False
 
     def direct_addresses(self, addresses: tuple[Address, ...], port: int) -> tuple[Address, ...]:
-        """Give those of a name's addresses that an address or a network of the list covers, in order."""
+        """Return those addresses of a name that an address or a network of the list covers, in order."""
         if self.is_all:
             return addresses
         return tuple(address for address in addresses if self._holds(address, port))
@@ -122,7 +123,7 @@ class NoProxy:
 
 @define(eq=False)
 class _Draft:
-    """A list while it is parsed."""
+    """The state of a list that is being parsed."""
 
     has_loopback: bool
     is_all: bool = False

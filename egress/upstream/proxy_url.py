@@ -16,7 +16,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _tail = re.compile(r"[/?#]")
 _scheme = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 _bad_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
-# Includes the C1 controls, which terminals interpret.
+# The range includes the C1 controls, which terminals interpret.
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 
 
@@ -25,8 +25,8 @@ class ProxyAddress:
     """The address and the scheme of a proxy. `str` and `repr` show no password.
 
     Attributes:
-        scheme: "http" or "https": of the connection to the proxy, whatever is sent through it.
-        authority: where it listens.
+        scheme: the scheme of the connection to the proxy, "http" or "https".
+        authority: the host and port of the proxy.
         credentials: `user:password` for the Basic scheme (RFC 7617), or None.
     """
 
@@ -38,19 +38,19 @@ class ProxyAddress:
         """Make the hop of this proxy.
 
         Args:
-            upstream: the name by which its credentials and trust are found.
+            upstream: the proxy's name, which selects its credentials and trusted authorities.
         """
         return Hop(upstream, self.scheme, self.authority)
 
     def __str__(self) -> str:
-        """Give the URL with a masked password: `http://user:****@proxy.example:8080`."""
+        """Return the URL with a masked password: `http://user:****@proxy.example:8080`."""
         return f"{self.scheme}://{self._masked_user()}{self.authority.text}"
 
     def _masked_user(self) -> str:
         if self.credentials is None:
             return ""
         user, _, password = self.credentials.reveal().partition(":")
-        # Without a password the user is often a token, and so the secret.
+        # Without a password the user is often a token, and therefore secret.
         return f"{quote(user, safe='')}:****@" if password else "****@"
 
 
@@ -65,7 +65,7 @@ def parse_proxy_url(text: str, where: str) -> ProxyAddress:
         where: the key path or the variable that holds the URL.
 
     Raises:
-        ConfigError: the text is no address of a proxy.
+        ConfigError: the text is not the URL of a proxy.
     """
     try:
         return _parse(text)

@@ -14,12 +14,12 @@ from egress.transports.connection_notice import OnConnected
 @implementer(IConnectionNotifier, IHalfCloseableProtocol)
 @define(eq=False)
 class ReplaceableProtocol:
-    """The protocol of a connection to a proxy: its receiver is a handshake, and after that the caller's protocol.
+    """The protocol of a connection to a proxy. The receiver is a handshake, and afterwards the caller's protocol.
 
     Attributes:
-        receiver: gets the events.
-        half: the receiver as IHalfCloseableProtocol; None where it does not provide that.
-        transport: None before the connection is established, and after it is lost.
+        receiver: the protocol that receives the events.
+        half: the receiver as IHalfCloseableProtocol; None where the receiver does not provide that interface.
+        transport: the transport; None before the connection is established and after it is lost.
         on_connected: see IConnectionNotifier.
     """
 
@@ -33,7 +33,7 @@ class ReplaceableProtocol:
         return IHalfCloseableProtocol(self.receiver, None)
 
     def replace(self, protocol: IProtocol) -> None:
-        """Pass all further events to another receiver, which has to be given the transport by the caller."""
+        """Pass all further events to another receiver. The caller gives the transport to that receiver."""
         self.receiver = protocol
         self.half = self._adapt_receiver()
 
@@ -63,11 +63,11 @@ class ReplaceableProtocol:
         if half is not None:
             half.readConnectionLost()
         elif transport is not None:
-            # As transports do for a protocol without IHalfCloseableProtocol.
+            # Transports do this for a protocol without IHalfCloseableProtocol.
             transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Pass the end of our write direction to the receiver (IHalfCloseableProtocol)."""
+        """Pass the end of the write direction to the receiver (IHalfCloseableProtocol)."""
         if self.half is not None:
             self.half.writeConnectionLost()
 

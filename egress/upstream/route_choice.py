@@ -1,4 +1,4 @@
-"""The plans that a selector chooses among, and what NO_PROXY makes of them."""
+"""The plans that a selector chooses from, and their replacement by a direct plan for NO_PROXY."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egress.upstream.no_proxy import NoProxy
 
 @frozen(eq=False)
 class RouteChoice:
-    """One plan, and the conditions under which a direct route replaces it. Made once, shared by all requests.
+    """One plan, and the conditions under which a direct route replaces the plan. All requests share one object.
 
     Attributes:
         plan: the plan.
@@ -29,11 +29,11 @@ class RouteChoice:
     delegate: HostIndex[None] | None = None
 
     def delegates(self, host: str) -> bool:
-        """Tell whether a canonical name may be left to the proxy when it cannot be resolved here."""
+        """Whether the upstream proxy may resolve a canonical name that this host cannot resolve."""
         return self.delegate is not None and bool(self.delegate.find(host))
 
     def plan_by_name(self, authority: Authority) -> RoutePlan:
-        """Give the plan for a destination by its name: the direct one where NO_PROXY lists it.
+        """Return the plan for a destination by its name: the direct plan where NO_PROXY lists the name.
 
         Raises:
             Refused: direct_refused.
@@ -43,7 +43,7 @@ class RouteChoice:
         return self._permitted(self.direct_by_name)
 
     def settle(self, resolution: Resolution, port: int, by_name: bool) -> tuple[RoutePlan, Route]:
-        """Fix the route. Where NO_PROXY lists any of the addresses, only those are dialled, and directly.
+        """Fix the route. Where NO_PROXY lists some of the addresses, only those are dialled, directly.
 
         Raises:
             Refused: direct_refused.
@@ -62,8 +62,8 @@ class RouteChoice:
 
 
 def settle(plan: RoutePlan, resolution: Resolution, by_name: bool) -> tuple[RoutePlan, Route]:
-    """Fix the route of a plan that nothing bypasses. See `IUpstreamSelector.settle`."""
-    # A delegated name has no addresses, so the proxy is asked for the name.
+    """Fix the route of a plan that no destination bypasses. See `IUpstreamSelector.settle`."""
+    # A delegated name has no addresses, so the proxy receives the name.
     is_named = bool(plan.hops) and (by_name or resolution.is_delegated)
     return plan, Route(plan.label, plan.hops, resolution.addresses, is_named)
 
@@ -76,8 +76,8 @@ class RefusedRoute:
         code: "route_refused" or "direct_refused".
         reason: one sentence.
         rule: the route's name, or "".
-        level: the level of the cascade that decided: "refused" for a route, "" where it is not known.
-        source: the setting that decided; "" where it is not known.
+        level: the level of the cascade that decided: "refused" for a route, "" where the level is not known.
+        source: the setting that decided; "" where the setting is not known.
     """
 
     code: str

@@ -36,7 +36,7 @@ def _check_credentials(instance: object, attribute: Attribute[str], value: str) 
     check_path(instance, attribute, value)
     if value.startswith(SYSTEMD):
         name = value.removeprefix(SYSTEMD)
-        # The name is that of a file in the credentials directory.
+        # The name of a file in the credentials directory.
         if not name or "/" in name or name in (".", ".."):
             raise ConfigError("", 'must name a credential behind "systemd:", such as "systemd:proxy"')
 
@@ -91,18 +91,18 @@ class UpstreamSettings:
     """One `[[upstream]]`: a proxy that requests can be sent through.
 
     Attributes:
-        name: unique among upstreams; used by routes and in the audit log.
+        name: the upstream's name in routes and in the audit log, unique among upstreams.
         url: `http://HOST:PORT` or `https://HOST:PORT`, optionally with `USER:PASSWORD@`.
         ca: a PEM file of authorities that may have issued an `https://` proxy's certificate; "" for the system's only.
         ca_mode: whether `ca` is added to the system's authorities or replaces them.
         certificate: a PEM file with the certificate presented to an `https://` proxy, followed by its issuers.
-        key: the PEM file of its key; "" where `certificate` holds the key too.
-        credentials: the file that holds `user:password`, or `systemd:NAME`.
-        allow_plaintext_credentials: credentials may be sent to an `http://` proxy, where the network can read them.
+        key: the PEM file of the certificate's key; "" where `certificate` contains the key too.
+        credentials: the file that contains `user:password`, or `systemd:NAME`.
+        allow_plaintext_credentials: whether credentials may be sent to an `http://` proxy, in the clear.
         no_proxy: destinations that bypass the proxy, in the syntax of NO_PROXY; "environment" for NO_PROXY itself.
         dns: how names are resolved: "auto", "pinned" or "remote".
         delegate: with "auto": names that the proxy may resolve where they fail to resolve here.
-        through: the upstream that this one is reached through; "" where it is reached directly.
+        through: the upstream through which this upstream is reached; "" for a direct connection.
     """
 
     name: str = field(validator=_check_upstream_name)
@@ -150,14 +150,15 @@ class UpstreamSettings:
 
 @frozen
 class RouteSettings:
-    """One `[[route]]`: a route for some destinations. The first that matches is used; routes that refuse come first.
+    """One `[[route]]`: a route for some destinations. The first match applies; routes that refuse are matched first.
 
     Attributes:
-        name: unique among routes; used in refusals and in the audit log.
+        name: the route's name in refusals and in the audit log, unique among routes.
         via: an upstream's name, "direct", "environment" or "refuse".
-        hosts: patterns of destinations, as in the rules of a policy; all if left out. Names are not resolved for them.
-        ports: of destinations; None for all.
-        clients: patterns of clients; None for all.
+        hosts: patterns of destinations, as in the rules of a policy; all if left out. Patterns of addresses do not
+            match names.
+        ports: the ports of destinations; None for all.
+        clients: patterns of client labels; None for all.
     """
 
     name: str = field(validator=check_name)
@@ -172,8 +173,8 @@ class RoutingSettings:
     """The `[routing]` table.
 
     Attributes:
-        default: the route of requests that no route and no listener decides: an upstream's name, "direct" or
-            "environment"; "" for the environment's proxy if it names one, else direct.
+        default: the route of requests without a matching `[[route]]` or a listener's `via`: an upstream's name,
+            "direct" or "environment"; "" for the environment's proxy if there is one, else direct.
         direct: whether requests may be sent without a proxy: "allow", "no_proxy" for destinations in NO_PROXY only, or
             "refuse".
     """
@@ -192,9 +193,9 @@ def check_routing(
 
     Args:
         upstreams: all upstreams.
-        routes: in configured order.
-        routes: the `[routing]` table.
-        listeners: for each listener, in configured order, its `via`, or "".
+        routes: the `[[route]]` tables in configured order.
+        routing: the `[routing]` table.
+        listeners: the `via` of each listener, or "", by the listener's name in configured order.
 
     Raises:
         ConfigError: a name is a duplicate or unknown; upstreams are reached through each other in a circle; or a route
@@ -224,7 +225,7 @@ def _check_through(where: str, upstream: UpstreamSettings, by_name: Mapping[str,
     passed = [upstream.name]
     while upstream.through:
         if upstream.through not in by_name:
-            # The error belongs to the upstream that names it, which is checked too.
+            # The error belongs to the upstream that refers to the unknown one, which is checked too.
             if len(passed) > 1:
                 return
             raise ConfigError(where, f"names no upstream; there are: {_names(by_name)}")

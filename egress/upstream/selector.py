@@ -1,4 +1,4 @@
-"""The selector of routes: by the configuration and the environment."""
+"""The upstream selector: chooses routes by the configuration and the environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from egress.upstream.routing_settings import (
 DIRECT = RoutePlan(VIA_DIRECT, level="none")
 """The plan of the last level. One object for all requests, so that it can be cached and compared by identity."""
 
-# The levels of the cascade that the configuration and the environment can decide.
+# The levels of the cascade at which the configuration or the environment decides.
 _REFUSED = "refused"
 _ROUTE = "route"
 _LISTENER = "listener"
@@ -39,7 +39,7 @@ _NONE = "none"
 @implementer(IUpstreamSelector)
 @define(eq=False)
 class DirectSelector:
-    """Sends every request straight to its destination."""
+    """Chooses the direct route for every request."""
 
     def select(self, request: Request) -> RoutePlan:
         """Choose the direct route (IUpstreamSelector)."""
@@ -61,7 +61,7 @@ class DirectSelector:
 
 @frozen(eq=False)
 class _Choice:
-    """The decision of one place of the configuration, for each request form."""
+    """The decision of one setting of the configuration, for each request form."""
 
     plain: RouteChoice | RefusedRoute
     tunnel: RouteChoice | RefusedRoute
@@ -84,15 +84,15 @@ class _Rule:
 @implementer(IUpstreamSelector)
 @define(eq=False)
 class UpstreamSelector:
-    """Chooses routes by the configuration and the environment. Every plan is made once, and shared by requests.
+    """Chooses routes by the configuration and the environment. Every plan is made once and shared by requests.
 
     Attributes:
         upstreams: the proxies of the configuration.
-        routes: in configured order.
-        routes: the `[routing]` table.
+        routes: the `[[route]]` tables in configured order.
+        routing: the `[routing]` table.
         environment: the proxies of the environment.
-        listeners: for each listener, in configured order, its `via`, or "".
-        hops: every proxy that a route may lead through. The gate refuses all of them as destinations.
+        listeners: the `via` of each listener, or "", by the listener's name in configured order.
+        hops: every proxy that may be a hop of a route. The gate refuses all of them as destinations.
     """
 
     upstreams: tuple[UpstreamSettings, ...]
@@ -111,7 +111,7 @@ class UpstreamSelector:
         """Make all plans.
 
         Raises:
-            ConfigError: see `check_routing`; or a route is the environment's, and that names no proxy.
+            ConfigError: see `check_routing`; or a route uses the environment, which has no proxy.
         """
         check_routing(self.upstreams, self.routes, self.routing, self.listeners)
         choices = _Choices(self.upstreams, self.routing, self.environment)
@@ -136,7 +136,7 @@ class UpstreamSelector:
 
         Raises:
             Refused: route_refused: a route or the listener refuses it; direct_refused: direct routes are forbidden;
-                listener_gone: the listener has been removed, so its `via` is not known.
+                listener_gone: a reload has removed the listener and its `via`.
         """
         decision = self._choose(request)
         choice = decision.tunnel if request.request_form == "connect" else decision.plain
@@ -156,18 +156,19 @@ class UpstreamSelector:
         return self._choice_of(plan).settle(resolution, port, by_name)
 
     def delegates(self, plan: RoutePlan, host: str) -> bool:
-        """Tell whether the operator leaves a canonical name to the proxy (IUpstreamSelector)."""
+        """Whether the upstream proxy may resolve a canonical name that this host cannot resolve (IUpstreamSelector)."""
         return self._choice_of(plan).delegates(host)
 
     def _choice_of(self, plan: RoutePlan) -> RouteChoice:
-        # By identity: hashing a plan is slow. The choice holds its plan, so that the identity is not reused.
+        # By identity, because hashing a plan is slow. The choice refers to its plan, so that the identity is not
+        # reused.
         choice = self._by_plan.get(id(plan))
         if choice is None:
             raise ValueError(f"the plan {plan.label!r} is none of this selector's")
         return choice
 
     def check_direct(self) -> None:
-        """Check a live direct connection (IUpstreamSelector).
+        """Check an open direct connection (IUpstreamSelector).
 
         Raises:
             Refused: direct_refused.
@@ -211,7 +212,7 @@ def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:
 
 @define(eq=False)
 class _Choices:
-    """Makes choices from the configuration, whose names have been checked."""
+    """Creates choices from the configuration, whose names have been checked."""
 
     upstreams: tuple[UpstreamSettings, ...]
     routing: RoutingSettings
@@ -283,7 +284,7 @@ class _Choices:
         return choice
 
     def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
-        """Give the proxies of a route through an upstream, nearest first."""
+        """Return the proxies of a route through an upstream, nearest first."""
         by_name = {each.name: each for each in self.upstreams}
         before = self._hops_of(by_name[upstream.through]) if upstream.through else []
         return [*before, upstream.url.hop(upstream.name)]

@@ -1,4 +1,4 @@
-"""Asks a proxy for the addresses of a destination, one after the other."""
+"""Requests tunnels to the addresses of a destination from a proxy, one after the other."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from egress.errors import DialFailed
 from egress.interfaces import IDial, IDialEndpoint, IDialListener
 from egress.upstream import deferred_dial
 
-# Failures that may concern one address only. After any other, no further address is tried.
+# Failures that may concern one address only. After any other failure, no further address is tried.
 _OF_ONE_TARGET = frozenset(["proxy_refused", "proxy_failed", "proxy_timeout"])
-# A shorter rest of a deadline can be a rounding error of the clock.
+# A shorter remainder of a deadline can be a rounding error of the clock.
 _TICK_SECONDS = 0.001
 
 
 @implementer(IDialEndpoint)
 @define(eq=False)
 class SequentialEndpoint:
-    """Reaches the first of some targets that a proxy can reach.
+    """Connects to the first of several targets that a proxy can reach.
 
-    The remaining time is divided evenly among the remaining targets, so that a target that does not answer leaves time
-    for the others. A dial fails as its last attempt did.
+    The remaining time is divided evenly among the remaining targets, so that a target that does not respond leaves time
+    for the others. A failed dial has the failure of its last attempt.
 
     Attributes:
-        endpoint_to: makes the endpoint of one target, given the seconds for its handshake.
-        targets: one or more, in order.
-        handshake_seconds: the longest handshake with one target.
-        total_seconds: the deadline of all: no target is begun after it.
-        clock: tells the time.
+        endpoint_to: creates the endpoint of one target, given the deadline of its handshake in seconds.
+        targets: one or more targets, in the order of the attempts.
+        handshake_seconds: the longest time of a handshake for one target.
+        total_seconds: the deadline of all targets together: no attempt starts afterwards.
+        clock: the clock of the deadlines.
     """
 
     endpoint_to: Callable[[bytes, float], IDialEndpoint]

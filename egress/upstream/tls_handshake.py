@@ -1,4 +1,4 @@
-"""TLS with a proxy: `https://` upstreams (RFC 8446; RFC 9110 section 4.3.4 for whose certificate it must be)."""
+"""TLS with a proxy: `https://` upstreams (RFC 8446; RFC 9110 section 4.3.4 for the host in the certificate)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from egress.upstream.hop_errors import HopFault, tls_failed
 @implementer(IOpenSSLClientConnectionCreator)
 @define(eq=False)
 class TlsHandshake:
-    """Shakes hands with a proxy, and verifies its certificate (HandshakeStrategy).
+    """Performs the TLS handshake with a proxy, and verifies the proxy's certificate (HandshakeStrategy).
 
-    It fails with `proxy_tls_failed` or `proxy_timeout`.
+    The handshake fails with `proxy_tls_failed` or `proxy_timeout`.
 
     Attributes:
-        tls: trusted authorities, and our certificate.
-        clock: for Twisted's TLS.
-        target: no entry in the trace.
+        tls: the trusted authorities, and the certificate of egress.
+        clock: the clock of Twisted's TLS.
+        target: "", so that the trace has no entry.
     """
 
     tls: UpstreamTls
@@ -55,11 +55,11 @@ class TlsHandshake:
         return self._connection
 
     def start(self) -> bytes:
-        """Give nothing: the TLS transport sends the ClientHello (HandshakeStrategy)."""
+        """Return nothing: the TLS transport sends the ClientHello (HandshakeStrategy)."""
         return b""
 
     def read(self, data: bytes) -> Reply:
-        """Verify whose certificate it is, once the handshake is complete (HandshakeStrategy)."""
+        """Verify the host in the certificate, once the handshake is complete (HandshakeStrategy)."""
         assert self._connection is not None, "a handshake was completed on it"
         if not self.tls.is_host_verified(self._connection):
             self._fault = WRONG_HOST
@@ -74,7 +74,7 @@ class TlsHandshake:
     def expired(self, seconds: float) -> HopFault:
         """Describe a handshake that was not complete in time (HandshakeStrategy)."""
         if self._fault:
-            # The certificate was refused, and the proxy does not read the alert that says so.
+            # The certificate was refused, and the proxy does not read the alert.
             return tls_failed(self._fault)
         words = "The TLS handshake with an upstream proxy took too long."
         return HopFault("proxy_timeout", words, "timeout", "TLS handshake")
@@ -82,7 +82,7 @@ class TlsHandshake:
     def _note_verification(
         self, _: SSL.Connection, _certificate: object, number: int, _depth: int, is_good: int
     ) -> bool:
-        """Keep OpenSSL's first objection to a certificate of the chain, for the description of the failure."""
+        """Keep OpenSSL's first verification error of the chain, for the description of the failure."""
         if not is_good and not self._fault:
             self._fault = describe_certificate(number)
         return bool(is_good)
@@ -91,7 +91,7 @@ class TlsHandshake:
 @implementer(IProtocolFactory)
 @frozen(eq=False)
 class _InnerFactory:
-    """The factory that TLS asks for its inner protocol, which is the handshake."""
+    """The factory of the protocol inside TLS, which is the handshake."""
 
     handshake: IProtocol
 

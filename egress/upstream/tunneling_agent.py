@@ -21,17 +21,17 @@ from egress.upstream.upstream import Upstream
 @implementer(ITunnelingAgent)
 @define(eq=False)
 class TunnelingAgent:
-    """Builds endpoints that dial the judged addresses and the hops of a route, and nothing else.
+    """Builds endpoints that dial only the judged addresses and the hops of a route.
 
     Attributes:
-        reactor: connects, and tells the time.
-        per_address_seconds: the deadline of one address.
+        reactor: provides connectTCP and the clock.
+        per_address_seconds: the deadline of the attempt for one address.
         total_seconds: the deadline of all addresses together, of a destination or of the first proxy.
         handshake_seconds: the deadline of each handshake with a proxy: of TLS, and of CONNECT.
-        head_limit_bytes: of the head with which a proxy answers CONNECT.
+        head_limit_bytes: the largest size of the head of a proxy's response to CONNECT.
         upstreams: the proxies, by their names in the configuration.
-        resolver: for proxies that are reached directly and have names.
-        is_own: tells whether an address and port are a listener of this process, so that the route would be a loop.
+        resolver: the resolver of the names of proxies that are reached directly.
+        is_own: returns whether an address and port are a listener of this process, so that the route would be a loop.
         proxies: the proxies as recipients of requests.
     """
 

@@ -21,11 +21,11 @@ class Upstream:
     """One upstream proxy.
 
     Attributes:
-        name: its name in the configuration, or the environment's variable.
-        scheme: "http" or "https".
-        authority: where it listens.
-        credentials: sent in Proxy-Authorization; None for none.
-        tls: with "https"; None with "http".
+        name: the upstream's name in the configuration, or the environment variable.
+        scheme: the scheme of the connection to the proxy: "http" or "https".
+        authority: the host and port of the proxy.
+        credentials: the credentials for Proxy-Authorization; None for no field.
+        tls: the TLS with the proxy; None with "http".
     """
 
     name: str
@@ -53,8 +53,8 @@ def make_upstream(
         settings: one `[[upstream]]`.
         clock: limits how often credential files are checked for changes.
         directory: the value of CREDENTIALS_DIRECTORY, which the service manager sets, or None.
-        place: makes the settings' paths absolute; by default they are used unchanged.
-        has_credentials: load `credentials`. Without them the upstream cannot be dialled.
+        place: makes the settings' paths absolute; by default the paths are used unchanged.
+        has_credentials: whether to load `credentials`; without them the upstream cannot be dialled.
 
     Raises:
         ConfigError: a setting or a file cannot be used; the key is relative to the upstream's table.
@@ -80,9 +80,9 @@ def make_plain_upstream(name: str, address: ProxyAddress, where: str) -> Upstrea
     """Make an upstream from a URL of the environment.
 
     Args:
-        name: its name in routes.
-        address: its URL.
-        where: the variable, for errors.
+        name: the upstream's name in routes.
+        address: the address from the URL.
+        where: the environment variable, for errors.
 
     Raises:
         ConfigError: the credentials of the URL cannot be sent.
