@@ -1,4 +1,4 @@
-"""The audit log: one JSON line for each request, written by threads of its own."""
+"""The audit log: one JSON line for each request, written by separate threads."""
 
 from egress.audit.audit_log import AuditLog
 from egress.audit.open import open_audit_log

@@ -1,7 +1,7 @@
 """Formats audit events: one JSON object a line, ASCII, every string bounded and escaped.
 
 A line is joined from prepared parts, because `json.dumps` of that many fields costs several times the budget of a whole
-request. The parts that an admission, a client and a destination have in common in all their lines are formatted once.
+request. The parts that are equal in all lines of an admission, a client or a destination are formatted once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_UPSTREAM = '"upstream":null,"upstream_level":null,"upstream_source":null'
 _NO_ADDRESSES = '"hops":[],"resolved_addresses":[],"address_check":null'
 _NOT_JUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'
 _MICROS = 1_000_000
-# By `%`, which formats a float in two thirds of the time of a format specification.
+# By `%`, which needs two thirds of the time of a format specification for a float.
 _MS = "%.3f"
 # The upper bound excludes an infinity, which JSON cannot represent; a NaN fails both bounds.
 _MS_LIMIT = 1e15
@@ -42,16 +42,16 @@ _TargetKey: TypeAlias = tuple[str, str, str, str | None, str, str | None, int, s
 
 
 def bounded(text: str, limit: int) -> str:
-    """Quote text for JSON, cut after `limit` characters and marked where it was longer."""
+    """Quote text for JSON. Longer text is cut after `limit` characters and marked."""
     return quoted(text if len(text) <= limit else text[:limit] + CUT)
 
 
 class TimestampFormat:
-    """Formats times as RFC 3339 in UTC. The current second is kept, because most lines share one with the line before.
+    """Formats times as RFC 3339 in UTC. The text of a second is kept, because most consecutive lines share a second.
 
     Attributes:
         begun: the beginning of the kept second, in microseconds since the epoch.
-        text: that second as text, up to the decimal point.
+        text: the kept second as text, up to the decimal point.
     """
 
     def __init__(self) -> None:
@@ -59,13 +59,13 @@ class TimestampFormat:
         self.text = ""
 
     def turn(self, micros: int) -> int:
-        """Keep another second.
+        """Replace the kept second.
 
         Args:
-            micros: a time within that second, in microseconds since the epoch.
+            micros: a time within the new second, in microseconds since the epoch.
 
         Returns:
-            Microseconds between the beginning of the second and that time.
+            The microseconds from the beginning of the second to the time.
         """
         second = micros // _MICROS
         self.begun = second * _MICROS
@@ -90,8 +90,8 @@ class _AdmissionParts:
         verdict: the fields `verdict` to `detail` of a request that did not fail.
         route: the fields `upstream` to `address_check`.
         snapshot: the fields `audit_mode` and `config_generation`.
-        target_key: what the last line of this admission was about.
-        target: the part of that line between `client_port` and `client_bytes`.
+        target_key: the values from which `target` was formatted.
+        target: the part between `client_port` and `client_bytes`, as in the last line of this admission.
     """
 
     verdict: str
@@ -107,9 +107,9 @@ class _ClientParts:
 
     Attributes:
         client: the client.
-        listener: the listener of its last line.
-        peer: the address of its last line.
-        origin: the part of that line between `connection_id` and the value of `client_port`.
+        listener: the listener in the client's last line.
+        peer: the peer address in the client's last line.
+        origin: the part between `connection_id` and the value of `client_port`, as in the client's last line.
         identity: the fields `client` and `client_labels`.
     """
 
@@ -133,7 +133,7 @@ class LineEncoder:
         # By identity, because hashing a client costs more than formatting it. Each entry refers to its client, so that
         # no other client can get the same identity.
         self._clients: Memo[int, _ClientParts] = Memo(_MEMO_LIMIT)
-        # By identity too: admissions do not compare otherwise.
+        # By identity too, because admissions are compared by identity.
         self._admissions: Memo[Admission, _AdmissionParts] = Memo(_MEMO_LIMIT)
 
     def encode(self, record: AuditEvent) -> bytes:
@@ -179,7 +179,7 @@ class LineEncoder:
         phases, duration, cause = record.phases, record.duration_ms, record.cause
         judge, resolve, dial, wait = phases.judge, phases.resolve, phases.dial, phases.wait
         return (
-            # A million is added and its digit cut off: half the cost of padding with zeros.
+            # Adding a million and removing the first digit costs half as much as padding with zeros.
             f'{{"schema":1,"timestamp":"{stamp.text}{f"{micros + _MICROS}"[1:]}Z","event":{quoted(record.event)},'
             f'"request_id":{quoted(identity) if identity or request is not None else "null"},'
             f'"connection_id":{quoted(record.connection_id)},{parts.origin}{connection.peer_port}{target}'
@@ -198,7 +198,7 @@ class LineEncoder:
         Args:
             event: one of `egress.audit.fields.EVENTS`.
             time: seconds since the epoch.
-            facts: further fields. A value that JSON does not know is written as text.
+            facts: further fields. A value without a JSON type is written as text.
         """
         return encode_note(event, self._stamp.format(time), facts)
 
@@ -234,11 +234,11 @@ class LineEncoder:
     def _path(self, path: str) -> str:
         if self._paths == "none":
             return "null"
-        # A canonical path has no query; the audit log must not depend on that.
+        # A canonical path has no query, but the audit log must not depend on that.
         path = path.partition("?")[0].partition("#")[0]
         if self._paths == "first":
             first, slash, _ = path[1:].partition("/")
-            # Parameters follow a semicolon, session ids among them (RFC 3986 section 3.3).
+            # Parameters, such as session ids, follow a semicolon (RFC 3986 section 3.3).
             segment, semicolon, _ = first.partition(";")
             if semicolon or slash:
                 return quoted(f"{path[:1]}{segment[:PATH_LIMIT]}/{CUT}")
@@ -272,8 +272,8 @@ class LineEncoder:
         if known is not None:
             return known
         verdict, plan, resolution = admission.verdict, admission.plan, admission.resolution
-        # Formatting an address costs more than all the rest. The route has its addresses as text, and they are those of
-        # the resolution in most cases.
+        # Formatting an address costs more than all other fields. The route has its addresses as text, which in most
+        # cases are the addresses of the resolution.
         is_formatted = admission.route.addresses is resolution.addresses
         texts = admission.route.texts if is_formatted else tuple(map(str, resolution.addresses))
         addresses = ",".join([f'"{address}"' for address in texts[:ADDRESSES_LIMIT]])
@@ -292,7 +292,7 @@ class LineEncoder:
 
 
 def verdict_of(admission: Admission | None, refused: Refused | None) -> str:
-    """Give the value of the field `verdict`: "allow", "deny" or "none"."""
+    """Return the value of the field `verdict`: "allow", "deny" or "none"."""
     if refused is not None and refused.code in CODES and CODES[refused.code].status in _DENYING_STATUSES:
         return "deny"
     return "none" if admission is None else "allow"
@@ -315,12 +315,12 @@ def _audit_mode_verdicts(verdicts: tuple[Verdict, ...]) -> str:
 
 
 def encode_note(event: str, timestamp: str, facts: Mapping[str, object]) -> bytes:
-    """Format a line that is not about a request.
+    """Format a line that does not describe a request.
 
     Args:
         event: one of `egress.audit.fields.EVENTS`.
         timestamp: the time of the event, formatted.
-        facts: further fields; those of the envelope are left out.
+        facts: further fields; fields of the envelope are left out.
     """
     head = f'{{"schema":{SCHEMA},"timestamp":"{timestamp}","event":{quoted(event)}'
     shown = {key: value for key, value in facts.items() if key not in ENVELOPE}

@@ -1,4 +1,4 @@
-"""The events and fields of the audit log, with the texts of the page that documents them."""
+"""The events and fields of the audit log, with the texts of their reference page."""
 
 from __future__ import annotations
 

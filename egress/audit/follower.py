@@ -11,10 +11,10 @@ _PIECE_BYTES = 256 * 1024
 
 
 class Follower:
-    """Gives the lines of a file as they are written. The file is followed by name: it may be replaced or truncated.
+    """Returns the lines of a file as they are written. The file is followed by name and may be replaced or truncated.
 
     Args:
-        path: the file; it need not exist yet.
+        path: the path of the file, which need not exist yet.
     """
 
     def __init__(self, path: str) -> None:
@@ -23,13 +23,13 @@ class Follower:
         self._begun = b""
 
     def last(self, count: int | None) -> list[bytes]:
-        """Give the last lines that are there now, and begin after them.
+        """Return the last lines of the file, and set the position to its end.
 
         Args:
-            count: how many at most; None for all.
+            count: the largest number of lines; None for all.
 
         Raises:
-            OSError: the file cannot be read. A missing one is waited for by `poll`.
+            OSError: the file cannot be read. A missing file is not an error: `poll` waits for it.
         """
         self._open()
         lines: deque[bytes] = deque(maxlen=count)
@@ -38,7 +38,7 @@ class Follower:
         return list(lines)
 
     def poll(self) -> list[bytes]:
-        """Give the lines written since the last call, at most some hundred KiB of them.
+        """Return the lines written since the last call, at most some hundred KiB.
 
         Raises:
             OSError: the file cannot be read.
@@ -50,13 +50,13 @@ class Follower:
             self._begun = b""
         lines = self._read()
         if not lines and self._is_replaced():
-            # Only when the old file has been read to its end.
+            # The new file is opened only after the old file has been read to its end.
             lines = self.end()
             self._open()
         return lines
 
     def end(self) -> list[bytes]:
-        """Give the incomplete last line, if there is one, and close the file."""
+        """Return the incomplete last line, if there is one, and close the file."""
         begun, self._begun = self._begun, b""
         if self._stream is not None:
             self._stream.close()
@@ -79,11 +79,11 @@ class Follower:
         try:
             return not os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno()))
         except FileNotFoundError:
-            # The old file was renamed and the new one does not exist yet: the old one may still grow.
+            # The old file was renamed and the new file does not exist yet, so the old file may still grow.
             return False
 
     def _read(self) -> list[bytes]:
-        """Give complete lines, reading until there is one or the file ends."""
+        """Return complete lines. Reads until there is a complete line or the file ends."""
         while self._stream is not None and (data := self._stream.read(_PIECE_BYTES)):
             *lines, self._begun = (self._begun + data).split(b"\n")
             if len(self._begun) > LINE_LIMIT_BYTES:

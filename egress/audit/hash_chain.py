@@ -1,11 +1,13 @@
 """The hash chain of sealed lines, which shows changes of an audit log.
 
-The run of one writer on one file is a segment. Each of its lines ends with `seq`, counted from 0, and `prev`, the
-SHA-256 of the line before. The first line also has the writer's id, and its `prev` is the hash of the last line of the
-previous file, or of the last line that the file already held. The last line, written when the segment ends in order,
-has `sum`: the SHA-256 of that line without its `sum`, because no later line vouches for it.
+The run of one writer on one file is a segment. Each line of a segment ends with `seq`, counted from 0, and `prev`, the
+SHA-256 of the line before. The first line also has the writer's id. The `prev` of the first line is the hash of the
+last line of the previous file, or of the last line that the file already contained. The last line, written when the
+segment ends in order, has `sum`: the SHA-256 of the line without `sum`, because no later line contains the hash of the
+last line.
 
-The chain has no key: a process that may write the file can make a new chain. A hash stored elsewhere reveals that.
+The chain has no key: a process that may write the file can compute a new chain. A hash stored elsewhere reveals a new
+chain.
 """
 
 from __future__ import annotations
@@ -18,18 +20,18 @@ _STOP = b'"event":"stop"'
 
 
 def digest(line: bytes) -> bytes:
-    """Give the hash of a line without its line end, in hex."""
+    """Return the hash of a line without its line end, in hex."""
     return sha256(line).hexdigest().encode("ascii")
 
 
 class Chain:
     """Seals the lines of one segment.
 
-    Seals are provisional until `commit`: a sink may write fewer lines than it was offered.
+    Seals are provisional until `commit`, because a sink may write fewer lines than requested.
 
     Args:
         writer: the segment's id: 32 hex digits.
-        previous: the hash of the line before the segment, where there was one.
+        previous: the hash of the line before the segment; None without such a line.
     """
 
     def __init__(self, writer: str, previous: bytes | None) -> None:
@@ -39,11 +41,11 @@ class Chain:
         self._proposed: list[bytes] = []
 
     def seal(self, lines: Sequence[bytes], is_last: bool = False) -> list[bytes]:
-        """Seal lines that follow those committed.
+        """Seal lines that follow the committed lines.
 
         Args:
             lines: JSON objects in ASCII that `egress.audit.encoder` made.
-            is_last: nothing follows them in this segment. A line with the event "stop" is always the last.
+            is_last: whether the segment ends with these lines. A line with the event "stop" always ends the segment.
         """
         sealed: list[bytes] = []
         self._proposed = proposed = []

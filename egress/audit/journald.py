@@ -21,10 +21,10 @@ _INFORMATIONAL = 6
 class JournaldSink:
     """Sends each line as one entry (systemd's "Native Journal Protocol").
 
-    The socket is not connected, so that entries reach a journald that was restarted.
+    The socket is not connected, so that entries are received after a restart of journald.
 
     Args:
-        path: the socket of journald.
+        path: the path of journald's socket.
 
     Raises:
         OSError: the socket does not exist.
@@ -72,7 +72,7 @@ class JournaldSink:
             self._send_as_file(data)
 
     def _send_as_file(self, data: bytes) -> None:
-        """Send an entry that is too long for a datagram: the descriptor of a sealed memory file in an empty one."""
+        """Send an entry that is too long for a datagram, as the descriptor of a sealed memory file in an empty one."""
         descriptor = os.memfd_create("egress-audit", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             remaining = memoryview(data)
@@ -91,7 +91,7 @@ def entry(line: bytes) -> bytes:
     facts = json.loads(line)
     priority = _PRIORITIES.get(facts["event"], _INFORMATIONAL)
     fields = [b"MESSAGE=" + line, b"SYSLOG_IDENTIFIER=egress", b"PRIORITY=%d" % priority]
-    # An id with a line end would begin a further field.
+    # An id with a line end would begin another field.
     if (request_id := facts.get("request_id")) and request_id.isascii() and request_id.isprintable():
         fields.append(b"EGRESS_REQUEST_ID=" + request_id.encode("ascii"))
     return b"\n".join(fields) + b"\n"

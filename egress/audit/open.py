@@ -21,12 +21,12 @@ def open_audit_log(settings: AuditSettings, state_directory: str, reactor: IReac
 
     Args:
         settings: the `[audit]` table.
-        state_directory: created with mode 0700 where it is missing and the file is directly in it. No other directory
-            is created.
+        state_directory: the state directory, which is created with mode 0700 if it is missing and directly contains the
+            file. No other directory is created.
         reactor: runs the audit log.
 
     Raises:
-        ConfigError: a sink cannot be opened; where is "audit.file" or "audit.to".
+        ConfigError: a sink cannot be opened; `where` is "audit.file" or "audit.to".
     """
     sinks: list[Sink] = []
     try:

@@ -15,10 +15,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_line(line: bytes) -> dict[str, object] | None:
-    """Read one line.
+    """Parse one line.
 
     Returns:
-        The object, or None where the line is not one of an audit log.
+        The object, or None where the line is not a line of an audit log.
     """
     try:
         found = json.loads(line)
@@ -36,7 +36,7 @@ def escaped(text: str) -> str:
 
 
 def escaped_line(line: bytes) -> str:
-    """Escape a line that is not one of an audit log."""
+    """Escape a line that is not a line of an audit log."""
     return escaped(line.decode("latin-1"))
 
 
@@ -57,7 +57,7 @@ def moment(text: str, now: datetime) -> datetime:
 
 @frozen
 class Selection:
-    """Criteria of lines. Lines about the supervisor match unless a criterion concerns a request.
+    """Criteria that select lines. Lines about the supervisor match unless a criterion concerns a request.
 
     Attributes:
         client: the client's key or one of its labels, with `*`.

@@ -20,13 +20,13 @@ MAX_BACKLOG_RECORDS = 4_194_304
 
 
 def state_directory(environ: Mapping[str, str] | None = None) -> str:
-    """Give the user's state directory, the default directory of the audit log.
+    """Return the user's state directory, the default directory of the audit log.
 
     The first of $EGRESS_STATE, $XDG_STATE_HOME/egress (only if absolute, as the XDG Base Directory Specification
     asks) and ~/.local/state/egress.
 
     Args:
-        environ: the environment; the process's own if None.
+        environ: the environment; None for the environment of this process.
     """
     known = os.environ if environ is None else environ
     if own := known.get("EGRESS_STATE"):
@@ -78,10 +78,11 @@ class AuditSettings:
         to: sinks: "file", "stdout", "journald"; one or more.
         file: the audit log's file; relative to the state directory.
         paths: the part of a path that is logged: "none", only the "first" segment, or "full".
-        on_loss: effect on new requests while lines cannot be written: "continue" serves them, "refuse" refuses them.
+        on_loss: the effect on new requests while lines cannot be written: "continue" serves them, "refuse" refuses
+            them.
         chain: whether each line is sealed to the line before (`egress audit verify`).
-        backlog_records: lines that may wait for each sink.
-        backlog_bytes: octets of lines that may wait for each sink.
+        backlog_records: the largest number of lines that wait for each sink.
+        backlog_bytes: the largest number of octets of lines that wait for each sink.
     """
 
     to: Words = field(default=("file",), validator=_check_sinks)
@@ -93,5 +94,5 @@ class AuditSettings:
     backlog_bytes: int = field(default=67_108_864, validator=_check_backlog_bytes)
 
     def path_in(self, directory: str) -> str:
-        """Give the audit log file's path, for this state directory."""
+        """Return the path of the audit log file, for this state directory."""
         return os.path.join(directory, self.file)

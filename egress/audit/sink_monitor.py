@@ -1,4 +1,4 @@
-"""Reports to the program's log that a sink fails or loses lines, and that it works again."""
+"""Reports to the program's log that a sink fails or loses lines, and that the sink has recovered."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class _SinkState:
     """The last reported state of one sink.
 
     Attributes:
-        lost: lines lost as of the last check.
-        is_failing: a failure was reported, and no recovery since.
+        lost: the number of lines lost as of the last check.
+        is_failing: whether a failure was reported, and no recovery since.
         next_report_at: the earliest time of the next report of a failure.
     """
 
@@ -46,7 +46,7 @@ class SinkMonitor:
         return any(state.is_failing for _, state in self._watched)
 
     def check(self, now: float) -> None:
-        """Report what has changed.
+        """Report changes since the last check.
 
         Args:
             now: seconds on the audit log's clock.

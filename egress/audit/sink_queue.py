@@ -18,21 +18,21 @@ _WARNINGS_LIMIT = 16
 class SinkQueue:
     """Queues lines for one sink and writes them.
 
-    The writer's thread calls `work` and `close`; the reactor's thread calls everything else. Nothing that the reactor
-    calls waits for the sink.
+    The writer's thread calls `work` and `close`; the reactor's thread calls all other methods, which never wait for the
+    sink.
 
     Args:
         sink: writes the lines.
         is_chained: whether lines are sealed to each other.
-        backlog_records: lines that may wait.
-        backlog_bytes: octets that may wait.
-        now: the time of day, seconds since the epoch.
+        backlog_records: the largest number of waiting lines.
+        backlog_bytes: the largest number of waiting octets.
+        now: returns the time of day, in seconds since the epoch.
 
     Attributes:
-        submitted: lines submitted so far, including `loss` lines.
-        settled: submitted lines that are written or lost.
-        lost: submitted lines that are lost.
-        failure: the last exception of the sink; None once the sink works again.
+        submitted: the number of lines submitted so far, including `loss` lines.
+        settled: the number of submitted lines that are written or lost.
+        lost: the number of submitted lines that are lost.
+        failure: the last exception of the sink; None once the sink has recovered.
         warnings: other problems that the log has not reported.
     """
 
@@ -71,7 +71,7 @@ class SinkQueue:
 
     @property
     def is_safe(self) -> bool:
-        """Whether lines are being written and half the backlog is free, for the ends of open requests."""
+        """Whether lines are being written and half of the backlog is free: the reserve for ends of open requests."""
         return (
             self.failure is None
             and not self._unreported
@@ -84,7 +84,7 @@ class SinkQueue:
 
         Args:
             lines: JSON objects in ASCII, without line ends.
-            is_urgent: the lines are few and are queued whatever the backlog.
+            is_urgent: whether the lines are queued regardless of the backlog. Only for few lines.
         """
         size = sum(map(len, lines))
         with self._lock:
@@ -103,7 +103,7 @@ class SinkQueue:
                 return
             for place, line in enumerate(lines):
                 if len(self._queue) >= self._records_limit or self._queued_bytes + len(line) > self._bytes_limit:
-                    # The lines after it are lost too, so that the gap is in one place and lines keep their order.
+                    # The following lines are lost too, so that the gap is in one place and the lines keep their order.
                     self._lose(len(lines) - place)
                     return
                 self._queue.append(line)
@@ -135,14 +135,14 @@ class SinkQueue:
     def work(self) -> None:
         """Write until no line is left or the sink accepts no more."""
         if self._is_reopening:
-            # Cleared before the work: another request to reopen may come while this one is carried out.
+            # Cleared before the work, because another request to reopen may arrive during the work.
             self._is_reopening = False
             self._rotate()
         try:
             while self._write_batch():
                 pass
         except BlockingIOError:
-            # A sink without room is slow, not failing; the queue absorbs that.
+            # A sink without room is slow, not failing: the queue buffers the lines.
             self.failure = None
         except OSError as error:
             self.failure = error
@@ -178,7 +178,8 @@ class SinkQueue:
 
     def _remove(self, count: int) -> None:
         with self._lock:
-            # give_up may have emptied the queue meanwhile; these lines then count as lost, which errs on the safe side.
+            # give_up may have emptied the queue meanwhile. These lines then count as lost although they were written,
+            # which is the safe error.
             count = min(count, len(self._queue))
             popleft = self._queue.popleft
             self._queued_bytes -= sum([len(popleft()) for _ in range(count)])

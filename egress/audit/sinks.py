@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-# POSIX: a write of so many octets to a pipe that poll calls writable neither blocks nor mixes with another's.
+# POSIX: a write of this many octets to a pipe that poll reports as writable neither blocks nor mixes with other writes.
 _PIPE_BUF = select.PIPE_BUF
 _LAST_LINE_LIMIT = 1024 * 1024
 
@@ -20,9 +20,9 @@ class Sink(Protocol):
 
     Attributes:
         name: "file", "stdout" or "journald".
-        batch_lines: lines to offer in one call.
+        batch_lines: the number of lines for one call of `write`.
         last_line: the last line of the file when it was opened; None in an empty file.
-        rest: the rest of a line that was written in part; it is written before anything else.
+        rest: the rest of a line that was written in part, which is written before all other lines.
     """
 
     name: str
@@ -34,18 +34,19 @@ class Sink(Protocol):
         """Write the rest, then lines from the first on.
 
         Returns:
-            The number of lines written or begun. Only the last can be incomplete; `rest` has its rest.
+            The number of lines written or begun. Only the last line can be incomplete; `rest` is then the rest of that
+            line.
 
         Raises:
-            BlockingIOError: the sink has no room now.
+            BlockingIOError: the sink has no room at present.
             OSError: no line could be written.
         """
 
     def prepare(self) -> bool:
-        """Open the file by its name again, and keep using the old one.
+        """Open the file by its name again, but continue to use the old file.
 
         Returns:
-            Whether there is a file to switch to.
+            Whether `switch` has a file to use.
 
         Raises:
             OSError: the file cannot be opened.
@@ -63,9 +64,9 @@ class StreamSink:
 
     Args:
         name: the sink's name.
-        put: writes some octets and returns their number; raises OSError.
+        put: writes octets and returns the number of written octets; raises OSError.
         batch_lines: lines to offer in one call.
-        unit_bytes: octets to write in one call of `put`.
+        unit_bytes: the number of octets for one call of `put`.
     """
 
     def __init__(self, name: str, put: Callable[[bytes], int], batch_lines: int, unit_bytes: int) -> None:
@@ -113,13 +114,14 @@ class StreamSink:
 
 
 class StdoutSink(StreamSink):
-    """Writes to the standard output, which may be a pipe shared with other processes.
+    """Writes to the standard output, which other processes may share.
 
-    The descriptor is not made non-blocking: that would change it for every process that shares it.
+    The descriptor stays blocking, because the non-blocking flag would apply to every process that shares the
+    descriptor.
 
     Args:
-        descriptor: the output; the sink keeps a duplicate.
-        patience_seconds: seconds to wait for room in the pipe.
+        descriptor: the descriptor of the output, which the sink duplicates.
+        patience_seconds: the time to wait for room in the pipe.
 
     Raises:
         OSError: the descriptor is closed.
@@ -146,15 +148,16 @@ class FileSink(StreamSink):
     """Appends to a file.
 
     Args:
-        path: the file; created with mode 0600.
-        is_exclusive: whether the file is locked against other sinks that lock it: two chains cannot share a file.
+        path: the path of the file, which is created with mode 0600.
+        is_exclusive: whether the sink locks the file against other exclusive sinks, because two chains cannot share a
+            file.
 
     Raises:
         OSError: the file cannot be opened, is not a regular file, or is locked by another process.
     """
 
     def __init__(self, path: str, is_exclusive: bool = False) -> None:
-        # Sealing holds the interpreter lock, 3 us a line, until the next write releases it.
+        # Sealing holds the interpreter lock for 3 us a line, until the next write releases the lock.
         super().__init__("file", self._append, batch_lines=64, unit_bytes=1024 * 1024)
         self._path = path
         self._is_exclusive = is_exclusive
@@ -180,7 +183,7 @@ class FileSink(StreamSink):
 
     def switch(self) -> None:
         if self._next is not None:
-            # The lock belongs to the old descriptor; closing the new one keeps it.
+            # The lock belongs to the old descriptor, so closing the new descriptor does not release the lock.
             if _is_same(self._next, self._descriptor):
                 os.close(self._next)
             else:
@@ -215,7 +218,7 @@ class FileSink(StreamSink):
 
     def _read_last_line(self) -> None:
         self.last_line, is_ended = last_line(self._path)
-        # A line that an earlier process did not complete must not run into the next one.
+        # A line that an earlier process left incomplete must not be joined with the next line.
         self.rest = b"" if is_ended else b"\n"
 
 
@@ -227,7 +230,8 @@ def last_line(path: str) -> tuple[bytes | None, bool]:
     """Read the last line of a file.
 
     Returns:
-        The line without its end (None if the file is empty or cannot be read), and whether it has a line end.
+        The line without its line end (None if the file is empty or cannot be read), and whether the line has a line
+        end.
     """
     try:
         with open(path, "rb") as stream:

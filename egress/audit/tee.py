@@ -15,11 +15,11 @@ from egress.model import AuditEvent
 @implementer(IAuditSink)
 @define(eq=False)
 class Tee:
-    """The audit log with an observer. Only the audit log decides whether requests are served.
+    """An audit log with an observer. Only the audit log determines whether requests are served.
 
     Attributes:
-        audit_log: writes the events.
-        observer: called with each event first; does not block and does not raise.
+        audit_log: the audit log that writes the events.
+        observer: a function that is called with each event first, and neither blocks nor raises.
     """
 
     audit_log: IAuditSink

@@ -1,4 +1,4 @@
-"""Writers: each writes one queue to its sink, in a thread of its own."""
+"""Writers: each writes the lines of one queue to the queue's sink, in a separate thread."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Writer(Protocol):
         """Whether the writer has ended and closed the sink."""
 
     def wake(self) -> None:
-        """Start writing. Does not wait."""
+        """Start to write. Does not wait."""
 
     def finish(self) -> None:
-        """Write what can be written at once, close the sink and end. Does not wait."""
+        """Write the lines that the sink accepts at once, close the sink and end. Does not wait."""
 
 
 Spawn: TypeAlias = Callable[[SinkQueue], Writer]
 
 
 class ThreadWriter:
-    """A thread that writes a queue and may block on a disk or a pipe.
+    """A thread that writes one queue to its sink, and may block on a disk or a pipe.
 
-    It is a daemon thread: a disk that hangs must not keep the process from ending.
+    The thread is a daemon thread, because a disk that hangs must not prevent the end of the process.
 
     Args:
         queue: the queue.
@@ -67,5 +67,5 @@ class ThreadWriter:
         try:
             self._queue.work()
         except Exception as error:
-            # An exception would end the thread, and the audit log without notice.
+            # An exception would end the thread, and with it the audit log, without a report.
             self._queue.failure = error
