@@ -1,4 +1,4 @@
-"""What a configuration snapshot has decided so far, by what its decisions may depend on."""
+"""The decisions of a configuration snapshot so far, by the facts that the decisions may depend on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from attrs import define, field
 from egress.memo import Memo
 from egress.model import Admission, Request, RoutePlan, Verdict
 
-# A few thousand keys are a few megabytes. A client that sends ever new ones costs everybody one evaluation a key.
+# A few thousand keys are a few megabytes. A client that always sends new keys costs all others one evaluation for each
+# key.
 _DECISIONS = 8192
 
 DecisionKey: TypeAlias = tuple[str, frozenset[str], str, str, str, str, "str | None"]
@@ -20,7 +21,7 @@ Labels count by themselves: one client key can stand for several addresses that 
 
 
 def decision_key(request: Request) -> DecisionKey:
-    """Give the key of a request's decisions."""
+    """Return the key of a request's decisions."""
     client = request.client
     form, method, authority = request.request_form, request.method, request.authority
     return client.key, client.labels, request.listener, form, method, authority.text, request.path
@@ -28,11 +29,12 @@ def decision_key(request: Request) -> DecisionKey:
 
 @define(eq=False)
 class DecisionCache:
-    """Remembers decisions of one configuration snapshot. Refusals are not kept: a flood of them must evict nothing.
+    """Caches decisions of one configuration snapshot. Refusals are not cached, so that a flood of them evicts nothing.
 
     Attributes:
-        by_name: verdicts of the first round, where every pure policy has one, and the route plan.
-        admissions: whole admissions. One is valid only while its Resolution is the resolver's current answer.
+        by_name: the verdicts of all pure policies in the first round, and the route plan.
+        admissions: complete admissions. An admission is valid only while its Resolution is the resolver's current
+            answer.
     """
 
     by_name: Memo[DecisionKey, tuple[tuple[Verdict, ...], RoutePlan]] = field(

@@ -1,4 +1,4 @@
-"""Names that could not be resolved here, and so were left to the proxy."""
+"""Names that could not be resolved here, so that the upstream proxy resolves them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from egress.errors import ResolutionError
 from egress.interfaces import IResolver
 from egress.model import Resolution
 
-# More names than a node without DNS asks for; when it is full, each name costs one more wait.
+# More names than a node without DNS requests. When the cache is full, each name costs one more wait.
 _KEPT = 8192
 
-# So long a name that resolved here is not left to the proxy because it fails now. A node that moves to a network
-# without DNS waits so long for its names; whoever floods the resolver gains nothing for as long.
+# The seconds for which a name that was resolved here is not delegated, even if resolution fails. A node that moves to a
+# network without DNS waits this long for its names. A client that floods the resolver cannot cause a delegation in this
+# time.
 _TRUST_SECONDS = 300.0
 
 
@@ -27,14 +28,14 @@ class _Name:
 
 @define(eq=False)
 class Delegations:
-    """Remembers the failure, so that only the first request for a name waits for a resolver that does not answer.
+    """Caches failures, so that only the first request for a name waits for a resolver that does not respond.
 
-    Once a failure is old the resolver is asked again, beside the request that finds it so and not in front of it. A
-    name that it then knows is forgotten here, and judged by its addresses from the next request on.
+    Once a failure has expired, the resolver is asked again, in parallel with the request and without delaying it. A
+    name that is then resolved is removed, and judged by its addresses from the next request on.
 
     Attributes:
-        clock: tells the time.
-        seconds: after which the resolver is asked again.
+        clock: the clock of the lifetimes.
+        seconds: the lifetime of a failure, after which the resolver is asked again.
     """
 
     clock: IReactorTime
@@ -43,17 +44,17 @@ class Delegations:
     _resolved: dict[str, float] = field(init=False, factory=dict)
 
     def note_resolved(self, host: str) -> None:
-        """Remember that a name could be resolved: that it fails a moment later is no reason to trust it."""
+        """Record that a name was resolved, because a later failure must not delegate the name."""
         if host not in self._resolved and len(self._resolved) >= _KEPT:
             self._resolved.clear()
         self._resolved[host] = self.clock.seconds() + _TRUST_SECONDS
 
     def has_resolved(self, host: str) -> bool:
-        """Tell whether a name could be resolved a short while ago."""
+        """Whether a name was resolved within the last `_TRUST_SECONDS`."""
         return self.clock.seconds() < self._resolved.get(host, 0.0)
 
     def find(self, host: str, resolver: IResolver) -> Resolution | None:
-        """Give what stands for a name that is known to fail; the same object as long as it does."""
+        """Return the delegated resolution of a name that is known to fail, always one object; None for other names."""
         name = self._names.get(host)
         if name is None:
             return None
@@ -64,10 +65,10 @@ class Delegations:
         return name.resolution
 
     def keep(self, host: str) -> Resolution:
-        """Remember that a name could not be resolved.
+        """Record that a name could not be resolved.
 
         Returns:
-            What stands for it from now on.
+            The delegated resolution of the name.
         """
         if len(self._names) >= _KEPT:
             self._names.clear()

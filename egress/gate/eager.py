@@ -1,4 +1,4 @@
-"""Eager execution of generator coroutines: a Deferred is made only where one has to be waited for."""
+"""Eager execution of generator coroutines: a Deferred is created only if a step must be awaited."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def run_eagerly(steps: Steps[T]) -> T | Deferred[T]:
     """Run a generator coroutine synchronously up to its first unfired Deferred.
 
     Args:
-        steps: yields values or Deferreds of values, and is sent the values.
+        steps: a generator that yields values or Deferreds of values, and receives the values.
 
     Returns:
-        What the generator returns, or a Deferred of it. Cancelling that Deferred cancels the one that is waited for.
+        The result of the generator, or a Deferred of the result. Cancelling the Deferred cancels the pending step.
 
     Raises:
-        Exception: whatever the generator raises before its first Deferred.
+        Exception: any exception of the generator before its first unfired Deferred.
     """
     try:
         step = next(steps)
@@ -38,9 +38,9 @@ def run_eagerly(steps: Steps[T]) -> T | Deferred[T]:
 
 
 def is_pending(result: T | Deferred[T]) -> TypeIs[Deferred[T]]:
-    """Tell whether a result of `run_eagerly` has to be waited for.
+    """Whether a result of `run_eagerly` is a Deferred.
 
-    By the exact type: isinstance is slow to say no for Deferred, which has an abstract base class.
+    By the exact type, because a false isinstance is slow for Deferred, which has an abstract base class.
     """
     return type(result) is Deferred
 

@@ -1,8 +1,8 @@
-"""The list of checks that every request meets, in one place.
+"""The single list of checks that every request must pass.
 
 `Gate.admit`, the evaluation anew after a reload, `Gate.explain` and the policy harness of `egress.testing` all run
-`CHECKS`. They differ in data only: `Evaluation.fixed` holds what is not to be chosen again, `Evaluation.trace` records
-the results or nothing.
+`CHECKS`. The four callers differ in data only: `Evaluation.fixed` has the decisions to keep, and `Evaluation.trace`
+records the results or nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from egress.model import Admission, Outcome, Request, Resolution, Route, RoutePl
 
 @frozen(eq=False)
 class Fixed:
-    """What an evaluation keeps instead of choosing it again.
+    """The decisions that an evaluation keeps from an earlier admission.
 
     Attributes:
         resolution: the addresses that are judged; the name is not looked up.
-        plan: the plan of the admission; None leaves it to the selector.
-        route: the route in use; None leaves it to the selector.
+        plan: the plan of the admission; None to have the selector choose.
+        route: the route in use; None to have the selector settle.
     """
 
     resolution: Resolution
@@ -40,12 +40,12 @@ class Fixed:
 
     @classmethod
     def of(cls, admission: Admission, dialled: str = "") -> Fixed:
-        """Keep what an admission holds.
+        """Keep the decisions of an admission.
 
         Args:
-            admission: of a request in progress, or of the tunnel around a request.
-            dialled: the address at the other end, "" where it is not known. On a direct route it is the only address
-                in use, so only that one is judged.
+            admission: the admission of a request in progress, or of the tunnel around a request.
+            dialled: the dialled address; "" if not known. On a direct route only this address is in use, so only this
+                address is judged.
         """
         resolution = admission.resolution
         if not admission.route.hops:
@@ -60,20 +60,20 @@ class Evaluation:
     """One evaluation of one request by one configuration snapshot.
 
     Attributes:
-        snapshot: judges, to the end, even if a reload replaces it meanwhile.
-        request: what is judged.
-        key: of its decisions.
-        clock: measures the deadline of policies.
-        policy_seconds: that deadline.
-        names: resolves the name.
-        fixed: what is kept instead of chosen again; None for a new request.
-        trace: records the results.
-        started_lookup: the resolver's answer, where the resolver was asked already.
-        verdicts: of the last round that is complete.
-        plan: chosen by the selector.
+        snapshot: the snapshot of the whole evaluation, even if a reload replaces it meanwhile.
+        request: the request to judge.
+        key: the key of the request's decisions.
+        clock: the clock of the policies' deadline.
+        policy_seconds: the deadline of a policy.
+        names: the name resolution.
+        fixed: the decisions to keep; None for a new request.
+        trace: the recorder of the results.
+        started_lookup: the resolver's answer, if the resolver was asked already.
+        verdicts: the verdicts of the last complete round.
+        plan: the plan that the selector chose.
         resolution: the addresses that are judged.
-        route: settled for these addresses.
-        is_cacheable: the decisions may be remembered.
+        route: the route settled for the addresses.
+        is_cacheable: whether the decisions may be cached.
     """
 
     snapshot: Snapshot
@@ -99,7 +99,7 @@ class Evaluation:
         return self._allowed
 
     def admission(self) -> Admission:
-        """Give the result of an evaluation that passed every check."""
+        """Return the result of an evaluation that passed every check."""
         plan, route, resolution = self.plan, self.route, self.resolution
         assert plan is not None and route is not None and resolution is not None, "every check has run"
         request, generation = self.request, self.snapshot.generation
@@ -114,7 +114,7 @@ def evaluate(evaluation: Evaluation) -> Steps[Admission]:
     """Run every check in order.
 
     Raises:
-        Refused: by the first check that does not pass. It carries the verdicts so far.
+        Refused: a check failed. The refusal has the verdicts so far.
     """
     try:
         for check in CHECKS:
@@ -128,7 +128,7 @@ def evaluate(evaluation: Evaluation) -> Steps[Admission]:
 
 
 def _refuse_own_destination(evaluation: Evaluation) -> None:
-    """Refuse the proxy's own listeners and the upstream proxies, as far as the authority alone tells."""
+    """Refuse the proxy's own listeners and the upstream proxies, as far as the authority alone identifies them."""
     own, authority = evaluation.snapshot.own, evaluation.request.authority
     if authority.address is not None:
         if own.holds(authority, (authority.address,)):
@@ -138,7 +138,7 @@ def _refuse_own_destination(evaluation: Evaluation) -> None:
 
 
 def _ask_policies_by_name(evaluation: Evaluation) -> Steps[None] | None:
-    """Ask every policy before the name is looked up. A name that nothing allows is never looked up."""
+    """Ask every policy before the name is looked up. A name without an ALLOW is never looked up."""
     snapshot = evaluation.snapshot
     known = None if evaluation.trace.asks_everybody else snapshot.decisions.by_name.get(evaluation.key)
     if known is None or snapshot.has_impure:
@@ -175,7 +175,7 @@ def _ask_selector(evaluation: Evaluation) -> Steps[None]:
 
 
 def _guard_name(evaluation: Evaluation) -> None:
-    """Let the SSRF guard judge the name."""
+    """Have the SSRF guard judge the name."""
     try:
         evaluation.snapshot.guard.check_name(evaluation.request.authority, evaluation.allowed)
     except Refused as refused:
@@ -184,7 +184,7 @@ def _guard_name(evaluation: Evaluation) -> None:
 
 
 def _resolve_name(evaluation: Evaluation) -> Steps[None] | None:
-    """Look the name up, once, or leave it to the upstream proxy."""
+    """Look the name up, once, or delegate the resolution to the upstream proxy."""
     if evaluation.fixed is None:
         return _ask_resolver(evaluation)
     evaluation.resolution = evaluation.fixed.resolution
@@ -208,7 +208,7 @@ def _refuse_own_addresses(evaluation: Evaluation) -> Steps[None]:
 
 
 def _guard_addresses(evaluation: Evaluation) -> None:
-    """Let the SSRF guard judge every address."""
+    """Have the SSRF guard judge every address."""
     assert evaluation.resolution is not None
     addresses = evaluation.resolution.addresses
     try:
@@ -220,15 +220,15 @@ def _guard_addresses(evaluation: Evaluation) -> None:
 
 
 def _ask_policies_by_address(evaluation: Evaluation) -> Steps[None]:
-    """Ask every policy again, now with the addresses. This round only takes away what the first one gave."""
+    """Ask every policy again, now with the addresses. This round can only revoke the ALLOW of the first round."""
     judged = yield from _ask_policies(evaluation, evaluation.resolution, None)
     evaluation.verdicts = judged.verdicts
 
 
 def _settle_route(evaluation: Evaluation) -> None:
-    """Settle the route for the addresses: NO_PROXY may list them. A fixed route is kept, unless it is now forbidden.
+    """Settle the route for the addresses, which NO_PROXY may list. A fixed route is kept, unless it is now forbidden.
 
-    An address that means "this machine" to the last proxy must not name that proxy's own port.
+    An address that identifies the last proxy's own machine must not have that proxy's own port.
     """
     plan, resolution, port = evaluation.plan, evaluation.resolution, evaluation.request.authority.port
     assert plan is not None and resolution is not None
@@ -262,10 +262,10 @@ CHECKS: tuple[Check, ...] = (
 def _ask_policies(
     evaluation: Evaluation, resolution: Resolution | None, remembered: tuple[Verdict, ...] | None
 ) -> Generator[Any, Any, PolicyRound]:
-    """Ask all policies in configured order, the pure ones only where their verdict is not remembered.
+    """Ask all policies in configured order; pure policies only if their verdict is not cached.
 
     Raises:
-        Refused: by the first DENY, or by an ASK where nothing denies, because nobody can approve.
+        Refused: a policy denies, or a policy asks for an approval, which is not supported.
     """
     judged, trace = PolicyRound(), evaluation.trace
     refused: Refused | None = None

@@ -1,4 +1,4 @@
-"""What the gate would decide about a request, check by check."""
+"""The explanation of a decision, check by check."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from egress.model import Admission, Resolution, RoutePlan, Verdict
 
 @define(eq=False)
 class Explanation:
-    """The result of each check of one evaluation. A check that was not reached leaves its result empty.
+    """The result of each check of one evaluation. The result of a check that was not reached is empty.
 
     Attributes:
-        first: verdicts of the round before the name was looked up.
+        first: the verdicts of the round before the name was looked up.
         plan: the route plan.
         resolution: the addresses of the name.
-        second: verdicts of the round by address.
+        second: the verdicts of the round by address.
         guard: "passed", or the SSRF guard's reason.
-        admission: where the request would be admitted.
-        refused: where it would be refused.
+        admission: the admission, if the request would be admitted.
+        refused: the refusal, if the request would be refused.
     """
 
     first: list[Verdict] = field(factory=list)

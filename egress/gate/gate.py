@@ -19,14 +19,14 @@ from egress.model import Admission, Request, Resolution
 
 @define(eq=False)
 class Gate:
-    """Decides about every request. No decision is taken anywhere else.
+    """Decides about every request. No other object makes this decision.
 
     Attributes:
         snapshot: the active configuration snapshot; a reload replaces it.
-        clock: measures deadlines.
-        policy_seconds: the deadline of a policy that answers later.
-        delegated_seconds: how long a name that failed to resolve is left to an upstream proxy unasked.
-        names: resolves names.
+        clock: the clock of the deadlines.
+        policy_seconds: the deadline of a policy that returns a Deferred.
+        delegated_seconds: the time for which a name that failed to resolve is delegated to an upstream proxy.
+        names: the name resolution.
     """
 
     snapshot: Snapshot
@@ -40,12 +40,12 @@ class Gate:
         return NameResolution(self.clock, self.delegated_seconds)
 
     def renew(self, snapshot: Snapshot, policy_seconds: float, delegated_seconds: float) -> None:
-        """Judge by another configuration snapshot from now on.
+        """Activate another configuration snapshot.
 
         Args:
-            snapshot: the new one.
+            snapshot: the new snapshot.
             policy_seconds: see the attribute.
-            delegated_seconds: see the attribute. Where it changes, what is known of unresolvable names is dropped.
+            delegated_seconds: see the attribute. A change drops the cached failures of names.
         """
         self.snapshot, self.policy_seconds = snapshot, policy_seconds
         if delegated_seconds != self.delegated_seconds:
@@ -61,11 +61,10 @@ class Gate:
                 route and the addresses of the tunnel.
 
         Returns:
-            The admission, or a Deferred of it that fails with Refused. Cancelling it stops the evaluation.
+            The admission, or a Deferred of it that fails with Refused. Cancelling the Deferred stops the evaluation.
 
         Raises:
-            Refused: the request may not pass, and why: `authority_mismatch` where it names another host or port than
-                its tunnel.
+            Refused: the request is refused; `authority_mismatch` if its host or port differs from the tunnel's.
         """
         snapshot = self.snapshot
         if within is not None:
@@ -76,12 +75,12 @@ class Gate:
             return run_eagerly(self._evaluate_new(request, None))
         client, authority = request.client, request.authority
         form, method = request.request_form, request.method
-        known = snapshot.decisions.admissions.get(  # by `decision_key(request)`
+        known = snapshot.decisions.admissions.get(  # the key is `decision_key(request)`
             (client.key, client.labels, request.listener, form, method, authority.text, request.path)
         )
         if known is None:
             return run_eagerly(self._evaluate_new(request, None))
-        # A remembered admission is valid for as long as the resolver gives that one answer.
+        # A cached admission is valid as long as the resolver returns the same object.
         host = authority.host
         if known.resolution.is_delegated:
             if known.plan.dns == "remote" or self.names.delegations.find(host, snapshot.resolver) is known.resolution:
@@ -90,11 +89,11 @@ class Gate:
         try:
             resolution = snapshot.resolver.resolve(host)
         except ResolutionError:
-            # The evaluation may leave the name to an upstream proxy.
+            # The evaluation may delegate the name to an upstream proxy.
             return run_eagerly(self._evaluate_new(request, None))
         if resolution is not known.resolution:
             return run_eagerly(self._evaluate_new(request, resolution))
-        # The addresses of an upstream proxy's name may have been learned since.
+        # The addresses of an upstream proxy's name may have been recorded since.
         own = snapshot.own
         if authority.port in own.hop_ports and own.holds(authority, resolution.addresses):
             raise own_address()
@@ -103,24 +102,24 @@ class Gate:
     def admit_again(self, request: Request, admission: Admission, dialled: str) -> Admission | Deferred[Admission]:
         """Judge a request in progress that an earlier configuration snapshot admitted.
 
-        The name is not looked up again. The request is marked, so that no policy counts it a second time.
+        The name is not looked up again. The request is marked, so that policies do not count the request a second time.
 
         Args:
-            request: in progress, or about to be.
-            admission: of the earlier snapshot.
-            dialled: the address at the other end; "" where it is not known.
+            request: a request in progress, or about to be dialled.
+            admission: the admission of the earlier snapshot.
+            dialled: the dialled address; "" if not known.
 
         Returns:
             An admission by the active snapshot for the route in use, even if the selector would now choose another.
 
         Raises:
-            Refused: the request may not go on.
+            Refused: the request must end.
         """
         request.is_judged_again = True
         return run_eagerly(self._evaluate_again(request, admission, dialled))
 
     def explain(self, request: Request) -> Explanation | Deferred[Explanation]:
-        """Tell what would be decided and why. The name is looked up where `admit` would look it up; nothing is dialled.
+        """Explain the decision about a request. The name is looked up where `admit` would; nothing is dialled.
 
         Args:
             request: a dry run.
@@ -159,7 +158,7 @@ class Gate:
     def _evaluate_again(self, request: Request, admission: Admission, dialled: str) -> Steps[Admission]:
         evaluation = self._evaluation(request, Fixed.of(admission, dialled))
         again = yield from evaluate(evaluation)
-        # The whole resolution stays with the request, though only the dialled address was judged.
+        # The admission keeps the whole resolution, although only the dialled address was judged.
         return Admission(
             again.verdict,
             again.verdicts,

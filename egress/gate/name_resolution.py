@@ -1,4 +1,4 @@
-"""Name resolution: which addresses a name has, or that an upstream proxy resolves it."""
+"""Name resolution: finds the addresses of a name, or delegates the name to an upstream proxy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from egress.model import Authority, Request, Resolution, RoutePlan, Verdict
 
 @define(eq=False)
 class NameResolution:
-    """Asks the resolver for the addresses of destinations and of upstream proxies.
+    """Resolves the names of destinations and of upstream proxies.
 
     Attributes:
-        clock: measures the wait.
-        delegated_seconds: how long a name that failed to resolve is left to an upstream proxy unasked.
-        delegations: the names that were left to an upstream proxy because they failed to resolve here.
+        clock: the clock that measures the wait.
+        delegated_seconds: the time for which a name that failed to resolve is delegated to an upstream proxy.
+        delegations: the names that are delegated to an upstream proxy because they failed to resolve here.
     """
 
     clock: IReactorTime
@@ -43,18 +43,18 @@ class NameResolution:
         allowed: Verdict,
         started: Resolution | Deferred[Resolution] | None,
     ) -> Steps[Resolution]:
-        """Find the addresses, or leave the name to the upstream proxy where the operator permits it.
+        """Find the addresses, or delegate the name to the upstream proxy where the operator permits it.
 
         Args:
-            snapshot: judges the request.
+            snapshot: the snapshot that judges the request.
             request: the request.
             plan: the route plan.
             allowed: the ALLOW of the first round.
-            started: the resolver's answer, where the resolver was asked already.
+            started: the resolver's answer, if the resolver was asked already.
 
         Raises:
             Refused: name_not_found, resolver_failed, resolver_timeout; route_refused where the rule admits addresses
-                that nobody here can judge. It carries policy and rule of `allowed`.
+                that cannot be judged here. The refusal has the policy and rule of `allowed`.
         """
         authority = request.authority
         is_name = authority.address is None and bool(plan.hops)
@@ -90,7 +90,7 @@ class NameResolution:
     def refuse_own(
         self, snapshot: Snapshot, authority: Authority, resolution: Resolution, allowed: Verdict
     ) -> Steps[None]:
-        """Refuse a destination that is this proxy or an upstream proxy, or that cannot be told from one.
+        """Refuse a destination that is, or cannot be distinguished from, this proxy or an upstream proxy.
 
         Raises:
             Refused: own_address; resolver_failed.
@@ -105,15 +105,15 @@ class NameResolution:
             raise Refused("own_address", "The name is not looked up here, and on this port it could be a proxy.")
 
     def _learn(self, snapshot: Snapshot, name: str, port: int) -> Steps[None]:
-        """Look up the name of an upstream proxy, so that its addresses are refused under other names too.
+        """Look up the name of an upstream proxy, so that the proxy's addresses are refused under other names too.
 
         Raises:
-            Refused: resolver_failed: the name does not resolve and never did.
+            Refused: resolver_failed: the name does not resolve and was never resolved.
         """
         try:
             found: Resolution = yield snapshot.resolver.resolve(name)
         except ResolutionError:
-            # Earlier addresses stay known. Without any, each destination on this port could be the proxy.
+            # Addresses of earlier look-ups remain valid. Without any, each destination on this port could be the proxy.
             if not snapshot.own.is_known(name, port):
                 raise Refused("resolver_failed", _UNKNOWN_HOP) from None
             return
@@ -126,16 +126,16 @@ def own_address() -> Refused:
 
 
 def is_by_name(plan: RoutePlan, allowed: Verdict) -> bool:
-    """Tell whether an upstream proxy is asked for the name although its addresses were judged.
+    """Whether an upstream proxy receives the name although the addresses were judged.
 
-    The proxy looks the name up itself and may find another address, which nobody judges. CONNECT by name therefore
-    needs a rule that leaves no room for a name of an attacker's own, and that admits no addresses that are not public.
+    The proxy looks the name up itself and may find another address, which is not judged. CONNECT by name therefore
+    requires a rule that cannot match a name of an attacker's own, and that admits no addresses that are not public.
     """
     return plan.dns == "auto" and not allowed.admits and is_specific(allowed.pattern)
 
 
 def _can_delegate(snapshot: Snapshot, plan: RoutePlan, allowed: Verdict, host: str) -> bool:
-    """Tell whether the upstream proxy may resolve a name that fails to resolve here."""
+    """Whether the upstream proxy may resolve a name that fails to resolve here."""
     if plan.dns != "auto" or allowed.admits:
         return False
     return allowed.pattern == host or snapshot.selector.delegates(plan, host)

@@ -1,4 +1,4 @@
-"""Knows which destinations are the supervisor itself."""
+"""Recognises destinations that are the supervisor itself or an upstream proxy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from egress.model import Address, Authority
 
 
 def is_local(address: Address) -> bool:
-    """Tell whether an address is one of this machine's.
+    """Whether an address belongs to this machine.
 
-    The kernel is asked by binding to it: unlike a list of interfaces read once, that is right for every address of
-    127.0.0.0/8, for those added later, and inside any network namespace.
+    The check binds a socket to the address. Unlike a list of interfaces read once, this is correct for every address of
+    127.0.0.0/8, for addresses added later, and in any network namespace.
     """
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
@@ -28,34 +28,34 @@ def is_local(address: Address) -> bool:
 
 
 def _plain(address: Address) -> Address:
-    """Give the address that the kernel would dial: `::ffff:a.b.c.d` is a.b.c.d."""
+    """Return the address that the kernel would dial: `::ffff:a.b.c.d` is a.b.c.d."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def _meanings(addresses: Iterable[Address]) -> Iterator[Address]:
-    """Give every address that these can stand for: a translator on the way makes an IPv4 address of some in IPv6."""
+    """Return the addresses and the IPv4 addresses to which a translator on the path may convert them."""
     for address in addresses:
         yield _plain(address)
         yield from embedded_ipv4(address)
 
 
-# Addresses of proxies that are remembered; more than any name has.
+# The largest number of recorded addresses of proxies; more than any name has.
 _LEARNED = 4096
 
 
 @define
 class OwnAddresses:
-    """Every listener of ours, on every local address, and every hop of ours.
+    """The addresses of every listener, on every local address, and of every hop.
 
-    A client that could name the proxy, or the next one, as its destination would nest a request of its own in there,
-    which no policy has seen.
+    A client whose destination is the proxy or an upstream proxy could send it a nested request, which no policy has
+    judged.
 
     Attributes:
         sockets: the address and port of each listener; an unspecified address stands for all local ones.
-        hops: where each proxy of a route listens.
-        local: tells whether an address is this machine's.
+        hops: the host and port of each proxy of a route.
+        local: returns whether an address belongs to this machine.
         hop_ports: the ports of `hops`: no address on any other port can be a proxy of a route.
     """
 
@@ -99,25 +99,25 @@ class OwnAddresses:
         return frozenset(port for host, port in self.sockets if ip_address(host).is_unspecified)
 
     def names_hop(self, authority: Authority) -> bool:
-        """Tell whether this is a proxy of a route, called by its name."""
+        """Whether an authority is a proxy of a route, by the proxy's name."""
         return (authority.host, authority.port) in self._names
 
     def hop_names(self, port: int) -> list[str]:
-        """Give the names of the proxies that listen on a port; what they lead to has to be learned."""
+        """Return the names of the proxies that listen on a port, whose addresses must be recorded."""
         return [name for name, at in self._names if at == port] if self._names else []
 
     def is_known(self, name: str, port: int) -> bool:
-        """Tell whether it has been learned what a proxy's name leads to."""
+        """Whether addresses of a proxy's name have been recorded."""
         return (name, port) not in self._unlearned
 
     def learn(self, name: str, port: int, addresses: Iterable[Address]) -> None:
-        """Take note of what a proxy's name leads to. It stays noted: names change faster than proxies."""
+        """Record the addresses of a proxy's name. They stay recorded, because names change faster than proxies."""
         self._unlearned.discard((name, port))
         if len(self._of_hops) < _LEARNED:
             self._of_hops.update((_plain(address), port) for address in addresses)
 
     def holds(self, authority: Authority, addresses: Iterable[Address]) -> bool:
-        """Tell whether dialling these addresses at the authority's port would reach ourselves or an upstream proxy."""
+        """Whether dialling the addresses at the authority's port would reach a listener or an upstream proxy."""
         port = authority.port
         if port in self.hop_ports:
             addresses = tuple(addresses)
@@ -126,10 +126,10 @@ class OwnAddresses:
         return self.serves(authority, addresses)
 
     def dialling(self, authority: Authority, addresses: Iterable[Address]) -> bool:
-        """Take note of where a proxy is dialled.
+        """Record the address at which a proxy is dialled.
 
         Returns:
-            That is a listener of ours.
+            Whether the address is a listener of this process.
         """
         addresses = tuple(addresses)
         if authority.port in self.hop_ports:
@@ -137,16 +137,17 @@ class OwnAddresses:
         return self.serves(authority, addresses)
 
     def is_machine_of_hop(self, port: int, addresses: Iterable[Address]) -> bool:
-        """Tell whether a proxy that is asked for these addresses could take itself for meant.
+        """Whether a proxy that receives the addresses as a target could connect to itself.
 
-        Loopback and the unspecified address are the proxy's own machine there, so on its port they are the proxy.
+        At the proxy, loopback and the unspecified address are the proxy's own machine, so on its port they are the
+        proxy.
         """
         return port in self.hop_ports and any(
             address.is_loopback or address.is_unspecified for address in _meanings(addresses)
         )
 
     def serves(self, authority: Authority, addresses: Iterable[Address]) -> bool:
-        """Tell whether dialling these addresses at the authority's port would reach a listener of ours.
+        """Whether dialling the addresses at the authority's port would reach a listener of this process.
 
         An unspecified address reaches this machine too (Linux connects 0.0.0.0 to loopback).
         """

@@ -1,7 +1,7 @@
-"""Combines the verdicts of one round, and replaces the verdict of a policy that gives none.
+"""Combines the verdicts of one round, and replaces the missing verdict of a failed policy.
 
 The first DENY ends a round, and a round without an ALLOW is a refusal. A policy that raises, is late or returns no
-verdict has denied. Policies are plugins: whatever a policy raises, SystemExit and KeyboardInterrupt included, is a
+verdict has denied. Policies are plugins: every exception of a policy, SystemExit and KeyboardInterrupt included, is a
 failure of that policy.
 """
 
@@ -35,12 +35,12 @@ def ask(
         policy: the policy.
         request: the request to judge.
         resolution: None in the first round.
-        clock: measures the deadline of a policy that returns a Deferred.
+        clock: the clock of the deadline of a policy that returns a Deferred.
         seconds: the deadline.
 
     Returns:
-        The verdict, without a Deferred where the policy returns a verdict. The Deferred fires with the verdict or fails
-        with Refused; cancelling it cancels the Deferred of the policy.
+        The verdict, or a Deferred if the policy returns a Deferred. The Deferred fires with the verdict or fails with
+        Refused; cancelling it cancels the Deferred of the policy.
 
     Raises:
         Refused: policy_failed. A policy in audit mode abstains instead.
@@ -55,13 +55,13 @@ def ask(
 
 
 def ask_observer(observer: IPolicyObserver, request: Request, up: int, down: int) -> Verdict | None:
-    """Tell one observer what moved, and check its answer like an answer of `decide`.
+    """Notify one observer of transferred octets, and check its result like a result of `decide`.
 
     Args:
         observer: the policy.
-        request: the request whose octets moved.
-        up: octets from the client since the last call.
-        down: octets to the client since the last call.
+        request: the request whose octets were transferred.
+        up: the number of octets from the client since the last call.
+        down: the number of octets to the client since the last call.
 
     Returns:
         The observer's verdict, if any. A failure is a DENY, or the policy's `failure_verdict`.
@@ -78,7 +78,7 @@ def ask_observer(observer: IPolicyObserver, request: Request, up: int, down: int
 
 
 def _checked(policy: IPolicy, answer: object) -> Verdict:
-    # Written out: a call costs time in every request.
+    # Written inline, because a call costs time in every request.
     if isinstance(answer, Verdict) and isinstance(answer.outcome, Outcome) and answer.policy == policy.name:
         return answer
     return _failed(policy, FAILED, _describe_answer(answer))
@@ -89,7 +89,7 @@ def _is_verdict_of(policy: IPolicy, answer: object) -> bool:
 
 
 def _describe_answer(answer: object) -> str:
-    """Describe an answer that is no verdict of its policy."""
+    """Describe a result that is not a verdict of its policy."""
     if isinstance(answer, Verdict) and isinstance(answer.outcome, Outcome):
         return "its verdict bears another name"
     return f"it returned {type(answer).__name__}, not a verdict"
@@ -112,7 +112,7 @@ def _failed(policy: IPolicy, reason: str, detail: str) -> Verdict:
 
 
 def describe_exception(failure: Failure) -> str:
-    """Describe an exception of a policy by its type and place. Its text may hold octets of the client."""
+    """Describe an exception of a policy by type and place. The exception's text may contain octets of the client."""
     kind = getattr(failure.type, "__qualname__", "exception")
     if not failure.frames:
         return str(kind)
@@ -122,7 +122,7 @@ def describe_exception(failure: Failure) -> str:
 
 @define(eq=False)
 class _Wait:
-    """Waits for one policy, up to a deadline that holds even where the policy's Deferred ignores being cancelled."""
+    """Waits for one policy, up to a deadline that applies even if the policy's Deferred ignores its cancellation."""
 
     policy: IPolicy
     pending: Deferred[Verdict]
@@ -156,7 +156,7 @@ class _Wait:
         self._cancel()
 
     def _left(self, _: Deferred[Verdict]) -> None:
-        # Nobody waits for the answer any more; Twisted fails it with CancelledError once this method returns.
+        # The result is no longer awaited. Twisted fails the Deferred with CancelledError once this method returns.
         self.is_over = True
         self._stop_timer()
         self._cancel()
@@ -193,8 +193,8 @@ class PolicyRound:
     """The verdicts of one round, in configured order.
 
     Attributes:
-        allowed: the first ALLOW, or None.
-        asked: the first ASK, or None. It counts only where nothing denies.
+        allowed: the first ALLOW; None without an ALLOW.
+        asked: the first ASK; None without an ASK. An ASK has an effect only if no policy denies.
     """
 
     allowed: Verdict | None = None
@@ -203,11 +203,11 @@ class PolicyRound:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What was said so far."""
+        """The verdicts so far."""
         return tuple(self._said)
 
     def add(self, verdict: Verdict) -> None:
-        """Take the next policy's verdict.
+        """Add the next policy's verdict.
 
         Raises:
             Refused: denied, or rate_limited where the verdict says when a retry can help.
@@ -223,16 +223,15 @@ class PolicyRound:
             raise denial(verdict, self.verdicts)
 
     def unapproved(self) -> Refused:
-        """Make the refusal of a round that asks for an approval: nobody can give one."""
+        """Make the refusal of a round with an ASK. Approvals are not supported."""
         asked = self.asked
         assert asked is not None
         return Refused("approval_unavailable", asked.reason, asked.policy, asked.rule, verdicts=self.verdicts)
 
     def silence(self) -> Refused:
-        """Make the refusal of a round in which nobody allowed.
+        """Make the refusal of a round without an ALLOW.
 
-        Its reason is the most helpful one that an abstaining policy gave: that of a near miss, which names its rule,
-        before any other.
+        The refusal's reason is taken from an abstaining policy: preferably a near miss, which has the name of its rule.
         """
         if not self._said:
             return Refused("no_rule", "No policy is configured.")
@@ -244,11 +243,11 @@ class PolicyRound:
 
 
 def denial(verdict: Verdict, verdicts: tuple[Verdict, ...] = ()) -> Refused:
-    """Make the refusal that a DENY stands for.
+    """Make the refusal of a DENY.
 
     Args:
-        verdict: the DENY, of a round or of an observer.
-        verdicts: what was said so far, for the record.
+        verdict: the DENY of a round or of an observer.
+        verdicts: the verdicts so far, for the audit log.
     """
     retry = verdict.retry_seconds
     return Refused(
@@ -256,7 +255,7 @@ def denial(verdict: Verdict, verdicts: tuple[Verdict, ...] = ()) -> Refused:
         verdict.reason or "A rule denies it.",
         policy=verdict.policy,
         rule=verdict.rule,
-        # A header wants whole seconds (RFC 9110 section 10.2.3), and 0 would invite a storm.
+        # Retry-After has whole seconds (RFC 9110 section 10.2.3), and 0 would cause immediate retries of many clients.
         retry_seconds=None if retry is None or not isfinite(retry) else float(max(1, ceil(retry))),
         verdicts=verdicts,
     )

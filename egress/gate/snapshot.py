@@ -1,4 +1,4 @@
-"""The configuration snapshot: everything that judges, built whole and swapped whole."""
+"""The configuration snapshot: all parts that judge requests, built and replaced together."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Snapshot:
 
     Attributes:
         generation: number of the snapshot; each reload adds 1.
-        policies: in configured order.
-        guard: judges names and addresses.
-        resolver: looks names up.
-        selector: chooses the route.
-        agent: builds the endpoint of a route.
-        own: addresses of the proxy's own listeners and of the upstream proxies.
+        policies: the policies in configured order.
+        guard: the SSRF guard.
+        resolver: the resolver of names.
+        selector: the upstream selector.
+        agent: the builder of endpoints of routes.
+        own: the addresses of the proxy's own listeners and of the upstream proxies.
         proxies: the upstream proxies; None where every route is direct.
-        created_at: seconds on the system's monotonic clock.
-        has_impure: at least one policy must be asked for each request.
-        observers: the policies that are told what becomes of admitted requests.
-        decisions: what this snapshot has decided so far.
+        created_at: the time of creation in seconds on the system's monotonic clock.
+        has_impure: whether at least one policy must be asked for each request.
+        observers: the policies that observe admitted requests.
+        decisions: the cached decisions of this snapshot.
     """
 
     generation: int

@@ -1,4 +1,4 @@
-"""What an evaluation tells of its results: the explanation records them, every other evaluation does not."""
+"""The trace of an evaluation. An explanation records the results; every other evaluation records nothing."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ class Trace(Protocol):
     """Records the results of an evaluation.
 
     Attributes:
-        asks_everybody: policies after the first DENY are asked too, and remembered verdicts are not used.
+        asks_everybody: whether policies after the first DENY are asked too, and cached verdicts are not used.
     """
 
     @property
     def asks_everybody(self) -> bool:
-        """See above."""
+        """Whether every policy is asked."""
 
     def said(self, verdict: Verdict, is_by_address: bool) -> None:
-        """A policy gave a verdict."""
+        """Record the verdict of a policy."""
 
     def planned(self, plan: RoutePlan) -> None:
-        """The selector chose a plan, or another one for the addresses."""
+        """Record the plan that the selector chose, by name or for the addresses."""
 
     def resolved(self, resolution: Resolution) -> None:
-        """The addresses are known."""
+        """Record the addresses."""
 
     def guarded(self, result: str) -> None:
-        """The SSRF guard gave its result: "passed", or a reason."""
+        """Record the SSRF guard's result: "passed", or a reason."""
 
 
 class NoTrace:
