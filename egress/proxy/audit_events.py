@@ -1,4 +1,4 @@
-"""The one builder of audit events about requests."""
+"""The only builder of audit events about requests."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from egress.proxy.roles import AuditSubject
 
 
 class TimeSource(Protocol):
-    """The server, as far as an event needs it."""
+    """The part of the server that an event needs."""
 
     @property
     def now(self) -> Callable[[], float]:
-        """Gives the seconds since the epoch."""
+        """Returns the time of day in seconds since the epoch."""
 
     @property
     def clock(self) -> IReactorTime:
-        """The clock that `Request.begun` is of."""
+        """The clock of `Request.begun`."""
 
 
 class Progress(Protocol):
-    """What a transaction adds to its audit events."""
+    """The part of an audit event that a transaction supplies."""
 
     admission: Admission | None
     dialled: str
@@ -52,16 +52,16 @@ def build_event(
 
     Args:
         event: "end", "open" or "refused".
-        time: the server.
+        time: the source of the time, which is the server.
         subject: the client connection.
-        request: None where no request could be read, or the proxy answered by itself.
-        cause: what ended the request, one of `egress.errors.CAUSES`; "" while it lives on.
-        refused: the refusal or failure, if any.
-        status: of the response to the client; 0 for none.
+        request: the request; None where no request could be read, or the proxy itself responded.
+        cause: the cause of the request's end, one of `egress.errors.CAUSES`; "" while the request continues.
+        refused: the refusal or failure; None without one.
+        status: the status of the response to the client; 0 for no response.
         request_id: the id in the response, where there is no request.
-        progress: what became of an admitted request.
-        request_form: where there is no request.
-        client: where there is no request and the facts of the connection alone do not tell the client.
+        progress: the progress of an admitted request.
+        request_form: the request form, where there is no request.
+        client: the client, where there is no request and the facts of the connection alone do not identify the client.
     """
     if request is None:
         client, phases, duration_ms = client or subject.by_facts, Phases(), 0.0
@@ -69,7 +69,7 @@ def build_event(
         client, request_form, phases = request.client, request.request_form, request.phases
         duration_ms = (time.clock.seconds() - request.begun) * 1000.0
         if event == "open":
-            # The phases so far: the request's own change until its end.
+            # A copy of the phases so far, because the request's phases change until its end.
             phases = Phases(phases.judge, phases.resolve, phases.dial, phases.wait)
     made = AuditEvent(
         event,

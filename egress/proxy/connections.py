@@ -1,4 +1,4 @@
-"""Client connections of all listeners: which are open, how many each client has, and how many there may be."""
+"""Client connections of all listeners: the open connections, their number for each client, and their limits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Connections:
     """Counts client connections, from accept to close.
 
     Attributes:
-        limits: `connections` and `connections_per_client` are used.
+        limits: the limits, of which `connections` and `connections_per_client` apply.
         live: connections that requests are read from.
         handshaking: connections whose TLS handshake is not complete.
-        started_handshakes: those of them that sent their first byte, the oldest first.
-        per_client: number of connections by client key, both kinds together.
-        is_stopping: no further request is served.
+        started_handshakes: the handshaking connections that sent their first byte, the oldest first.
+        per_client: the number of connections by client key, live and handshaking together.
+        is_stopping: whether no further request is served.
     """
 
     limits: Limits
@@ -33,16 +33,16 @@ class Connections:
     _emptied: Deferred[None] | None = field(init=False, default=None)
 
     def add_live(self, connection: LiveConnection) -> Refused | None:
-        """Count a connection in.
+        """Count a connection.
 
         Returns:
-            None, or why the connection must not be served. It is counted until `remove_live` in either case.
+            None, or the refusal of the connection. The connection is counted until `remove_live` in either case.
         """
         self.live.add(connection)
         return self._count(connection)
 
     def add_handshaking(self, connection: CountedConnection) -> Refused | None:
-        """Count a connection in whose TLS handshake begins. See `add_live`."""
+        """Count a connection whose TLS handshake begins. See `add_live`."""
         self.handshaking.add(connection)
         return self._count(connection)
 
@@ -61,7 +61,7 @@ class Connections:
         """Count a connection for the client of its latest request.
 
         Returns:
-            None, or why the request must not be served. The connection then counts for its former client.
+            None, or the refusal of the request. After a refusal the connection still counts for its former client.
         """
         key, former = client.key, connection.client.key
         if key != former:
@@ -74,7 +74,7 @@ class Connections:
         return None
 
     def remove_live(self, connection: LiveConnection) -> None:
-        """Count a connection out. One that failed before it was counted in changes nothing."""
+        """Remove a connection from the counts. No effect for a connection that was never counted."""
         if connection not in self.live:
             return
         self.live.discard(connection)
@@ -83,7 +83,7 @@ class Connections:
             self._tell_if_empty()
 
     def remove_handshaking(self, connection: CountedConnection) -> None:
-        """Count a connection out whose TLS handshake is over. A complete one is then counted by `add_live`."""
+        """Remove a connection whose TLS handshake is over. After a complete handshake, `add_live` follows."""
         self.handshaking.discard(connection)
         self.started_handshakes.pop(connection, None)
         self._uncount(connection.client.key)
@@ -91,7 +91,7 @@ class Connections:
             self._tell_if_empty()
 
     def end_all(self, cause: str) -> None:
-        """End every connection now."""
+        """End every connection at once."""
         for connection in [*self.live, *self.handshaking]:
             connection.end(cause)
 
@@ -107,7 +107,7 @@ class Connections:
         return emptied
 
     def give_up_waiting(self) -> None:
-        """Fire the Deferred of `when_empty`, whatever is still open."""
+        """Fire the Deferred of `when_empty`, even if connections are open."""
         emptied, self._emptied = self._emptied, None
         if emptied is not None:
             emptied.callback(None)

@@ -1,4 +1,4 @@
-"""The answers that the proxy server gives by itself (RFC 9457 problem details)."""
+"""The responses that the proxy server generates for refusals and failures (RFC 9457 problem details)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _PHRASES = {
     505: "HTTP Version Not Supported",
 }
 
-# RFC 9110 section 11.7.1. Two fields, not one with a list: there are clients that read a field's first challenge only.
+# RFC 9110 section 11.7.1. Two fields, not one with a list, because some clients read only the first challenge of a
+# field.
 _CHALLENGES = (
     'Proxy-Authenticate: Basic realm="egress", charset="UTF-8"',  # RFC 7617
     'Proxy-Authenticate: Bearer realm="egress"',  # RFC 6750
@@ -38,19 +39,19 @@ _CHALLENGES = (
 
 
 def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> bytes:
-    """Compose the answer to a refused or failed request.
+    """Compose the response to a refused or failed request.
 
-    The reason phrase and Proxy-Status say why too: most clients drop the content of a refused CONNECT, and many of them
-    show the reason phrase.
+    The reason phrase and Proxy-Status contain the reason too, because most clients drop the content of a refused
+    CONNECT, and many show the reason phrase.
 
     Args:
         refused: the refusal or failure.
         request_id: the request's id in the audit log.
         keep_alive: whether the connection is kept open.
-        has_body: False in answer to HEAD (RFC 9110 section 9.3.2).
+        has_body: whether the response has content; False for HEAD (RFC 9110 section 9.3.2).
 
     Returns:
-        The whole answer. It names no resolved address and no hop.
+        The complete response, which names no resolved address and no hop.
     """
     code = CODES[refused.code]
     problem: dict[str, object] = {
@@ -72,7 +73,7 @@ def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
-        # RFC 9209 section 2.1: `error` tells the proxy's answers from the origin's, `details` is for people.
+        # RFC 9209 section 2.1: `error` distinguishes the proxy's responses from the origin's, `details` is for people.
         f"Proxy-Status: egress; error={error}; details={_quoted(f'{refused.code}: {refused.reason}')}",
     ]
     if code.status == 407:
@@ -84,16 +85,16 @@ def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has
 
 
 def _quoted(text: str) -> str:
-    """Give a text as a String of a structured field (RFC 8941 section 3.3.3): printable ASCII, of bounded length.
+    """Format a text as a String of a structured field (RFC 8941 section 3.3.3): printable ASCII, of bounded length.
 
-    The reason may come from a plugin, so it may hold any character.
+    The reason may come from a plugin, so it may contain any character.
     """
     printable = "".join(char if " " <= char <= "~" else "?" for char in text[:_DETAILS_LIMIT])
     escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-# RFC 9209 section 2.3: the error types for our codes; all others were denied.
+# RFC 9209 section 2.3: the error types of codes. All other codes have the type of a denied request.
 _PROXY_ERRORS = {
     "name_not_found": "dns_error",
     "resolver_failed": "dns_error",

@@ -1,4 +1,4 @@
-"""The roles of an exchange: its two sides, what they tell it, and what it asks of them. Typing Protocols only."""
+"""The roles of an exchange and of its two sides. Typing Protocols only."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ Trailers: TypeAlias = tuple[Field, ...]
 
 
 class IdlePool(Protocol):
-    """The pool, as an idle connection sees it.
+    """The pool, as used by an idle connection.
 
     Attributes:
         limits: the server's limits.
-        reached: how often each limit of the pool was reached.
+        reached: the number of times that each limit of the pool was reached.
     """
 
     limits: Limits
     reached: dict[str, int]
 
     def forget(self, connection: PooledConnection) -> None:
-        """Drop a connection that ended, or is about to, while it was idle."""
+        """Remove a connection that ended, or is about to end, while it was idle."""
 
 
 class PooledConnection(Protocol):
-    """An origin connection, as the transaction, the exchange and the pool use it.
+    """An origin connection, as used by the transaction, the exchange and the pool.
 
     Attributes:
-        transport: None once the connection is gone.
-        receiver: receives its events; None while it is idle.
+        transport: the transport; None once the connection is lost.
+        receiver: the receiver of the connection's events; None while the connection is idle.
         address: the address that was dialled.
-        generation: of the configuration snapshot that dialled it.
-        is_used: it has served a request, so its origin may close it at any moment.
-        pool: keeps the connection while it is idle; None otherwise.
-        key: under which the pool keeps it, the same for its whole life.
-        timers: keeps its deadline, once it has had one.
+        generation: the generation of the configuration snapshot that dialled the connection.
+        is_used: whether the connection has served a request, so that its origin may close it at any moment.
+        pool: the pool that keeps the connection while it is idle; None otherwise.
+        key: the connection's key in the pool, constant for its whole life.
+        timers: the timer wheel of the connection's deadline, once a deadline was set.
         due: see `TimerWheel`.
         visit: see `TimerWheel`.
     """
@@ -72,46 +72,46 @@ class PooledConnection(Protocol):
     visit: int
 
     def expired(self) -> None:
-        """The deadline passed: close, or reset."""
+        """Close or reset the connection: its deadline has passed."""
 
     def retire(self) -> None:
         """Close an idle connection."""
 
     def open_stream(self, sink: ResponseSink, limits: Limits) -> OriginSide:
-        """Give the origin's side of one exchange.
+        """Return the origin's side of one exchange.
 
         Args:
-            sink: takes the response.
-            limits: bound the response head.
+            sink: the receiver of the response.
+            limits: the limits of the response head.
         """
 
     def hold_events(self) -> None:
-        """Keep what happens until `release_events`, and read no further."""
+        """Keep events until `release_events`, and pause reading."""
 
     def release_events(self) -> tuple[bytes, bool]:
-        """Read on.
+        """Resume reading.
 
         Returns:
-            The octets that came meanwhile, and whether the origin's FIN did. They are for `replay`.
+            The octets that arrived meanwhile, and whether the origin's FIN arrived. Both are arguments of `replay`.
         """
 
     def replay(self, data: bytes, is_ended: bool) -> None:
-        """Tell the receiver of what came before it was there."""
+        """Pass the kept events to the receiver."""
 
     def close(self, timers: TimerWheel, seconds: float) -> None:
-        """Close the connection after what was written. Its receiver is not told.
+        """Close the connection after the written octets are sent, without an event for the receiver.
 
         Args:
-            timers: keeps the deadline.
-            seconds: after which the connection is reset, if the origin does not read.
+            timers: the timer wheel of the deadline.
+            seconds: the time after which the connection is reset, if the origin does not read.
         """
 
     def abort(self) -> None:
-        """Reset the connection. Its receiver is not told."""
+        """Reset the connection, without an event for the receiver."""
 
 
 class ParsedRequest(Protocol):
-    """A request as it was read."""
+    """A request head after parsing."""
 
     @property
     def head(self) -> RequestHead:
@@ -135,7 +135,7 @@ class RequestForm(Protocol):
 
     @property
     def is_absolute(self) -> bool:
-        """The target is sent in absolute form, to an upstream proxy."""
+        """Whether the target is sent in absolute form, to an upstream proxy."""
 
     @property
     def authorization(self) -> bytes | None:
@@ -143,10 +143,10 @@ class RequestForm(Protocol):
 
 
 class RequestSource(Protocol):
-    """An exchange, as the client's side sees it: is told of the request body and of the client's end."""
+    """An exchange, as used by the client's side: receives the request body and the end of the client's side."""
 
     def body_data(self, payload: bytes, trailers: Trailers | None) -> None:
-        """A piece of the request body came, without its framing.
+        """Receive a piece of the request body, without its framing.
 
         Args:
             payload: the octets.
@@ -154,51 +154,51 @@ class RequestSource(Protocol):
         """
 
     def body_malformed(self, refused: Refused) -> None:
-        """The request body breaks its framing."""
+        """Fail: the request body violates its framing."""
 
     def body_truncated(self) -> None:
-        """The client ended in the middle of the request body."""
+        """Handle the client's end within the request body."""
 
     def client_lost(self, reason: Failure) -> None:
-        """The client's side is gone."""
+        """Handle the loss of the client's side."""
 
     def expired(self) -> None:
-        """The deadline of the client's side passed."""
+        """Handle the expiry of the client side's deadline."""
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """End the exchange now, without a response."""
 
 
 class ResponseSink(Protocol):
-    """An exchange, as the origin's side sees it: takes the response."""
+    """An exchange, as used by the origin's side: receives the response."""
 
     def interim_response(self, head: ResponseHead) -> None:
-        """A response of the class 1xx came, 101 excepted."""
+        """Receive a response of the class 1xx except 101."""
 
     def response(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
-        """The final response head came.
+        """Receive the final response head.
 
         Args:
             head: the head.
-            framing: of its body.
-            payload: the first of the body, without its framing.
+            framing: the framing of the response body.
+            payload: the first piece of the body, without its framing.
             trailers: the trailer fields of a complete body; None while more follows.
         """
 
     def response_data(self, payload: bytes, trailers: Trailers | None) -> None:
-        """A further piece of the response body came. See `response`."""
+        """Receive a further piece of the response body. See `response`."""
 
     def protocol_changed(self, head: ResponseHead, rest: bytes) -> None:
-        """The origin changed the protocol (101); `rest` came after the head."""
+        """Handle a change of protocol by the origin (101); `rest` are the octets after the head."""
 
     def response_malformed(self, refused: Refused) -> None:
-        """The response breaks the rules."""
+        """Fail: the response is malformed."""
 
     def response_truncated(self) -> None:
-        """The origin ended in the middle of the response body."""
+        """Handle the origin's end within the response body."""
 
     def origin_closed(self, reason: Failure | None) -> None:
-        """The origin closed without a response; the reason where the connection is gone."""
+        """Handle a close of the origin without a response. The reason is given where the connection is lost."""
 
 
 class ClientSide(Protocol):
@@ -206,29 +206,29 @@ class ClientSide(Protocol):
 
     @property
     def subject(self) -> Requester:
-        """The client's end of the request. The expiry of its deadline becomes `RequestSource.expired`."""
+        """The client's end of the request. The expiry of the deadline calls `RequestSource.expired`."""
 
     def begin(self, source: RequestSource, transaction: LiveTransaction) -> None:
-        """Tell an exchange of the events of the client's end."""
+        """Pass the events of the client's end to an exchange."""
 
     @property
     def producer(self) -> IPushProducer:
         """Pauses and resumes the request body."""
 
     def take_body(self) -> bytes | None:
-        """Give the request body, if all of it is here; else None. It is empty for a request without body."""
+        """Return the request body, if it has arrived completely; else None. Empty for a request without body."""
 
     def start_body(self) -> None:
-        """Tell the exchange of the request body as it comes."""
+        """Pass the request body to the exchange as it arrives."""
 
     def stop_body(self) -> None:
-        """Read the request body no longer, and pause no longer on the origin's account."""
+        """Stop reading the request body, and end any pause caused by the origin."""
 
     def interim_response(self, head: ResponseHead) -> None:
-        """Write a 1xx response, where the client knows them."""
+        """Write a 1xx response, if the client's HTTP version has them."""
 
     def respond(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
-        """Write the response head and the first of the body. See `ResponseSink.response`."""
+        """Write the response head and the first piece of the body. See `ResponseSink.response`."""
 
     def send(self, payload: bytes, trailers: Trailers | None) -> None:
         """Write a further piece of the response body."""
@@ -237,17 +237,17 @@ class ClientSide(Protocol):
         """Pause and resume this producer as the client reads; None for none."""
 
     def change_protocol(self, head: ResponseHead, upgrade: bytes) -> TunnelClient:
-        """Write the 101, and give the connection for a tunnel."""
+        """Write the 101, and return the connection for a tunnel."""
 
     def refuse(self, refused: Refused, request_id: str) -> None:
         """Write the response to a refusal. `finish` follows."""
 
     def finish(self, *, is_read: bool) -> None:
-        """End the response. The connection goes on with its next request, or closes.
+        """End the response. The connection continues with its next request, or closes.
 
         Args:
-            is_read: the whole request was read. If not, the client may still be sending, and a plain close would be
-                answered with a reset, which can destroy the response on its way (RFC 9112 section 9.6).
+            is_read: whether the whole request was read. Otherwise the client may still be sending, and a plain close
+                would cause a reset, which can destroy the response in transit (RFC 9112 section 9.6).
         """
 
     def abort(self) -> None:
@@ -258,7 +258,7 @@ class OriginSide(Protocol):
     """The origin's side of one exchange: writes one request and reads its response.
 
     Attributes:
-        sink: the exchange; None once nothing more is to be told to it.
+        sink: the exchange; None once the exchange must receive no further event.
     """
 
     sink: ResponseSink | None
@@ -269,19 +269,19 @@ class OriginSide(Protocol):
 
     @property
     def has_heard(self) -> bool:
-        """Whether anything has come from the origin for this exchange."""
+        """Whether any octet has arrived from the origin for this exchange."""
 
     @property
     def is_reusable(self) -> bool:
         """Whether the connection can serve a further request after this response."""
 
     def request(self, parsed: ParsedRequest, upgrade: bytes | None, form: RequestForm, payload: bytes) -> None:
-        """Write the request head and the first of its body.
+        """Write the request head and the first piece of the body.
 
         Args:
-            parsed: the request as it was read.
+            parsed: the parsed request.
             upgrade: the protocol that the client may change to; None for none.
-            form: of the request on its route.
+            form: the form of the request on its route.
             payload: the first of the body, without its framing.
 
         Raises:
@@ -295,4 +295,4 @@ class OriginSide(Protocol):
         """Pause and resume this producer as the origin reads; None for none."""
 
     def abort(self) -> None:
-        """Tell the exchange of nothing more, and reset the origin's side."""
+        """Reset the origin's side, without a further event for the exchange."""

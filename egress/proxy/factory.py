@@ -21,16 +21,16 @@ class ProxyFactory:
     """The factory of one listener.
 
     Attributes:
-        listener: its name in the configuration.
-        server: what all listeners share.
-        read_peer_of: tells who connected, where the listener is a unix socket.
+        listener: the listener's name in the configuration.
+        server: the server, which all listeners share.
+        read_peer_of: reads uid and gid of the peer, where the listener is a unix socket.
     """
 
     listener: str
     server: ProxyServer
     read_peer_of: ReadPeer = read_peer
     noisy: bool = False
-    numPorts: int = 0  # Twisted's ports count here
+    numPorts: int = 0  # incremented and decremented by Twisted's ports
 
     def buildProtocol(self, address: IAddress | None) -> ClientConnection:
         """Build the protocol of one connection."""
@@ -44,7 +44,7 @@ class ProxyFactory:
         return ClientConnection(self.server, Connection(self.listener, peer[0], peer[1]), dispatch, None)
 
     def doStart(self) -> None:
-        """Do nothing: listening is said by the service."""
+        """Do nothing: the service logs the listeners."""
 
     def doStop(self) -> None:
         """Do nothing."""

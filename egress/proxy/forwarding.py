@@ -1,4 +1,4 @@
-"""How a plain request goes by a route with proxies: in absolute form to the last one, or by CONNECT."""
+"""The form of a plain request on a route with proxies: in absolute form to the last proxy, or by CONNECT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egress.model import Request, Route
 from egress.proxy.refusals import dial_refusal
 from egress.wire.response_head import ResponseHead
 
-# What an exchange says of its origin, and what is meant where the other side is a proxy.
+# The codes of failures of an origin, and the codes that replace them where the other side is a proxy.
 _BLAMED = {
     "origin_closed": ("proxy_malformed", "An upstream proxy closed the connection without an answer."),
     "origin_malformed": ("proxy_malformed", "What an upstream proxy answered is not HTTP/1.1."),
@@ -22,16 +22,16 @@ _BLAMED = {
 
 @define(eq=False)
 class Forwarding:
-    """How one plain request is sent.
+    """The form in which one plain request is sent.
 
     Attributes:
         proxy: the last proxy of the route; None on a direct route.
-        is_absolute: the last proxy gets the request in absolute form, and connects to the origin itself. Not so where
-            the route has judged addresses for it: the proxy would write the address into Host (RFC 9112 section 3.2.2),
-            and the origin would answer for the wrong site. Nor where the protocol is to change.
-        authorization: the value of Proxy-Authorization, in absolute form.
-        place: keeps connections of the pool apart: requests share one only if they were judged for the same place, and
-            go by the same proxies with the same credentials. "" on a direct route.
+        is_absolute: whether the last proxy receives the request in absolute form, and connects to the origin itself.
+            False where the last proxy must receive a judged address: it would write the address into Host (RFC 9112
+            section 3.2.2), and the origin would respond for the wrong site. False also where the protocol may change.
+        authorization: the value of Proxy-Authorization, for the absolute form.
+        place: the part of a pool key that identifies the destination, the proxies and their credentials. Requests share
+            a connection only if all three are equal. "" on a direct route.
     """
 
     proxy: IForwardProxy | None
@@ -46,7 +46,7 @@ class Forwarding:
         Args:
             proxy: the last proxy of the route.
             request: the request.
-            route: has one hop at least.
+            route: the route, with at least one hop.
             upgrade: the protocol that the client may change to.
         """
         authority = request.authority
@@ -70,11 +70,11 @@ class Forwarding:
         return dial_refusal(self.proxy.unauthorized(challenges, is_sent=self.authorization is not None))
 
     def blame(self, refused: Refused, reason: Failure | None) -> Refused:
-        """Name the proxy in a refusal that names the origin, where the exchange was with a proxy.
+        """Replace the origin by the proxy in a refusal, where the exchange was with a proxy.
 
         Args:
-            refused: the refusal by the exchange.
-            reason: why the connection was lost, if it was.
+            refused: the refusal that the exchange made.
+            reason: the reason of the connection's loss; None if it was not lost.
         """
         proxy = self.recipient
         if proxy is None:
@@ -90,7 +90,7 @@ class Forwarding:
 DIRECT_FORWARDING = Forwarding(None, False, None, "")
 """The form of every request on a direct route."""
 
-# More destinations than the agents of one node use at a time.
+# More destinations than the agents of one node use at one time.
 _FORWARDINGS = 1024
 
 
@@ -98,7 +98,7 @@ _FORWARDINGS = 1024
 class Forwardings:
     """Chooses the form of requests on routes with proxies. A form is kept until the credentials of a proxy change."""
 
-    # By the identity of the route, which is kept in the value, so that no other route gets that identity.
+    # By the identity of the route. The value refers to the route, so that no other route gets the identity.
     _memo: Memo[int, tuple[Route, str, IForwardProxies, int, Forwarding]] = field(
         init=False, factory=lambda: Memo(_FORWARDINGS), repr=False
     )

@@ -1,4 +1,4 @@
-"""The bounds of the proxy server: every wait, every buffer and every count has one. Units stand in the names."""
+"""The limits of the proxy server for every wait, buffer and count. The names contain the units."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ class Limits:
     """The `[limits]` table.
 
     Attributes:
-        head_bytes: a request or response head, without its body. Answer: 431; of an origin's head 502.
-        target_bytes: a request target. Answer: 414.
-        head_fields: field lines in a head. Answer: 431; of an origin's head 502.
-        head_seconds: from a request's first byte to its head's end. Answer: 408.
-        keepalive_seconds: a client connection without a request. The connection closes.
-        connections: client connections in all. Answer: 503.
-        connections_per_client: the same of one client. Answer: 429.
-        authentication_failures_per_minute: wrong credentials of one client. Answer: 429 `too_many_failures`.
-        policy_seconds: a policy that answers later. Answer: 403 `policy_failed`.
-        dial_seconds_per_address: one address of a destination. Answer: 504, or the next address.
-        dial_seconds: all addresses together. Answer: 504.
-        handshakes: TLS handshakes with clients, each from its first byte. The one that has taken longest is reset.
-        handshake_seconds: one handshake: of TLS with a client, which is reset; of TLS and of CONNECT with a proxy on
-            the route, answered 504 `proxy_timeout`.
-        response_seconds: from the request's end to the answer's head. Answer: 504.
-        body_stall_seconds: a request body that does not move. Answer: 408.
-        request_body_bytes: a request body. Answer: 413.
-        hello_bytes: a ClientHello at the start of a tunnel. A reset.
-        hello_seconds: the same, from its first byte. A reset.
-        idle_seconds: a tunnel, or an answer's body, in which nothing moves. It is reset.
-        tunnel_seconds: the longest life of a tunnel. It closes.
-        linger_seconds: after a refusal, reading on so that the answer is not lost to a reset.
-        drain_seconds: running requests after SIGTERM.
-        pool_connections: idle origin connections in all.
-        pool_connections_per_origin: the same for one origin, route and client.
-        pool_seconds: an idle origin connection.
+        head_bytes: the longest request or response head. Response: 431; for an origin's head 502.
+        target_bytes: the longest request target. Response: 414.
+        head_fields: the largest number of field lines in a head. Response: 431; for an origin's head 502.
+        head_seconds: the time from the first byte of a request to the end of its head. Response: 408.
+        keepalive_seconds: the time of a client connection without a request. Then the connection is closed.
+        connections: the largest number of client connections. Response: 503.
+        connections_per_client: the largest number of connections of one client. Response: 429.
+        authentication_failures_per_minute: wrong credentials of one peer. Response: 429 `too_many_failures`.
+        policy_seconds: the time for a policy's verdict. Response: 403 `policy_failed`.
+        dial_seconds_per_address: the time to connect to one address. Then the next address is dialled, or the response
+            is 504.
+        dial_seconds: the time to connect, all addresses together. Response: 504.
+        handshakes: the largest number of TLS handshakes with clients, each from its first byte. The oldest is reset.
+        handshake_seconds: the time of one handshake. TLS with a client: the connection is reset. TLS or CONNECT with a
+            proxy of the route: the response is 504 `proxy_timeout`.
+        response_seconds: the time from the end of the request to the response head. Response: 504.
+        body_stall_seconds: the time without an octet of a request body. Response: 408.
+        request_body_bytes: the largest request body. Response: 413.
+        hello_bytes: the longest ClientHello at the start of a tunnel. Then the tunnel is reset.
+        hello_seconds: the time of a ClientHello from its first byte. Then the tunnel is reset.
+        idle_seconds: the time without an octet in a tunnel or a response body. Then it is reset.
+        tunnel_seconds: the longest life of a tunnel. Then the tunnel is closed.
+        linger_seconds: the time of reading after a refusal, so that a reset does not destroy the response.
+        drain_seconds: the time for running requests after SIGTERM.
+        pool_connections: the largest number of idle origin connections.
+        pool_connections_per_origin: the largest number of idle connections for one origin, route and client.
+        pool_seconds: the time that an idle origin connection is kept.
     """
 
     head_bytes: int = field(default=65_536, validator=between(1024, 1_048_576))
@@ -77,8 +78,8 @@ class TlsSettings:
     """The `[tls]` table.
 
     Attributes:
-        sni: what happens when a ClientHello in a tunnel names another host than the one that was judged:
-            "enforce" resets the tunnel, "record" only writes it down.
+        sni: the effect of a ClientHello in a tunnel whose server name differs from the judged host: "enforce" resets
+            the tunnel, "record" only records the name.
     """
 
     sni: Literal["enforce", "record"] = "enforce"

@@ -1,4 +1,4 @@
-"""Tells the observing policies what becomes of one admitted request."""
+"""Notifies the observing policies of the progress and the end of one admitted request."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _log = Logger()
 class Observers:
     """The observers of one request.
 
-    No method raises, whatever an observer does, and every observer is told everything. A failure of an observer is
-    logged, and is a DENY where a verdict is asked for.
+    No method raises, and every observer receives every event, even if another observer fails. A failure of an observer
+    is logged, and counts as a DENY where a verdict is expected.
 
     Attributes:
         request: the request.
-        observers: of the configuration snapshot under which octets began to move.
-        up: octets from the client that the observers know of.
-        down: octets to the client that the observers know of.
+        observers: the observers of the configuration snapshot under which the transfer began.
+        up: the number of octets from the client that were reported to the observers.
+        down: the number of octets to the client that were reported to the observers.
     """
 
     request: Request
@@ -34,7 +34,7 @@ class Observers:
     _is_asked: bool = False
 
     def started(self, admission: Admission) -> None:
-        """Tell that octets begin to move."""
+        """Report the start of the transfer."""
         for observer in self.observers:
             try:
                 observer.started(self.request, admission)
@@ -42,14 +42,14 @@ class Observers:
                 _log_failure(observer, "started")
 
     def moved(self, up: int, down: int) -> Verdict | None:
-        """Tell what moved since the last call. The first call is passed on even if nothing moved (`IPolicyObserver`).
+        """Report octets since the last call. The first call is reported even without octets (`IPolicyObserver`).
 
         Args:
-            up: octets from the client so far.
-            down: octets to the client so far.
+            up: the number of octets from the client so far.
+            down: the number of octets to the client so far.
 
         Returns:
-            The first DENY, if any.
+            The first DENY; None without a DENY.
         """
         more_up, more_down = up - self.up, down - self.down
         if not more_up and not more_down and self._is_asked:
@@ -63,7 +63,7 @@ class Observers:
         return denied
 
     def ended(self, event: AuditEvent) -> None:
-        """Tell that the request is over."""
+        """Report the end of the request."""
         for observer in self.observers:
             try:
                 observer.ended(event)

@@ -1,4 +1,4 @@
-"""Refusals that several parts make, and what kind they are."""
+"""Refusals that several modules make, and their classification."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _REASONS = {
 
 
 def dial_refusal(error: DialFailed) -> Refused:
-    """Make the refusal that answers a failed dial."""
+    """Make the refusal of a request whose dial failed."""
     return Refused(error.code, error.reason or _REASONS[error.code], detail=str(error))
 
 
 def is_failure(refused: Refused) -> bool:
-    """Tell whether the route or the destination failed. Otherwise something refused the request."""
+    """Whether the route or the destination failed. Otherwise the request was refused."""
     return CODES[refused.code].status in (500, 502, 504)
 
 
 def listener_removed() -> Refused:
-    """Make the refusal of a request on a connection whose listener a reload took away."""
+    """Make the refusal of a request on a connection whose listener a reload removed."""
     return Refused("listener_gone", "The listener is no longer configured; connect anew.")

@@ -1,7 +1,7 @@
-"""The roles by which connections, receivers and transactions know each other: typing Protocols only.
+"""The roles by which connections, receivers and transactions refer to each other: typing Protocols only.
 
-A part imports the modules below it and this file. What calls back into a part above it does so by a role, so that
-another provider (an HTTP/2 stream, a request inside an intercepted tunnel) is one more class and no further branch.
+A module imports the modules below it and this file. Calls to modules above it use a role, so that another provider (an
+HTTP/2 stream, a request inside an intercepted tunnel) is another class and not another branch.
 `egress.proxy.exchange_roles` has the roles of the two sides of an exchange.
 """
 
@@ -20,17 +20,17 @@ from egress.transports.contract import IStreamTransport
 
 
 class Displacement(Enum):
-    """What a reload did to the listener of a connection."""
+    """The effect of a reload on the listener of a connection."""
 
     MOVED = "moved"
-    """A listener of that name exists and listens elsewhere. The running request is the last of the connection."""
+    """A listener with this name exists and listens elsewhere. The running request is the last of the connection."""
 
     REMOVED = "removed"
-    """No listener stands for the connection any more. The running request is ended, too."""
+    """No listener corresponds to the connection any more. The running request is ended too."""
 
 
 class AuditSubject(Protocol):
-    """A client connection, as its audit events describe it."""
+    """A client connection, as described in audit events."""
 
     @property
     def connection(self) -> Connection:
@@ -42,7 +42,7 @@ class AuditSubject(Protocol):
 
     @property
     def by_facts(self) -> Client:
-        """The client as the facts of the connection alone tell."""
+        """The client that the facts of the connection alone identify."""
 
 
 class Requester(AuditSubject, Entry, Protocol):
@@ -53,30 +53,30 @@ class CountedConnection(Protocol):
     """A client connection that counts against the limits.
 
     Attributes:
-        client: whom it is counted for.
+        client: the client for which the connection is counted.
     """
 
     client: Client
 
     @property
     def listener(self) -> str:
-        """The name of its listener."""
+        """The name of the connection's listener."""
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
-        """End it now."""
+        """End the connection at once."""
 
 
 class LiveTransaction(Protocol):
-    """A transaction, as a reload and the statistics see it.
+    """A transaction, as used by a reload and the statistics.
 
     Attributes:
         request: the request.
-        admission: the gate's, once there is one.
-        dialled: the address at the other end.
-        up: octets from the client.
-        down: octets to the client.
-        status: of the response.
-        evaluation: the pending evaluation anew after a reload; cancelled with the transaction.
+        admission: the gate's admission; None before the admission.
+        dialled: the dialled address.
+        up: the number of octets from the client.
+        down: the number of octets to the client.
+        status: the status of the response.
+        evaluation: the pending re-evaluation after a reload; cancelled with the transaction.
     """
 
     request: Request
@@ -89,19 +89,19 @@ class LiveTransaction(Protocol):
 
     @property
     def is_streaming(self) -> bool:
-        """Whether octets move."""
+        """Whether the transfer has begun."""
 
     def refuse_unstarted(self, refused: Refused) -> None:
-        """Refuse the request if none of its octets has moved."""
+        """Refuse the request if its transfer has not begun."""
 
     def count(self) -> None:
-        """Bring `up` and `down` up to date."""
+        """Update `up` and `down`."""
 
     def observe(self) -> Verdict | None:
-        """Tell the observers what moved.
+        """Report the transferred octets to the observers.
 
         Returns:
-            The first DENY, if any.
+            The first DENY; None without a DENY.
         """
 
 
@@ -109,18 +109,18 @@ class LiveConnection(CountedConnection, Protocol):
     """A client connection that requests are read from.
 
     Attributes:
-        displacement: what a reload did to its listener.
+        displacement: the effect of a reload on the connection's listener.
     """
 
     displacement: Displacement | None
 
     @property
     def receiver(self) -> ClientReceiver | None:
-        """Serves the current request, if any."""
+        """The receiver that serves the current request; None without a request."""
 
     @property
     def transaction(self) -> LiveTransaction | None:
-        """The running transaction, if any."""
+        """The running transaction; None without a transaction."""
 
     def renew_limits(self) -> None:
         """Read the next request head under the server's current limits."""
@@ -136,16 +136,16 @@ class ClientReceiver(Protocol):
     """Receives the events of a client connection while a request runs."""
 
     def client_data(self, data: bytes) -> None:
-        """Octets came from the client."""
+        """Receive octets from the client."""
 
     def client_ended(self) -> None:
-        """The client sent its FIN. It can still be written to."""
+        """Handle the client's FIN. The client can still receive octets."""
 
     def client_lost(self, reason: Failure) -> None:
-        """The client connection is gone."""
+        """Handle the loss of the client connection."""
 
     def expired(self) -> None:
-        """The deadline of the client connection passed."""
+        """Handle the expiry of the client connection's deadline."""
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """End the request now, without a response."""
@@ -155,21 +155,21 @@ class OriginReceiver(Protocol):
     """Receives the events of an origin connection."""
 
     def origin_data(self, data: bytes) -> None:
-        """Octets came from the origin."""
+        """Receive octets from the origin."""
 
     def origin_ended(self) -> None:
-        """The origin sent its FIN. It can still be written to."""
+        """Handle the origin's FIN. The origin can still receive octets."""
 
     def origin_lost(self, reason: Failure) -> None:
-        """The origin connection is gone."""
+        """Handle the loss of the origin connection."""
 
 
 class TunnelClient(Requester, Protocol):
-    """A client connection, as a tunnel uses it.
+    """A client connection, as used by a tunnel.
 
     Attributes:
-        receiver: receives its events.
-        transaction: of the current request.
+        receiver: the receiver of the connection's events.
+        transaction: the transaction of the current request.
     """
 
     receiver: ClientReceiver | None
@@ -177,7 +177,7 @@ class TunnelClient(Requester, Protocol):
 
     @property
     def transport(self) -> IStreamTransport:
-        """Its transport."""
+        """The transport of the connection."""
 
     @property
     def has_ended(self) -> bool:
@@ -185,16 +185,16 @@ class TunnelClient(Requester, Protocol):
 
     @property
     def held(self) -> bytes:
-        """The octets that were kept."""
+        """The kept octets."""
 
     def hold(self, data: bytes) -> None:
-        """Keep octets that came before the tunnel was open."""
+        """Keep octets that arrive before the tunnel is open."""
 
     def take_held(self) -> bytes:
-        """Take the octets that were kept."""
+        """Remove and return the kept octets."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
     def write_refusal(self, refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> None:
         """Write the response to a refusal."""
@@ -203,13 +203,13 @@ class TunnelClient(Requester, Protocol):
         """End the response. See `ClientSide.finish`."""
 
     def forget_parser(self) -> None:
-        """Release what reads request heads: no further request comes."""
+        """Release the reader of request heads, because no further request follows."""
 
     def close(self) -> None:
-        """Close after what was written."""
+        """Close after the written octets are sent."""
 
     def closed_by_relay(self) -> None:
-        """Note that the relay closes the connection and nothing is left to do."""
+        """Record that the relay closes the connection, so that no action remains."""
 
     def abort(self) -> None:
         """Reset the connection."""

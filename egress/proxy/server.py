@@ -1,4 +1,4 @@
-"""The proxy server: what all client connections share, and how it starts, changes its configuration and stops."""
+"""The proxy server: the state that all client connections share, with start, reload and stop."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ _UNRECORDED = ("keepalive_seconds", "idle_seconds", "linger_seconds", "drain_sec
 
 
 def _make_boot_id() -> str:
-    """Make the first part of this process's ids, so that they differ from those of the process before."""
+    """Make the first part of this process's ids, so that the ids differ from those of earlier processes."""
     return f"{time.time_ns() // 1_000_000:x}"
 
 
 @define(eq=False)
 class ProxyServer:
-    """What all client connections of all listeners share.
+    """The state that all client connections of all listeners share.
 
     Attributes:
-        gate: judges.
-        identifier: identifies clients.
-        audit_log: takes audit events.
-        clock: for every deadline and duration.
-        limits: every bound.
-        tls: how server names in tunnels are treated.
-        now: the time of day, in seconds since the epoch, for audit events.
+        gate: the gate that judges requests.
+        identifier: the identifier of clients.
+        audit_log: the sink of audit events.
+        clock: the clock of every deadline and duration.
+        limits: the `[limits]` table.
+        tls: the `[tls]` table.
+        now: returns the time of day in seconds since the epoch, for audit events.
         boot: the first part of every id.
-        timers: the deadlines of connections.
-        connections: client connections.
-        pool: idle origin connections.
-        origins: builds the protocol of origin connections.
-        request_parser: reads and parses request heads under the current limits.
-        forwardings: chooses the form of requests on routes with proxies.
-        reached: how often a limit was reached that leaves no audit event. The pool counts its own.
+        timers: the timer wheel of connections.
+        connections: the client connections.
+        pool: the pool of idle origin connections.
+        origins: the factory of origin connections.
+        request_parser: the parser of request heads under the current limits.
+        forwardings: the forms of requests on routes with proxies.
+        reached: the number of times that each limit without an audit event was reached. The pool counts its own limits.
     """
 
     gate: Gate
@@ -81,7 +81,7 @@ class ProxyServer:
     _connection_numbers: count[int] = field(init=False, factory=lambda: count(1))
     _pulse: IDelayedCall | None = field(init=False, default=None)
     _reevaluation: Reevaluation | None = field(init=False, default=None)
-    # Requests that started under an earlier snapshot are still told to its observers.
+    # Requests that started under an earlier snapshot are still reported to its observers.
     _is_observed: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -91,7 +91,7 @@ class ProxyServer:
         self.request_parser = RequestParser(self.limits)
 
     def start(self) -> None:
-        """Begin to keep deadlines, and to tell observers of what moves."""
+        """Start the timer wheel, and the reports to observers."""
         self.timers.start()
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._tell_observers)
 
@@ -104,15 +104,15 @@ class ProxyServer:
         displaced: DisplacedListeners = NONE_DISPLACED,
         delegated_seconds: float = 60.0,
     ) -> Deferred[Reevaluation]:
-        """Activate a configuration snapshot, and evaluate the requests in progress anew.
+        """Activate a configuration snapshot, and re-evaluate the requests in progress.
 
-        Idle origin connections are closed: an earlier snapshot had them dialled.
+        Idle origin connections are closed, because an earlier snapshot dialled them.
 
         Args:
-            snapshot: the new one.
-            identifier: identifies clients from now on.
-            limits: apply from now on.
-            tls: applies from now on.
+            snapshot: the new snapshot.
+            identifier: the new identifier of clients.
+            limits: the new limits.
+            tls: the new `[tls]` table.
             displaced: the listeners that were removed, renamed or moved.
             delegated_seconds: see `Gate`.
 
@@ -135,7 +135,7 @@ class ProxyServer:
         return self._reevaluation.done
 
     def stop(self) -> None:
-        """End everything at once."""
+        """End every connection and stop the timers at once."""
         self.connections.is_stopping = True
         if self._reevaluation is not None:
             self._reevaluation.stop()
@@ -147,10 +147,11 @@ class ProxyServer:
             self._pulse = None
 
     def drain(self) -> Deferred[None]:
-        """Serve what is running and nothing new.
+        """Finish running requests, and serve no new request.
 
         Returns:
-            A Deferred that fires once no connection is open. What is left after `limits.drain_seconds` is ended.
+            A Deferred that fires once no connection is open. Connections that remain after `limits.drain_seconds` are
+            ended.
         """
         connections = self.connections
         connections.is_stopping = True
@@ -178,7 +179,7 @@ class ProxyServer:
         return f"{self.boot}-c{next(self._connection_numbers):x}"
 
     def _tell_observers(self) -> None:
-        """Tell the observers, once a second, what moved. A DENY ends the request."""
+        """Report transferred octets to the observers, once a second. A DENY ends the request."""
         self._pulse = self.clock.callLater(_PULSE_SECONDS, self._tell_observers)
         if not (self._is_observed or self.gate.snapshot.observers):
             return
@@ -188,11 +189,11 @@ class ProxyServer:
                 if refused is not None:
                     client.end("policy", refused)
             except Exception:
-                # A fault on one connection must not keep the observers from the others.
+                # An exception of one connection must not prevent reports about the others.
                 _log.failure("ending a request failed")
 
     def _observe(self, client: LiveConnection) -> Refused | None:
-        """Tell the observers what moved on one connection; return the refusal that ends its request, if any."""
+        """Report the transferred octets of one connection; return the refusal that ends its request, if any."""
         transaction = client.transaction
         if transaction is None:
             return None

@@ -16,9 +16,9 @@ class TunnelCount:
     """The open tunnels of one upstream and listener.
 
     Attributes:
-        tunnels: number of tunnels.
-        up: octets transferred so far from the clients.
-        down: octets transferred so far to the clients.
+        tunnels: the number of tunnels.
+        up: the number of octets transferred so far from the clients.
+        down: the number of octets transferred so far to the clients.
     """
 
     tunnels: int = 0
@@ -46,7 +46,7 @@ def count_tunnels(server: ProxyServer) -> dict[tuple[str, str], TunnelCount]:
 
 
 def count_reached(server: ProxyServer) -> dict[str, int]:
-    """Count how often each limit was reached that leaves no line in the audit log."""
+    """Return the number of times that each limit without a line in the audit log was reached."""
     return {**server.reached, **server.pool.reached}
 
 

@@ -34,21 +34,21 @@ class Transaction:
     """Admits, dials and records one request for its owner. Its states are the table `states.TRANSACTION`.
 
     Attributes:
-        server: admits, dials and records.
+        server: the server, with the gate and the audit log.
         subject: the client connection.
         request: the request.
-        owner: receives the results, until `release_dial`.
-        state: see the table.
-        admission: the gate's, once there is one.
-        trace: the attempts of the dial, until `release_dial`.
-        dialled: the address at the other end; "" for none.
-        up: octets of content or tunnel from the client, as of the last `count`; `down` those to the client.
-        upward: relays octets from the client; `downward` those to the client.
-        status: of the response that the client got; 0 for none.
-        response_source: who made that response; see `AuditEvent`.
-        server_name: of the ClientHello, in a tunnel.
-        pending: what is waited for before an octet moves.
-        evaluation: the pending evaluation anew after a reload, while octets move.
+        owner: the receiver of the results, until `release_dial`.
+        state: the state; see the table.
+        admission: the gate's admission; None before the admission.
+        trace: the trace of the dial, until `release_dial`.
+        dialled: the dialled address; "" for none.
+        up: the number of octets of content or tunnel from the client, as of the last `count`; `down` to the client.
+        upward: the relay of octets from the client; `downward` to the client.
+        status: the status of the response that the client received; 0 for none.
+        response_source: the generator of that response; see `AuditEvent`.
+        server_name: the server name of the ClientHello in a tunnel; see `AuditEvent`.
+        pending: the pending step before the transfer begins.
+        evaluation: the pending re-evaluation after a reload, during the transfer.
     """
 
     server: ProxyServer
@@ -73,17 +73,17 @@ class Transaction:
 
     @property
     def is_streaming(self) -> bool:
-        """Whether octets move."""
+        """Whether the transfer has begun."""
         return self.state is STREAMING
 
     @property
     def is_stale(self) -> bool:
-        """Whether a newer configuration snapshot is active than the one that admitted."""
+        """Whether the active configuration snapshot is newer than the snapshot that admitted the request."""
         admission = self.admission
         return admission is not None and admission.generation != self.server.gate.snapshot.generation
 
     def admit(self) -> None:
-        """Ask the gate. The owner is told before this returns where nothing has to be waited for."""
+        """Ask the gate. The owner receives the result before this method returns if no step must wait."""
         server = self.server
         try:
             if server.connections.is_stopping:
@@ -120,7 +120,7 @@ class Transaction:
         self.owner.admitted(admission)
 
     def _readmit(self) -> None:
-        """Ask the active configuration snapshot, which may choose another route: nothing is connected."""
+        """Ask the active configuration snapshot, which may choose another route, because no connection exists yet."""
         self.state = TRANSACTION[self.state]["readmit"]
         self.admission = None
         self.request.is_judged_again = True
@@ -130,7 +130,7 @@ class Transaction:
         """Connect to the judged destination.
 
         Args:
-            proxy: connect to this proxy instead, which is then sent the request in absolute form.
+            proxy: the proxy to connect to instead, which receives the request in absolute form.
         """
         admission = self.admission
         assert admission is not None, "only an admitted request is dialled"
@@ -180,7 +180,7 @@ class Transaction:
                 self._failed("using a connection failed")
 
     def _confirm(self, origin: PooledConnection) -> None:
-        """Let the snapshot that became active during the dial judge the request before an octet moves."""
+        """Have the snapshot that became active during the dial judge the request before the transfer begins."""
         assert self.admission is not None
         try:
             confirming = self.server.gate.admit_again(self.request, self.admission, self.dialled)
@@ -209,7 +209,7 @@ class Transaction:
             origin.replay(data, is_ended)
 
     def failed(self, failure: Failure) -> None:
-        """Tell the owner that what was waited for failed (IDialListener)."""
+        """Report the failure of the pending step to the owner (IDialListener)."""
         if self.pending is None and failure.check(CancelledError):
             return
         self.pending = None
@@ -227,19 +227,19 @@ class Transaction:
         self.owner.refused(Refused("internal_error", "The proxy failed."))
 
     def cancel(self) -> None:
-        """Wait for nothing more before an octet moves."""
+        """Cancel the pending step."""
         pending, self.pending = self.pending, None
         if pending is not None:
             pending.cancel()
 
     def refuse_unstarted(self, refused: Refused) -> None:
-        """Refuse the request if none of its octets has moved."""
+        """Refuse the request if its transfer has not begun."""
         if self.state is not STREAMING and self.state is not OVER:
             self.cancel()
             self.owner.refused(refused)
 
     def start(self) -> None:
-        """Tell the observers that octets begin to move, but not if the origin is dialled again."""
+        """Report the start of the transfer to the observers, except when the origin is dialled again."""
         self.state = TRANSACTION[self.state]["start"]
         observers = self.server.gate.snapshot.observers
         if observers and self._observers is None:
@@ -254,17 +254,17 @@ class Transaction:
         self.owner = NO_OWNER
 
     def count(self) -> None:
-        """Bring `up` and `down` up to date with the relays."""
+        """Update `up` and `down` from the relays."""
         if self.upward is not None:
             self.up += self.upward.collect()
         if self.downward is not None:
             self.down += self.downward.collect()
 
     def observe(self) -> Verdict | None:
-        """Tell the observers what moved since the last time.
+        """Report the octets since the last call to the observers.
 
         Returns:
-            The first DENY, if any. An observer that fails denies.
+            The first DENY; None without a DENY. An observer that fails denies.
         """
         if self._observers is None:
             return None
@@ -277,11 +277,11 @@ class Transaction:
             self.server.audit_log.record(self._make_event("open", "", None))
 
     def record_end(self, cause: str, refused: Refused | None = None, event: str = "") -> None:
-        """Record the end, unless it has been recorded.
+        """Record the end, unless the end has been recorded.
 
         Args:
             cause: one of `egress.errors.CAUSES`.
-            refused: the refusal, where one ended the request.
+            refused: the refusal that ended the request; None without one.
             event: "end" or "refused"; by default "refused" where there is a refusal.
         """
         if self.state is OVER:

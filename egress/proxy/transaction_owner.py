@@ -1,4 +1,4 @@
-"""Who receives the results of a transaction."""
+"""The owner of a transaction, which receives the results."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from egress.proxy.exchange_roles import PooledConnection
 
 
 class TransactionOwner(Protocol):
-    """An exchange or a tunnel set-up: receives the results of its transaction."""
+    """The owner of a transaction: an exchange or a tunnel set-up, which receives the results."""
 
     def admitted(self, admission: Admission) -> None:
-        """The gate admitted the request."""
+        """Handle the gate's admission of the request."""
 
     def connected(self, origin: PooledConnection) -> None:
-        """The origin connection is open."""
+        """Handle the established origin connection."""
 
     def refused(self, refused: Refused) -> None:
-        """The request was refused, or its route failed, before an octet moved."""
+        """Handle a refusal, or a failure of the route, before the transfer began."""
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """End the request now, without a response."""
 
 
 class NoOwner:
-    """The owner of a transaction that has none any more."""
+    """The owner of a transaction whose owner was released."""
 
     def admitted(self, admission: Admission) -> None:
         """Do nothing."""

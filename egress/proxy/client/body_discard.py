@@ -1,4 +1,4 @@
-"""Reads past the body of a request that was refused, so that the connection can serve the next one."""
+"""Discards the body of a refused request, so that the connection can serve the next request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from egress.proxy.client.connection import ClientConnection
 from egress.wire.body import BodyReader
 
 DISCARD_BYTES = 65_536
-"""Of the body of a refused request. To read past more would cost more than a new connection does."""
+"""The largest number of discarded octets of a body. To discard more would cost more than a new connection."""
 
 
 @define(eq=False)
@@ -19,8 +19,8 @@ class BodyDiscard:
 
     Attributes:
         client: the connection.
-        body: reads it.
-        left: octets of it that may still come.
+        body: the reader of the body.
+        left: the number of octets of the body that may still arrive.
     """
 
     client: ClientConnection
@@ -28,7 +28,7 @@ class BodyDiscard:
     left: int = DISCARD_BYTES
 
     def begin(self) -> None:
-        """Read what is here, and wait for the rest."""
+        """Discard the octets that have arrived, and wait for the rest."""
         client = self.client
         client.receiver = self
         client.server.timers.expect(client, client.server.limits.head_seconds)
@@ -36,7 +36,7 @@ class BodyDiscard:
         self.client_data(client.take_held())
 
     def client_data(self, data: bytes) -> None:
-        """Read on."""
+        """Discard further octets."""
         body = self.body
         try:
             body.feed(data)
@@ -54,18 +54,18 @@ class BodyDiscard:
             self._give_up()
 
     def client_ended(self) -> None:
-        """There is no next request."""
+        """End the connection: the client sent a FIN within the body."""
         self._give_up()
 
     def client_lost(self, _reason: Failure) -> None:
-        """Do nothing: the refusal is on the record."""
+        """Do nothing: the refusal is already recorded."""
 
     def expired(self) -> None:
-        """It took too long."""
+        """End the connection: the deadline of the body has passed."""
         self._give_up()
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
-        """Stop now."""
+        """Reset the connection."""
         self.client.abort()
 
     def _give_up(self) -> None:

@@ -1,4 +1,4 @@
-"""The facts of a client connection before it has sent anything, and the client that they tell."""
+"""The facts of a client connection before its first octet, and the client that the facts identify."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from egress.model import Client, Connection
 from egress.transports.peer_credentials import read_peer_credentials
 
 ReadPeer: TypeAlias = Callable[[ITransport], tuple[int, int]]
-"""Gives the uid and the gid of whoever connected; -1 for what is not known."""
+"""Returns the uid and the gid of the connecting process; -1 for unknown values."""
 
 
 def read_peer(transport: ITransport) -> tuple[int, int]:
-    """Ask the kernel who connected to a unix socket (SO_PEERCRED, unix(7)).
+    """Read the uid and gid of the process that connected to a unix socket (SO_PEERCRED, unix(7)).
 
     Args:
-        transport: of a unix socket, or TLS on one.
+        transport: the transport of a unix socket, or TLS on a unix socket.
 
     Returns:
-        The uid and the gid that the process had when it connected; -1 where the kernel does not tell.
+        The uid and the gid of the process at the time of its `connect`; -1 where the kernel has no credentials.
     """
     try:
         peer = read_peer_credentials(cast(Any, transport).socket)
@@ -39,9 +39,9 @@ class Facts:
 
     Attributes:
         connection: the facts.
-        client: the client that they tell, without anything that a request shows.
+        client: the client that the facts identify, without the credentials of any request.
         settled_by: the identifier that gives this client for every request; None where each request is identified.
-        refused: why nobody can be served on the connection; None where somebody can.
+        refused: the refusal of the connection; None where the connection can be served.
     """
 
     connection: Connection
@@ -54,10 +54,10 @@ def gather(identifier: IIdentifier, connection: Connection, read_peer: ReadPeer 
     """Gather the facts of a connection.
 
     Args:
-        identifier: recognises the client.
-        connection: what the listener tells.
+        identifier: the identifier that recognises the client.
+        connection: the facts that the listener supplies.
         read_peer: reads uid and gid of the peer of a unix socket; None for any other socket.
-        transport: of the connection.
+        transport: the transport of the connection.
     """
     if read_peer is not None:
         uid, gid = read_peer(transport)

@@ -1,4 +1,4 @@
-"""A pull producer of nothing: tells when a transport has written everything."""
+"""A pull producer without data, which reports when a transport has written everything."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from zope.interface import implementer
 @implementer(IPullProducer)
 @define(eq=False)
 class FlushProducer:
-    """Waits, as a producer of nothing, until a transport has written everything.
+    """Waits, as a producer without data, until a transport has written everything.
 
     Attributes:
-        flushed: called then, once.
+        flushed: called once, when everything is written.
     """
 
     flushed: Callable[[], None]
     _is_asked: bool = False
 
     def resumeProducing(self) -> None:
-        """The first call comes at once (IConsumer.registerProducer), the second when all is written."""
+        """Act on the second call, when all is written; the first is made at once (IConsumer.registerProducer)."""
         if self._is_asked:
             self.flushed()
         self._is_asked = True
 
     def stopProducing(self) -> None:
-        """Do nothing: the connection is gone, and tells so itself."""
+        """Do nothing: the connection is lost, and its protocol receives connectionLost."""

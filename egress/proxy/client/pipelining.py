@@ -18,16 +18,16 @@ from egress.timing.timer_wheel import Entry
 
 _log = Logger()
 
-# The most requests of one connection that are served without returning to the reactor. 64 KiB hold two thousand heads,
-# and requests that are answered immediately would otherwise keep all other connections waiting.
+# The most requests of one connection that are served without returning to the reactor. 64 KiB can contain two thousand
+# heads, and requests with immediate responses would otherwise delay all other connections.
 _HEADS_PER_TURN = 32
 
 
 class PipelinedConnection(HeadSource, Entry, Protocol):
-    """A client connection, as the loop over its requests sees it.
+    """A client connection, as used by the loop over its requests.
 
     Attributes:
-        later: the timer after which the loop goes on.
+        later: the timer after which the loop continues.
         state: see `states.CLIENT_CONNECTION`.
     """
 
@@ -40,7 +40,7 @@ class PipelinedConnection(HeadSource, Entry, Protocol):
 
     @property
     def displacement(self) -> Displacement | None:
-        """What a reload did to its listener."""
+        """The effect of a reload on the connection's listener."""
 
     @property
     def has_ended(self) -> bool:
@@ -57,13 +57,13 @@ class PipelinedConnection(HeadSource, Entry, Protocol):
         """Answer with a refusal, and close."""
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
     def close(self) -> None:
-        """Close after what was written."""
+        """Close after the written octets are sent."""
 
 
 def read_requests(client: PipelinedConnection) -> None:

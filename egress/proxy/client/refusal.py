@@ -22,12 +22,12 @@ def refuse(
     """Write the response to a refusal, and record it. The caller ends or keeps the connection.
 
     Args:
-        server: records.
+        server: the server, which records the refusal.
         client: the connection.
-        refused: why.
-        request: as far as it could be read.
-        keep_alive: what the response says of the connection.
-        has_body: the response has one.
+        refused: the refusal.
+        request: the request; None where no request could be read.
+        keep_alive: whether the response announces that the connection stays open.
+        has_body: whether the response has a body.
     """
     request_id = server.request_id() if request is None else request.id
     client.write_refusal(refused, request_id, keep_alive=keep_alive, has_body=has_body)

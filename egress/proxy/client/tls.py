@@ -1,4 +1,4 @@
-"""TLS between a client and a listener: the handshake before anything is read."""
+"""TLS between a client and a listener: the handshake before the first request."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from egress.transports.client_tls import ClientTlsFactory, ClientTlsTransport
 @implementer(IProtocol, IHandshakeListener)
 @define(eq=False)
 class ClientTlsHandshake:
-    """TLS's protocol until the handshake is over. Then the real one, which knows the certificate, takes its place.
+    """The protocol inside TLS until the handshake is complete and the client's certificate is known.
 
-    It is among the proxy server's connections from the start: whoever connects and shakes no hands is counted too.
+    The connection counts from its accept, so that clients that never complete a handshake are limited too.
 
     Attributes:
-        inner: the real one.
-        client: who it is counted for.
+        inner: the protocol after the handshake.
+        client: the client for which the connection is counted.
         due: see `egress.timing.timer_wheel.Entry`.
-        visit: the same.
+        visit: see `egress.timing.timer_wheel.Entry`.
     """
 
     inner: ClientConnection
@@ -49,27 +49,27 @@ class ClientTlsHandshake:
     _is_over: bool = field(init=False, default=False)
 
     def arrive(self, transport: ClientTlsTransport) -> None:
-        """Count the connection in, and wait.
+        """Count the connection, and wait for its first octet.
 
         Args:
-            transport: in which TLS has not begun.
+            transport: the transport, in which TLS has not begun.
         """
         inner, server = self.inner, self.inner.server
         self._transport = transport
-        inner.gather_facts(cast(ITransport, transport))  # a refusal is for later: the facts are not all here
+        inner.gather_facts(cast(ITransport, transport))  # a refusal waits for all facts
         self.client = inner.client
         self._is_counted = True
         refused = server.connections.add_handshaking(self)
         if refused is not None:
-            # No handshake for the sake of an answer: it is what costs most.
+            # No handshake only to send a refusal, because the handshake is the most expensive part.
             self._fail(refused)
             return
         server.timers.expect(self, server.limits.handshake_seconds)
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Hear that the first byte is here, and that TLS begins (IProtocol).
+        """Start TLS: the first octet has arrived (IProtocol).
 
-        With as many handshakes as there may be, the oldest has to go: one takes milliseconds, if it is meant.
+        At the limit of handshakes, the oldest handshake is reset: a genuine handshake takes milliseconds.
         """
         server = self.inner.server
         started = server.connections.started_handshakes
@@ -79,7 +79,7 @@ class ClientTlsHandshake:
         started[self] = None
 
     def handshakeCompleted(self) -> None:
-        """Take the certificate, and hand the connection over (IHandshakeListener)."""
+        """Read the certificate, and pass the connection on to the inner protocol (IHandshakeListener)."""
         if self._is_over:
             return
         transport, inner = self._transport, self.inner
@@ -87,7 +87,7 @@ class ClientTlsHandshake:
             certificate = transport.getHandle().get_peer_certificate(as_cryptography=True)
             name = "" if certificate is None else name_of(certificate)
         except Exception as error:
-            # OpenSSL has taken what our other reader of certificates cannot read.
+            # OpenSSL has accepted a certificate that the parser of `egress.tls.subject` cannot read.
             refused = Refused("tls_failed", "The client's certificate cannot be read.", detail=type(error).__name__)
             self._fail(refused)
             return
@@ -98,13 +98,13 @@ class ClientTlsHandshake:
         inner.makeConnection(transport)
 
     def connectionMade(self) -> None:
-        """Do nothing: `arrive` has done it (IProtocol)."""
+        """Do nothing: `arrive` has counted the connection (IProtocol)."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Do nothing: what comes before the end of a handshake belongs to nobody, and nothing comes (IProtocol)."""
+        """Do nothing: no octets are delivered before the end of the handshake (IProtocol)."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """The handshake failed, or the client went away (IProtocol)."""
+        """Record that the handshake failed or the connection was lost (IProtocol)."""
         is_told = self._is_over
         self._leave()
         if not is_told and isinstance(reason.value, SSL.Error):
@@ -112,19 +112,19 @@ class ClientTlsHandshake:
 
     @property
     def listener(self) -> str:
-        """The name of the listener that it came by."""
+        """The name of the connection's listener."""
         return self.inner.connection.listener
 
     def expired(self) -> None:
-        """The handshake took too long."""
+        """Fail: the deadline of the handshake has passed."""
         self._fail(Refused("tls_failed", "The TLS handshake did not end in time."))
 
     def displaced(self) -> None:
-        """A younger handshake takes the place of this one."""
+        """Fail: a newer handshake replaces this handshake at the limit."""
         self._fail(Refused("busy", "The proxy has reached its limit of TLS handshakes."))
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
-        """Stop now."""
+        """Reset the connection."""
         self._is_over = True
         self.inner.server.connections.started_handshakes.pop(self, None)
         self._transport.abortConnection()
@@ -159,7 +159,7 @@ class ConnectionFactory(Protocol):
 
     @property
     def server(self) -> ProxyServer:
-        """What all listeners share."""
+        """The server, which all listeners share."""
 
     def buildProtocol(self, address: IAddress | None) -> ClientConnection:
         """Build the protocol of one connection."""
@@ -168,14 +168,14 @@ class ConnectionFactory(Protocol):
 @implementer(IProtocolFactory)
 @define(eq=False)
 class _Handshakes:
-    """The factory that TLS asks for its inner protocol."""
+    """The factory of the protocol inside TLS."""
 
     inner: ConnectionFactory
     noisy: bool = False
     numPorts: int = 0
 
     def buildProtocol(self, address: IAddress | None) -> ClientTlsHandshake:
-        """Build one."""
+        """Build the protocol of one connection."""
         return ClientTlsHandshake(self.inner.buildProtocol(address))
 
     def doStart(self) -> None:
@@ -189,8 +189,8 @@ class TlsProxyFactory(ClientTlsFactory):
     """The factory of one listener that speaks TLS.
 
     Args:
-        tls: what the listener shows and takes.
-        inner: builds what is spoken inside.
+        tls: the TLS of the listener.
+        inner: builds the protocols inside TLS.
     """
 
     def __init__(self, tls: ServerTls, inner: ConnectionFactory) -> None:

@@ -1,1 +1,1 @@
-"""HTTP/1.1: requests read from clients, exchanged with origins, and answered."""
+"""HTTP/1.1: the client's side and the origin's side of exchanges."""

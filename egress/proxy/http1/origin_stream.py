@@ -14,7 +14,7 @@ from egress.wire.forwarding import serialize_request
 from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.response_head import ResponseHead, ResponseReader
 
-# Interim responses (1xx) are few and short. Without a bound an origin could send them without end.
+# Interim responses (1xx) are few and short. Without a limit an origin could send them endlessly.
 _INTERIM_LIMIT = 32
 _INTERIM_BYTES = 65_536
 
@@ -23,15 +23,15 @@ _CODE = "origin_malformed"
 
 @define(eq=False)
 class Http1OriginStream:
-    """One exchange after the other on one origin connection (OriginSide, OriginReceiver).
+    """The origin's side of consecutive exchanges on one origin connection (OriginSide, OriginReceiver).
 
-    The connection keeps it and uses it again.
+    The connection keeps this object and reuses it.
 
     Attributes:
         connection: the origin connection.
         reader: reads response heads.
-        has_heard: anything has come from the origin for this exchange.
-        is_reusable: the connection can serve a further request after this response.
+        has_heard: whether any octet has arrived from the origin for this exchange.
+        is_reusable: whether the connection can serve a further request after this response.
         sink: the exchange; None between two exchanges.
     """
 
@@ -50,7 +50,7 @@ class Http1OriginStream:
     # The request (OriginSide).
 
     def request(self, parsed: ParsedRequest, upgrade: bytes | None, form: RequestForm, payload: bytes) -> None:
-        """Write the request head and the first of its body. See `OriginSide.request`."""
+        """Write the request head and the first piece of the body. See `OriginSide.request`."""
         framing = parsed.framing
         octets = serialize_request(
             parsed.head,
@@ -90,7 +90,7 @@ class Http1OriginStream:
             transport.registerProducer(producer, True)
 
     def abort(self) -> None:
-        """Tell the exchange of nothing more, and reset the connection."""
+        """Reset the connection, without a further event for the exchange."""
         self.sink = None
         self.connection.abort()
 
@@ -117,7 +117,7 @@ class Http1OriginStream:
                 framing = response_framing(head, self._method)
                 if framing.kind is Kind.LENGTH and len(data) >= framing.length:
                     # The fast path of a complete body needs no reader. Surplus octets are not forwarded, and a
-                    # connection that has them is not used again.
+                    # connection with surplus octets is not reused.
                     self.is_reusable = head.is_persistent
                     if len(data) > framing.length:
                         data, self.is_reusable = data[: framing.length], False
@@ -160,11 +160,11 @@ class Http1OriginStream:
         return forwardable_trailers(body.trailers, self._nominated)
 
     def origin_ended(self) -> None:
-        """The origin's FIN completes a body without framing. Anywhere else it is a fault."""
+        """The origin's FIN completes a body without framing. Anywhere else a FIN is a fault."""
         self._ended(None, is_clean=True)
 
     def origin_lost(self, reason: Failure) -> None:
-        """The connection is gone. A reset never completes a body."""
+        """Handle the loss of the connection. A reset never completes a body."""
         self._ended(reason, is_clean=reason.check(ConnectionDone) is not None)
 
     def _ended(self, reason: Failure | None, *, is_clean: bool) -> None:

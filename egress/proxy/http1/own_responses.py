@@ -1,10 +1,10 @@
-"""Responses to requests that the proxy answers by itself, because they may be forwarded no further."""
+"""The proxy's own responses to requests that must not be forwarded."""
 
 from __future__ import annotations
 
 
 def options_response(*, keep_alive: bool) -> bytes:
-    """Answer `OPTIONS *`, or OPTIONS with `Max-Forwards: 0` (RFC 9110 sections 9.3.7 and 7.6.2)."""
+    """Make the response to `OPTIONS *`, or to OPTIONS with `Max-Forwards: 0` (RFC 9110 sections 9.3.7 and 7.6.2)."""
     return (
         b"HTTP/1.1 204 No Content\r\n"
         b"Allow: CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE\r\n"
@@ -13,11 +13,11 @@ def options_response(*, keep_alive: bool) -> bytes:
 
 
 def trace_response(message: bytes, *, keep_alive: bool) -> bytes:
-    """Answer TRACE with `Max-Forwards: 0` (RFC 9110 section 9.3.8).
+    """Make the response to TRACE with `Max-Forwards: 0` (RFC 9110 section 9.3.8).
 
     Args:
-        message: the request as it would have been sent on, without fields that may hold a secret.
-        keep_alive: whether the connection lives on.
+        message: the request as it would have been forwarded, without fields that may contain a secret.
+        keep_alive: whether the connection stays open.
     """
     return (
         b"HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nVia: 1.1 egress\r\n"

@@ -1,4 +1,4 @@
-"""Reads the request heads of client connections and parses what they ask for."""
+"""Reads and parses the request heads of client connections."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ParsedRequest:
     Attributes:
         head: the head as read.
         target: the parsed target.
-        framing: of the body.
-        is_own: the proxy itself answers: the request is `OPTIONS *`, or its Max-Forwards is 0.
+        framing: the framing of the body.
+        is_own: whether the proxy itself responds, because the request is `OPTIONS *` or its Max-Forwards is 0.
         credentials: the value of Proxy-Authorization (RFC 9110 section 11.7.2); None without the field.
     """
 
@@ -50,8 +50,8 @@ class HeadSource(Protocol):
     """A connection that request heads are read from.
 
     Attributes:
-        reader: of its next head; None before the first one that is not known by its octets.
-        held: octets that wait for their turn.
+        reader: the reader of the next head; None before the first head that is not memoized.
+        held: octets that arrived and are not processed yet.
     """
 
     reader: RequestReader | None
@@ -62,8 +62,9 @@ class RequestParser:
     """Reads and parses the heads of all connections of a server, under one set of limits.
 
     A client's CONNECT heads differ by their destination only, and reading one costs a tenth of a tunnel's set-up. A
-    memo therefore holds parsed CONNECT heads by their octets: at most 2,048 of 1 KiB, below 8 MiB with their values.
-    `may_be_memoized` keeps credentials and cookies out. Heads of other methods are not kept, for their paths differ.
+    memo therefore keeps parsed CONNECT heads by their octets: at most 2,048 of 1 KiB, below 8 MiB with their values.
+    `may_be_memoized` keeps credentials and cookies out. Heads of other methods are not kept, because their paths
+    differ.
 
     Attributes:
         limits: the limits of heads and bodies.
@@ -95,13 +96,13 @@ class RequestParser:
         """
         reader = source.reader
         if reader is None:
-            # The fast path: a known head, and nothing else, on a connection that has no other.
+            # The fast path: a memoized head alone, on a connection without buffered octets.
             parsed = self._memo.get(data)
             if parsed is not None:
                 return parsed
             limits = self.limits
             reader = source.reader = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
-        # A head that began in an earlier piece is not known by the octets of its last piece.
+        # A head that began in an earlier piece cannot be looked up by the octets of its last piece.
         is_whole = data[:1] == b"C" and not reader.is_begun
         head = reader.feed(data)
         if head is None:
@@ -122,18 +123,18 @@ class RequestParser:
 
 
 def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
-    """Parse what a head asks for.
+    """Parse the target, the framing and the credentials of a head.
 
     Args:
         head: the head as read.
-        body_limit_bytes: of a body with a Content-Length.
+        body_limit_bytes: the largest body with a Content-Length.
 
     Raises:
         ProtocolError: the target, the framing, an expectation or an option is refused, or the body is too long.
     """
     target = parse_target(head.method, head.target)
     if head.fields.is_plain:
-        # The fast path: such fields have no framing, expectation, Max-Forwards or credentials.
+        # The fast path: plain fields contain no framing, expectation, Max-Forwards or credentials.
         return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
     framing = request_framing(head)
     if framing.length > body_limit_bytes:

@@ -1,4 +1,4 @@
-"""The protocol of origin connections: gives its events to whoever uses the connection."""
+"""The protocol of origin connections, which passes its events to a receiver."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class OriginConnection:
     """One connection to an origin.
 
     Attributes:
-        transport: given when the connection stands.
-        receiver: receives its events; None while it is idle.
-        address: the address that was dialled, for the pool.
-        generation: of the snapshot that had it dialled, for the pool as well.
-        timers: keeps its deadline, once it has had one.
-        is_closing: it has been closed, and its last bytes are on their way.
-        is_used: it has served a request before, so that its origin may be closing it at this very moment.
+        transport: the transport, once the connection is established.
+        receiver: the receiver of the connection's events; None while the connection is idle.
+        address: the dialled address, for the pool.
+        generation: the generation of the snapshot that dialled the connection, for the pool.
+        timers: the timer wheel of the connection's deadline, once a deadline was set.
+        is_closing: whether the connection has been closed while its last octets are unsent.
+        is_used: whether the connection has served a request, so that its origin may close it at any moment.
         pool: the pool that keeps it while it is idle.
-        key: where the pool keeps it; the same for its whole life.
-        stream: the origin's side of its exchanges.
-        on_connected: see IConnectionNotifier; cleared once it was called.
+        key: the connection's key in the pool, constant for its whole life.
+        stream: the origin's side of the connection's exchanges.
+        on_connected: see IConnectionNotifier; cleared after the call.
     """
 
     transport: IStreamTransport | None = None
@@ -58,7 +58,7 @@ class OriginConnection:
     on_connected: OnConnected | None = None
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Hear of the connection (IProtocol)."""
+        """Adapt the transport, and report the connection (IProtocol)."""
         self.transport = adapt(transport)
         self.transport.setTcpNoDelay(True)
         on_connected, self.on_connected = self.on_connected, None
@@ -66,27 +66,27 @@ class OriginConnection:
             on_connected(self, transport)
 
     def connectionMade(self) -> None:
-        """Do nothing: whoever dialled takes over."""
+        """Do nothing: `on_connected` has reported the connection."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand bytes on; an idle connection that speaks is not one to use again."""
+        """Pass octets to the receiver. An idle connection that receives octets is not reused."""
         if self.receiver is not None:
             self.receiver.origin_data(data)
         elif not self.is_closing:
             self.retire()
 
     def readConnectionLost(self) -> None:
-        """Hand the FIN on."""
+        """Pass the FIN to the receiver."""
         if self.receiver is not None:
             self.receiver.origin_ended()
         elif not self.is_closing:
             self.retire()
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: our own FIN is no news."""
+        """Do nothing: this is the proxy's own FIN."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """Hand the end on."""
+        """Pass the loss of the connection to the receiver."""
         if self.pool is not None:
             self.pool.forget(self)
         if self.timers is not None:
@@ -96,7 +96,7 @@ class OriginConnection:
             receiver.origin_lost(reason)
 
     def expired(self) -> None:
-        """Close an idle connection; reset one that does not get its last bytes out."""
+        """Close an idle connection; reset a closing connection with unsent octets."""
         if self.is_closing:
             if self.transport is not None:
                 self.transport.abortConnection()
@@ -117,7 +117,7 @@ class OriginConnection:
             self.transport.loseConnection()
 
     def open_stream(self, sink: ResponseSink, limits: Limits) -> Http1OriginStream:
-        """Give the origin's side of one exchange (PooledConnection). One at a time: this is HTTP/1.1."""
+        """Return the origin's side of one exchange (PooledConnection). HTTP/1.1 allows one exchange at a time."""
         stream = self.stream
         if stream is None:
             stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes, limits.head_fields))
@@ -125,13 +125,13 @@ class OriginConnection:
         return stream
 
     def hold_events(self) -> None:
-        """Keep what happens until `release_events`, and read no further (PooledConnection)."""
+        """Keep events until `release_events`, and pause reading (PooledConnection)."""
         self.receiver = _HeldEvents()
         if self.transport is not None:
             self.transport.pauseProducing()
 
     def release_events(self) -> tuple[bytes, bool]:
-        """Read on. See `PooledConnection.release_events`."""
+        """Resume reading. See `PooledConnection.release_events`."""
         held, self.receiver = self.receiver, None
         if self.transport is not None:
             self.transport.resumeProducing()
@@ -139,24 +139,24 @@ class OriginConnection:
         return held.data, held.is_ended
 
     def replay(self, data: bytes, is_ended: bool) -> None:
-        """Tell the receiver of what came before it was there (PooledConnection)."""
+        """Pass the kept events to the receiver (PooledConnection)."""
         if data:
             self.dataReceived(data)
         if is_ended:
             self.readConnectionLost()
 
     def abort(self) -> None:
-        """Reset the connection, unheard by its receiver."""
+        """Reset the connection, without an event for the receiver."""
         self.receiver = None
         if self.transport is not None:
             self.transport.abortConnection()
 
     def close(self, timers: TimerWheel, seconds: float) -> None:
-        """Close after what was written, unheard by its receiver.
+        """Close after the written octets are sent, without an event for the receiver.
 
         Args:
-            timers: for the deadline.
-            seconds: after which a reset ends it, if the origin does not read.
+            timers: the timer wheel of the deadline.
+            seconds: the time after which the connection is reset, if the origin does not read.
         """
         self.receiver = None
         if self.transport is not None:
@@ -183,18 +183,18 @@ class _HeldEvents:
         self.is_ended = True
 
     def origin_lost(self, reason: Failure) -> None:
-        """Do nothing: the connection has no transport any more."""
+        """Do nothing: the connection's transport is already None."""
 
 
 @implementer(IProtocolFactory)
 class OriginFactory:
-    """Builds the protocols; one serves all connections, and is quiet."""
+    """The factory of all origin connections, which logs nothing."""
 
     noisy = False
     numPorts = 0
 
     def buildProtocol(self, _address: IAddress) -> OriginConnection:
-        """Build one."""
+        """Build the protocol of one connection."""
         return OriginConnection()
 
     def doStart(self) -> None:

@@ -1,4 +1,4 @@
-"""Idle origin connections, kept for the next request of the same client on the same route to the same address."""
+"""The pool of idle origin connections, each for the next request with the same client, route and address."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _SILENT = ("pool_connections", "pool_connections_per_origin", "pool_seconds")
 
 @define(eq=False)
 class OriginPool:
-    """Holds idle connections, newest first out: the longest idle one is the likeliest to be closed by its origin.
+    """Keeps idle connections. The newest is used first, because origins close the longest idle connection first.
 
     Attributes:
-        limits: `pool_connections`, `pool_connections_per_origin` and `pool_seconds` are used.
-        timers: for their deadlines.
-        generation: of the snapshot that judges now. What another one had dialled is not kept: it may lead another way.
-        reached: how often each of the three was.
+        limits: the limits, of which `pool_connections`, `pool_connections_per_origin` and `pool_seconds` apply.
+        timers: the timer wheel of the connections' deadlines.
+        generation: the generation of the active snapshot. Connections of other snapshots are not kept, because their
+            route may differ.
+        reached: the number of times that each of the three limits was reached.
     """
 
     limits: Limits
@@ -34,18 +35,18 @@ class OriginPool:
         return self._count
 
     def take(self, request: Request, admission: Admission, place: str = "") -> PooledConnection | None:
-        """Give a connection that may serve this request, if there is one.
+        """Return a connection that may serve the request; None without one.
 
-        On a direct route it was dialled to an address that has just been judged; an address that is no longer among the
-        answers is not used again, even if it stands open.
+        On a direct route the connection's address is among the addresses judged now. An open connection to any other
+        address is not used.
 
         Args:
-            request: what is wanted.
-            admission: what was judged.
-            place: through proxies, what tells connections apart; "" on a direct route.
+            request: the request to serve.
+            admission: the admission of the request.
+            place: see `Forwarding`; "" on a direct route.
         """
         route, client = admission.route, request.client
-        # As `_key` has it.
+        # The key equals the result of `_key`.
         key = route.upstream, place or request.authority.text, client.key, client.labels
         kept = self._idle.get(key)
         if kept is None:
@@ -63,16 +64,16 @@ class OriginPool:
         return None
 
     def keep(self, origin: PooledConnection, request: Request, admission: Admission, place: str = "") -> bool:
-        """Take a connection back.
+        """Keep a connection for reuse.
 
         Args:
             origin: the connection.
-            request: what it served.
-            admission: of that request.
-            place: as for `take`.
+            request: the request that the connection served.
+            admission: the admission of that request.
+            place: see `take`.
 
         Returns:
-            False where there is no room for it, or no use; then the caller closes it.
+            Whether the connection is kept. If not, the caller closes the connection.
         """
         if origin.generation != self.generation:
             return False
@@ -98,7 +99,7 @@ class OriginPool:
         return True
 
     def forget(self, origin: PooledConnection) -> None:
-        """Drop a connection that ended, or is about to, while it was idle."""
+        """Remove a connection that ended, or is about to end, while it was idle."""
         if origin.pool is None or origin.key is None:
             return
         kept = self._idle[origin.key]
@@ -110,12 +111,12 @@ class OriginPool:
         origin.pool = None
 
     def renew(self, limits: Limits, generation: int) -> None:
-        """Begin anew under another snapshot."""
+        """Close every idle connection, and use another snapshot's generation."""
         self.limits, self.generation = limits, generation
         self.close()
 
     def close(self) -> None:
-        """End every idle connection."""
+        """Close every idle connection."""
         for kept in list(self._idle.values()):
             for origin in list(kept):
                 origin.retire()

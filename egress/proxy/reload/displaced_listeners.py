@@ -17,15 +17,15 @@ class DisplacedListeners:
     """The names of the listeners that a reload changed.
 
     Attributes:
-        lost: no listener has the name any more, or their socket has another name.
-        moved: a listener of that name exists, and listens elsewhere or has another TLS.
+        lost: names that no listener has any more, or whose socket has another name now.
+        moved: names of listeners that listen elsewhere or have another TLS now.
     """
 
     lost: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
 
     def find(self, listener: str) -> Displacement | None:
-        """Tell what became of a listener."""
+        """Return the displacement of a listener."""
         if listener in self.lost:
             return Displacement.REMOVED
         return Displacement.MOVED if listener in self.moved else None
@@ -38,8 +38,8 @@ NONE_DISPLACED = DisplacedListeners()
 def displace(connections: Connections, displaced: DisplacedListeners) -> None:
     """Serve no further request on the connections of displaced listeners.
 
-    They bear the name of their listener, and another one of that name may ask for other credentials, or for none. Idle
-    ones are closed at once. One that fails is reset, and the others still have their turn.
+    A connection has the name of its listener, and a new listener of that name may require other credentials or none.
+    Idle connections are closed at once. A connection that fails is reset, without an effect on the others.
     """
     for client in list(connections.live):
         displacement = displaced.find(client.listener)

@@ -1,6 +1,6 @@
 """The evaluation anew of requests in progress after a reload.
 
-A few requests are evaluated in each turn of the reactor, so that thousands of tunnels do not keep others waiting.
+A few requests are evaluated in each turn of the reactor, so that thousands of tunnels do not block the reactor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from egress.proxy.roles import Displacement, LiveConnection, LiveTransaction
 
 _SLICE = 32
 
-# The most evaluations that wait for a policy at a time.
+# The largest number of evaluations that wait for a policy at one time.
 _PENDING = 256
 _PAUSE_SECONDS = 0.05
 
@@ -32,18 +32,18 @@ _log = Logger()
 
 @define(eq=False)
 class Reevaluation:
-    """One walk over all client connections.
+    """One pass over all client connections.
 
-    A request that does not stream is passed over: its connection is confirmed by the active configuration snapshot
-    before an octet moves.
+    A request that does not stream is skipped: the active configuration snapshot confirms its connection before the
+    transfer begins.
 
     Attributes:
-        gate: judges.
-        connections: all of them.
-        clock: gives turns.
-        done: fires when every request has been evaluated, or when `stop` cuts the walk short.
-        judged: number of requests that the gate was asked about.
-        ended: number of requests that it refused.
+        gate: the gate that judges the requests.
+        connections: all client connections.
+        clock: schedules each step in a turn of the reactor.
+        done: a Deferred that fires when every request has been evaluated, or at `stop`.
+        judged: the number of requests that the gate has judged.
+        ended: the number of requests that the gate has refused.
     """
 
     gate: Gate
@@ -58,7 +58,7 @@ class Reevaluation:
     _is_walked: bool = field(init=False, default=False)
 
     def begin(self) -> None:
-        """Take the first step in the reactor's next turn."""
+        """Schedule the first step for the reactor's next turn."""
         self._clients = iter(list(self.connections.live))
         self._call = self.clock.callLater(0, self._step)
 
@@ -87,7 +87,7 @@ class Reevaluation:
         self._call = self.clock.callLater(0 if room else _PAUSE_SECONDS, self._step)
 
     def _visit(self, client: LiveConnection) -> None:
-        """Evaluate what runs on one connection. A fault there keeps no other connection from its turn."""
+        """Evaluate the request of one connection. An exception does not affect other connections."""
         try:
             transaction = client.transaction
             if transaction is None or not transaction.is_streaming:
@@ -115,7 +115,7 @@ class Reevaluation:
             answer.addErrback(self._refused, client, transaction).addBoth(self._decided, transaction)
 
     def _refused(self, failure: Failure, client: LiveConnection, transaction: LiveTransaction) -> None:
-        # What cancels an evaluation has removed it from the transaction before.
+        # The caller that cancels an evaluation has removed it from the transaction before.
         if transaction.evaluation is not None:
             transaction.evaluation = None
             self._end(client, failure)
@@ -140,7 +140,7 @@ class Reevaluation:
             self._abort(client)
 
     def _abort(self, client: LiveConnection) -> None:
-        """Reset a connection that cannot be ended otherwise."""
+        """Reset a connection whose request could not be ended in order."""
         try:
             client.abort()
         except Exception:

@@ -1,7 +1,7 @@
 """An open tunnel: a client connection and an origin connection, each relayed to the other.
 
 The transports move the octets (`IStreamTransport.relay_to`). The tunnel passes half-closes on, ends both connections
-and keeps the deadlines. The engine's relays pass half-closes on as well; the second time has no effect.
+and keeps the deadlines. The engine's relays pass half-closes on as well; a second half-close has no effect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from egress.proxy.states import ENDED, OPEN, TUNNEL
 from egress.proxy.transaction import Transaction
 from egress.timing.idle_watch import IdleWatch
 
-# A tunnel that lives longer than this leaves an event while it is open, so that a killed process leaves a trace of it.
+# A tunnel that is open for more than these seconds is recorded while it is open, so that the audit log of a killed
+# process has the tunnel.
 _OPEN_SECONDS = 2.0
 
 
@@ -27,13 +28,13 @@ class Tunnel:
     """An open tunnel (ClientReceiver, OriginReceiver). Its states are the table `states.TUNNEL`.
 
     Attributes:
-        server: has the limits and the timers.
-        client: one side.
-        origin: the other side.
-        transaction: counts the octets and records the tunnel.
-        state: see the table.
-        started: seconds on the clock when the tunnel was opened.
-        idle: measures how long nothing has moved, from the first deadline on.
+        server: the server, with the limits and the timers.
+        client: the client connection.
+        origin: the origin connection.
+        transaction: the transaction, which counts the octets and records the tunnel.
+        state: the state; see the table.
+        started: the time at which the tunnel was opened, in seconds on the clock.
+        idle: the watch of the idle time, from the first deadline on.
     """
 
     server: ProxyServer
@@ -57,7 +58,7 @@ class Tunnel:
         """Relay from the client to the origin.
 
         Args:
-            data: what the client has sent so far.
+            data: the octets that the client has sent so far.
         """
         transaction, transport = self.transaction, self.origin.transport
         transaction.release_dial()
@@ -70,7 +71,7 @@ class Tunnel:
         """Begin and join at once, after a change of protocol.
 
         Args:
-            rest: what the origin has sent so far.
+            rest: the octets that the origin has sent so far.
         """
         client = self.client
         client.receiver = self
@@ -88,14 +89,14 @@ class Tunnel:
         self.server.timers.expect(self.client, _OPEN_SECONDS)
 
     def client_data(self, data: bytes) -> None:
-        """Write to the origin what came before the relay."""
+        """Write octets that arrived before the relay to the origin."""
         self.transaction.up += len(data)
         transport = self.origin.transport
         if transport is not None:
             transport.write(data)
 
     def origin_data(self, data: bytes) -> None:
-        """Write to the client what came before the relay."""
+        """Write octets that arrived before the relay to the client."""
         self.transaction.down += len(data)
         self.client.transport.write(data)
 
@@ -124,7 +125,7 @@ class Tunnel:
         self.client.transport.loseWriteConnection()
 
     def client_lost(self, reason: Failure) -> None:
-        """The client connection is gone, without a FIN that could have been passed on."""
+        """Handle the loss of the client connection without a FIN."""
         if self.state is not ENDED:
             is_clean = reason.check(ConnectionDone) is not None
             self._end("complete" if is_clean else "client_reset")
@@ -134,7 +135,7 @@ class Tunnel:
                 self.origin.abort()
 
     def origin_lost(self, reason: Failure) -> None:
-        """The origin connection is gone, without a FIN that could have been passed on."""
+        """Handle the loss of the origin connection without a FIN."""
         if self.state is not ENDED:
             is_clean = reason.check(ConnectionDone) is not None
             self._end("complete" if is_clean else "origin_reset")
@@ -145,9 +146,9 @@ class Tunnel:
                 self.client.abort()
 
     def expired(self) -> None:
-        """Look whether anything moved, and how long the tunnel has lived.
+        """Check whether octets were transferred, and the age of the tunnel.
 
-        The deadline costs nothing while octets move: the counters are compared when it passes.
+        The deadline costs nothing during the transfer: the counters are compared only when the deadline passes.
         """
         transaction, limits, now = self.transaction, self.server.limits, self.server.clock.seconds()
         if self.idle is None:
