@@ -1,1 +1,1 @@
-"""The composition root: settings, sockets, the supervisor, and what `twistd egress-proxy` calls."""
+"""The composition root: settings, sockets, the supervisor, and the entry point of `twistd egress-proxy`."""

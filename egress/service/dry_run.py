@@ -1,4 +1,4 @@
-"""A dry run for `egress check` and `egress explain`: what judges requests, without sockets and audit log."""
+"""A dry run for `egress check` and `egress explain`: a gate without sockets and audit log."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from egress.wire.target import parse_target
 
 @frozen(eq=False)
 class DryRun:
-    """A prepared configuration, and a gate that judges by it.
+    """A prepared configuration, and its gate.
 
     Attributes:
         prepared: the configuration.
-        gate: judges as the gate of a running proxy with this configuration does.
-        lookup: asks the system's resolver.
-        reactor: runs while a name is looked up.
+        gate: the gate, whose decisions equal those of a running proxy with this configuration.
+        lookup: the client of the system's resolver.
+        reactor: the reactor, which runs while a name is looked up.
     """
 
     prepared: Prepared
@@ -40,9 +40,9 @@ class DryRun:
     reactor: Any
 
     def explain(self, request: Request) -> Explanation:
-        """Explain what would be decided about a request.
+        """Explain the decision about a request.
 
-        Runs the reactor where a name must be looked up, so it can be called once in a process.
+        The method runs the reactor where a name must be looked up, so it can be called once in a process.
         """
         unknown = self._refuse_caller(request)
         if unknown is not None:
@@ -55,7 +55,7 @@ class DryRun:
             self.lookup.stop()
 
     def _refuse_caller(self, request: Request) -> Refused | None:
-        """Give the refusal of a client without the credentials or the certificate that its listener requires."""
+        """Return the refusal of a client without the credentials or the certificate that the listener requires."""
         asking = next(each for each in self.prepared.source.settings.listener if each.name == request.listener)
         kinds = {label.partition(":")[0] for label in request.client.labels}
         return unmet_requirement(asking.require, has_token="token" in kinds, has_certificate="certificate" in kinds)
@@ -67,7 +67,7 @@ class DryRun:
             ended.append(result)
             self.reactor.stop()
 
-        # Not before it runs: what has fired already could not stop it.
+        # Called only once the reactor runs, because a Deferred that has already fired could not stop it.
         self.reactor.callWhenRunning(pending.addBoth, end)
         self.reactor.run()
         if not ended:
@@ -79,12 +79,12 @@ class DryRun:
 
 
 def make_dry_run(source: Source, reactor: Any = None, environ: Mapping[str, str] | None = None) -> DryRun:
-    """Prepare a configuration as for a start, and make a gate that judges by it.
+    """Prepare a configuration as for a start, and make its gate.
 
     Args:
         source: the settings.
         reactor: runs while a name is looked up; None for the global one.
-        environ: the environment that may name proxies; None for the one of this process.
+        environ: the environment with the proxy variables; None for the environment of this process.
 
     Raises:
         ConfigError: a start would fail before it binds a socket.
@@ -98,7 +98,7 @@ def make_dry_run(source: Source, reactor: Any = None, environ: Mapping[str, str]
 
 
 def _expected_addresses(prepared: Prepared) -> list[tuple[str, int]]:
-    """Give the addresses that the TCP listeners would have. Port 0 is not known before its socket is bound."""
+    """Return the addresses that the TCP listeners would have. Listeners with port 0 are left out."""
     endpoints = [*prepared.endpoints, prepared.status_endpoint]
     return [(str(each.address), each.port) for each in endpoints if isinstance(each, TcpEndpoint) and each.port]
 
@@ -109,18 +109,18 @@ def make_request(
     """Make the request that a client would send.
 
     Args:
-        url: `https://` makes a tunnel to its host, port 443 by default, and so does `HOST:PORT`; `http://` makes a
-            plain request.
-        method: of a plain request; "" is GET.
-        listener: the name of the listener that takes the request.
-        labels: of the client, besides those of the listener. `address:ADDRESS` is the client's address, by default
-            127.0.0.1.
-        begun: seconds on the gate's clock.
-        is_local: the listener is a unix socket, whose clients have no address.
+        url: the destination: `https://` (port 443 by default) and `HOST:PORT` make a tunnel, `http://` makes a plain
+            request.
+        method: the method of a plain request; "" is GET.
+        listener: the name of the listener that receives the request.
+        labels: the labels of the client, besides the listener's labels. `address:ADDRESS` is the client's address, by
+            default 127.0.0.1.
+        begun: the time of the request in seconds on the gate's clock.
+        is_local: whether the listener is a unix socket, whose clients have no address.
 
     Raises:
         ValueError: the URL makes a tunnel, and the method is not CONNECT.
-        ProtocolError: no client could request the URL.
+        ProtocolError: the URL is not a valid request target.
     """
     text = url.partition("#")[0]
     scheme, separator, rest = text.partition("://")
@@ -151,7 +151,7 @@ def make_request(
 
 
 def _make_client(listener: str, labels: tuple[str, ...], *, is_local: bool) -> Client:
-    """Make the client that has these labels, with its key."""
+    """Make the client with the labels and the corresponding key."""
     facts = dict(label.split(":", 1) for label in reversed(labels))
     peer = facts.get("address", "" if is_local else "127.0.0.1")
     uid, gid = (int(word) if (word := facts.get(kind, "")).isdigit() else -1 for kind in ("uid", "gid"))

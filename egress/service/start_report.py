@@ -1,4 +1,4 @@
-"""Writes to the log, at the start, what the proxy serves and what its operator is warned of."""
+"""Logs a summary of the configuration and warnings for the operator at the start."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _log = Logger()
 
 
 def report_start(configuration: ActiveConfiguration, transports: str, descriptor_limit: int) -> None:
-    """Log the listeners, the audit log, the policies and the routes, and warn of what may be a mistake.
+    """Log the listeners, the audit log, the policies and the routes, with a warning for each likely mistake.
 
     Args:
-        configuration: the active one.
-        transports: what serves TCP connections: "egress" or "twisted".
-        descriptor_limit: how many descriptors the process may have.
+        configuration: the active configuration.
+        transports: the implementation of TCP transports: "egress" or "twisted".
+        descriptor_limit: the limit of open descriptors of the process.
     """
     prepared, routing = configuration.prepared, configuration.routing
     settings = prepared.source.settings

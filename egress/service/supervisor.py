@@ -43,12 +43,12 @@ class Supervisor(Service):
     """Serves the listeners until it is stopped.
 
     Args:
-        reactor: serves the sockets and runs everything.
-        configuration: the active configuration, its listeners bound.
-        audit_log: takes the audit events.
-        lookup: asks the system's resolver.
-        engine: serves and dials TCP connections; None leaves them to the reactor.
-        notifier: tells the service manager; None tells nobody.
+        reactor: the reactor of all parts.
+        configuration: the active configuration with bound listeners.
+        audit_log: the audit log.
+        lookup: the client of the system's resolver.
+        engine: the engine that serves and dials TCP connections; None for the reactor.
+        notifier: the notifier of the service manager; None for no notifications.
         status: the status listener; None where there is none.
         control: the control socket; None where there is none.
     """
@@ -84,11 +84,11 @@ class Supervisor(Service):
 
     @property
     def sockets(self) -> list[ListeningSocket]:
-        """The listeners' sockets as they are now."""
+        """The current sockets of the listeners."""
         return self.configuration.listeners.sockets
 
     def startService(self) -> None:
-        """Start every part. Nothing in here fails by a mistake of the operator: that ended `make_supervisor`."""
+        """Start every part. Mistakes of the operator are detected earlier, in `make_supervisor`."""
         super().startService()
         descriptor_limit = raise_descriptor_limit()
         self._lookup.start()
@@ -99,7 +99,8 @@ class Supervisor(Service):
         )
         self.server.start()
         self._signals.start()
-        # The reactor sets its own handlers when it begins to run; they raise at a second signal before it stops.
+        # The reactor sets its own handlers when it starts to run, which raise at a second signal before the reactor
+        # stops.
         self._ending.start()
         self._reactor.callWhenRunning(self._ending.start)
         if self._engine is not None:
@@ -118,7 +119,7 @@ class Supervisor(Service):
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        """Take no more connections, let running requests end, end the rest, and write the last audit event."""
+        """Stop accepting connections, drain running requests, end the rest, and write the last audit event."""
         super().stopService()
         self._is_ending = True
         status = f"stopping: {count(len(self.server.connections.live), 'connection', 'connections')} left"
@@ -142,14 +143,14 @@ class Supervisor(Service):
         self._lookup.stop()
         yield self._audit_log.stop()
         if self._status_listener is not None:
-            # Last of all, so that monitoring tells a proxy that is stopping from one that is gone.
+            # Last, so that monitoring can distinguish a stopping proxy from a stopped one.
             yield self._status_listener.stop()
         self.notifier.stop()
         self._signals.stop()
         self._ending.stop()
 
     def status(self) -> str:
-        """Describe the active configuration, and a failed reload, in one line."""
+        """Describe the active configuration and a failed reload in one line."""
         listeners = count(len(self.sockets), "listener", "listeners")
         routing, problem = self.configuration.routing.summary(), self.configuration.problem
         said = f"{listeners}, {summary(self.configuration.prepared)}, routes: {routing}"
@@ -159,7 +160,7 @@ class Supervisor(Service):
         """Reload the configuration. See `ActiveConfiguration.reload`.
 
         Raises:
-            ConfigError: why the new configuration cannot be used; nothing changed.
+            ConfigError: the new configuration cannot be used. The active configuration is unchanged.
             ControlRefused: the proxy is stopping.
         """
         if self._is_ending:
@@ -174,7 +175,7 @@ class Supervisor(Service):
         return done
 
     def faults(self) -> list[str]:
-        """Give the reasons why no request can be served now, a sentence each."""
+        """Return the reasons why requests cannot be served now, a sentence each."""
         faults = []
         if self._is_ending:
             faults.append("The proxy is stopping.")
@@ -194,7 +195,7 @@ class Supervisor(Service):
         return self._engine is None or self._engine.is_running
 
     def _end(self) -> None:
-        """Drain on the first signal, and end everything on the second one."""
+        """Drain at the first signal, and end every connection at the second."""
         if self._is_ending:
             self.server.stop()
         else:
@@ -206,7 +207,7 @@ class Supervisor(Service):
         _log.info("SIGHUP: the audit log is opened anew{what}", what=what)
         self._audit_log.reopen()
         with suppress(ConfigError, ControlRefused):
-            # The error is in the log, and the active configuration stays.
+            # The error is logged, and the active configuration is unchanged.
             self.reload()
 
     def _transports(self) -> str:
@@ -220,17 +221,15 @@ def make_supervisor(
     activation_sockets: ActivationSockets | None = None,
     notifier: Notifier | None = None,
 ) -> Supervisor:
-    """Build the supervisor of a configuration, its sockets bound and its audit log open.
+    """Build the supervisor of a configuration, with bound sockets and an open audit log.
 
     Args:
         source: the settings.
-        reactor: runs the supervisor.
-        environ: the environment that may name proxies; None for the one of this process.
-        activation_sockets: the sockets that systemd handed to this process.
-        notifier: tells the service manager.
-
-    Raises:
-        ConfigError: one line that says what is wrong and where.
+        reactor: the reactor of the supervisor.
+        environ: the environment with the proxy variables; None for the environment of this process.
+        activation_sockets: the sockets that systemd passed to this process.
+        notifier: tells the service manager. Raises:
+        ConfigError: the configuration cannot be used; one line with the fault and its place.
     """
     settings, state = source.settings, state_of(source.settings)
     host, lookup = make_host_services(settings.dns, reactor)

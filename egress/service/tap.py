@@ -64,15 +64,15 @@ def makeService(options: Options) -> IService:
         service = make_supervisor(source, reactor, activation_sockets=activation_sockets, notifier=notifier)
     except ConfigError as error:
         _fail(str(error))
-    # Again, because twistd may have changed the user of the process, which resets the flag.
+    # Called again, because twistd may have changed the user of the process, which resets the flag.
     reactor.callWhenRunning(make_undumpable)
-    # A turn later, because collecting takes time and the supervisor has yet to install its handler of SIGTERM.
+    # One turn later, because a collection takes time and the supervisor has not yet installed its handler of SIGTERM.
     reactor.callWhenRunning(reactor.callLater, 0, _tune_garbage_collection)
     return service
 
 
 def _tune_garbage_collection() -> None:
-    """Collect cycles seldom, and exclude the objects of the start.
+    """Reduce the frequency of garbage collection, and exclude the objects of the start.
 
     Requests leave no cycles. The default thresholds cost a twentieth of the CPU (bench/README.md).
     """

@@ -1,5 +1,5 @@
-"""The recipe by which a configuration becomes a proxy, for the start, a reload, `egress check` and `egress explain`.
+"""Builds a proxy from a configuration, for the start, a reload, `egress check` and `egress explain`.
 
-`prepare` builds all that can be built, and so can fail, without sockets. `activate` binds the sockets and builds what
-needs their addresses.
+`prepare` builds every part that can be built, and therefore can fail, without sockets. `activate` binds the sockets and
+builds the parts that need the sockets' addresses.
 """

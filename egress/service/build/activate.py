@@ -1,4 +1,4 @@
-"""Binds the sockets of a prepared configuration, and builds what needs their addresses."""
+"""Binds the sockets of a prepared configuration, and builds the parts that need the sockets' addresses."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ class Binder(Protocol):
         """Bind the socket of one listener, or take it over.
 
         Args:
-            name: the listener's.
-            endpoint: where it listens.
+            name: the listener's name.
+            endpoint: the listener's endpoint.
             where: the key path of the endpoint.
 
         Raises:
-            ConfigError: the socket cannot be had.
+            ConfigError: the socket cannot be bound.
         """
 
     def bind_for_reactor(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
-        """Bind a socket that the reactor serves even where there is an engine. See `bind`."""
+        """Bind a socket that the reactor serves, even if there is an engine. See `bind`."""
 
     def close_rest(self) -> None:
-        """Close what was handed to this process and was not taken."""
+        """Close inherited sockets that no listener uses."""
 
 
 @define(eq=False)
 class SocketBinder:
-    """Binds sockets of this machine, and takes over those that systemd handed to this process.
+    """Binds sockets, and takes over the sockets that systemd passed to this process.
 
     Attributes:
-        activation_sockets: from systemd.
-        engine: serves TCP sockets; None leaves them to the reactor.
+        activation_sockets: the sockets from systemd.
+        engine: the engine that serves TCP sockets; None for the reactor.
     """
 
     activation_sockets: ActivationSockets
@@ -85,13 +85,13 @@ class SocketBinder:
 
 @frozen(eq=False)
 class Activated:
-    """The parts of a proxy whose sockets are bound. None of them is served yet.
+    """The parts of a proxy whose sockets are bound and not served yet.
 
     Attributes:
-        listeners: of the clients.
-        factories: build the listeners' protocols, by the listener's name.
-        server: takes the requests.
-        audit_log: open.
+        listeners: the listeners of the clients.
+        factories: the listeners' protocol factories, by the listener's name.
+        server: the proxy server.
+        audit_log: the open audit log.
         status: the status listener; None where the configuration has none.
     """
 
@@ -113,16 +113,16 @@ def activate(
     """Bind every socket, or none, and build the rest of the proxy.
 
     Args:
-        prepared: what is activated.
-        host: lent to the policies.
-        reactor: serves the sockets and runs everything.
-        binder: makes the sockets.
-        open_log: opens the audit log. Called once all sockets are bound, so that a second proxy with one configuration
-            fails at its port.
-        dialler: dials origins and upstreams; None for the reactor.
+        prepared: the configuration to activate.
+        host: the services of the policies.
+        reactor: the reactor of all parts.
+        binder: binds the sockets.
+        open_log: opens the audit log. Called after all sockets are bound, so that a second proxy with this
+            configuration fails at the port.
+        dialler: the dialler of origins and upstreams; None for the reactor.
 
     Raises:
-        ConfigError: a socket or the audit log cannot be had; with the place where it was configured.
+        ConfigError: a socket or the audit log cannot be opened; `where` is its setting.
     """
     source = prepared.source
     bound: list[ListeningSocket] = []
@@ -147,34 +147,34 @@ def activate(
 
 
 def check_sockets(prepared: Prepared, sockets: Sequence[ListeningSocket]) -> None:
-    """Check what could not be known of endpoints whose sockets systemd has bound.
+    """Check the addresses of sockets that systemd has bound, which the endpoints do not contain.
 
     Args:
         prepared: the configuration.
-        sockets: of its listeners, in configured order.
+        sockets: the sockets of the listeners, in configured order.
 
     Raises:
-        ConfigError: a listener that other machines can reach takes tokens in the clear.
+        ConfigError: a listener that other machines can reach accepts tokens in the clear.
     """
     check_listener_authentication(prepared.source, map(is_socket_local, sockets))
 
 
 def own_addresses(sockets: Iterable[ListeningSocket]) -> list[tuple[str, int]]:
-    """Give the address and port of each TCP socket."""
+    """Return the address and port of each TCP socket."""
     return [each.own for each in sockets if each.own is not None]
 
 
 def make_snapshot(
     prepared: Prepared, host: IHostServices, own: Iterable[tuple[str, int]], dialler: Any, generation: int = 1
 ) -> Snapshot:
-    """Make the configuration snapshot that the gate judges by.
+    """Make the gate's configuration snapshot.
 
     Args:
         prepared: the configuration.
-        host: lent to the policies; its resolver is the gate's.
-        own: address and port of each listener of this proxy: no destination of a request.
-        dialler: the engine or the reactor.
-        generation: one more than that of the snapshot before it.
+        host: the services of the policies, whose resolver the gate uses.
+        own: the address and port of each listener of this proxy, which are refused as destinations.
+        dialler: the dialler: the engine or the reactor.
+        generation: the generation of the previous snapshot, plus one.
     """
     settings, routing = prepared.source.settings, prepared.routing
     limits = settings.limits
@@ -203,10 +203,10 @@ def make_snapshot(
 
 
 def _bind_status(prepared: Prepared, binder: Binder) -> Status | None:
-    """Bind the status listener. The reactor serves it, because the status tells of the engine's faults too."""
+    """Bind the status listener. The reactor serves it, because the status includes faults of the engine."""
     if prepared.status_endpoint is None:
         return None
-    # Its libraries take their time to import.
+    # Importing the libraries of the status listener is slow.
     from egress.service.status.status_listener import Status
 
     socket = binder.bind_for_reactor("status", prepared.status_endpoint, "status.endpoint")

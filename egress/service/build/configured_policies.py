@@ -1,4 +1,4 @@
-"""The policies of a configuration, each with the description that it gives of itself."""
+"""The policies of a configuration, each with its description."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ B = TypeVar("B")
 
 @frozen(eq=False)
 class ScopedRule:
-    """A rule of a policy, its patterns compiled.
+    """A rule of a policy, with compiled patterns.
 
     Attributes:
-        rule: as the policy describes it.
-        scope: the requests that it covers.
+        rule: the rule in the policy's description.
+        scope: the requests that the rule covers.
     """
 
     rule: PolicyRule
@@ -36,10 +36,10 @@ class ConfiguredPolicy:
 
     Attributes:
         policy: the policy.
-        kind: of its plugin.
-        settings: its table without `kind`, `name` and `mode`.
-        is_enforced: False where its mode is "audit".
-        rules: its rules; None where the policy does not describe itself.
+        kind: the policy's kind.
+        settings: the policy's table without `kind`, `name` and `mode`.
+        is_enforced: False where the policy's mode is "audit".
+        rules: the policy's rules; None where the policy has no description.
     """
 
     policy: IPolicy
@@ -50,16 +50,16 @@ class ConfiguredPolicy:
 
     @property
     def name(self) -> str:
-        """Its name in the configuration."""
+        """The policy's name in the configuration."""
         return self.policy.name
 
     @property
     def can_allow(self) -> bool:
-        """Whether it may allow something, as far as is known."""
+        """Whether the policy may allow a request. True for a policy without a description."""
         return self.is_enforced if self.rules is None else any(True for _ in self.enforced(RuleEffect.ALLOW))
 
     def enforced(self, *effects: RuleEffect) -> Iterable[ScopedRule]:
-        """Give the rules with one of these effects that decide; none where the policy does not describe itself."""
+        """Return the enforced rules with one of the effects; none where the policy has no description."""
         return (each for each in self.rules or () if each.rule.is_enforced and each.rule.effect in effects)
 
 
@@ -70,10 +70,10 @@ def describe_policies(
 
     Args:
         tables: the `[[policy]]` tables.
-        policies: made of them, in this order.
+        policies: the policies made from the tables, in the tables' order.
 
     Raises:
-        ConfigError: a plugin describes its policy wrongly.
+        ConfigError: a description is invalid.
     """
     return tuple(
         _describe(f"policy[{index}]", table, policy)
@@ -92,7 +92,7 @@ def _describe(where: str, table: Mapping[str, object], policy: IPolicy) -> Confi
             problem = f"the plugin describes policy {policy.name!a} wrongly: {error.where}: {error.problem}"
             raise ConfigError(where, problem) from None
         except Exception as error:
-            # Its text may hold settings, and settings may hold secrets.
+            # The exception's text may contain settings, and settings may contain secrets.
             problem = f"the plugin failed to describe policy {policy.name!a} ({type(error).__name__})"
             raise ConfigError(where, problem) from None
     return ConfiguredPolicy(policy, str(table["kind"]), settings, table.get("mode", "enforce") == "enforce", rules)
@@ -102,7 +102,7 @@ def scope_of(rule: PolicyRule) -> Scope:
     """Compile the patterns of a rule.
 
     Raises:
-        ConfigError: one of them is wrong; `where` is the attribute and the index.
+        ConfigError: a pattern is invalid; `where` is the attribute and the index.
     """
     return Scope(
         _each("hosts", rule.hosts, parse_host),

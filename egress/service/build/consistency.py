@@ -11,7 +11,7 @@ from egress.service.build.configured_policies import ConfiguredPolicy
 from egress.service.settings.source import Source
 from egress.upstream import UpstreamSelector
 
-# Tried where a rule covers every port.
+# The ports that are tried where a rule covers every port.
 _USUAL_PORTS = (443, 80)
 
 
@@ -20,24 +20,23 @@ def check_consistency(source: Source, policies: Sequence[ConfiguredPolicy], sele
 
     Args:
         source: the settings.
-        policies: in configured order. The rules of a policy that does not describe itself are not known.
-        selector: chooses the route.
+        policies: the policies in configured order. The rules of a policy that does not describe itself are not known.
+        selector: the upstream selector.
 
     Raises:
-        ConfigError: a rule has `addresses` over a route with `dns = "remote"`, or names a client of a listener that
-            the configuration does not have.
+        ConfigError: a rule has `addresses` for a route with `dns = "remote"`, or names a client of an unknown listener.
     """
     _check_addresses(source, policies, selector)
     _check_clients(source, policies)
 
 
 def _check_addresses(source: Source, policies: Sequence[ConfiguredPolicy], selector: UpstreamSelector) -> None:
-    """Find rules that open addresses on a route on which no address is judged.
+    """Find rules that admit addresses on a route without judged addresses.
 
     For each host pattern the shortest name that it matches is tried. Other names are refused when they are requested.
 
     Raises:
-        ConfigError: `addresses` over `dns = "remote"`.
+        ConfigError: a rule has `addresses` for a route with `dns = "remote"`.
     """
     for index, policy in enumerate(policies):
         for each in policy.rules or ():
@@ -53,10 +52,10 @@ def _check_clients(source: Source, policies: Sequence[ConfiguredPolicy]) -> None
     """Find patterns of clients that name an unknown listener.
 
     Raises:
-        ConfigError: such a rule or route would never match, which for a deny rule is worse than no rule.
+        ConfigError: such a rule or route would never match. A deny rule would then give no protection.
     """
     if source.listeners_where != "listener":
-        return  # The listeners of options have other names than those of the file.
+        return  # The listeners of command-line options have other names than the listeners of the file.
     names = [listener.name for listener in source.settings.listener]
     for where, clients in _clients(source, policies):
         unknown = None if clients is None else clients.unknown_listener(names)
@@ -91,7 +90,7 @@ def _remote_name(source: Source, scope: Scope, selector: UpstreamSelector) -> st
 
 
 def _sample(pattern: HostPattern) -> str:
-    """Give the shortest name that a pattern matches; "" for a network and for every host."""
+    """Return the shortest name that a pattern matches; "" for a network and for every host."""
     if pattern.reach is Reach.EXACT:
         return pattern.suffix
     return f"any.{pattern.suffix}" if pattern.suffix else ""

@@ -1,4 +1,4 @@
-"""Chooses what serves TCP connections."""
+"""Chooses whether the engine or the reactor serves TCP connections."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def make_engine(choice: str, reactor: Any) -> Engine | None:
-    """Make the engine. It serves connections once it is started.
+    """Make the engine, which serves connections after its start.
 
     Args:
         choice: the key `engine`: "auto" or "twisted".
-        reactor: runs the engine.
+        reactor: the reactor of the engine.
 
     Returns:
-        None where the reactor serves TCP connections.
+        The engine; None where the reactor serves TCP connections.
     """
     if choice == "twisted" or not is_supported():
         return None

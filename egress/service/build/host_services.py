@@ -1,4 +1,4 @@
-"""The services that the supervisor lends to policy plugins."""
+"""The services that the supervisor provides to policy plugins."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from egress.upstream.hosts_file import HostsFile
 @implementer(IHostServices)
 @define(eq=False)
 class HostServices:
-    """Lends the supervisor's clock, resolver and counters. They outlive every reload.
+    """Provides the supervisor's clock, resolver and counters, which survive a reload.
 
     Attributes:
-        clock: the reactor's.
-        resolver: the resolver of the gate.
+        clock: the reactor.
+        resolver: the gate's resolver.
     """
 
     clock: IReactorTime
@@ -29,26 +29,26 @@ class HostServices:
     _counters: dict[str, dict[str, float]] = field(init=False, factory=dict)
 
     def counters(self, name: str) -> MutableMapping[str, float]:
-        """Give the counters of one policy. See `IHostServices.counters`."""
+        """Return the counters of one policy. See `IHostServices.counters`."""
         return self._counters.setdefault(name, {})
 
 
 def make_lookup(settings: DnsSettings, reactor: Any) -> SystemLookup:
-    """Make the client of the system's resolver. It answers once it is started.
+    """Make the client of the system's resolver, which works after its start.
 
     Args:
         settings: the table `[dns]`.
-        reactor: takes the answers of the look-up threads.
+        reactor: the reactor, which receives the results of the look-up threads.
     """
     return SystemLookup(reactor, settings.concurrent, HostsFile() if settings.hosts_file else None)
 
 
 def make_host_services(settings: DnsSettings, reactor: Any) -> tuple[HostServices, SystemLookup]:
-    """Make the services that plugins are lent, and the look-up behind their resolver.
+    """Make the services of plugins, and the look-up that their resolver uses.
 
     Args:
         settings: the table `[dns]`.
-        reactor: gives the time, and takes the answers of the look-up threads.
+        reactor: the clock, and the receiver of the look-up threads' results.
     """
     lookup = make_lookup(settings, reactor)
     return HostServices(reactor, CachingResolver(reactor, lookup, settings)), lookup

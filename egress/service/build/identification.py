@@ -29,13 +29,13 @@ def make_identifier(source: Source, reactor: Any) -> Identifier:
 
     Args:
         source: the settings.
-        reactor: gives the time, and takes what the threads that check credentials have found.
+        reactor: the clock, and the receiver of the results of threads that check credentials.
 
     Raises:
         ConfigError: a tokens file cannot be used.
     """
     authentication: dict[str, ListenerAuthentication] = {}
-    # Listeners with one file share its cache: a token that was proven at one of them is proven at the others.
+    # Listeners with one tokens file share its cache: a secret that was proven at one listener is proven at the others.
     files: dict[str, WatchedFile[Tokens]] = {}
     for index, listener in enumerate(source.settings.listener):
         tokens = None
@@ -49,14 +49,15 @@ def make_identifier(source: Source, reactor: Any) -> Identifier:
 
 
 def check_listener_authentication(source: Source, are_local: Iterable[bool]) -> None:
-    """Check that each listener can authenticate its clients in the way that it requires.
+    """Check that each listener can perform the authentication that it requires.
 
     Args:
         source: the settings.
-        are_local: for each listener whether only this machine can reach it.
+        are_local: for each listener, whether only this machine can reach it.
 
     Raises:
-        ConfigError: a listener requires what it cannot check, or takes tokens in the clear without consent.
+        ConfigError: a listener cannot check the required credentials, or accepts tokens in the clear without
+            `allow_plaintext_tokens`.
     """
     for index, (listener, is_local) in enumerate(zip(source.settings.listener, are_local, strict=True)):
         try:
@@ -73,13 +74,13 @@ def check_listener_authentication(source: Source, are_local: Iterable[bool]) -> 
 
 
 def is_socket_local(socket: ListeningSocket) -> bool:
-    """Tell whether only this machine can reach a bound socket."""
+    """Whether only this machine can reach a bound socket."""
     return socket.own is None or ip_address(socket.own[0]).is_loopback
 
 
 def is_endpoint_local(endpoint: Endpoint) -> bool:
-    """Tell whether only this machine could reach the socket of an endpoint.
+    """Whether only this machine could reach the socket of an endpoint.
 
-    A socket of systemd is taken for local until it is bound: the endpoint does not hold its address.
+    A socket of systemd counts as local until it is bound, because the endpoint does not contain its address.
     """
     return not isinstance(endpoint, TcpEndpoint) or endpoint.address.is_loopback

@@ -25,16 +25,16 @@ from egress.tls import ServerTls
 
 @frozen(eq=False)
 class Prepared:
-    """One configuration, built as far as that needs no socket. Nothing of it is active.
+    """One configuration with every part that needs no socket. No part is active.
 
     Attributes:
         source: the settings.
-        endpoints: of the listeners, in configured order.
-        status_endpoint: of the status listener; None where the configuration has none.
-        policies: in configured order, each with its description.
-        routing: chooses routes and knows the upstreams.
-        tls: of the listeners that speak TLS, by the listener's name.
-        identifier: identifies the clients of all listeners.
+        endpoints: the endpoints of the listeners, in configured order.
+        status_endpoint: the endpoint of the status listener; None where the configuration has none.
+        policies: the policies in configured order, each with its description.
+        routing: the selector and the upstreams.
+        tls: the TLS of listeners with TLS, by the listener's name.
+        identifier: the identifier of the clients of all listeners.
     """
 
     source: Source
@@ -54,17 +54,17 @@ def prepare(
     *,
     is_dry_run: bool = False,
 ) -> Prepared:
-    """Build everything that needs no socket, and check that the tables of the configuration are consistent.
+    """Build every part that needs no socket, and check that the tables of the configuration are consistent.
 
     Args:
         source: the settings.
-        host: lent to the policies.
-        reactor: gives the time, and takes what the threads that check credentials have found.
-        environ: the environment that may name proxies; None for the one of this process.
-        is_dry_run: nothing will be dialled; see `make_routing`.
+        host: the services of the policies.
+        reactor: the clock, and the receiver of the results of threads that check credentials.
+        environ: the environment with the proxy variables; None for the environment of this process.
+        is_dry_run: whether no connection will be dialled; see `make_routing`.
 
     Raises:
-        ConfigError: the first fault, with the file's name or the option's.
+        ConfigError: the first fault, with the name of the file or the option.
     """
     try:
         endpoints = _parse_endpoints(source)
@@ -83,7 +83,7 @@ def prepare(
 
 
 def _parse_endpoints(source: Source) -> tuple[Endpoint, ...]:
-    # Paths of `--listen` count from the working directory, as any other path on a command line does.
+    # Paths of `--listen` are relative to the working directory, like any other path on a command line.
     absolute = source.path if source.listeners_where == "listener" else os.path.abspath
     return tuple(
         parse_endpoint(listener.endpoint, source.listener_where(index), absolute)
@@ -97,10 +97,10 @@ def _parse_status_endpoint(source: Source) -> Endpoint | None:
 
 
 def _check_overlaps(source: Source, endpoints: tuple[Endpoint, ...], status_endpoint: Endpoint | None) -> None:
-    """Find two listeners that cannot both be bound.
+    """Refuse two listeners that cannot both be bound.
 
     Raises:
-        ConfigError: at the second one.
+        ConfigError: two endpoints overlap; `where` is the second endpoint.
     """
     every = [*endpoints, *([] if status_endpoint is None else [status_endpoint])]
     for index, endpoint in enumerate(every):

@@ -1,4 +1,4 @@
-"""Makes the upstreams and the selector of routes, from the settings and the supervisor's own environment."""
+"""Makes the upstreams and the upstream selector, from the settings and the supervisor's environment."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Routing:
     """All upstreams, and the selector that chooses the route of a request.
 
     Attributes:
-        selector: chooses the route.
-        upstreams: by the names that hops call them.
-        warnings: for the operator, a sentence each.
+        selector: the upstream selector.
+        upstreams: the upstreams by the names in hops.
+        warnings: warnings for the operator, a sentence each.
     """
 
     selector: UpstreamSelector
@@ -50,10 +50,10 @@ def make_routing(
 
     Args:
         source: the settings.
-        clock: tells when credential files are read again.
-        environ: the supervisor's own environment; None for the one of this process.
-        is_dry_run: nothing will be dialled. Credentials of the service manager are not read where the service manager
-            has not started this process.
+        clock: limits how often credential files are checked for changes.
+        environ: the supervisor's environment; None for the environment of this process.
+        is_dry_run: whether no connection will be dialled. Then credentials of the service manager are not read in a
+            process that the service manager has not started.
 
     Raises:
         ConfigError: a variable, a table or a file that it names cannot be used.

@@ -7,7 +7,7 @@ from egress.service.build.prepare import Prepared
 
 
 def summary(prepared: Prepared) -> str:
-    """Count the policies and the rules that they describe."""
+    """Return the numbers of policies and of their described rules as text."""
     rules = [each.rule for policy in prepared.policies for each in policy.rules or ()]
     number = sum(rule.effect is not RuleEffect.LIMIT for rule in rules)
     guard = "on" if prepared.source.settings.guard.enabled else "off"
@@ -16,10 +16,10 @@ def summary(prepared: Prepared) -> str:
 
 
 def allows_nothing(prepared: Prepared) -> bool:
-    """Tell whether every request is refused. A policy that does not describe itself may allow something."""
+    """Whether every request is refused. A policy without a description may allow requests."""
     return not any(policy.can_allow for policy in prepared.policies)
 
 
 def count(number: int, one: str, many: str) -> str:
-    """Give a number with its noun."""
+    """Format a number with its noun."""
     return f"{number} {one if number == 1 else many}"

@@ -1,7 +1,7 @@
 """Parses endpoint strings such as `tcp:3128:interface=127.0.0.1`.
 
-The spelling is that of Twisted's `serverFromString`: parts between colons, `key=value`, a backslash before a colon or
-an equals sign that is part of a value. Twisted's own parser is private, and takes an unknown kind for a plugin.
+The syntax is that of Twisted's `serverFromString`: parts separated by colons, `key=value`, a backslash before a colon
+or an equals sign in a value. Twisted's own parser is private, and treats an unknown kind as a plugin.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class UnixEndpoint:
     """A socket in the file system.
 
     Attributes:
-        path: absolute.
-        mode: its permissions: who may write to it may connect.
+        path: the absolute path of the socket.
+        mode: the permissions of the socket; users with write permission may connect.
     """
 
     path: str
@@ -43,11 +43,11 @@ class UnixEndpoint:
 
 @frozen
 class SystemdEndpoint:
-    """A socket that systemd listens on and hands over (sd_listen_fds(3)).
+    """A socket that systemd listens on and passes to this process (sd_listen_fds(3)).
 
     Attributes:
-        name: FileDescriptorName= of its unit, or the unit's own name if there is no such line.
-        index: which one of those with this name, from 0; None where there is one only.
+        name: FileDescriptorName= of the socket unit; by default the name of the unit.
+        index: the position among the sockets with this name, from 0; None where there is only one.
     """
 
     name: str
@@ -58,10 +58,10 @@ Endpoint = TcpEndpoint | UnixEndpoint | SystemdEndpoint
 
 
 def overlaps(one: Endpoint, other: Endpoint) -> bool:
-    """Tell whether the sockets of two endpoints cannot both be bound.
+    """Whether the sockets of two endpoints cannot both be bound.
 
-    A wildcard address takes a port on every address of its family, and "::" on those of IPv4 too, because listeners
-    are bound without IPV6_V6ONLY. Port 0 is another port for each socket.
+    A wildcard address uses a port on every address of its family, and "::" also on every IPv4 address, because
+    listeners are bound without IPV6_V6ONLY. Port 0 is a different port for each socket.
     """
     if isinstance(one, UnixEndpoint) and isinstance(other, UnixEndpoint):
         return one.path == other.path
@@ -87,7 +87,7 @@ def parse_endpoint(text: str, where: str, absolute: Callable[[str], str] = os.pa
     """Parse one endpoint string.
 
     Args:
-        text: as configured.
+        text: the configured string.
         where: the key path of the string.
         absolute: makes the path of a unix socket absolute.
 

@@ -18,8 +18,8 @@ def make_factories(source: Source, server: ProxyServer, tls: Mapping[str, Server
 
     Args:
         source: the settings.
-        server: shared by all listeners.
-        tls: of the listeners that speak TLS, by the listener's name.
+        server: the server of all listeners.
+        tls: the TLS of listeners with TLS, by the listener's name.
 
     Returns:
         The factories by the listeners' names.

@@ -1,4 +1,4 @@
-"""The served listeners, and their change by a reload."""
+"""The listeners, and their change by a reload."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from egress.service.settings.source import Source
 from egress.transports.contract import SocketAddress
 from egress.transports.engine.socket_addresses import describe
 
-# Makes the socket of a listener from its name, its endpoint and the key path of the endpoint.
+# Binds the socket of a listener, given the name, the endpoint and the key path of the endpoint.
 Bind = Callable[[str, Endpoint, str], ListeningSocket]
 
 _log = Logger()
@@ -30,18 +30,18 @@ _log = Logger()
 @implementer(IProtocolFactory)
 @define(eq=False)
 class SwitchableFactory:
-    """The factory of a port, whose own factory a reload can replace while the port stays open.
+    """The factory of a port, which delegates to a factory that a reload can replace while the port stays open.
 
     Attributes:
-        factory: builds the protocols.
+        factory: the current factory.
     """
 
     factory: IProtocolFactory
     noisy: bool = False
-    numPorts: int = 0  # Twisted's ports count here
+    numPorts: int = 0  # incremented and decremented by Twisted's ports
 
     def buildProtocol(self, address: IAddress) -> IProtocol | None:
-        """Build a protocol by the current factory."""
+        """Build a protocol with the current factory."""
         return self.factory.buildProtocol(address)
 
     def accepted(self, peer: SocketAddress) -> IProtocol | None:
@@ -52,7 +52,7 @@ class SwitchableFactory:
         return factory.buildProtocol(describe(peer))
 
     def doStart(self) -> None:
-        """Do nothing: the factories of listeners need no start."""
+        """Do nothing: factories of listeners need no start."""
 
     def doStop(self) -> None:
         """Do nothing."""
@@ -63,10 +63,10 @@ class Listener:
     """One listener.
 
     Attributes:
-        socket: its listening socket, which has its name.
-        endpoint: as configured.
-        factory: the factory of its port; None before the listener is served.
-        port: None while the listener is not served.
+        socket: the listening socket, which has the listener's name.
+        endpoint: the configured endpoint.
+        factory: the factory of the port; None before the listener is served.
+        port: the port; None while the listener is not served.
     """
 
     socket: ListeningSocket
@@ -87,13 +87,13 @@ class Listener:
 
 @frozen
 class ListenerChange:
-    """The listeners of a new configuration compared with the served ones. Added listeners are bound, and not served.
+    """The comparison of a new configuration's listeners with the served ones. Added listeners are bound, not served.
 
     Attributes:
-        listeners: of the new configuration, by name, in configured order.
-        added: those of them that are not served yet.
-        removed: served listeners that the new configuration does not have.
-        resecured: names of listeners whose TLS changed. Their connections were accepted on other terms.
+        listeners: the listeners of the new configuration, by name, in configured order.
+        added: the listeners of the new configuration that are not served yet.
+        removed: the served listeners that the new configuration does not have.
+        resecured: the names of listeners whose TLS changed, so that their connections were accepted on other terms.
     """
 
     listeners: Mapping[str, Listener]
@@ -108,7 +108,7 @@ class ListenerChange:
 
     @property
     def displaced(self) -> DisplacedListeners:
-        """The listeners whose connections no longer belong to their name. To be read before `Listeners.commit`."""
+        """The listeners whose connections no longer belong to their name. Must be read before `Listeners.commit`."""
         moved = frozenset(each.socket.name for each in self.removed if each.socket.name in self.listeners)
         lost = {each.socket.name for each in self.removed} - moved
         lost |= {each.socket.name for name, each in self.listeners.items() if each.socket.name != name}
@@ -127,10 +127,10 @@ class Listeners:
     """All listeners of the clients.
 
     Attributes:
-        reactor: serves the sockets.
-        all: in configured order.
-        bind: makes the sockets of listeners that a reload adds.
-        is_serving: connections are accepted.
+        reactor: the reactor that serves the sockets.
+        all: the listeners in configured order.
+        bind: binds the sockets of listeners that a reload adds.
+        is_serving: whether connections are accepted.
     """
 
     reactor: Any
@@ -147,7 +147,7 @@ class Listeners:
         """Begin to accept connections.
 
         Args:
-            factories: of the protocols, by the listener's name.
+            factories: the protocol factories by the listener's name.
         """
         for each in self.all:
             each.serve(self.reactor, factories[each.socket.name])
@@ -168,13 +168,13 @@ class Listeners:
     ) -> ListenerChange:
         """Compare the listeners with those of a new configuration, and bind the added ones.
 
-        A listener with a known name and endpoint keeps its socket, and so does one that is only renamed. No served
-        listener changes before `commit`.
+        A listener with a known name and endpoint keeps its socket. A listener that is only renamed keeps its socket
+        too. No served listener changes before `commit`.
 
         Args:
             source: the new settings.
-            endpoints: of the new listeners, in configured order.
-            resecured: names of the listeners whose TLS changed.
+            endpoints: the endpoints of the new listeners, in configured order.
+            resecured: the names of listeners whose TLS changed.
 
         Raises:
             ConfigError: a socket cannot be bound. All added sockets are closed.
@@ -212,7 +212,7 @@ class Listeners:
             raise
 
     def serve_new(self, change: ListenerChange, factories: Mapping[str, IProtocolFactory]) -> None:
-        """Serve the added listeners. They accept their first connection in a later turn of the reactor.
+        """Serve the added listeners, which accept their first connections in a later turn of the reactor.
 
         Raises:
             OSError: the process has no descriptors left.
@@ -222,7 +222,7 @@ class Listeners:
                 each.serve(self.reactor, factories[name])
 
     def commit(self, change: ListenerChange, factories: Mapping[str, IProtocolFactory]) -> None:
-        """Give the remaining listeners new factories, and close the removed ones. This cannot fail."""
+        """Set the new factories of the remaining listeners, and close the removed listeners. This cannot fail."""
         for name, each in change.listeners.items():
             each.socket.name = name
             if each.factory is not None:

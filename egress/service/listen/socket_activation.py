@@ -1,6 +1,6 @@
 """Takes over the sockets that systemd listens on (sd_listen_fds(3)).
 
-Twisted's own `systemd:` endpoints read the environment when they are imported, and do not check the kind of a socket.
+Twisted's own `systemd:` endpoints read the environment at import, and do not check the kind of a socket.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 
-# The name of sockets without one, as sd_listen_fds_with_names(3) gives it.
+# The name of sockets without a name (sd_listen_fds_with_names(3)).
 _NAMELESS = "unknown"
 
 _FAMILIES = frozenset((socket.AF_INET, socket.AF_INET6, socket.AF_UNIX))
@@ -32,12 +32,12 @@ _log = Logger()
 
 @frozen
 class ActivationSocket:
-    """One descriptor that systemd handed to this process.
+    """One descriptor that systemd passed to this process.
 
     Attributes:
-        name: FileDescriptorName= of its unit, which is the unit's own name if there is no such line.
-        index: its place among those of this name, from 0.
-        descriptor: its number.
+        name: FileDescriptorName= of the socket unit; by default the name of the unit.
+        index: the position among the descriptors with this name, from 0.
+        descriptor: the number of the descriptor.
     """
 
     name: str
@@ -47,24 +47,24 @@ class ActivationSocket:
 
 @define(eq=False)
 class ActivationSockets:
-    """The descriptors that systemd handed to this process.
+    """The descriptors that systemd passed to this process.
 
     Attributes:
-        waiting: those that no listener has taken.
-        why_none: the error's text where there are none.
+        waiting: the descriptors that no listener uses yet.
+        why_none: the reason why there are no descriptors, for an error.
     """
 
     waiting: list[ActivationSocket]
     why_none: str = "systemd handed no sockets to this process"
 
     def adopt(self, name: str, endpoint: SystemdEndpoint, where: str, engine: Engine | None = None) -> BoundSocket:
-        """Make a listener's socket of the descriptor that its endpoint names.
+        """Make a listener's socket from the descriptor that its endpoint selects.
 
         Args:
-            name: the listener's.
-            endpoint: names the descriptor.
+            name: the listener's name.
+            endpoint: the endpoint that selects the descriptor.
             where: the key path of the endpoint.
-            engine: serves TCP sockets; None leaves them to the reactor.
+            engine: the engine that serves TCP sockets; None for the reactor.
 
         Raises:
             ConfigError: there is no such descriptor, or clients cannot connect to it.
@@ -81,7 +81,7 @@ class ActivationSockets:
             raise ConfigError(where, f"what systemd calls {offer.name!a} cannot be served: {error}")
 
     def close_rest(self) -> None:
-        """Close the descriptors that no listener took. Systemd still listens on their sockets."""
+        """Close the descriptors that no listener uses. systemd still listens on their sockets."""
         waiting, self.waiting = self.waiting, []
         self.why_none = "systemd hands its sockets over at the start only; restart the proxy"
         for offer in waiting:
@@ -89,7 +89,7 @@ class ActivationSockets:
             try:
                 os.close(offer.descriptor)
             except OSError:
-                continue  # It was not open.
+                continue  # The descriptor was not open.
 
     def _take(self, endpoint: SystemdEndpoint, where: str) -> ActivationSocket:
         named = [offer for offer in self.waiting if offer.name == endpoint.name]
@@ -122,7 +122,7 @@ def _bound(name: str, listening: socket.socket, engine: Engine | None) -> BoundS
     listening.setblocking(False)
     place = listening.getsockname()
     if listening.family == socket.AF_UNIX:
-        # Python gives the name of an abstract socket as bytes.
+        # Python returns the name of an abstract socket as bytes.
         path = f"@{os.fsdecode(place[1:])}" if isinstance(place, bytes) else place
         return BoundSocket(name, listening, f"unix:{path}", mode=None)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -131,10 +131,10 @@ def _bound(name: str, listening: socket.socket, engine: Engine | None) -> BoundS
 
 
 def read_activation_sockets(environment: MutableMapping[str, str]) -> ActivationSockets:
-    """Read which descriptors systemd handed to this process.
+    """Read from the environment which descriptors systemd passed to this process.
 
-    The variables are removed from the environment, and the descriptors become close-on-exec. Where LISTEN_FDS counts
-    more descriptors than this process received, none is taken: the further ones are this process's own.
+    The variables are removed from the environment, and the descriptors become close-on-exec. Where LISTEN_FDS is larger
+    than the number of received descriptors, none is used, because the other descriptors are this process's own.
 
     Args:
         environment: `os.environ`.
@@ -158,13 +158,13 @@ def read_activation_sockets(environment: MutableMapping[str, str]) -> Activation
 
 
 def inherited(descriptors: range) -> range:
-    """Give the first of the descriptors that this process received from the program that started it.
+    """Return the leading descriptors that this process received from its parent program.
 
-    A descriptor that is open across execve(2) is not close-on-exec. All that Python opens is close-on-exec (PEP 446),
-    so the rest is this process's own, or not open.
+    A descriptor that is open across execve(2) is not close-on-exec. Every descriptor that Python opens is close-on-exec
+    (PEP 446), so all others are this process's own, or not open.
 
     Args:
-        descriptors: in order.
+        descriptors: the candidates in ascending order.
     """
     for at, descriptor in enumerate(descriptors):
         try:
@@ -180,8 +180,8 @@ def number(names: Sequence[str], descriptors: range) -> list[ActivationSocket]:
     """Number the descriptors of each name, and make them close-on-exec.
 
     Args:
-        names: of the first descriptors. Further ones, and those with the name "", have no name.
-        descriptors: in order.
+        names: the names of the first descriptors. Further descriptors, and descriptors with the name "", have no name.
+        descriptors: the descriptors in ascending order.
     """
     activation_sockets: list[ActivationSocket] = []
     met: dict[str, int] = {}
@@ -193,5 +193,5 @@ def number(names: Sequence[str], descriptors: range) -> list[ActivationSocket]:
         try:
             os.set_inheritable(descriptor, False)
         except OSError:
-            continue  # It is not open: the listener that names it fails.
+            continue  # The descriptor is not open: a listener that selects it fails.
     return activation_sockets

@@ -26,13 +26,13 @@ BACKLOG = 4096
 
 
 class ListeningSocket(Protocol):
-    """A listener's socket. A test has one in memory.
+    """A listener's socket. Tests have an implementation in memory.
 
     Attributes:
         name: the listener's name.
-        address: for messages.
-        own: the IP address and port; None for a unix socket.
-        pauses: how often accepting was paused for lack of descriptors or memory.
+        address: the address for messages.
+        own: the IP address and port of the socket; None for a unix socket.
+        pauses: the number of pauses for lack of descriptors or memory.
     """
 
     name: str
@@ -41,27 +41,27 @@ class ListeningSocket(Protocol):
 
     @property
     def pauses(self) -> int:
-        """The current count."""
+        """The number of pauses so far."""
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
         """Begin to accept connections."""
 
     def close(self) -> None:
-        """Close the socket, and remove its file."""
+        """Close the socket, and remove the file of a unix socket."""
 
 
 @define(eq=False)
 class BoundSocket:
-    """A socket that listens already: clients wait in its queue until it is served.
+    """A listening socket, in whose queue clients wait until it is served.
 
     Attributes:
         name: the listener's name.
-        socket: non-blocking.
-        address: for messages: `127.0.0.1:3128` or `unix:/run/egress/proxy.sock`.
-        own: the IP address and port that the kernel gave; None for a unix socket.
+        socket: the non-blocking socket.
+        address: the address for messages: `127.0.0.1:3128` or `unix:/run/egress/proxy.sock`.
+        own: the IP address and port that the kernel assigned; None for a unix socket.
         mode: the permissions of a unix socket; None where systemd has set them.
-        inode: device and inode of a unix socket's file, so that no other file is removed.
-        engine: serves a TCP socket; None leaves the socket to the reactor.
+        inode: the device and inode of a unix socket's file, so that no other file is removed.
+        engine: the engine that serves a TCP socket; None for the reactor.
     """
 
     name: str
@@ -75,15 +75,15 @@ class BoundSocket:
 
     @property
     def pauses(self) -> int:
-        """How often accepting was paused for lack of descriptors or memory."""
+        """The number of pauses for lack of descriptors or memory."""
         return self._served.pauses if self._served is not None else 0
 
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
-        """Have the engine or the reactor serve a duplicate. The original is closed, so that one descriptor remains.
+        """Serve a duplicate of the socket by the engine or the reactor, and close the original.
 
         Args:
             reactor: IReactorSocket; for a unix socket also IReactorFDSet.
-            factory: serves the connections.
+            factory: builds the protocols of the connections.
         """
         port: IListeningPort
         if self.own is not None and self.engine is not None:
@@ -100,7 +100,7 @@ class BoundSocket:
         return port
 
     def close(self) -> None:
-        """Close the socket where it was not served, and remove a unix socket's file."""
+        """Close the socket if it was not served, and remove a unix socket's file."""
         self.socket.close()
         if self.inode is not None:
             path = self.address.removeprefix("unix:")
@@ -109,17 +109,18 @@ class BoundSocket:
                 if (facts.st_dev, facts.st_ino) == self.inode:
                     os.unlink(path)
             except OSError:
-                return  # The file is gone, or its directory is not accessible any more.
+                return  # The file does not exist, or its directory is no longer accessible.
 
 
 class _UnixPort(unix.Port):
-    """Serves a unix socket that listens already.
+    """Serves a listening unix socket.
 
-    `adoptStreamPort` would give the socket's file mode 666 for a moment.
+    `adoptStreamPort` would temporarily set mode 666 on the socket's file.
     """
 
     def __init__(self, path: str, mode: int | None, factory: IProtocolFactory, reactor: Any) -> None:
-        # Twisted changes no mode of a name that is not in the file system. Where `mode` is None systemd has set it.
+        # Twisted changes no mode of a name that is not in the file system. Where `mode` is None, systemd has set the
+        # mode.
         name = b"\0" if mode is None else os.fsencode(path)
         super().__init__(name, factory, BACKLOG, mode or 0, reactor)
 
@@ -132,10 +133,10 @@ def bind(name: str, endpoint: TcpEndpoint | UnixEndpoint, where: str, engine: En
     """Bind and listen.
 
     Args:
-        name: the listener's.
-        endpoint: where.
+        name: the listener's name.
+        endpoint: the endpoint to bind.
         where: the key path of the endpoint.
-        engine: serves TCP sockets; None leaves them to the reactor.
+        engine: the engine that serves TCP sockets; None for the reactor.
 
     Raises:
         ConfigError: the address is in use, or this user may not bind it.
@@ -151,13 +152,13 @@ def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str, engine: Engine | Non
     try:
         listening.setblocking(False)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit it on Linux, which saves a system call for each.
+        # On Linux accepted sockets inherit the option, which saves a system call for each.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if endpoint.address.version == 6:
-            # "::" means every address, IPv4 included, whatever net.ipv6.bindv6only says (RFC 3493 section 5.3).
+            # "::" means every address, IPv4 included, regardless of net.ipv6.bindv6only (RFC 3493 section 5.3).
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listening.bind((host, port))
-        # Two sockets may be bound to one port with SO_REUSEADDR; only the second to listen is refused.
+        # With SO_REUSEADDR two sockets may be bound to one port; only the second `listen` fails.
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
@@ -167,7 +168,7 @@ def _bind_tcp(name: str, endpoint: TcpEndpoint, where: str, engine: Engine | Non
 
 
 def spell(host: str, port: int) -> str:
-    """Spell an address and a port, an IPv6 address in brackets."""
+    """Format an address and a port, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -200,7 +201,7 @@ def _bind_unix(name: str, endpoint: UnixEndpoint, where: str) -> BoundSocket:
 
 
 def _remove_stale(path: str, where: str) -> None:
-    """Remove the file of a socket that no process listens on."""
+    """Remove the file of a unix socket without a listening process."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -217,7 +218,7 @@ def _remove_stale(path: str, where: str) -> None:
         except ConnectionRefusedError:
             pass
         except OSError as error:
-            # EAGAIN is a full queue, so a process listens. Other errors do not prove that none does.
+            # EAGAIN means a full queue, so a process listens. Other errors do not prove that no process listens.
             problem = "is in use" if error.errno == errno.EAGAIN else f"is there already: {error.strerror}"
             raise ConfigError(where, f"unix:{path} {problem}")
         else:

@@ -1,4 +1,4 @@
-"""Loads the certificates and keys of listeners that speak TLS."""
+"""Loads the certificates and keys of listeners with TLS."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from egress.tls import ServerTls, load_authorities, load_certificate
 
 
 def load_tls(source: Source) -> dict[str, ServerTls]:
-    """Read the certificates of all listeners that speak TLS.
+    """Read the certificates of all listeners with TLS.
 
     Returns:
-        TLS of each of them, by the listener's name.
+        The TLS of each listener with TLS, by the listener's name.
 
     Raises:
-        ConfigError: a file cannot be read or used; with the key that names it.
+        ConfigError: a file cannot be read or used; `where` is the key of the file.
     """
     found = {}
     for index, listener in enumerate(source.settings.listener):
@@ -33,14 +33,14 @@ def load_tls(source: Source) -> dict[str, ServerTls]:
 def find_changed_tls(old: Mapping[str, ServerTls], new: Mapping[str, ServerTls]) -> frozenset[str]:
     """Find the listeners whose TLS accepts clients on other terms, by the content of their files.
 
-    A renewed certificate of the listener itself changes no client's identity, so it is no difference.
+    A renewed certificate of the listener itself changes no client's identity and is therefore not a difference.
 
     Args:
-        old: TLS of the listeners that speak TLS, by the listener's name.
+        old: the TLS of listeners with TLS, by the listener's name.
         new: the values that replace them.
 
     Returns:
-        The names of the listeners that speak TLS in one configuration only, or on other terms.
+        The names of the listeners that have TLS in one configuration only, or on other terms.
     """
     terms, new_terms = ({name: tls.terms for name, tls in each.items()} for each in (old, new))
     return frozenset(name for name in terms.keys() | new_terms.keys() if terms.get(name) != new_terms.get(name))

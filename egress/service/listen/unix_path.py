@@ -1,4 +1,4 @@
-"""Names a unix socket whose path is longer than a socket address, by the descriptor of its directory."""
+"""Short names of unix sockets whose path is longer than a socket address, by the descriptor of the directory."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PATH_BYTES = 107  # unix(7): sun_path has 108 octets, with the one that ends it
+PATH_BYTES = 107  # unix(7): sun_path has 108 octets, including the terminating NUL
 
 
 @contextmanager
 def short_name(path: str) -> Iterator[str]:
-    """Give a name for `bind` and `connect`: the path itself where it is short enough.
+    """Make a name for `bind` and `connect`: the path itself if it is short enough.
 
     Args:
-        path: of the socket, of any length. Its last part has at most about 80 octets.
+        path: the path of the socket, of any length. The last part has at most about 80 octets.
 
     Yields:
-        A name that only this process can use, and only within the block (proc(5), `/proc/self/fd`).
+        A name that is valid only in this process and only within the block (proc(5), `/proc/self/fd`).
 
     Raises:
         OSError: the directory does not exist.

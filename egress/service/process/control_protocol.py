@@ -1,7 +1,7 @@
-"""The protocol of the control socket, by which the `egress` command has the running proxy do something.
+"""The protocol of the control socket, by which the `egress` command sends commands to the running proxy.
 
-The command sends one line of JSON, `{"do": "reload"}`, and gets one line back: `{"result": {...}}` or
-`{"error": "why not"}`. Then the connection is closed.
+The client sends one line of JSON, `{"do": "reload"}`, and receives one line: `{"result": {...}}` or `{"error": "why
+not"}`. Then the connection is closed.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _log = Logger()
 
 
 class ControlRefused(EgressError):
-    """A command is refused; the text says why."""
+    """The refusal of a command; the text is the reason."""
 
 
 def peer_uid(transport: ITransport) -> int:
-    """Give the user of the process that connected to a unix socket.
+    """Return the uid of the process that connected to a unix socket.
 
     Raises:
-        OSError: the kernel does not tell.
+        OSError: the kernel has no credentials of the peer.
     """
     return read_peer_credentials(cast(Any, transport).socket).uid
 
@@ -58,8 +58,8 @@ class ControlProtocol:
     """Reads one request, and writes its response.
 
     Attributes:
-        factory: knows the commands.
-        transport: of the connection.
+        factory: the factory, which has the commands.
+        transport: the transport of the connection.
     """
 
     factory: ControlFactory
@@ -70,7 +70,7 @@ class ControlProtocol:
     _is_lost: bool = field(init=False, default=False)
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Begin, or refuse the connection (IProtocol)."""
+        """Accept or refuse the connection (IProtocol)."""
         self.transport = transport
         factory = self.factory
         factory.live.add(self)
@@ -81,10 +81,10 @@ class ControlProtocol:
             self._refuse("too many are asking at once")
 
     def connectionMade(self) -> None:
-        """Do nothing: `makeConnection` has done it (IProtocol)."""
+        """Do nothing: `makeConnection` has accepted the connection (IProtocol)."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Take a part of the request (IProtocol)."""
+        """Receive a part of the request (IProtocol)."""
         if self._has_request:
             return
         self._received += data
@@ -98,7 +98,7 @@ class ControlProtocol:
             self._refuse(f"a question has {LINE_BYTES} octets at most")
 
     def connectionLost(self, reason: Failure) -> None:
-        """Forget the connection (IProtocol). A command that runs goes on."""
+        """Remove the connection (IProtocol). A running command continues."""
         self._is_lost = True
         self._stop_deadline()
         self.factory.live.discard(self)
@@ -157,10 +157,10 @@ class ControlFactory:
     """Builds the protocols of the connections to the control socket.
 
     Attributes:
-        clock: for the deadlines.
-        commands: by name. Each is called with the request, and returns what `json.dumps` takes, or a Deferred of it. An
-            EgressError becomes the response.
-        uid_of: gives the user who connected.
+        clock: the clock of the deadlines.
+        commands: the commands by name. A command is called with the request, and returns a value for `json.dumps` or a
+            Deferred of one. An EgressError becomes the response.
+        uid_of: returns the uid of the connecting process.
         live: the open connections.
     """
 
@@ -169,7 +169,7 @@ class ControlFactory:
     uid_of: Callable[[ITransport], int] = peer_uid
     live: set[ControlProtocol] = field(init=False, factory=set)
     noisy: bool = False
-    numPorts: int = 0  # Twisted's ports count here
+    numPorts: int = 0  # incremented and decremented by Twisted's ports
 
     def buildProtocol(self, _address: IAddress) -> ControlProtocol:
         """Build the protocol of one connection (IProtocolFactory)."""

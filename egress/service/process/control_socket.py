@@ -1,6 +1,6 @@
-"""The control socket: a unix socket in the state directory, which the `egress` command connects to.
+"""The control socket: a unix socket in the state directory, to which the `egress` command connects.
 
-Only the supervisor's own user and root may use it: the file has mode 600, and the kernel tells who connected.
+Only the supervisor's own user and root may use the socket: the file has mode 600, and the peer's uid is checked.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _log = Logger()
 
 
 def control_path(state: str) -> str:
-    """Give the path of the control socket in a state directory."""
+    """Return the path of the control socket in a state directory."""
     return os.path.join(state, SOCKET_NAME)
 
 
 @define(eq=False)
 class ControlSocket:
-    """Serves the control socket of one supervisor. Where the socket cannot be bound, a warning is all that happens.
+    """Serves the control socket of one supervisor. A failure to bind the socket only causes a warning.
 
     Attributes:
-        reactor: serves the socket.
+        reactor: the reactor that serves the socket.
         state: the state directory.
         commands: see `ControlFactory`.
     """
@@ -64,7 +64,7 @@ class ControlSocket:
         """Close the socket and its connections.
 
         Returns:
-            Fires when the socket is closed.
+            A Deferred that fires when the socket is closed.
         """
         port, self._port = self._port, None
         if port is None or self._socket is None or self._factory is None:

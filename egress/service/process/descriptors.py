@@ -1,16 +1,16 @@
-"""The limit of open descriptors, and the number that the proxy may need."""
+"""The limit of open descriptors, and the number of descriptors that the proxy may need."""
 
 from __future__ import annotations
 
 import resource
 
-# A tunnel has two. The audit log, the reactor and the resolver have further ones.
+# A tunnel needs two descriptors. The audit log, the reactor and the resolver need further descriptors.
 _DESCRIPTORS_PER_CONNECTION = 2
 _DESCRIPTORS_OF_OURS = 64
 
 
 def needed_descriptors(connections: int) -> int:
-    """Give the number of descriptors that so many client connections may need."""
+    """Return the number of descriptors that a number of client connections may need."""
     return connections * _DESCRIPTORS_PER_CONNECTION + _DESCRIPTORS_OF_OURS
 
 
@@ -18,7 +18,7 @@ def raise_descriptor_limit() -> int:
     """Raise the soft limit of open files to the hard one (getrlimit(2)).
 
     Returns:
-        The limit that holds now.
+        The resulting soft limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

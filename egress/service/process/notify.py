@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 _USEC = 1_000_000
 
-# For the last audit events and the end of the process, after draining.
+# The time for the last audit events and the end of the process, after draining.
 _MARGIN_SECONDS = 10.0
 
 _log = Logger()
@@ -29,7 +29,7 @@ def _always() -> bool:
 
 
 class ServiceManager(Protocol):
-    """Takes notifications."""
+    """The receiver of notifications."""
 
     def open(self) -> None:
         """Open a descriptor, before descriptors become scarce."""
@@ -43,10 +43,10 @@ class ServiceManager(Protocol):
 
 @define(eq=False)
 class ManagerSocket:
-    """The service manager's socket. It is opened once, so that a process without free descriptors can send pings.
+    """The service manager's socket, which is opened once, so that a process without free descriptors can send pings.
 
     Attributes:
-        address: $NOTIFY_SOCKET: a path, or `@` and a name in the abstract namespace.
+        address: the value of $NOTIFY_SOCKET: a path, or `@` and a name in the abstract namespace.
     """
 
     address: str
@@ -57,7 +57,7 @@ class ManagerSocket:
         """Open a socket. See `ServiceManager.open`."""
         if self._socket is None:
             try:
-                # Python makes it close-on-exec.
+                # Python makes the descriptor close-on-exec.
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._socket.setblocking(False)
             except OSError as error:
@@ -70,7 +70,7 @@ class ManagerSocket:
             return
         address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
         try:
-            # Not connected, because the manager may replace its socket.
+            # The socket is not connected, because the manager may replace its socket.
             self._socket.sendto(message, os.fsencode(address))
         except OSError as error:
             self._fail(error)
@@ -91,16 +91,17 @@ class ManagerSocket:
 class Notifier:
     """Sends the notifications. No method raises or blocks, so a missing manager does not disturb the proxy.
 
-    A ping of the watchdog means that the reactor turns and that `is_well` is true. Pings go on while the audit log
-    takes no events: every request is refused then, and a restart would end all tunnels and lose the events that wait.
+    A ping of the watchdog means that the reactor runs and that `is_well` returns true. Pings continue while the audit
+    log accepts no events: every request is refused then, and a restart would end all tunnels and lose the waiting
+    events.
 
     Attributes:
-        clock: for the watchdog.
-        manager: takes the notifications; None where there is no service manager.
-        watchdog_seconds: the manager restarts the process after so long without a ping; None without a watchdog.
-        watchdog_pid: the process that the manager watches; None for any.
-        monotonic_usec: CLOCK_MONOTONIC in microseconds, by which the manager tells reloads apart.
-        is_well: whether pings may be sent.
+        clock: the clock of the watchdog.
+        manager: the service manager; None where there is none.
+        watchdog_seconds: the time without a ping after which the manager restarts the process; None without a watchdog.
+        watchdog_pid: the process that the manager watches; None for any process.
+        monotonic_usec: returns CLOCK_MONOTONIC in microseconds, by which the manager distinguishes reloads.
+        is_well: returns whether pings may be sent.
     """
 
     clock: IReactorTime
@@ -112,7 +113,7 @@ class Notifier:
     _next: IDelayedCall | None = field(init=False, default=None)
 
     def ready(self, status: str) -> None:
-        """Notify that the supervisor serves, or that a reload has ended, successfully or not.
+        """Notify the manager that the supervisor serves, or that a reload has ended, successfully or not.
 
         Args:
             status: one line for `systemctl status`.
@@ -120,27 +121,27 @@ class Notifier:
         self._send("READY=1", f"STATUS={_one_line(status)}")
 
     def reloading(self) -> None:
-        """Notify that a reload begins. `ready` must follow, or the manager ends the service by a timeout."""
+        """Notify the manager that a reload begins. Without `ready` afterwards, the manager ends the service."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={self.monotonic_usec()}")
 
     def stopping(self, status: str, seconds: float) -> None:
-        """Notify that the supervisor accepts no more connections.
+        """Notify the manager that the supervisor accepts no more connections.
 
         Args:
             status: one line.
-            seconds: how long running requests may take. The manager waits somewhat longer.
+            seconds: the time for running requests. The manager waits somewhat longer.
         """
         extended = round((seconds + _MARGIN_SECONDS) * _USEC)
         self._send("STOPPING=1", f"STATUS={_one_line(status)}", f"EXTEND_TIMEOUT_USEC={extended}")
 
     def start(self) -> None:
-        """Begin to send pings, if the manager watches this process."""
+        """Start to send pings, if the manager watches this process."""
         if self.manager is None:
             return
         self.manager.open()
         if self.watchdog_seconds is None or self._next is not None:
             return
-        # Compared now, because a daemon has another pid than the process that read the environment.
+        # Compared at the start, because a daemon has another pid than the process that read the environment.
         if self.watchdog_pid not in (None, os.getpid()):
             _log.warn("the service manager watches another process than this one: no pings are sent")
             return
@@ -156,7 +157,7 @@ class Notifier:
 
     def _ping(self) -> None:
         assert self.watchdog_seconds is not None
-        # sd_watchdog_enabled(3) asks for every half of the time.
+        # sd_watchdog_enabled(3) recommends half of the time.
         self._next = self.clock.callLater(self.watchdog_seconds / 2, self._ping)
         if self.is_well():
             self._send("WATCHDOG=1")
@@ -171,12 +172,12 @@ def _one_line(text: str) -> str:
 
 
 def read_notifier(clock: IReactorTime, environment: MutableMapping[str, str]) -> Notifier:
-    """Make a notifier from the variables of the environment.
+    """Make a notifier from the environment variables.
 
     The variables are removed, so that no child process can send notifications for the supervisor.
 
     Args:
-        clock: for the watchdog.
+        clock: the clock of the watchdog.
         environment: `os.environ`.
     """
     address = environment.pop("NOTIFY_SOCKET", "")

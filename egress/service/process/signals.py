@@ -1,4 +1,4 @@
-"""Runs actions in the reactor when signals arrive."""
+"""Runs actions in the reactor's thread when signals arrive."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 @define(eq=False)
 class Signals:
-    """Signal handlers that are installed between `start` and `stop`.
+    """Signal handlers, which are installed between `start` and `stop`.
 
-    Python installs handlers in the main thread only. In another thread nothing happens.
+    Python installs handlers in the main thread only. In another thread `start` has no effect.
 
     Attributes:
-        reactor: runs the actions.
-        actions: by signal number.
+        reactor: the reactor that runs the actions.
+        actions: the actions by signal number.
     """
 
     reactor: IReactorFromThreads
@@ -28,7 +28,7 @@ class Signals:
     _before: dict[int, Any] = field(init=False, factory=dict)
 
     def start(self) -> None:
-        """Install the handlers, or install them again where others have replaced them."""
+        """Install the handlers, or install them again after other code has replaced them."""
         if threading.current_thread() is threading.main_thread():
             for number in self.actions:
                 before = signal.signal(number, self._caught)
@@ -41,5 +41,5 @@ class Signals:
         self._before.clear()
 
     def _caught(self, number: int, _frame: FrameType | None) -> None:
-        # Python runs this between any two bytecodes. The action runs in a turn of the reactor.
+        # Python runs the handler between any two bytecodes. The action runs in a turn of the reactor.
         self.reactor.callFromThread(self.actions[number])

@@ -13,13 +13,13 @@ _log = Logger()
 
 
 def make_undumpable() -> bool:
-    """Let only root read /proc/PID/environ, mem, fd and the like, and write no core dumps.
+    """Restrict /proc/PID/environ, mem, fd and similar files to root, and disable core dumps.
 
     The environment may hold the credentials of an upstream, and an agent may run as the supervisor's user. A change of
-    the process's user resets the flag (prctl(2)), so it must be set again.
+    the process's user resets the flag (prctl(2)), so the function must be called again.
 
     Returns:
-        False if the system refused, which is logged, or if the system has no prctl.
+        Whether the flag is set. A refusal of the system is logged; some systems have no prctl.
     """
     try:
         prctl = ctypes.CDLL(None, use_errno=True).prctl

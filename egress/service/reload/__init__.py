@@ -1,1 +1,1 @@
-"""Reload: compares a new configuration with the active one, and makes it active."""
+"""Reload: compares a new configuration with the active configuration, and activates the new one."""

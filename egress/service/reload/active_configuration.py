@@ -28,7 +28,7 @@ from egress.service.reload.downgrades import find_downgrades
 from egress.service.settings.source import Source, load
 from egress.upstream import CachingResolver
 
-# Tables whose parts are opened or started once, by the start.
+# Tables whose parts are opened or started only at the start.
 _FIXED = ("state", "engine", "audit", "status")
 _FIXED_DNS = ("concurrent", "hosts_file")
 
@@ -42,10 +42,10 @@ class Reloaded:
     """The result of a reload.
 
     Attributes:
-        generation: of the new configuration snapshot.
-        changed: a few words for each difference.
+        generation: the generation of the new configuration snapshot.
+        changed: a short description of each difference.
         weaker: a sentence for each way in which the new configuration protects less.
-        warnings: for the operator, a sentence each.
+        warnings: warnings for the operator, a sentence each.
     """
 
     generation: int
@@ -54,7 +54,7 @@ class Reloaded:
     warnings: tuple[str, ...]
 
     def facts(self) -> dict[str, object]:
-        """Give the result as JSON, long lists cut short."""
+        """Return the result as a JSON object, with long lists shortened."""
         return {
             key: _shortened(value) if isinstance(value, tuple) else value
             for key, value in asdict(self, recurse=False).items()
@@ -66,16 +66,16 @@ class ActiveConfiguration:
     """The active configuration, and the parts of the proxy that a reload changes.
 
     Attributes:
-        prepared: the configuration. Its settings that a reload cannot change are those of the start.
-        listeners: served.
-        factories: build the listeners' protocols, by the listener's name.
-        server: takes the requests.
-        host: lent to policies. Its counters and the resolver's answers outlive a reload.
-        reactor: runs everything.
-        dialler: dials origins and upstreams; None for the reactor.
-        environ: may name proxies; None for the environment of this process.
-        own: address and port of sockets of this proxy besides the listeners'. They are no destination of a request.
-        problem: why the last reload failed; "" where it succeeded.
+        prepared: the configuration. Settings that a reload cannot change have the values of the start.
+        listeners: the served listeners.
+        factories: the listeners' protocol factories, by the listener's name.
+        server: the proxy server.
+        host: the services of policies. The counters and the resolver's cache survive a reload.
+        reactor: the reactor of all parts.
+        dialler: the dialler of origins and upstreams; None for the reactor.
+        environ: the environment with the proxy variables; None for the environment of this process.
+        own: the address and port of further sockets of this proxy, which are refused as destinations.
+        problem: the reason why the last reload failed; "" where it succeeded.
     """
 
     prepared: Prepared
@@ -97,19 +97,19 @@ class ActiveConfiguration:
 
     @property
     def routing(self) -> Routing:
-        """The upstreams and the selector."""
+        """The upstreams and the upstream selector."""
         return self.prepared.routing
 
     @_file.default
     def _find_file(self) -> str | None:
-        # A daemon changes its working directory.
+        # The path is absolute, because a daemon changes its working directory.
         return os.path.abspath(self.source.file) if self.source.file else None
 
     def reload(self) -> Reloaded:
-        """Read the file again, with the options of the start, and make it the active configuration.
+        """Read the file again, with the options of the start, and activate the configuration.
 
         Raises:
-            ConfigError: why it cannot be used. The active configuration stays as it was.
+            ConfigError: the configuration cannot be used. The active configuration is unchanged.
         """
         try:
             done = self._reload()
@@ -129,7 +129,7 @@ class ActiveConfiguration:
     def _reload(self) -> Reloaded:
         old = self.source
         listen = [each.endpoint for each in old.settings.listener] if old.listeners_where == "--listen" else ()
-        # The tables that only a start applies are checked too: a fault in them would stop the next start.
+        # Tables that apply only at a start are checked too, because a fault in them would stop the next start.
         read = prepare(load(self._file, old.allowed, listen), self.host, self.reactor, self.environ)
         prepared, warnings = self._keep_fixed(read)
         source = prepared.source
@@ -164,10 +164,10 @@ class ActiveConfiguration:
         return done
 
     def _keep_fixed(self, read: Prepared) -> tuple[Prepared, list[str]]:
-        """Replace the settings that a reload cannot change by those of the start.
+        """Replace the settings that a reload cannot change by the settings of the start.
 
         Returns:
-            The configuration, and a warning for each of its keys that differs.
+            The configuration, and a warning for each replaced key whose value differs.
         """
         old, new = self.source.settings, read.source.settings
         kept: dict[str, Any] = {key: getattr(old, key) for key in _FIXED if getattr(old, key) != getattr(new, key)}
@@ -182,7 +182,7 @@ class ActiveConfiguration:
     def _commit(
         self, prepared: Prepared, snapshot: Snapshot, factories: Mapping[str, IProtocolFactory], change: ListenerChange
     ) -> None:
-        """Make a configuration the active one, in one turn of the reactor. Nothing in here can fail."""
+        """Activate a configuration, in one turn of the reactor. No step can fail."""
         settings = prepared.source.settings
         displaced = change.displaced
         self.listeners.commit(change, factories)

@@ -1,4 +1,4 @@
-"""Lists the differences between two configurations, a few words each."""
+"""Lists the differences between two configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAMED = ("listener", "upstream", "route", "policy")
 
 
 def list_changes(old: Settings, new: Settings) -> list[str]:
-    """Name every table that is new, gone or different.
+    """List every table that is new, removed or different.
 
     Args:
         old: the active settings.
@@ -34,7 +34,7 @@ def list_changes(old: Settings, new: Settings) -> list[str]:
 
 
 def _changed_keys(old: Settings, new: Settings) -> list[str]:
-    """Name the keys of the top level whose values differ, apart from the arrays of named tables."""
+    """List the top-level keys whose values differ, except for the arrays of named tables."""
     keys = [each.name for each in fields(Settings) if each.name not in _NAMED]
     return [key for key in keys if getattr(old, key) != getattr(new, key)]
 

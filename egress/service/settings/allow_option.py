@@ -1,4 +1,4 @@
-"""Makes a policy table of the hosts that `--allow` names."""
+"""Makes a policy table from the hosts of `--allow`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def allow_table(allowed: Sequence[str]) -> dict[str, object]:
     """Make the table of a `destinations` policy with one rule for each host.
 
     Args:
-        allowed: `HOST` or `HOST:PORT` each; a host is a name, a pattern, an address or a network, an IPv6 address
-            with a port in brackets.
+        allowed: the values, each `HOST` or `HOST:PORT`. A host is a name, a pattern, an address or a network; an IPv6
+            address with a port is in brackets.
 
     Raises:
-        ConfigError: `where` is the option.
+        ConfigError: a value is invalid; `where` is the option.
     """
     return {"kind": "destinations", "name": ALLOW_POLICY, "allow": [_rule(text) for text in allowed]}
 
@@ -45,7 +45,7 @@ def _split(text: str) -> tuple[str, str | None]:
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError("--allow", "must be HOST or HOST:PORT")
     if "://" in text or "@" in text:
-        # The text may hold credentials, so the message does not repeat it.
+        # The text may contain credentials, so the message does not repeat the text.
         raise ConfigError("--allow", "must be HOST or HOST:PORT, not a URL")
     if found := _BRACKETED.match(text):
         return found[1], found[2]

@@ -9,10 +9,10 @@ from egress.service.settings.settings import Settings
 
 
 def state_of(settings: Settings) -> str:
-    """Give the state directory as an absolute path: a daemon changes its working directory."""
+    """Return the state directory as an absolute path, because a daemon changes its working directory."""
     return os.path.abspath(settings.state or state_directory())
 
 
 def audit_log_places(settings: Settings) -> list[str]:
-    """Name the destinations of the audit log, a file by its path."""
+    """List the destinations of the audit log, a file by its path."""
     return [settings.audit.path_in(state_of(settings)) if word == "file" else word for word in settings.audit.to]

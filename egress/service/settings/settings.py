@@ -32,19 +32,19 @@ def _check_listeners(
 
 @frozen
 class Settings:
-    """The whole file.
+    """The settings of a configuration file.
 
     Attributes:
-        state: the state directory, which holds the audit log. "" is $EGRESS_STATE, else the user's state directory.
-        engine: what serves TCP connections: "auto" is the engine where the system has epoll, "twisted" is the
+        state: the state directory, which contains the audit log. "" is $EGRESS_STATE, else the user's state directory.
+        engine: the implementation of TCP transports: "auto" is the engine where the system has epoll, "twisted" is the
             reactor.
-        listener: the sockets that clients connect to.
-        upstream: the proxies that requests can leave through.
+        listener: the listeners.
+        upstream: the upstream proxies.
         route: rules that choose the route of a request.
-        routing: the default route, and whether requests may leave directly.
-        policy: the policies, in order. The keys of each depend on its `kind`.
+        routing: the default route, and whether direct routes are permitted.
+        policy: the policies, in order. The keys of a policy depend on its `kind`.
         guard: the SSRF guard.
-        dns: the resolver.
+        dns: the name resolution.
         tls: the check of server names in tunnels.
         limits: deadlines, sizes and counts.
         audit: the audit log.

@@ -1,4 +1,4 @@
-"""Reads the settings from a file and the command line, and knows where each of them was written."""
+"""Reads the settings from a file and the command line, with the place of each setting for errors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from egress.service.settings.settings import Settings
 
 @frozen
 class Source:
-    """Settings, with the places where they were written, which errors name.
+    """Settings, with their places for errors.
 
     Attributes:
         settings: the settings.
         file: the file's name; "" without a file.
         allowed: the value of each `--allow`, in the order of the rules made of them.
-        listeners_where: the key path of the listeners: "listener", or the option that replaced them.
+        listeners_where: the key path of the listeners, "listener", or the option that replaces the table.
     """
 
     settings: Settings
@@ -32,17 +32,17 @@ class Source:
     listeners_where: str = "listener"
 
     def path(self, written: str) -> str:
-        """Make a path of the file absolute. A relative path counts from the directory of the file."""
+        """Make a path in the file absolute. A relative path is relative to the directory of the file."""
         return path_beside(self.file, written)
 
     def listener_where(self, index: int) -> str:
-        """Name the place where a listener's endpoint was written."""
+        """Return the place of a listener's endpoint."""
         if self.listeners_where == "listener":
             return f"listener[{index}].endpoint" if self.file else "the default listener"
         return self.listeners_where
 
     def place(self, error: ConfigError) -> ConfigError:
-        """Add the file's name to an error, or replace the key path by the option that was wrong."""
+        """Add the file's name to an error, or replace the key path by the option of the fault."""
         index = len(self.settings.policy) - 1
         if self.allowed and error.where.startswith(f"policy[{index}]"):
             for at, said in enumerate(self.allowed):
@@ -53,7 +53,7 @@ class Source:
 
 
 def path_beside(file: str, written: str) -> str:
-    """Make a path absolute that is written in a file; "" for a file makes it count from the working directory."""
+    """Make a path in a file absolute. With "" as the file, the path is relative to the working directory."""
     return os.path.abspath(os.path.join(os.path.dirname(file), written))
 
 
@@ -62,11 +62,11 @@ def load(file: str | None, allow: Sequence[str] = (), listen: Sequence[str] = ()
 
     Args:
         file: the configuration file; None for the defaults.
-        allow: hosts that are allowed in addition, `HOST` or `HOST:PORT` each.
-        listen: endpoints of listeners that replace all others.
+        allow: hosts that are allowed in addition, each `HOST` or `HOST:PORT`.
+        listen: endpoints of listeners that replace the listeners of the file.
 
     Raises:
-        ConfigError: names the file or the option.
+        ConfigError: a setting is wrong; the error names the file or the option.
     """
     table = read(file) if file is not None else {}
     try:
@@ -90,7 +90,7 @@ def _listeners(endpoints: Sequence[str]) -> tuple[ListenerSettings, ...]:
 
 
 def _named(policies: tuple[Mapping[str, object], ...]) -> list[Mapping[str, object]]:
-    """Write out the names that default to the kind. The default does not hold beside a further policy of that kind."""
+    """Fill in the names that default to the kind. The default does not apply if there is another policy of the kind."""
     uses = Counter(str(table.get("kind")) for table in policies)
     return [
         table

@@ -31,10 +31,10 @@ def read_everything(
 
     Args:
         metrics: reads the sources.
-        server: has connections, tunnels, limits, the snapshot and its resolver.
-        audit_log: counts losses.
-        sockets: gives the sockets of the listeners as they are now.
-        transports: "egress" or "twisted".
+        server: the server, with connections, tunnels, limits, the snapshot and the resolver.
+        audit_log: the audit log, which counts losses.
+        sockets: returns the current sockets of the listeners.
+        transports: the implementation of TCP transports: "egress" or "twisted".
     """
     info = {(version("egress"), transports): 1}
     metrics.read_from("egress_build_info", lambda: info)
@@ -57,9 +57,9 @@ def read_server(
     Args:
         metrics: reads the sources.
         server: the proxy server.
-        listeners: gives the names of the listeners; each has a count of connections, 0 included.
-        monotonic: the clock that dates snapshots.
-        now: the time of day, seconds since the epoch.
+        listeners: returns the names of the listeners; each has a count of connections, including 0.
+        monotonic: returns the time on the clock of `Snapshot.created_at`.
+        now: returns the time of day, in seconds since the epoch.
     """
 
     def connections() -> dict[tuple[str], int]:
@@ -77,7 +77,7 @@ def read_server(
     def age() -> float:
         return monotonic() - server.gate.snapshot.created_at
 
-    # Computed once for each generation: the two clocks drift, and a time that has passed does not change.
+    # Computed once for each generation, because the two clocks drift and the metric must not change.
     generation, applied = -1, 0.0
 
     def applied_at() -> float:
@@ -119,20 +119,20 @@ def _pauses(sockets: Iterable[ListeningSocket]) -> dict[tuple[str], int]:
 
 
 def _memory_bytes(place: int) -> int:
-    """Give the size of this process: virtual (0) or resident (1); see proc_pid_statm(5)."""
+    """Return the memory of this process in bytes: virtual (0) or resident (1); see proc_pid_statm(5)."""
     with open("/proc/self/statm", encoding="ascii") as stream:
         return int(stream.read().split()[place]) * resource.getpagesize()
 
 
 def _start_time() -> float:
-    """Give the time at which this process started, in seconds since the epoch; see proc_pid_stat(5), field 22."""
+    """Return the start time of this process, in seconds since the epoch; see proc_pid_stat(5), field 22."""
     with open("/proc/self/stat", encoding="utf-8", errors="replace") as stream:
-        # The name of the program, in parentheses, may hold spaces and parentheses.
+        # The name of the program, in parentheses, may contain spaces and parentheses.
         ticks = int(stream.read().rpartition(")")[2].split()[19])
     since_boot = ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
 
 
 def _open_descriptors() -> int:
-    # Linux 6.2 and later give the number as the size of the directory; listing many thousands takes milliseconds.
+    # Linux 6.2 and later report the number as the size of the directory. Listing many thousands takes milliseconds.
     return os.stat(_OWN_DESCRIPTORS).st_size or len(os.listdir(_OWN_DESCRIPTORS))

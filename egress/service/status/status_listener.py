@@ -23,12 +23,12 @@ _log = Logger()
 
 @define(eq=False)
 class Status:
-    """Serves status and metrics, from the start until everything else has ended.
+    """Serves status and metrics, from the start until all other parts have ended.
 
     Attributes:
-        socket: bound.
+        socket: the bound socket.
         hosts: the names that a request's Host may have besides addresses and localhost.
-        metrics: served; it also counts the audit events.
+        metrics: the metrics, which also count the audit events.
     """
 
     socket: ListeningSocket
@@ -46,8 +46,9 @@ class Status:
         """Begin to serve.
 
         Args:
-            reactor: serves the socket. The engine does not, so that its faults can be reported.
-            faults: gives the reasons why no request can be served now.
+            reactor: the reactor, which serves the socket even if there is an engine, so that the engine's faults can be
+                reported.
+            faults: returns the reasons why requests cannot be served now.
         """
         page = StatusPage(self.metrics.registry, faults, self.hosts)
         self._port = self.socket.serve(reactor, StatusFactory(page, reactor))
@@ -59,7 +60,7 @@ class Status:
         """Stop serving.
 
         Returns:
-            Fires when the socket is closed. It does not fail, because the process must end.
+            A Deferred that fires when the socket is closed. The Deferred does not fail, because the process must end.
         """
         port, self._port = self._port, None
         stopped: Deferred[Any] = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)

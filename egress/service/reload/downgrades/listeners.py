@@ -16,19 +16,19 @@ _OTHERS = 0o002
 def listener_downgrades(
     old: Sequence[ListenerSettings], new: Sequence[ListenerSettings], kinds: Collection[str]
 ) -> list[str]:
-    """Compare each `[[listener]]` table with the active one of its name, and with the active one of its endpoint.
+    """Compare each `[[listener]]` table with the active tables of the same name and of the same endpoint.
 
     Args:
         old: the active tables.
-        new: those that replace them.
-        kinds: the kinds of client labels by which something is denied, limited or routed.
+        new: the tables that replace them.
+        kinds: the kinds of client labels by which requests are denied, limited or routed.
     """
     said: list[str] = []
     for after in new:
         befores: list[ListenerSettings | None] = [
             before for before in old if before.name == after.name or _share_endpoint(before, after)
         ]
-        # A sentence may be true of both comparisons. It is given once.
+        # A sentence may result from both comparisons, but is reported once.
         found = dict.fromkeys(each for before in befores or [None] for each in _compare(before, after, kinds))
         said += [f"listener {after.name} {sentence}" for sentence in found]
     return said
@@ -80,13 +80,13 @@ def _is_for_all_users(listener: ListenerSettings) -> bool:
 
 
 def _mode(listener: ListenerSettings | None) -> int:
-    """Give the permissions of a unix socket for its group and for others; 0 for another socket."""
+    """Return the permissions of a unix socket for its group and for others; 0 for another kind of socket."""
     endpoint = None if listener is None else _endpoint(listener)
     return endpoint.mode & 0o077 if isinstance(endpoint, UnixEndpoint) else 0
 
 
 def _share_endpoint(one: ListenerSettings, other: ListenerSettings) -> bool:
-    # Port 0 is another port for each socket.
+    # Port 0 is a different port for each socket.
     endpoint = _endpoint(one)
     is_any = isinstance(endpoint, TcpEndpoint) and not endpoint.port
     return endpoint is not None and not is_any and endpoint == _endpoint(other)

@@ -13,7 +13,7 @@ from egress.model import RuleEffect
 from egress.service.build.configured_policies import ConfiguredPolicy, ScopedRule
 from egress.upstream.routing_settings import VIA_DIRECT, RouteSettings
 
-# More comparisons than this would keep the reactor for too long.
+# More comparisons than this would block the reactor for too long.
 _COMPARISONS = 20_000
 
 _log = Logger()
@@ -21,7 +21,7 @@ _log = Logger()
 
 @frozen(eq=False)
 class _Rule:
-    """An enforced rule, with the name of its policy."""
+    """An enforced rule, with the name of the rule's policy."""
 
     policy: str
     scoped: ScopedRule
@@ -43,11 +43,11 @@ class _Rule:
 
 
 def policy_downgrades(old: Sequence[ConfiguredPolicy], new: Sequence[ConfiguredPolicy]) -> list[str]:
-    """Compare policies: their rules wherever they are, and the policies by their names.
+    """Compare the rules of all policies, and the policies by their names.
 
     Args:
         old: the active policies.
-        new: those that replace them.
+        new: the policies that replace them.
     """
     before, after = {each.name: each for each in old}, {each.name: each for each in new}
     said = [*_wider_allow_rules(old, new), *_narrower_deny_rules(old, new)]
@@ -60,10 +60,10 @@ def policy_downgrades(old: Sequence[ConfiguredPolicy], new: Sequence[ConfiguredP
 
 
 def restricted_label_kinds(policies: Sequence[ConfiguredPolicy], routes: Iterable[RouteSettings]) -> frozenset[str]:
-    """Find the kinds of client labels, such as "token", by which something is denied, limited or sent to an upstream.
+    """Find the kinds of client labels, such as "token", by which requests are denied, limited or sent to an upstream.
 
     Args:
-        policies: the policies. Those that do not describe themselves are left out.
+        policies: the policies. Policies without a description are ignored.
         routes: the `[[route]]` tables.
     """
     clients = [route.clients for route in routes if route.via != VIA_DIRECT]
@@ -96,11 +96,11 @@ def _rules(policies: Sequence[ConfiguredPolicy], effect: RuleEffect) -> list[_Ru
 
 
 def _uncovered(rules: Sequence[_Rule], others: Sequence[_Rule]) -> list[tuple[_Rule, _Rule | None]]:
-    """Find the rules that none of the others covers, each with the other one of its policy and name."""
+    """Find the rules that none of the others covers, each with the other rule of the same policy and name."""
     known = {rule.scope for rule in others}
     named = {rule.place: rule for rule in others}
     changed = [rule for rule in rules if rule.scope not in known]
-    # Beyond the limit a rule is compared with the rule of its name alone.
+    # Beyond the limit a rule is compared only with the rule of the same name.
     can_compare = len(changed) * len(known) <= _COMPARISONS
     found: list[tuple[_Rule, _Rule | None]] = []
     for rule in changed:
@@ -112,7 +112,7 @@ def _uncovered(rules: Sequence[_Rule], others: Sequence[_Rule]) -> list[tuple[_R
 
 
 def _compare(old: ConfiguredPolicy, new: ConfiguredPolicy | None) -> list[str]:
-    """Compare one policy with the new policy of its name, apart from allow and deny rules."""
+    """Compare one policy with the new policy of the same name, except for allow and deny rules."""
     if new is None or new.kind != old.kind:
         return [f"policy {old.name} of kind {old.kind} is gone"] if _decides_beside_rules(old) else []
     description = IPolicyDescription(new.policy, None)
@@ -130,5 +130,5 @@ def _compare(old: ConfiguredPolicy, new: ConfiguredPolicy | None) -> list[str]:
 
 
 def _decides_beside_rules(policy: ConfiguredPolicy) -> bool:
-    """Whether a policy decided something that the comparison of allow and deny rules does not show."""
+    """Whether a policy made decisions that the comparison of allow and deny rules does not show."""
     return policy.is_enforced and (policy.rules is None or any(True for _ in policy.enforced(RuleEffect.LIMIT)))

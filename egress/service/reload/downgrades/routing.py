@@ -14,7 +14,7 @@ _WORDS = ("", VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE)
 
 
 def routing_downgrades(old: Settings, new: Settings) -> list[str]:
-    """Compare the `[routing]` and `[[route]]` tables: what routes refuse, and what goes direct."""
+    """Compare the `[routing]` and `[[route]]` tables: refusals, and direct routes."""
     return [*_default_downgrades(old, new), *_route_downgrades(old, new), *_overtaking(old.route, new.route)]
 
 
@@ -26,7 +26,7 @@ def _default_downgrades(old: Settings, new: Settings) -> Iterator[str]:
     if after.default == VIA_DIRECT and before.default != VIA_DIRECT:
         yield 'routing.default is "direct": what nothing else decides goes out without a proxy'
     elif before.default not in _WORDS and after.default in _WORDS and after.direct != "refuse":
-        # Which proxies the environment names is not looked at.
+        # The proxies of the environment are not compared.
         what = f'"{after.default}"' if after.default else "left out"
         yield f"routing.default is {what}: what nothing else decides goes by the environment, which may name no proxy"
 
@@ -50,20 +50,20 @@ def _route_downgrades(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def _can_be_direct(settings: Settings) -> bool:
-    """Whether what no route decides may go out without a proxy."""
+    """Whether requests without a matching route may be sent without a proxy."""
     vias = [settings.routing.default, *(listener.via or settings.routing.default for listener in settings.listener)]
     return settings.routing.direct == "allow" and any(via in _WORDS and via != VIA_REFUSE for via in vias)
 
 
 def _has_proxies(settings: Settings) -> bool:
-    """Whether the configuration, not the environment, sends anything through proxies."""
+    """Whether the configuration, not the environment, sends requests through proxies."""
     vias = [route.via for route in settings.route] + [listener.via for listener in settings.listener]
     vias.append(settings.routing.default)
     return any(via not in _WORDS for via in vias)
 
 
 def _overtaking(old: Sequence[RouteSettings], new: Sequence[RouteSettings]) -> Iterator[str]:
-    """Find direct routes that come before routes through upstreams now. Of routes the first that matches counts."""
+    """Find direct routes that now precede routes through upstreams. The first matching route applies."""
     through = {_scope(route): route.name for route in new if route.via not in _WORDS}
     before = {key: ahead for (_, key), ahead in _ahead(old)}
     for (name, key), ahead in _ahead(new):
@@ -73,7 +73,7 @@ def _overtaking(old: Sequence[RouteSettings], new: Sequence[RouteSettings]) -> I
 
 
 def _ahead(routes: Sequence[RouteSettings]) -> Iterator[tuple[tuple[str, tuple[Scope, str]], list[Scope]]]:
-    """Give each direct route by its name and its scope, with the scopes of the routes through upstreams before it."""
+    """Return each direct route by its name and its scope, with the scopes of earlier routes through upstreams."""
     ahead: list[Scope] = []
     for route in routes:
         if route.via in (VIA_DIRECT, VIA_ENVIRONMENT):
@@ -83,7 +83,7 @@ def _ahead(routes: Sequence[RouteSettings]) -> Iterator[tuple[tuple[str, tuple[S
 
 
 def upstream_downgrades(old: Sequence[UpstreamSettings], new: Sequence[UpstreamSettings]) -> list[str]:
-    """Compare the `[[upstream]]` tables by their names. An upstream with a new name is compared with the strictest."""
+    """Compare the `[[upstream]]` tables by their names. A new name is compared with the strictest upstream."""
     before = {upstream.name: upstream for upstream in old}
     said: list[str] = []
     for after in new:
@@ -97,7 +97,7 @@ def upstream_downgrades(old: Sequence[UpstreamSettings], new: Sequence[UpstreamS
 
 
 def _upstream_downgrades(old: Sequence[UpstreamSettings], new: UpstreamSettings) -> Iterator[str]:
-    """Tell what an upstream does that not every old one did. Without old ones nothing went through a proxy."""
+    """Describe permissions of an upstream that an old upstream lacked. Without old ones no proxy was used."""
     if old and new.url.scheme == "http" and all(each.url.scheme == "https" for each in old):
         yield "it is reached without TLS"
     if new.allow_plaintext_credentials and not (old and all(each.allow_plaintext_credentials for each in old)):
@@ -115,7 +115,7 @@ def _upstream_downgrades(old: Sequence[UpstreamSettings], new: UpstreamSettings)
 
 
 def _changed(old: UpstreamSettings, new: UpstreamSettings) -> Iterator[str]:
-    """Tell how an upstream of a known name is trusted with more."""
+    """Describe the additional trust in an upstream of a known name."""
     if new.url.scheme == "https" and (old.ca, old.ca_mode) != (new.ca, new.ca_mode):
         if old.ca_mode == "replace" and new.ca_mode == "add":
             yield "the system's authorities are trusted too"

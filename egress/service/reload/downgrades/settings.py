@@ -12,7 +12,7 @@ from egress.service.reload.downgrades.policies import policy_downgrades, restric
 from egress.service.reload.downgrades.routing import routing_downgrades, upstream_downgrades
 from egress.service.settings.settings import Settings
 
-# The limits that protect others from a client. The other limits protect this proxy.
+# The limits that protect other parties from a client. All other limits protect this proxy.
 _LIMITS = ("authentication_failures_per_minute", "connections_per_client", "tunnel_seconds")
 _PATHS = ("none", "first", "full")
 
@@ -26,7 +26,7 @@ def find_downgrades(
         old: the active settings.
         new: the settings that replace them.
         old_policies: the active policies.
-        new_policies: those that replace them.
+        new_policies: the policies that replace them.
 
     Returns:
         A sentence for each way in which the new configuration protects less.
