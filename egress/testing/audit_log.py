@@ -16,8 +16,8 @@ class MemoryAuditLog:
     """Keeps every audit event in a list.
 
     Attributes:
-        is_accepting: set it to False to have new requests refused.
-        records: the events, in order.
+        is_accepting: whether new requests are served; a test may set False.
+        records: the recorded events, in order.
     """
 
     is_accepting: bool = True

@@ -21,7 +21,7 @@ Answer = str | Iterable[str] | ResolutionError
 
 @implementer(IResolver)
 class FakeResolver:
-    """Answers from a table. A name that is not in the table does not exist. A literal address is its own answer.
+    """Resolves from a table. A name that is not in the table does not exist. A literal address resolves to itself.
 
     Attributes:
         asked: every host that was looked up, in order, including literals.
@@ -31,7 +31,7 @@ class FakeResolver:
         """Fill the table.
 
         Args:
-            names: for each name an address, addresses, or the error that looking it up fails with.
+            names: for each name an address, addresses, or the error of its lookup.
         """
         self.asked: list[str] = []
         self._answers: dict[str, Resolution | ResolutionError] = {}
@@ -40,7 +40,7 @@ class FakeResolver:
             self.answer(host, answer)
 
     def answer(self, host: str, answer: Answer) -> None:
-        """Set the addresses of a name, for later lookups and for those that wait."""
+        """Set the addresses of a name, for later lookups and for waiting lookups."""
         if isinstance(answer, ResolutionError):
             self._answers[host] = answer
         else:

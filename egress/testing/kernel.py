@@ -1,4 +1,4 @@
-"""The simulated kernel: who listens where, which routes are closed, and which sockets have news."""
+"""The simulated kernel: sockets, listeners, unreachable hosts, and the queue of sockets with events."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Kernel:
     """The sockets of every host, and the routes between them.
 
     Attributes:
-        clock: delayed handshakes wait on it.
-        window_bytes: how much a direction holds until its receiver reads.
-        segment_bytes: the most that one read gives.
-        sockets: those open, by descriptor.
+        clock: the clock of delayed handshakes.
+        window_bytes: the number of octets that each direction holds until its receiver reads.
+        segment_bytes: the largest number of octets of one read.
+        sockets: the open sockets by descriptor.
     """
 
     clock: Clock
@@ -48,12 +48,12 @@ class Kernel:
         return made
 
     def fresh_port(self) -> int:
-        """Return an ephemeral port that nothing else uses."""
+        """Return an unused ephemeral port."""
         self._last_port += 1
         return self._last_port
 
     def forget(self, gone: MemorySocket) -> None:
-        """Drop a closed socket."""
+        """Remove a closed socket."""
         del self.sockets[gone.descriptor]
         if self._listening.get(gone.local) is gone:
             del self._listening[gone.local]
@@ -63,11 +63,11 @@ class Kernel:
         return local in self._listening
 
     def open_listener(self, listener: MemorySocket) -> None:
-        """Let connections reach a bound socket."""
+        """Start to pass connections to a bound socket."""
         self._listening[listener.local] = listener
 
     def listener_at(self, host: str, port: int) -> MemorySocket | None:
-        """Find who listens. A wildcard address is reached through the loopback addresses only."""
+        """Find the listener of an address. A wildcard address is reached through the loopback addresses only."""
         found = self._listening.get((host, port))
         if found is None and ip_address(host).is_loopback:
             found = self._listening.get((WILDCARD[family_of(host)], port))
@@ -77,7 +77,7 @@ class Kernel:
         """Send a SYN.
 
         Returns:
-            An errno; EINPROGRESS is the good one.
+            An errno; EINPROGRESS for success.
         """
         if host in self.unreachable:
             return errno.ENETUNREACH
@@ -96,7 +96,7 @@ class Kernel:
         return errno.EINPROGRESS
 
     def handshake(self, dialler: MemorySocket, host: str, port: int) -> None:
-        """Let a SYN arrive. The present listener answers it; without one it is answered by a RST."""
+        """Deliver a SYN. The listener at this time accepts the connection; without a listener the response is a RST."""
         dialler.remote = (host, port)
         listener = self.listener_at(host, port)
         if listener is None or listener.backlog is None:
@@ -110,28 +110,28 @@ class Kernel:
         self.wake(listener)
 
     def wake(self, touched: MemorySocket) -> None:
-        """Look at a socket again in the next turns: something about it changed."""
+        """Queue a socket whose state has changed for the next turns."""
         if touched.interest and not touched.is_queued:
             touched.is_queued = True
             self._ready.append(touched)
 
     @property
     def is_idle(self) -> bool:
-        """No socket has to be looked at."""
+        """Whether no socket is queued."""
         return not self._ready
 
     def turn(self) -> bool:
-        """Look at the socket that has waited longest.
+        """Handle the socket that was queued first.
 
         Returns:
-            Whether anything happened.
+            Whether an event was delivered.
         """
         touched = self._ready.popleft()
         touched.is_queued = False
         events = touched.poll() & touched.interest
         if not events or touched.on_events is None:
             return False
-        # Level-triggered: it stays in the queue while any event of its interest holds.
+        # Level-triggered: the socket stays in the queue while any event of its interest holds.
         self.wake(touched)
         touched.on_events(events)
         return True

@@ -1,4 +1,4 @@
-"""A network in memory, on which whole dialogues run without sockets, threads, sleeps or randomness."""
+"""A network in memory: runs whole dialogues without sockets, threads, sleeps or randomness."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Network:
     """Hosts, the connections between them, and a clock that only the test advances.
 
     `settle` moves bytes and events until none are left. `advance` advances the clock. Code under test uses `reactor`.
-    The test makes its own ends with `dial` and `origin`. Hosts are address literals. A host exists if something listens
-    on it; an address and port without a listener refuse connections.
+    The test creates its own ends with `dial` and `origin`. Hosts are address literals. An address and port without a
+    listener refuse connections.
 
     Attributes:
         clock: the clock.
@@ -39,12 +39,12 @@ class Network:
     _is_settling: bool
 
     def __init__(self, clock: Clock | None = None, *, window_bytes: int = 65536, segment_bytes: int = 1460) -> None:
-        """Make an empty one.
+        """Make an empty network.
 
         Args:
-            clock: one to share; a new one by default.
-            window_bytes: how much each direction of a connection holds until its receiver reads.
-            segment_bytes: the most that one ``dataReceived`` call gets; 1 splits everything byte by byte.
+            clock: a shared clock; by default a new clock.
+            window_bytes: the number of bytes that each direction of a connection holds until its receiver reads.
+            segment_bytes: the largest number of bytes of one ``dataReceived`` call; 1 delivers every byte separately.
         """
         self.clock = Clock() if clock is None else clock
         self._kernel = Kernel(self.clock, window_bytes, segment_bytes)
@@ -91,7 +91,7 @@ class Network:
         return self.reactor.listenTCP(port, cast(ServerFactory, factory), interface=host)
 
     def origin(self, host: str, port: int, answer: Callable[[NetworkPeer, bytes], object] | None = None) -> Origin:
-        """Listen, with the test as the server.
+        """Listen with the test as the server.
 
         Args:
             host: an address literal.
@@ -104,7 +104,7 @@ class Network:
         return Origin(*listener.local, listener, answer)
 
     def dial(self, host: str, port: int, source: str | None = None) -> NetworkPeer:
-        """Connect, with the test as the client. The connection exists at once; the listener is told of it at `settle`.
+        """Connect with the test as the client. The connection exists at once; the listener accepts it at `settle`.
 
         Args:
             host: an address literal.
@@ -112,7 +112,7 @@ class Network:
             source: source address; by default the loopback address.
 
         Raises:
-            ConnectionRefusedError: nothing listens there. The class is Twisted's.
+            ConnectionRefusedError: the address and port have no listener. The class is Twisted's.
         """
         host = literal(host)
         family = family_of(host)
@@ -149,7 +149,7 @@ class Network:
 
         Raises:
             AssertionError: there were more events than the limit.
-            Exception: whatever escaped from a protocol or a delayed call; the first, if there are more.
+            Exception: the first exception that escaped from a protocol or a delayed call.
         """
         if self._is_settling:
             raise AssertionError("settle was called from inside settle")

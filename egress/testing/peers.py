@@ -17,8 +17,8 @@ class NetworkPeer:
 
     Attributes:
         received: every byte that arrived.
-        saw_eof: the FIN of the other end arrived, after all bytes before it.
-        was_reset: the other end sent a RST, or data arrived at a closed socket. Set even while not reading.
+        saw_eof: whether the FIN of the other end arrived, after all bytes before the FIN.
+        was_reset: whether the other end sent a RST, or data arrived at a closed socket. Set even while not reading.
     """
 
     _socket: MemorySocket
@@ -53,14 +53,14 @@ class NetworkPeer:
 
     @property
     def is_closed(self) -> bool:
-        """Tell whether the connection is over: closed by this end, reset, or closed (not half-closed) by the other."""
+        """Whether the connection is over: closed by this end, reset, or closed (not half-closed) by the other end."""
         other = self._socket.other
         is_left_alone = self.saw_eof and other is not None and other.is_closed
         return self._socket.is_closed or self.was_reset or is_left_alone
 
     @property
     def unsent(self) -> int:
-        """Number of bytes that wait because the window of the other end is full."""
+        """The number of bytes that wait because the window of the other end is full."""
         return len(self._outbox)
 
     def says(self, data: bytes) -> None:
@@ -76,7 +76,7 @@ class NetworkPeer:
         self._look()
 
     def closes(self) -> None:
-        """Close after all bytes. Unread bytes make it a RST, and bytes that arrive later are answered by a RST."""
+        """Close after all bytes. Unread bytes cause a RST, and so do bytes that arrive later."""
         self._ends = self._closes = True
         self._look()
 
@@ -105,8 +105,8 @@ class NetworkPeer:
         """Assert which bytes arrived since the last `take`, without taking them.
 
         Args:
-            prefix: expected beginning.
-            contains: expected at any place.
+            prefix: the expected beginning.
+            contains: bytes expected at any position.
 
         Raises:
             AssertionError: other bytes arrived.
@@ -125,7 +125,7 @@ class NetworkPeer:
     def _look(self) -> None:
         if self._socket.is_closed:
             return
-        # ERROR is asked for always: unlike Twisted's transports, a test wants to know of a RST in any case.
+        # ERROR is always included, because a test must detect every RST, unlike Twisted's transports.
         interest = 0 if self.was_reset else ERROR
         if self._is_reading and not self.saw_eof:
             interest |= READABLE
@@ -146,7 +146,7 @@ class NetworkPeer:
         self._look()
 
     def _read(self) -> None:
-        # Everything at once: `segment_bytes` is for the code under test.
+        # All octets at once, because `segment_bytes` applies to the code under test.
         data = bytes(self._socket.inbox)
         if data:
             self._socket.inbox.clear()
@@ -207,7 +207,7 @@ class Origin:
         self.peer.heard(prefix, contains=contains)
 
     def stops(self) -> None:
-        """Stop listening: further attempts are refused."""
+        """Stop listening, so that further attempts are refused."""
         self._listener.close()
 
     def _on_events(self, events: int) -> None:

@@ -1,4 +1,4 @@
-"""A harness that judges requests with a policy as the gate does, and a policy with a fixed verdict."""
+"""A harness that judges requests with a policy by the gate's list of checks, and a policy with a fixed verdict."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from egress.testing.requests import make_request, resolve_to
 from egress.upstream import DirectSelector
 
 PUBLIC_ADDRESS = "93.184.216.34"
-"""What names resolve to where a test does not care."""
+"""The default address of names in tests."""
 
 
 @implementer(IPolicy)
 @define(eq=False)
 class FixedPolicy:
-    """Gives a fixed verdict about every request.
+    """Returns a fixed verdict for every request.
 
     Attributes:
         name: name of the policy.
@@ -51,7 +51,7 @@ class FixedPolicy:
     asked: list[tuple[Request, Resolution | None]] = field(init=False, factory=list)
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
-        """Give the fixed verdict. See `IPolicy.decide`."""
+        """Return the fixed verdict. See `IPolicy.decide`."""
         self.asked.append((request, resolution))
         return Verdict(self.outcome, self.name, self.rule, self.reason)
 
@@ -59,10 +59,10 @@ class FixedPolicy:
 class PolicyHarness:
     """Builds a policy as the supervisor does and judges requests by the gate's own list of checks.
 
-    The SSRF guard is not asked, because it is not a policy.
+    The SSRF guard is not evaluated, because it is not a policy.
 
     Attributes:
-        host: services for the policy.
+        host: the services of the policy.
         policies: all policies in order; the policy under test is the first.
     """
 
@@ -80,9 +80,10 @@ class PolicyHarness:
         Args:
             policy: the plugin, or a policy that was built already.
             settings: the `[[policy]]` table for the plugin; `kind` need not be in it.
-            host: lent to the plugin.
-            others: asked after it. A policy that only denies needs one beside it that allows: `FixedPolicy()`.
-            policy_seconds: how long a policy may take.
+            host: the services of the plugin.
+            others: policies that are asked afterwards. A policy that only denies needs a further policy that allows:
+                `FixedPolicy()`.
+            policy_seconds: the deadline of a policy in seconds.
 
         Raises:
             ConfigError: as at the supervisor's start.
@@ -128,11 +129,11 @@ class PolicyHarness:
         return self._judge(wanted, _resolution(wanted, addresses))
 
     def allows(self, request: Request | str, addresses: Iterable[str] = (PUBLIC_ADDRESS,)) -> bool:
-        """Tell whether a request is allowed. See `judge`."""
+        """Whether a request is allowed. See `judge`."""
         return isinstance(self.judge(request, addresses), Verdict)
 
     def assert_pure(self, *requests: Request | str, addresses: Iterable[str] = (PUBLIC_ADDRESS,)) -> None:
-        """Check the promise of ``pure``: change what the verdict must not depend on, and compare verdicts.
+        """Check the promise of ``pure``: change facts that the verdict must not depend on, and compare verdicts.
 
         Raises:
             AssertionError: the policy is not pure, or a verdict changes.
@@ -193,7 +194,7 @@ class PolicyHarness:
 
 @implementer(IGuard)
 class _OpenGuard:
-    """Refuses nothing: the SSRF guard is no part of a policy."""
+    """A guard that refuses nothing, because the SSRF guard is not part of a policy."""
 
     def check_name(self, authority: Authority, verdict: Verdict) -> None:
         """Do nothing."""

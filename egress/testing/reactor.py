@@ -37,7 +37,7 @@ class NetworkReactor:
     """The part of a reactor that code under test may use.
 
     Attributes:
-        kernel: the sockets.
+        kernel: the simulated kernel.
         failures: exceptions that escaped from protocols and delayed calls, as Twisted would log them.
         dialled: every attempt to connect, in order.
     """
@@ -68,7 +68,7 @@ class NetworkReactor:
         try:
             self.dialled.append((literal(host), port))
         except AssertionError:
-            # The caller may turn it into an answer; the test must fail nonetheless.
+            # The caller may convert the exception into a response, but the test must fail nonetheless.
             self.record_failure()
             raise
         connector = NetworkConnector(host, port, factory, timeout, bindAddress, self)
@@ -92,7 +92,7 @@ class NetworkReactor:
         *args: object,
         **kwargs: object,
     ) -> IDelayedCall:
-        """Call later."""
+        """Schedule a call (IReactorTime)."""
         return self.kernel.clock.callLater(delay, callable, *args, **kwargs)
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
@@ -147,8 +147,8 @@ class NetworkReactor:
         watched = self.kernel.sockets[descriptor.fileno()]
         if watched.on_events is None:
             watched.on_events = _Dispatch(self, watched, cast(IReadWriteDescriptor, descriptor))
-        # epoll reports errors and hang-ups of whatever is in its set, asked for or not. What waits for neither reading
-        # nor writing is removed from the set by Twisted, and gets no event, not even for a RST.
+        # epoll always reports errors and hang-ups of descriptors in its set. Twisted removes a descriptor that waits
+        # for neither reading nor writing, which then gets no event, not even for a RST.
         watched.interest |= event | ERROR | HANGUP
         self.kernel.wake(watched)
 

@@ -18,7 +18,7 @@ def make_client(key: str = "", *, labels: Iterable[str] = ()) -> Client:
     """Make a client.
 
     Args:
-        key: identifies the client in limits; by default made of the labels.
+        key: the identifier of the client in limits; by default made of the labels.
         labels: facts that rules match, each ``kind:value``; by default those of a client on this machine.
     """
     facts = frozenset(labels) or frozenset({"listener:agents", "address:127.0.0.1"})
@@ -50,7 +50,7 @@ def make_request(
     is_path_ambiguous: bool = False,
     is_dry_run: bool = False,
 ) -> Request:
-    """Make a request as the proxy makes it.
+    """Make a request in the form that the proxy makes.
 
     An ``https`` URL stands for the tunnel that a client opens for it: CONNECT, and no path. With a method it stands for
     the readable request in an intercepted tunnel. An ``http`` URL stands for a readable request, by default a GET.
@@ -66,8 +66,8 @@ def make_request(
         request_form: by default "connect" for a tunnel and "http" otherwise.
         listener: name of the listener.
         begun: start in seconds on the monotonic clock.
-        is_path_ambiguous: servers read the path differently.
-        is_dry_run: made by ``explain``.
+        is_path_ambiguous: whether servers interpret the path differently.
+        is_dry_run: whether ``explain`` made the request.
 
     Raises:
         ValueError: the URL or the host is invalid.

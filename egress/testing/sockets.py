@@ -32,7 +32,7 @@ def literal(host: str) -> str:
     """Return the canonical spelling of an address literal.
 
     Raises:
-        AssertionError: it is a name; nothing that runs on this network may dial names.
+        AssertionError: the text is a name; code under test must not dial names.
     """
     try:
         return str(ip_address(host))
@@ -41,7 +41,7 @@ def literal(host: str) -> str:
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Return which family an address literal belongs to."""
+    """Return the family of an address literal."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
@@ -55,20 +55,20 @@ class MemorySocket:
     """One non-blocking TCP socket.
 
     Attributes:
-        kernel: what it belongs to.
+        kernel: the kernel of the socket.
         family: IPv4 or IPv6.
-        descriptor: its number, never used again.
-        is_of_test: held by a `NetworkPeer`, so not counted among the links of the code under test.
-        local: its own address and port.
-        remote: the other end's.
-        other: the other end, once connected.
-        inbox: bytes that arrived and were not read.
-        backlog: None, or for a listening socket the connections that wait to be accepted.
-        error: what the next system call fails with, or 0.
-        has_ended: its FIN is sent.
-        was_reset: a RST came, or the connection was refused.
-        interest: the events that `on_events` is called with; 0 for none, as outside of the epoll set.
-        on_events: called with those that hold.
+        descriptor: the number of the socket, never reused.
+        is_of_test: whether a `NetworkPeer` owns the socket, so that it is not counted as a link of the code under test.
+        local: the local address and port.
+        remote: the address and port of the other end.
+        other: the socket of the other end, once connected.
+        inbox: bytes that arrived and are not read yet.
+        backlog: the waiting connections of a listening socket; None for any other socket.
+        error: the errno of the next system call; 0 for none.
+        has_ended: whether the socket has sent its FIN.
+        was_reset: whether a RST arrived or the connection was refused.
+        interest: the events for which `on_events` is called; 0 for none, like a socket outside of the epoll set.
+        on_events: called with the events that hold.
     """
 
     kernel: Kernel
@@ -93,7 +93,7 @@ class MemorySocket:
 
     @property
     def hears_no_more(self) -> bool:
-        """The other end's FIN is behind the inbox."""
+        """Whether the other end's FIN follows the inbox."""
         return self.other is not None and self.other.has_ended
 
     def poll(self) -> int:
@@ -114,18 +114,18 @@ class MemorySocket:
     def _has_room(self) -> bool:
         if self.other is None:
             return False
-        # sk_stream_is_writeable: a third of the buffer must be free, lest a writer be woken for every segment.
+        # sk_stream_is_writeable: a third of the buffer must be free, so that a writer is not woken for every segment.
         used = len(self.other.inbox)
         return 2 * (self.kernel.window_bytes - used) >= used
 
     def send(self, data: bytes | memoryview) -> int:
-        """Put bytes into the other end's window; what does not fit stays with the caller."""
+        """Put bytes into the other end's window, and return the number of bytes that fit."""
         if self.error:
             raise os_error(self.error)
         if self.other is None or self.has_ended:
             raise os_error(errno.EPIPE)
         if self.other.is_closed:
-            # Nobody is there to take it: the segment is answered by a RST.
+            # The other end is closed, so the response to the segment is a RST.
             self.reset_arrives()
             return len(data)
         room = self.kernel.window_bytes - len(self.other.inbox)
@@ -137,7 +137,7 @@ class MemorySocket:
         return len(piece)
 
     def recv(self, limit: int) -> bytes:
-        """Take at most one segment; what came before a FIN or a RST is not lost."""
+        """Read at most one segment. Bytes that arrived before a FIN or a RST are not lost."""
         if self.inbox:
             size = min(limit, self.kernel.segment_bytes)
             data = bytes(self.inbox[:size])
@@ -154,7 +154,7 @@ class MemorySocket:
         raise os_error(errno.EWOULDBLOCK)
 
     def shutdown(self, how: int) -> None:
-        """Send FIN (shutdown(2)); reading on is a matter of the caller, who closes next."""
+        """Send FIN (shutdown(2)). The read direction stays open; callers close it next."""
         if self.other is None or self.was_reset:
             raise os_error(errno.ENOTCONN)
         if how != socket.SHUT_RD and not self.has_ended:
@@ -163,7 +163,7 @@ class MemorySocket:
             self.kernel.wake(self)
 
     def close(self) -> None:
-        """Close, with FIN; or with RST where bytes were left unread (RFC 2525 section 2.17) or linger is off."""
+        """Close with FIN, or with RST where bytes are unread (RFC 2525 section 2.17) or linger is off."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -189,7 +189,7 @@ class MemorySocket:
         self.close()
 
     def reset_arrives(self) -> None:
-        """Take a RST (tcp_reset in net/ipv4/tcp_input.c)."""
+        """Receive a RST (tcp_reset in net/ipv4/tcp_input.c)."""
         if self.is_closed or self.was_reset:
             return
         self.was_reset = True
@@ -197,7 +197,7 @@ class MemorySocket:
         self.kernel.wake(self)
 
     def connect_ex(self, address: tuple[str, int] | tuple[str, int, int, int]) -> int:
-        """Begin to connect; the answer comes as an event."""
+        """Start to connect. The result is reported as an event."""
         if self.other is not None:
             return errno.EISCONN
         if self.is_connecting:
@@ -205,24 +205,24 @@ class MemorySocket:
         return self.kernel.connect(self, literal(address[0]), address[1])
 
     def connected_to(self, other: MemorySocket) -> None:
-        """The handshake is done."""
+        """Complete the handshake."""
         self.is_connecting = False
         self.other = other
         self.kernel.wake(self)
 
     def refused(self) -> None:
-        """A RST answered the SYN."""
+        """Fail the handshake: the response to the SYN was a RST."""
         self.is_connecting = False
         self.was_reset = True
         self.error = errno.ECONNREFUSED
         self.kernel.wake(self)
 
     def wait_for(self, handshake: IDelayedCall) -> None:
-        """Keep the call that will complete the handshake, for a socket closed sooner must cancel it."""
+        """Keep the call that will complete the handshake: closing the socket earlier must cancel it."""
         self._handshake = handshake
 
     def bind(self, address: tuple[str, int] | tuple[str, int, int, int]) -> None:
-        """Choose the local address."""
+        """Set the local address."""
         host = literal(address[0] or WILDCARD[self.family])
         local = (host, address[1] or self.kernel.fresh_port())
         if self.kernel.is_taken(local):
@@ -230,41 +230,41 @@ class MemorySocket:
         self.local = local
 
     def listen(self, backlog: int) -> None:
-        """Take connections; the length of the backlog is not held to."""
+        """Accept connections. The length of the backlog is not enforced."""
         self.kernel.open_listener(self)
         self.backlog = deque()
 
     def accept(self) -> tuple[MemorySocket, tuple[str, int] | tuple[str, int, int, int]]:
-        """Take the connection that waited longest."""
+        """Accept the connection that waited longest."""
         if not self.backlog:
             raise os_error(errno.EWOULDBLOCK)
         accepted = self.backlog.popleft()
         return accepted, accepted.getpeername()
 
     def getsockname(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """Return the local address as the socket module does."""
+        """Return the local address in the form of the socket module."""
         return self._shaped(self.local)
 
     def getpeername(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """Return the remote address as the socket module does."""
+        """Return the remote address in the form of the socket module."""
         return self._shaped(self.remote)
 
     def _shaped(self, address: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
         return (*address, 0, 0) if self.family == socket.AF_INET6 else address
 
     def getsockopt(self, level: int, option: int) -> int | bytes:
-        """Return an option; asking for SO_ERROR clears it."""
+        """Return an option. Reading SO_ERROR clears the error."""
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             error, self.error = self.error, 0
             return error
         return self._options.get((level, option), 0)
 
     def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
-        """Remember an option."""
+        """Set an option."""
         self._options[level, option] = value
 
     def setblocking(self, is_blocking: bool) -> None:
-        """Accept what every Twisted transport asks for; these sockets never block."""
+        """Do nothing: these sockets never block."""
 
     def fileno(self) -> int:
         """Return the descriptor's number, or -1 once closed."""

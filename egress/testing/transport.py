@@ -29,7 +29,7 @@ class NetworkServer(tcp.Server):
         return self.getTcpNoDelay()
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Tell the protocol of an end of input."""
+        """Pass an end of input to the protocol."""
         _pass_on_end(self, reason)
 
     def _closeWriteConnection(self) -> None:
@@ -45,11 +45,11 @@ class NetworkClient(tcp.Client):
         return self.getTcpNoDelay()
 
     def createInternetSocket(self) -> socket.socket:
-        """Open the socket below it."""
+        """Open the simulated socket."""
         return _reactor_of(self.connector).open_socket(self.addressFamily)
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Tell the protocol of an end of input."""
+        """Pass an end of input to the protocol."""
         _pass_on_end(self, reason)
 
     def _closeWriteConnection(self) -> None:
@@ -86,10 +86,10 @@ def _pass_on_own_end(connection: tcp.Connection) -> None:
 
 
 class NetworkConnector(tcp.Connector):
-    """One connection attempt; more if the factory calls `connect` again."""
+    """The connection attempts of one factory. Each call of `connect` is one attempt."""
 
     def _makeTransport(self) -> tcp.Client:
-        # Its constructor has no annotations.
+        # Twisted's constructor has no annotations.
         make = cast(Callable[..., tcp.Client], NetworkClient)
         return make(self.host, self.port, self.bindAddress, self, self.reactor)
 
@@ -98,7 +98,7 @@ class NetworkPort(tcp.Port):
     """A listening port."""
 
     def createInternetSocket(self) -> socket.socket:
-        """Open the socket below it."""
+        """Open the simulated socket."""
         return _reactor_of(self).open_socket(self.addressFamily)
 
     def doRead(self) -> None:
@@ -109,7 +109,7 @@ class NetworkPort(tcp.Port):
                 accepted, address = self.socket.accept()
             except OSError:
                 return
-            # As tcp.Port.doRead: an exception ends one connection at most, and never the port.
+            # As in tcp.Port.doRead, an exception ends at most one connection, and never the port.
             try:
                 protocol = cast(ServerFactory, self.factory).buildProtocol(self._addressType("TCP", *address))
                 if protocol is None:
