@@ -31,7 +31,7 @@ MODES = {
     "idle": ("idle", 1, ["-c", "5000", "-d", "1"], "kib_per_tunnel"),
     "verify": ("verify", 1, ["-c", "8", "-m", "8000000"], "verified"),
 }
-# What goes on beside a mode: one client's ping-pong while another moves all it can.
+# The second load of a mode: one client's ping-pong while another transfers at full speed.
 BESIDE = {"mixed": ("down", 2, ["-c", "8"])}
 
 
@@ -91,7 +91,7 @@ def measure(name, where, mode, args):
     kind, offset, options, _ = MODES[mode]
     beside = None
     if mode in BESIDE:
-        # Before and after it, too.
+        # The second load also runs before and after the mode.
         beside = subprocess.Popen(
             command(name, where, BESIDE[mode], args.secs + 1.5, args), stdout=subprocess.PIPE, text=True
         )

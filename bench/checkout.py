@@ -1,4 +1,4 @@
-"""Finds, or makes, the checkouts of egress that `paired.py` compares.
+"""Finds or makes the checkouts of egress that `paired.py` compares.
 
 The code of a checkout only ever runs in the interpreter of the checkout's own `.venv`.
 """
@@ -16,22 +16,22 @@ _ASKS = (
     "import egress, json, platform, twisted; "
     "print(json.dumps([egress.__file__, platform.python_version(), twisted.__version__]))"
 )
-# What bench/egress.toml has in place of ports that are chosen for each run.
+# The ports in bench/egress.toml that are replaced for each run.
 _LISTENER_PORT, _ORIGIN_PORTS = "tcp:3128:", "9100-9199"
 
 
 class CheckoutError(Exception):
-    """A checkout cannot be measured; the message says why."""
+    """A checkout cannot be measured; the message is the reason."""
 
 
 class Checkout(NamedTuple):
     """One version of egress, installed in its own environment.
 
     Attributes:
-        directory: its root.
-        commit: what `git describe` says of it; "-dirty" at its end means uncommitted changes.
-        python: the version of its interpreter.
-        twisted: the version of Twisted in its environment.
+        directory: the root of the checkout.
+        commit: the result of `git describe`; the suffix "-dirty" means uncommitted changes.
+        python: the version of the checkout's interpreter.
+        twisted: the version of Twisted in the checkout's environment.
     """
 
     directory: Path
@@ -41,20 +41,20 @@ class Checkout(NamedTuple):
 
     @property
     def twistd(self) -> Path:
-        """The program that starts it."""
+        """The program that starts the checkout's proxy."""
         return self.directory / ".venv" / "bin" / "twistd"
 
     def configuration(self, base: int) -> str:
-        """Make its own `bench/egress.toml` with the ports of this run.
+        """Make the checkout's `bench/egress.toml` with the ports of this run.
 
         Args:
-            base: the first of the origin's ports.
+            base: the first port of the origin.
 
         Returns:
             The configuration, with `{port}` for the listener's port.
 
         Raises:
-            CheckoutError: the file has not the ports that are replaced.
+            CheckoutError: the file does not have the ports to replace.
         """
         text = (self.directory / "bench" / "egress.toml").read_text()
         for known, ours in ((_LISTENER_PORT, "tcp:{port}:"), (_ORIGIN_PORTS, f"{base}-{base + 7}")):
@@ -68,11 +68,11 @@ def open_checkout(directory: Path) -> Checkout:
     """Examine a checkout.
 
     Args:
-        directory: its root, which has a `.venv`.
+        directory: the root of the checkout, which has a `.venv`.
 
     Raises:
-        CheckoutError: it has no environment, or its environment imports egress from elsewhere, as the copy of an
-            environment with an editable install does.
+        CheckoutError: the checkout has no environment, or its environment imports egress from elsewhere, like a copy of
+            an environment with an editable install.
     """
     directory = directory.resolve()
     python = directory / ".venv" / "bin" / "python"
@@ -94,8 +94,8 @@ def make_checkout(commit: str, trees: Path) -> Checkout:
     """Clone one commit of the repository that this file is in, and install it with `make`.
 
     Args:
-        commit: any name that git knows it by.
-        trees: the directory to make `trees/COMMIT` in; a checkout that is already there is used.
+        commit: any name of the commit in git.
+        trees: the directory of `trees/COMMIT`; an existing checkout is used.
 
     Raises:
         CheckoutError: the repository has no such commit, or git or make fails.

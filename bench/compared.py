@@ -1,4 +1,4 @@
-"""egress beside the other proxies that are installed, and the goals that it has."""
+"""Compares egress with the other installed proxies and with its goals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROGRAMS = {
     "proxypy": "proxy",
     "smokescreen": "smokescreen",
 }
-# It is asked for no tunnel, and judges nothing.
+# The relay has no tunnels and judges nothing.
 _DRAWN = {"haproxy": "haproxy, relay"}
 _IDLE_TUNNELS = int(bench.MODES["idle"][2][1])
 _MODES = ["connect", "http", "down1", "down8", "ping64", "mixed", "verify"]
@@ -33,10 +33,10 @@ class Figure(NamedTuple):
     """One line of the table.
 
     Attributes:
-        mode: how bench.py measures it.
-        key: which of the figures.
-        factor: what it is multiplied by for print.
-        goals: PEER to how many times its figure is wanted; of costs, at most that many times.
+        mode: the mode of bench.py.
+        key: the key of the figure.
+        factor: the factor of the printed value.
+        goals: PEER to the wanted multiple of the peer's figure; of costs, the largest multiple.
     """
 
     name: str
@@ -63,14 +63,14 @@ FIGURES = [
 
 
 def measure(session: Session, peers: Sequence[str], runs: int, secs: float) -> dict[str, object]:
-    """Measure egress and the peers that are asked for and installed."""
+    """Measure egress and the requested peers that are installed."""
     places = {"egress": session.egress("egress", shipped(session.base))}
     for name in peers:
         if shutil.which(PROGRAMS[name]) and (place := session.peer(name)):
             places[name] = place
     result: dict[str, object] = {"peers": [name for name in places if name != "egress"]}
     result["figures"] = rounds(places, _MODES, base=session.base, runs=runs, secs=secs)
-    # Of a fresh process, so that nothing is left from before.
+    # In a fresh process, so that earlier modes have no effect.
     more = "[limits]\nconnections_per_client = 8192\n"
     fresh = {"egress": session.egress("idle", shipped(session.base, more=more))}
     idle = rounds(fresh, ["idle"], base=session.base, runs=1, secs=1)["idle"]
@@ -79,7 +79,7 @@ def measure(session: Session, peers: Sequence[str], runs: int, secs: float) -> d
 
 
 def table(result: dict[str, Any]) -> tuple[list[list[str]], list[tuple[str, float, str]]]:
-    """Make the rows of the table, and those of the plot: each goal, and how many times it is reached."""
+    """Make the rows of the table, and the rows of the plot: each goal, and the reached multiple."""
     peers: list[str] = result["peers"]
     rows, shares = [["figure", "egress (range)", *(f"{name} (ratio)" for name in peers), "goal", "met"]], []
     for figure in FIGURES:
@@ -111,7 +111,7 @@ def table(result: dict[str, Any]) -> tuple[list[list[str]], list[tuple[str, floa
 
 
 def drawing(result: dict[str, Any]) -> str:
-    """Draw what counts per second, of all who were measured, each with the hardest of its goals."""
+    """Draw the rates of all measured proxies, each with its hardest goal."""
     drawn = []
     for figure in FIGURES:
         got: dict[str, Figures] = result["figures"].get(figure.mode, {})

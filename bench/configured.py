@@ -1,4 +1,4 @@
-"""The configurations that are measured: what ships, with 100 rules or as many as are asked for."""
+"""The measured configurations: the shipped configuration, with 100 rules or another number of rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from started import HERE
 
-# Of each hundred rules sixty name two hosts, twenty-five have wildcards, and the others refuse.
+# Of each hundred rules, sixty have two hosts, twenty-five have wildcards, and the others refuse.
 _EXACT, _WILD = 60, 85
 
 
@@ -17,7 +17,7 @@ def shipped(base: int, *, listener: str = "", more: str = "", names: tuple[str, 
         base: the first of the origin's ports.
         listener: keys to add to the listener's table.
         more: tables to add at the end.
-        names: names that the first rule allows too; it opens loopback for them.
+        names: further names of the first rule, which admits loopback for them.
     """
     text = (HERE / "egress.toml").read_text()
     hosts = ", ".join(f'"{name}"' for name in ("127.0.0.0/8", *names))
@@ -28,7 +28,7 @@ def shipped(base: int, *, listener: str = "", more: str = "", names: tuple[str, 
 
 
 def of_rules(base: int, count: int, more: str = "") -> str:
-    """Make the same with that many rules in all."""
+    """Make the shipped configuration with a total number of rules."""
     head = re.split(r"(?m)^(?=\[\[policy\.allow\]\]\nname = \"api-1\")", shipped(base))[0]
     return head + "\n".join(_rule(number) for number in range(1, count)) + "\n" + more
 

@@ -1,4 +1,4 @@
-"""Thousands of bad clients and origins, and one good client beside them."""
+"""Measures one good client beside thousands of bad clients and origins."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def measure(session: Session, secs: float) -> dict[str, object]:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     result: dict[str, object] = {}
     for kind in KINDS:
-        # All of them are let in, and the good client comes by a listener of its own: limits are counted by listener and
-        # client, and all of loopback is one client.
+        # All connections are accepted, and the good client uses a listener of its own: limits are counted by listener
+        # and client, and all of loopback is one client.
         own = free_ports(1)
         more = f'[[listener]]\nname = "good"\nendpoint = "tcp:{own}:interface=127.0.0.1"\n'
         more += "[limits]\nconnections = 12000\nconnections_per_client = 11000\n"
@@ -80,7 +80,7 @@ def _settled(pid: str) -> float:
     """Wait until all buffers are full, or for 30 seconds.
 
     Returns:
-        How long it took.
+        The elapsed time in seconds.
     """
     began = time.monotonic()
     while (took := time.monotonic() - began) < 30:
@@ -97,7 +97,7 @@ def _rss(pid: str) -> float:
 
 
 def table(result: dict[str, Any]) -> list[list[str]]:
-    """Make the rows: the good client's pace and the proxy's memory, before and beside."""
+    """Make the rows: the good client's rate and the proxy's memory, before and during the load."""
     rows = [
         [
             "crowd",
@@ -119,7 +119,7 @@ def table(result: dict[str, Any]) -> list[list[str]]:
 
 
 class _Crowd:
-    """The clients of one kind. They come from other addresses than the good one."""
+    """The clients of one kind, on other addresses than the good client."""
 
     def __init__(self, proxy: str, base: int) -> None:
         host, port = proxy.split(":")
@@ -129,7 +129,7 @@ class _Crowd:
         self.members: list[socket.socket] = []
 
     def connect(self) -> socket.socket:
-        """Open one connection, blocking until the kernel has it."""
+        """Open one connection, blocking until it is established."""
         member = socket.socket()
         member.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         self._seen += 1
@@ -138,14 +138,14 @@ class _Crowd:
         return member
 
     def gather(self, count: int) -> None:
-        """Let all of them come."""
+        """Open all connections."""
         for _ in range(count):
             member = self.connect()
             member.setblocking(False)
             self.members.append(member)
 
     def drip(self, first: bytes) -> None:
-        """Send a byte a second from each, and come again where the proxy has closed."""
+        """Send a byte a second on each connection, and reconnect where the proxy has closed."""
         while True:
             began = time.monotonic()
             for number, member in enumerate(self.members):
@@ -162,7 +162,7 @@ class _Crowd:
             time.sleep(max(0.0, began + 1 - time.monotonic()))
 
     def tunnel(self, port: int) -> socket.socket:
-        """Open a tunnel and wait for its 200."""
+        """Open a tunnel and wait for the 200."""
         member = self.connect()
         member.settimeout(20)
         member.sendall(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
@@ -174,14 +174,14 @@ class _Crowd:
         return member
 
     def deaf(self, count: int) -> None:
-        """Ask for more than is ever read."""
+        """Request more octets than are ever read."""
         for _ in range(count):
             member = self.tunnel(self._base + 2)
             member.sendall(b"g")
             self.members.append(member)
 
     def unheard(self, count: int) -> None:
-        """Send to an origin that accepts, and reads nothing, as much as goes."""
+        """Send as much as possible to an origin that accepts and reads nothing."""
         origin = socket.create_server(("127.0.0.1", self._base + 5), backlog=4096)
         kept: list[socket.socket] = []
         accepting = threading.Thread(target=lambda: kept.extend(origin.accept()[0] for _ in range(count)), daemon=True)

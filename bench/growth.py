@@ -1,4 +1,4 @@
-"""What a connection costs as rules and open tunnels become more."""
+"""Measures the cost of a connection for growing numbers of rules and open tunnels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODES = {"connect": "a CONNECT", "http": "a plain request", "ping64": "a messag
 
 
 def measure(session: Session, runs: int, secs: float) -> dict[str, object]:
-    """Measure both, each size in a process of its own and all in turn."""
+    """Measure both, each size in its own process and all in turn."""
     by_rules = {str(count): session.egress(f"rules-{count}", of_rules(session.base, count)) for count in _RULES}
     got = rounds(by_rules, ["connect", "http"], base=session.base, runs=runs, secs=secs)
     rules = _costs(got)
@@ -28,7 +28,7 @@ def measure(session: Session, runs: int, secs: float) -> dict[str, object]:
     by_tunnels: dict[str, str] = {}
     holders = []
     for count in _TUNNELS:
-        # Two descriptors a tunnel, and some for what is measured beside them.
+        # Two descriptors for each tunnel, and some for the measured connections.
         open_ = min(count, (most - _SPARE) // 2)
         if open_ < count:
             print(f"{most} descriptors are allowed: {open_} tunnels in place of {count}", file=sys.stderr)
@@ -46,7 +46,7 @@ def measure(session: Session, runs: int, secs: float) -> dict[str, object]:
 
 
 def _costs(got: dict[str, dict[str, Figures]]) -> dict[str, dict[str, list[float]]]:
-    """Keep the CPU time of an operation: its median, its least and its most."""
+    """Return the CPU time of an operation: median, minimum and maximum."""
     keys = [f"cpu_us_per_op{end}" for end in ("", " low", " high")]
     return {mode: {name: [figures[key] for key in keys] for name, figures in got[mode].items()} for mode in got}
 
@@ -61,7 +61,7 @@ def _opened(pid: int, descriptors: int) -> None:
 
 
 def table(figures: dict[str, dict[str, list[float]]], what: str) -> list[list[str]]:
-    """Make the rows: one for each size, in CPU us and beside the first size."""
+    """Make the rows: one for each size, in CPU us and relative to the first size."""
     rows = [[what, *(head for mode in figures for head in (f"CPU us {_MODES[mode]}", "ratio"))]]
     sizes = list(next(iter(figures.values())))
     for size in sizes:
@@ -74,7 +74,7 @@ def table(figures: dict[str, dict[str, list[float]]], what: str) -> list[list[st
 
 
 def drawing(result: dict[str, Any]) -> str:
-    """Draw both, on one scale."""
+    """Draw both on one scale."""
     top = 1.15 * max(
         high for what in ("rules", "tunnels") for costs in result[what].values() for _, _, high in costs.values()
     )

@@ -28,20 +28,21 @@ def rounds(
     secs: float,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Figures]]:
-    """Measure every place in every mode, that many times, each round in another order.
+    """Measure every proxy in every mode, with a number of rounds, each in another order.
 
     Args:
-        places: NAME to HOST:PORT:PID.
+        places: the proxies, NAME to HOST:PORT:PID.
         modes: words of bench.MODES; `verify` is measured in the first round only.
         base: the first of the origin's ports.
-        headers: NAME to a header line that its requests carry.
+        headers: NAME to a header line of its requests.
 
     Returns:
-        The medians, by mode and then by name, with "KEY low" and "KEY high" beside each KEY; what failed is left out.
+        The medians, by mode and then by name, with "KEY low" and "KEY high" beside each KEY; failed measurements are
+        left out.
     """
     got: dict[str, dict[str, list[Figures]]] = {mode: {} for mode in modes}
     named = list(places.items())
-    # A proxy may have work left when its load has gone, and all share a core: whose turn it is not stands still.
+    # A proxy may have work left after its load, and all share a core, so the other proxies are stopped.
     for place in places.values():
         _send(place, signal.SIGSTOP)
     try:
@@ -86,7 +87,7 @@ def _send(place: str, number: signal.Signals) -> None:
 
 
 def _settle(place: str) -> None:
-    """Let a proxy end what it has begun, for two seconds at most."""
+    """Wait until a proxy is idle, for two seconds at most."""
     ends = time.monotonic() + 2
     while time.monotonic() < ends:
         before = sum(map(ticks, _family(place)))
@@ -96,7 +97,7 @@ def _settle(place: str) -> None:
 
 
 def ticks(pid: int) -> int:
-    """Read how much CPU time a process has used, in hundredths of a second."""
+    """Read the CPU time of a process, in hundredths of a second."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -105,7 +106,7 @@ def ticks(pid: int) -> int:
 
 
 def _medians(each: Sequence[Figures]) -> Figures:
-    # Nobody waited where nothing came to its end.
+    # Without a completed operation there is no latency.
     each = [
         {key: value for key, value in one.items() if one.get("per_s") != 0 or key not in ("p50_us", "p99_us")}
         for one in each

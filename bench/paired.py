@@ -7,7 +7,7 @@
 Each round starts both versions afresh, each with its own `.venv` and its own `bench/egress.toml`. In every mode both
 are under load at once and take turns of 50 ms: while one version works, the other is stopped with SIGSTOP, so that
 both meet every change of the machine's speed. The version with the first turn changes from round to round. Rates are
-per second in which the version may work. The measuring code is that beside this file, for both.
+per second in which the version may work. The measuring code beside this file is used for both versions.
 
 The table has the median of the paired ratios new/old of all rounds. Its 95 % interval is the binomial order-statistic
 interval of the median: of 20 rounds, the 6th to the 15th of the sorted ratios. It covers the median with a probability
@@ -47,7 +47,7 @@ import bench
 _FEWEST = 6
 _LEAST_RATE, _MOST_COST = 0.97, 1.03
 _IDLE = "idle of a round"
-# Memory comes first: of a process that has worked before, part of the memory would be used again.
+# Memory is first, because a process that has worked before would reuse part of its memory.
 _MODES = (_IDLE, "connect", "http", "ping64")
 _TURN_SECONDS = 0.05
 # Latencies are left out: they include the turns of the other version.
@@ -61,10 +61,10 @@ class Figure(NamedTuple):
     """One row of the table.
 
     Attributes:
-        name: what it is called there, with its unit.
-        mode: how bench.py measures it.
-        key: which figure of that mode.
-        is_cost: less of it is better.
+        name: the name in the table, with the unit.
+        mode: the mode of bench.py.
+        key: the key of the figure in the mode.
+        is_cost: whether less is better.
     """
 
     name: str
@@ -81,8 +81,8 @@ class Comparison(NamedTuple):
         new: the median of the new version.
         ratio: the median of the rounds' ratios new/old.
         low: the lower end of the ratio's 95 % interval.
-        high: its upper end.
-        rounds: how many rounds measured both versions without an error.
+        high: the upper end of the interval.
+        rounds: the number of rounds that measured both versions without an error.
     """
 
     old: float
@@ -105,19 +105,19 @@ FIGURES = (
 
 
 def measure(sides: Mapping[str, Checkout], count: int, secs: float, tunnels: int) -> list[Round]:
-    """Measure both checkouts in that many rounds.
+    """Measure both checkouts in a number of rounds.
 
     Args:
         sides: "old" and "new".
-        count: how many rounds.
+        count: the number of rounds.
         secs: seconds that each version works in each measurement, after a quarter of a second of warming up.
-        tunnels: how many idle tunnels memory is measured with.
+        tunnels: the number of idle tunnels for the measurement of memory.
     """
     bench.MODES[_IDLE] = ("idle", 1, ["-c", str(tunnels), "-d", "0.5"], "kib_per_tunnel")
     got: list[Round] = []
     with contextlib.ExitStack() as stack:
         sessions = {side: stack.enter_context(Session(checkout.twistd)) for side, checkout in sides.items()}
-        # Both versions are asked for the origin of one session; the other session's is idle.
+        # Both versions use the origin of one session; the other session's origin is idle.
         base = sessions["old"].base
         texts = {side: checkout.configuration(base) for side, checkout in sides.items()}
         for number in range(count):
@@ -131,16 +131,16 @@ def measure(sides: Mapping[str, Checkout], count: int, secs: float, tunnels: int
 
 
 def _in_turns(places: Mapping[str, str], mode: str, base: int, secs: float) -> dict[str, Figures]:
-    """Put both places under load at once in one mode, and let only one of them work at a time.
+    """Put both proxies under load at once in one mode, while only one of them runs at a time.
 
     Args:
-        places: side to HOST:PORT:PID; the first of them has the first turn.
+        places: side to HOST:PORT:PID; the first has the first turn.
         mode: a word of bench.MODES.
         base: the first of the origin's ports.
-        secs: seconds that each of them works.
+        secs: the seconds that each of them runs.
 
     Returns:
-        The figures of each side. Those that failed are left out.
+        The figures of each side. Failed figures are left out.
     """
     wall = len(places) * secs
     args = SimpleNamespace(bin=str(HERE / "bin"), base=base, zbase=0, targets=8, cpu=LOAD_CORE, secs=wall, header="")
@@ -153,7 +153,7 @@ def _in_turns(places: Mapping[str, str], mode: str, base: int, secs: float) -> d
         finally:
             for group in groups:
                 os.killpg(group, signal.SIGCONT)
-    # Both end what their load has left behind.
+    # Both complete the rest of their load.
     time.sleep(0.3)
     got: dict[str, Figures] = {}
     for side, load in loads.items():
@@ -168,13 +168,13 @@ def _in_turns(places: Mapping[str, str], mode: str, base: int, secs: float) -> d
 
 
 def _take_turns(groups: Sequence[int], loads: Collection[Future[Any]]) -> None:
-    """Let the process groups work one at a time, until all loads are done."""
+    """Run the process groups one at a time, until all loads are done."""
     begun, turns = time.monotonic(), 0
     for group in groups[1:]:
         os.killpg(group, signal.SIGSTOP)
     while not all(load.done() for load in loads):
         turns += 1
-        # From the start, so that one late turn does not make all others late.
+        # Counted from the start, so that one late turn does not delay all others.
         time.sleep(max(0, begun + turns * _TURN_SECONDS - time.monotonic()))
         os.killpg(groups[(turns - 1) % len(groups)], signal.SIGSTOP)
         os.killpg(groups[turns % len(groups)], signal.SIGCONT)
@@ -201,7 +201,7 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
 
 
 def compare(got: Sequence[Round]) -> dict[str, Comparison]:
-    """Compare every figure by its name; one that too few rounds have measured is left out."""
+    """Compare every figure by its name. A figure with too few measured rounds is left out."""
     result: dict[str, Comparison] = {}
     for figure in FIGURES:
         pairs = []
@@ -219,7 +219,7 @@ def compare(got: Sequence[Round]) -> dict[str, Comparison]:
 
 
 def has_held(figure: Figure, result: Mapping[str, Comparison]) -> bool:
-    """Tell whether a figure is as good as before, by the rule at the top of this file."""
+    """Whether a figure has held, by the rule at the top of this file."""
     got = result[figure.name]
     if figure.is_cost:
         return got.ratio <= _MOST_COST
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures of every round are written")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    # It would come before either environment's own egress.
+    # The path would precede the egress of either environment.
     os.environ.pop("PYTHONPATH", None)
     if args.rounds < _FEWEST:
         parser.error(f"at least {_FEWEST} rounds are needed for a 95 % interval")

@@ -1,4 +1,4 @@
-"""Plots as SVG: shares of goals, bars of each proxy, and lines over a logarithmic axis. Nothing is needed for them."""
+"""Plots as SVG: shares of goals, bars of each proxy, and lines over a logarithmic axis. No library is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FONT = 'font-family="sans-serif" font-size="13"'
 
 
 class Measured(NamedTuple):
-    """A median, and the least and the most of all rounds."""
+    """A median, with the minimum and the maximum of all rounds."""
 
     median: float
     low: float
@@ -22,14 +22,14 @@ class Measured(NamedTuple):
 
 
 def shares(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
-    """Draw one bar a row, from the goal to what was reached, on a logarithmic axis.
+    """Draw one bar for each row, from the goal to the reached multiple, on a logarithmic axis.
 
     Args:
-        title: what stands above.
-        rows: what is compared, how many times its goal it reaches, and what to write beside the bar.
+        title: the title above the plot.
+        rows: for each bar the label, the reached multiple of the goal, and the text beside the bar.
     """
     left, width, step, above = 290, 330, 26, 58
-    # A logarithmic axis has no place for nothing.
+    # A logarithmic axis has no zero.
     rows = [(name, max(share, 0.01), note) for name, share, note in rows]
     low = min([0.5, *(0.9 * share for _, share, _ in rows)])
     high = max([2.0, *(1.1 * share for _, share, _ in rows)])
@@ -51,7 +51,7 @@ def shares(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
         start, length = min(place(1), end), max(abs(end - place(1)), 1)
         parts.append(_text(left - 10, top + 14, name, anchor="end"))
         parts.append(_bar(start, top, length, 18, _MET if share >= 1 else _MISSED))
-        # On paper of its own, so that no line of the grid goes through it.
+        # On a background of its own, so that no grid line crosses the text.
         parts.append(_bar(left + width + 8, top, 210, 18, "white"))
         parts.append(_text(left + width + 14, top + 14, note))
     parts.append(_line([(place(1), above - 4), (place(1), below)], _INK, 2))
@@ -59,13 +59,13 @@ def shares(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
 
 
 def bars(title: str, own: str, values: Mapping[str, Measured], goal: float | None) -> str:
-    """Draw one bar a proxy, the longest first, on an axis from 0, with a thin line from the least to the most.
+    """Draw one bar for each proxy, the longest first, on an axis from 0, with a thin line from minimum to maximum.
 
     Args:
-        title: what stands above.
-        own: whose bar has another colour.
-        values: by name.
-        goal: where the line of the goal stands.
+        title: the title above the plot.
+        own: the proxy whose bar has another colour.
+        values: the values by name.
+        goal: the position of the goal's line.
     """
     left, width, step, above = 112, 236, 22, 50
     top = 1.04 * max([goal or 0.0, *(value.high for value in values.values())])
@@ -92,7 +92,7 @@ def bars(title: str, own: str, values: Mapping[str, Measured], goal: float | Non
 def lines(
     title: str, x_label: str, y_label: str, series: Mapping[str, Sequence[tuple[float, Measured]]], *, top: float
 ) -> str:
-    """Draw one line a series: x logarithmic, y from 0 to `top`, with a thin line from the least to the most."""
+    """Draw one line for each series: x logarithmic, y from 0 to `top`, with a thin line from minimum to maximum."""
     xs = sorted({x for values in series.values() for x, _ in values})
     left, above, across, tall = 62, 64, 310, 230
 
@@ -112,14 +112,14 @@ def lines(
         parts.append(_line(at, colour, 2))
         parts += [_line([place(x, value.low), place(x, value.high)], colour) for x, value in values]
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in at]
-        # Above all that its half of the line reaches up to.
+        # Above the highest point of the label's half of the line.
         highest = min(place(x, value.high)[1] for x, value in values[: len(values) // 2 + 1])
         parts.append(_text(at[0][0] + 8, highest - 8, name, fill=colour, halo=True))
     return _document(left + across + 38, above + tall + 50, parts)
 
 
 def table(plots: Sequence[str], columns: int) -> str:
-    """Put plots into one, row by row from left to right."""
+    """Combine plots into one, row by row from left to right."""
     across, down, parts = 0, 0, []
     for first in range(0, len(plots), columns):
         x, high = 0, 0

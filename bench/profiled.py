@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Tell where the time of one operation goes: its calls by module, its CPU, its system calls.
+"""Measure the cost of one operation: its calls by module, its CPU time and its system calls.
 
     profiled.py [--python ../.venv/bin/python] [--secs 2] [--modes connect,http,ping64] > after.md
 
-Operations are counted out, so that calls are told to the digit on however busy a machine. The profile is the difference
-between a short run and a long one, each of a fresh process: start and end are in both.
+The number of operations is fixed, so that numbers of calls are exact even on a busy machine. The profile is the
+difference between a short run and a long one, each of a fresh process: start and end are in both.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from started import HERE, LOAD_CORE, Session
 import bench
 
 MODES = {"connect": "a CONNECT", "http": "a plain request", "ping64": "a message"}
-# How many there are at least in a second under cProfile.
+# The smallest number of operations in a second under cProfile.
 _PACES = {"connect": 1_000, "http": 2_000, "ping64": 10_000}
 _FUNCTIONS = 15
-# Its file, line and name.
+# The function's file, line and name.
 Function = tuple[str, int, str]
 _SOCKETS = re.compile(r"of '(_socket\.socket|select\.)|_socket\.|posix\.(read|write|splice|close)\b")
 
@@ -56,10 +56,10 @@ def measure(session: Session, modes: Sequence[str], secs: float) -> dict[str, ob
 
 
 def _load(session: Session, place: str, mode: str, ops: int) -> float:
-    """Drive one mode, that many operations.
+    """Run a number of operations of one mode.
 
     Returns:
-        How many there were in a second.
+        The number of operations in a second.
     """
     kind, offset, options, _ = bench.MODES[mode]
     proxy = place.rsplit(":", 1)[0]
@@ -83,7 +83,7 @@ def _profile(session: Session, mode: str, secs: float) -> dict[str, Any]:
         session.stop(place)
         seen: dict[Function, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         for (path, line, name), (_, *figures, _) in pstats.Stats(str(kept)).stats.items():  # type: ignore[attr-defined]
-            # Some built-ins are named by their address, which no two processes have in common.
+            # Some built-ins are named by their address, which differs between processes.
             had = seen[path, line, re.sub(r" at 0x\w+", "", name)]
             had[:] = [one + other for one, other in zip(had, figures, strict=True)]
         return seen
@@ -102,7 +102,7 @@ def _profile(session: Session, mode: str, secs: float) -> dict[str, Any]:
             native += count
         else:
             python += count
-        # How long it waited is of no interest, and more of it is before the load than beside it.
+        # The waiting time is left out, because most of it is before the load.
         if "'poll' of 'select." not in name:
             module = modules[_module(path, name)]
             module[0] += count
@@ -119,7 +119,7 @@ def _profile(session: Session, mode: str, secs: float) -> dict[str, Any]:
 
 
 def _module(path: str, name: str) -> str:
-    """Tell whose a function is: a package of egress, a library, or what is built in."""
+    """Return the owner of a function: a package of egress, a library, or "built in"."""
     if path == "~":
         return "sockets, files, epoll" if _SOCKETS.search(name) else "other built-ins"
     if "/site-packages/" in path:
@@ -140,7 +140,7 @@ def _label(path: str, line: int, name: str) -> str:
 
 
 def _cpu(session: Session, place: str, mode: str, secs: float) -> dict[str, float]:
-    """Measure CPU time as the kernel counts it, in user space and in itself."""
+    """Measure CPU time as counted by the kernel, in user space and in the kernel."""
     pid = int(place.rsplit(":", 1)[1])
     _load(session, place, mode, _PACES[mode] // 4)
     ops = int(2 * secs * _PACES[mode])
@@ -157,7 +157,7 @@ def _ticks(pid: int) -> list[int]:
 
 
 def _calls_of_the_kernel(session: Session, place: str, mode: str) -> dict[str, object]:
-    """Count system calls, all threads' of the process."""
+    """Count the system calls of all threads of the process."""
     kept = session.directory / f"{mode}.strace"
     ops = _PACES[mode] // 2
     with subprocess.Popen(
@@ -170,7 +170,7 @@ def _calls_of_the_kernel(session: Session, place: str, mode: str) -> dict[str, o
                 return {}
             pace = _load(session, place, mode, ops)
         finally:
-            # It leaves the process as it was, and writes what it has counted.
+            # SIGINT makes strace detach from the process and print its counts.
             tracer.send_signal(signal.SIGINT)
     rows = (line.split() for line in kept.read_text().splitlines())
     counts = {row[-1]: int(row[3]) / ops for row in rows if len(row) >= 5 and row[3].isdigit() and row[-1] != "total"}
@@ -179,7 +179,7 @@ def _calls_of_the_kernel(session: Session, place: str, mode: str) -> dict[str, o
 
 
 def text(result: Mapping[str, Any], markdown: Callable[[Sequence[Sequence[str]]], str]) -> str:
-    """Make the page: first all modes beside each other, then each of them."""
+    """Make the page: first all modes in one table, then each mode."""
     rows = [["operation", "Python calls", "built-in calls", "CPU us", "user", "system", "system calls", "a second"]]
     for mode, got in result.items():
         total = sum(got["system_calls"].values()) if "system_calls" in got else None

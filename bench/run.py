@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measure egress as it ships, beside other proxies and against its goals.
+"""Measure the shipped egress against other proxies and its goals.
 
     make bench ARGS="--only peers --peers squid,haproxy --runs 5"
 
-Prints tables, and writes them and plots of them into docs/ (or elsewhere). Everything that is started is ended.
-`--only profile` tells where the time goes; it is printed, and no part of the rest.
+Prints tables, and writes the tables and plots into docs/ (or elsewhere). Every started process is ended. `--only
+profile` prints a profile, which is not part of the tables.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROFILE = "profile"
 
 
 def main() -> None:
-    """Measure what is asked for, and write it down."""
+    """Run the requested measurements, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=",".join(compared.PROGRAMS), help="which of them, with commas")
     parser.add_argument("--runs", type=int, default=3, help="rounds")
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _told(part: str, args: argparse.Namespace) -> str:
-    """Say when, where and how it was measured."""
+    """Describe the time, the machine and the method of the measurement."""
     asks = "import sysconfig; print(sysconfig.get_python_version(), sysconfig.get_config_var('CONFIG_ARGS'))"
     done = subprocess.run([str(args.python), "-c", asks], capture_output=True, text=True, check=True)
     version = done.stdout.split()[0]
@@ -117,13 +117,13 @@ def _show(part: str, told: str, result: dict[str, Any], docs: Path) -> None:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Make a table, its head first."""
+    """Make a Markdown table; the first row is the head."""
     lines = [" | ".join(row) for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])]
     return "".join(f"| {line} |\n" for line in lines)
 
 
 def between(page: str, part: str, text: str) -> str:
-    """Put text between a page's two marks of that name."""
+    """Replace the text between a page's two marks of a name."""
     head, opening, rest = page.partition(f"<!-- {part} -->\n")
     _, closing, tail = rest.partition(f"<!-- end of {part} -->")
     if not closing:

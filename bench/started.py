@@ -1,4 +1,4 @@
-"""Starts what is measured, each on its core, and ends it by its own process identifier."""
+"""Starts the measured programs, each on its core, and ends each by its process identifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from types import TracebackType
 HERE = Path(__file__).resolve().parent
 PROXY_CORE, LOAD_CORE = "0", "1"
 _WAIT_SECONDS = 30
-# Each run begins elsewhere, and never gives a port twice.
+# Each run starts at another port, and never returns a port twice.
 _next_port = 20000 + os.getpid() % 500 * 16
 
 
@@ -26,7 +26,7 @@ class Session:
     """The processes of one measurement, and the directory that they write to.
 
     Attributes:
-        directory: what configurations, states and logs lie in; it goes with the session.
+        directory: the directory of configurations, states and logs, which is removed with the session.
         base: the first of the origin's four ports.
     """
 
@@ -48,7 +48,7 @@ class Session:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        # A second Ctrl-C would leave the rest of them running.
+        # A second Ctrl-C would leave the remaining programs running.
         kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         for process in self._processes[::-1]:
             self.end(process)
@@ -57,7 +57,7 @@ class Session:
             signal.signal(number, before)
 
     def start(self, command: list[str], core: str) -> subprocess.Popen[str]:
-        """Start a program on one core, in a process group of its own: Ctrl-C is for this program alone."""
+        """Start a program on one core, in a process group of its own, so that Ctrl-C does not end it."""
         with (self.directory / "errors.log").open("a") as errors:
             process = subprocess.Popen(
                 ["taskset", "-c", core, *command],
@@ -72,35 +72,35 @@ class Session:
         return process
 
     def end(self, process: subprocess.Popen[str]) -> None:
-        """End a program kindly at first, and then whatever it has started."""
+        """End a program by SIGTERM, and then kill its process group."""
         self._processes.remove(process)
         with contextlib.suppress(ProcessLookupError):
-            # Who stands still hears no SIGTERM.
+            # A stopped process does not handle SIGTERM.
             os.killpg(process.pid, signal.SIGCONT)
         if process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(8)
-        # The group lives as long as anyone in it.
+        # The group exists as long as one of its processes.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def stop(self, place: str) -> None:
-        """End the program that `egress` has started there."""
+        """End the program that `egress` or `peer` has started."""
         pid = int(place.rsplit(":", 1)[1])
         self.end(next(process for process in self._processes if process.pid == pid))
 
     def egress(self, name: str, text: str, *, options: Sequence[str] = ()) -> str:
-        """Start egress with a configuration that has `{port}` for its port.
+        """Start egress with a configuration in which `{port}` stands for the port.
 
         Args:
-            name: of the directory that it works in.
+            name: the name of its working directory.
             text: the configuration.
-            options: more of twistd's.
+            options: further options of twistd.
 
         Returns:
-            HOST:PORT:PID, as bench.py wants it.
+            HOST:PORT:PID, in the form of bench.py.
         """
         place = self.directory / name
         place.mkdir()
@@ -120,7 +120,7 @@ class Session:
         """Start another proxy.
 
         Returns:
-            Where it is, as bench.py wants it, or None where it does not start.
+            HOST:PORT:PID, in the form of bench.py; None where the proxy does not start.
         """
         options = ["--dir", str(self.directory), "--base", str(self.base), "--cpu", core]
         process = self.start([sys.executable, str(HERE / "peers.py"), name, str(free_ports(4)), *options], core)
@@ -133,7 +133,7 @@ class Session:
 
 
 def free_ports(count: int) -> int:
-    """Find that many consecutive ports that nobody listens on, below those that the kernel gives to clients."""
+    """Find a number of consecutive free ports below the kernel's ephemeral ports."""
     global _next_port
     while _next_port < 32000:
         first, taken = _next_port, None

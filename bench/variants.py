@@ -1,4 +1,4 @@
-"""What each way through egress costs in CPU beside the plainest one."""
+"""Measures the CPU cost of each kind of request relative to the simplest kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONNECTS, _REQUESTS = "CPU us a CONNECT", "CPU us a plain request"
 
 
 def measure(session: Session, python: Path, runs: int, secs: float) -> dict[str, object]:
-    """Measure direct, chained and with a token in turn, and then names one at a time."""
+    """Measure direct, chained and authenticated requests in turn, and then names one at a time."""
     base = session.base
     tokens = session.directory / "tokens.txt"
     made = subprocess.run(
@@ -31,7 +31,7 @@ def measure(session: Session, python: Path, runs: int, secs: float) -> dict[str,
         "direct": session.egress("direct", shipped(base)),
         "with a token": session.egress("token", shipped(base, listener=asks)),
     }
-    # On the other core: its own cost is not of interest.
+    # On the other core, because the upstream's own cost does not count.
     if hop := session.peer("squid", LOAD_CORE):
         chain = f'[[upstream]]\nname = "squid"\nurl = "http://{hop.rsplit(":", 1)[0]}"\n[routing]\ndefault = "squid"\n'
         places["chained"] = session.egress("chained", shipped(base, more=chain))
@@ -46,9 +46,9 @@ def measure(session: Session, python: Path, runs: int, secs: float) -> dict[str,
 
 
 def _names(session: Session, runs: int, secs: float) -> dict[str, dict[str, float]]:
-    """Ask for names, one CONNECT at a time: an address, a name that is known, and names that never are.
+    """Request names, one CONNECT at a time: an address, a cached name, and names that are never cached.
 
-    With room for one answer and two names in turn, each name has been forgotten when it is asked for again.
+    With a cache of one answer and two names in turn, each name has been evicted at its next request.
     """
     names = _of_loopback()
     if len(names) < 2:
@@ -90,7 +90,7 @@ def _of_loopback() -> tuple[str, ...]:
 
 
 def table(result: dict[str, Any]) -> list[list[str]]:
-    """Make the rows: each way, and how many times the direct one it costs."""
+    """Make the rows: each kind, and its cost as a multiple of the direct request."""
     rows = [["way", _CONNECTS, "ratio", _REQUESTS, "ratio"]]
     connects, requests = result[_CONNECTS], result[_REQUESTS]
     for name, cost in connects.items():

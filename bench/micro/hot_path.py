@@ -1,6 +1,6 @@
-"""Measures the parts of the path from a head to its log line: `python bench/micro/hot_path.py`.
+"""Measures the parts of the path from a request head to its log line: `python bench/micro/hot_path.py`.
 
-Prints the microseconds of one use of each part, the best of several runs, on a CPU that should be idle otherwise.
+Prints the microseconds of one use of each part, the best of several runs. The CPU should be idle otherwise.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ USES = 20_000
 RUNS = 7
 RULES = (10, 100, 1_000, 10_000)
 BATCH = 64
-# More than the audit log remembers.
+# More than the audit log caches.
 STRANGERS = 5_000
 
 HEAD = (
@@ -53,7 +53,7 @@ RESPONSE = (
 
 
 def best(use: Callable[[], object]) -> float:
-    """Give the microseconds of one use."""
+    """Return the microseconds of one use."""
     shortest = float("inf")
     for _ in range(RUNS):
         begun = perf_counter()
@@ -69,7 +69,7 @@ def say(what: str, microseconds: float) -> None:
 
 
 def make_gate(rules: int) -> Gate:
-    """Make a Gate whose last rule is the one that matches."""
+    """Make a Gate whose last rule matches."""
     hosts = [{"hosts": [f"api{number}.example.com"]} for number in range(rules - 1)]
     table = {"allow": [*hosts, {"hosts": ["origin.example"]}]}
     resolver = FakeResolver({"origin.example": "93.184.216.34"})
@@ -82,7 +82,7 @@ def make_gate(rules: int) -> Gate:
 
 @define(eq=False)
 class Reading:
-    """The parts of a client connection that a parser of heads uses."""
+    """The part of a client connection that a parser of heads uses."""
 
     limits: Limits
     parser: RequestParser = field(init=False)
@@ -97,7 +97,7 @@ class Reading:
 
 @define(eq=False)
 class Waiting:
-    """Something with a deadline."""
+    """An entry of the timer wheel."""
 
     due: int = 0
     visit: int = 0
@@ -107,7 +107,7 @@ class Waiting:
 
 
 def measure_gate(rules: int) -> None:
-    """Measure a judgement that is remembered, and the policy's own."""
+    """Measure a cached decision, and a decision of the policy."""
     gate = make_gate(rules)
     request = make_request("https://origin.example/")
     say(f"Gate, {rules} rules, remembered", best(lambda: gate.admit(request)))
@@ -148,7 +148,7 @@ def measure_heads() -> None:
 
 
 def measure_record() -> None:
-    """Measure the audit log's line of a request that was admitted: a batch, as they come."""
+    """Measure the audit log lines of admitted requests, in batches."""
     gate, encoder = make_gate(10), LineEncoder("first")
     request = make_request("http://origin.example/a/b")
     admission = gate.admit(request)
@@ -170,7 +170,7 @@ def measure_record() -> None:
 
 
 def make_event(request: Request, connection: Connection, admission: Admission, phases: Phases) -> AuditEvent:
-    """Make the record of a tunnel, as a transaction does."""
+    """Make the audit event of a tunnel, as a transaction does."""
     return AuditEvent(
         "end",
         1.5,
@@ -193,7 +193,7 @@ def make_event(request: Request, connection: Connection, admission: Admission, p
 
 
 def best_of_batch(encoder: LineEncoder, records: list[AuditEvent]) -> float:
-    """Give the microseconds of one record of a batch."""
+    """Return the microseconds of one event of a batch."""
     shortest = float("inf")
     for _ in range(max(RUNS, USES // len(records))):
         begun = perf_counter()
@@ -204,7 +204,7 @@ def best_of_batch(encoder: LineEncoder, records: list[AuditEvent]) -> float:
 
 
 def main() -> None:
-    """Measure and say."""
+    """Measure and print."""
     measure_heads()
     say("a first look at a tunnel's bytes", best(lambda: is_tls_record(b"\x16\x03\x01")))
     for rules in RULES:

@@ -1,7 +1,7 @@
-"""What counting costs a request: `python bench/micro/metrics.py`.
+"""Measures the cost of counting a request: `python bench/micro/metrics.py`.
 
-Puts events of admitted tunnels and requests through the metrics in batches, as the proxy server does, and says how long
-one took, at best of some runs.
+Counts events of admitted tunnels and requests in batches, as the proxy server does, and prints the time of one event,
+the best of several runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RUNS = 7
 
 
 def make_events() -> list[AuditEvent]:
-    """Make what a mixed load leaves: as many tunnels as requests."""
+    """Make the events of a mixed load: as many tunnels as requests."""
     client, connection = make_client(), Connection("agents", "127.0.0.1", 40_000)
     verdict, plan, resolution = (
         Verdict(Outcome.ALLOW, "rules", "rule"),
@@ -54,7 +54,7 @@ def make_events() -> list[AuditEvent]:
 
 
 def main() -> None:
-    """Measure and say."""
+    """Measure and print."""
     records = make_events()
     best = float("inf")
     for _ in range(RUNS):

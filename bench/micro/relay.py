@@ -1,7 +1,7 @@
-"""What relaying costs: `taskset -c 0 python bench/micro/relay.py`.
+"""Measures the cost of relaying: `taskset -c 0 python bench/micro/relay.py`.
 
 Joins loopback connections on the engine alone, without a proxy, while a forked child (on another core, if there is one)
-sends, reads and answers. Says what the engine's process spent, which does not depend on what the child can bear.
+sends, reads and answers. Prints the CPU time of the engine's process, which does not depend on the child's speed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Ends = list[tuple[socket.socket, socket.socket]]
 
 
 def connect() -> tuple[socket.socket, socket.socket]:
-    """Make two ends of one loopback connection."""
+    """Return the two ends of one loopback connection."""
     listening = socket.create_server(("127.0.0.1", 0))
     one = socket.create_connection(listening.getsockname())
     other, _ = listening.accept()
@@ -40,7 +40,7 @@ def connect() -> tuple[socket.socket, socket.socket]:
 
 
 def pour(ends: Ends, sip: int = 1 << 20) -> None:
-    """Send into each first end, and read what comes out of each second one."""
+    """Send into each first end, and read from each second end."""
     poller = epoll()
     owners = {}
     sink = bytearray(sip)
@@ -53,17 +53,17 @@ def pour(ends: Ends, sip: int = 1 << 20) -> None:
             if events & EPOLLOUT:
                 owners[descriptor].send(BLOCK)
             else:
-                # Truncating: what comes is not copied, so that the child costs little.
+                # MSG_TRUNC: octets are not copied, so that the child costs little.
                 owners[descriptor].recv_into(sink, sip, socket.MSG_TRUNC)
 
 
 def trickle(ends: Ends) -> None:
-    """The same, but read little at a time: each sink is slow."""
+    """Send and read like `pour`, but with small reads, so that each sink is slow."""
     pour(ends, 32 * 1024)
 
 
 def ping(ends: Ends) -> None:
-    """Send a small message through each, and the next one when it has arrived."""
+    """Send a small message through each pair, and the next message after its arrival."""
     poller = epoll()
     owners = {}
     for near, far in ends:
@@ -78,10 +78,10 @@ def ping(ends: Ends) -> None:
 
 
 def measure(play: Callable[[Ends], None], number: int) -> tuple[int, int, float]:
-    """Join so many pairs for a while.
+    """Relay a number of pairs for some seconds.
 
     Returns:
-        Bytes moved, the most that was kept for sinks, and CPU seconds.
+        The transferred bytes, the largest number of buffered bytes, and CPU seconds.
     """
     near, far = [connect() for _ in range(number)], [connect() for _ in range(number)]
     child = os.fork()
@@ -128,7 +128,7 @@ def measure(play: Callable[[Ends], None], number: int) -> tuple[int, int, float]
 
 
 def main() -> None:
-    """Measure and say."""
+    """Measure and print."""
     for name, play, number in (
         ("bulk", pour, 1),
         ("bulk", pour, 8),
