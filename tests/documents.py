@@ -1,4 +1,4 @@
-"""Reads what the documentation shows, so that tests can hold it to its word."""
+"""Reads examples and tables of the documentation, for comparison with the code."""
 
 from __future__ import annotations
 

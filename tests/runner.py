@@ -1,4 +1,4 @@
-"""Runs trial and closes with one line that a machine can count.
+"""Runs trial, and prints a last line with the counts for programs.
 
     python -m tests.runner [NAME ...]
 

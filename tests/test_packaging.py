@@ -1,4 +1,4 @@
-"""What is built and installed works: as a wheel, as an editable install, and with a third party's plugin beside it."""
+"""The built package works: as a wheel, as an editable install, and with a third-party plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugin of docs/how-to/write-a-policy.md works as the page says, from a directory of its own."""
+"""The plugin of docs/how-to/write-a-policy.md works as documented, from a separate directory."""
 
 from __future__ import annotations
 

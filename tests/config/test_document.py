@@ -1,4 +1,4 @@
-"""Reading the file itself."""
+"""Reading the configuration file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Key paths, and what may be shown of a value."""
+"""Key paths, and the values that errors may show."""
 
 from __future__ import annotations
 

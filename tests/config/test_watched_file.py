@@ -1,4 +1,4 @@
-"""Files that are read again when they were changed."""
+"""Files that are read again after a change."""
 
 from __future__ import annotations
 

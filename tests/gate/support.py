@@ -1,4 +1,4 @@
-"""A selector of one plan, and a way to get at refusals."""
+"""A selector with one plan, and helpers for refusals."""
 
 from __future__ import annotations
 

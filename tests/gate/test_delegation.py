@@ -1,4 +1,4 @@
-"""Names that failed to resolve here, and are left to an upstream proxy."""
+"""Names that failed to resolve here and are delegated to an upstream proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generator coroutines: synchronous where nothing has to be waited for."""
+"""Eager execution of generator coroutines: synchronous unless a step must wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choke point: the order of its steps, what it remembers, and how it fails closed."""
+"""The gate: the order of its checks, its caches, and its failures, which refuse."""
 
 from __future__ import annotations
 

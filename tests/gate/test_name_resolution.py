@@ -1,4 +1,4 @@
-"""Addresses of names, and names that are left to an upstream proxy."""
+"""Name resolution, and names that are delegated to an upstream proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which destinations are the proxy itself, or a proxy of a route."""
+"""Destinations that are the proxy itself or a proxy of a route."""
 
 from __future__ import annotations
 

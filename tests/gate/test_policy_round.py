@@ -1,4 +1,4 @@
-"""How verdicts come together, and what becomes of policies that fail."""
+"""The combination of verdicts, and the effect of policies that fail."""
 
 from __future__ import annotations
 

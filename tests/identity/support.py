@@ -1,4 +1,4 @@
-"""What the tests of callers share."""
+"""Helpers of the tests of identification."""
 
 from __future__ import annotations
 

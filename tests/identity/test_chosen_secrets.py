@@ -1,4 +1,4 @@
-"""Secrets that people have chosen."""
+"""Chosen secrets and their scrypt hashes."""
 
 from __future__ import annotations
 

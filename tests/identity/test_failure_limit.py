@@ -1,4 +1,4 @@
-"""Wrong credentials, counted."""
+"""The limit of wrong credentials."""
 
 from __future__ import annotations
 

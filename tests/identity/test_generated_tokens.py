@@ -1,4 +1,4 @@
-"""Tokens that are made here."""
+"""Generated tokens."""
 
 from __future__ import annotations
 

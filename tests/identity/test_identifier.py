@@ -1,4 +1,4 @@
-"""Who is calling, from all that is known."""
+"""Identification of clients by facts of connections and by credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity that every connection has."""
+"""Identification of clients by facts of connections alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that take long."""
+"""The queue of checks of chosen secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a listener may ask."""
+"""Consistency of the authentication settings of listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines that are added to a tokens file."""
+"""Adding lines to a tokens file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What can be called by hand: real sockets, real clients, real servers."""
+"""Tests with real sockets, real clients and real servers, run by hand."""

@@ -1,4 +1,4 @@
-"""The in-memory network's ways, over real sockets that the engine serves: for the dialogues of `tests/proxy`."""
+"""The interface of the in-memory network over real sockets of the engine, for the dialogues of `tests/proxy`."""
 
 from __future__ import annotations
 

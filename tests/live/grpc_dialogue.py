@@ -1,4 +1,4 @@
-"""A gRPC server on this machine and a client that comes to it through a proxy.
+"""A gRPC server on this machine, and a client that connects through a proxy.
 
     python -m tests.live.grpc_dialogue CHAIN AUTHORITY HOST
 

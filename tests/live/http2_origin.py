@@ -1,4 +1,4 @@
-"""An HTTP/2 origin on this machine: each request is answered with what came in, as a JSON object."""
+"""An HTTP/2 origin on this machine: the response to each request describes the request as a JSON object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joined connections for tests: an engine whose turns the test takes itself, and raw sockets around it."""
+"""Relayed connections for tests: an engine whose turns the test runs, with raw sockets around it."""
 
 from __future__ import annotations
 

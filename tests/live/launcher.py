@@ -1,4 +1,4 @@
-"""Starts a program as systemd does: with descriptors that it is told of, a watchdog, and a limit of open files.
+"""Starts a program as systemd does: with passed descriptors, a watchdog and a limit of open files.
 
 Run it as a file: LAUNCHER JSON COMMAND... . The JSON object may have `sockets` (names with the numbers of inherited
 descriptors), `claimed` (LISTEN_FDS, where it is not their number) and `files` (RLIMIT_NOFILE). Where $WATCHDOG_USEC is

@@ -1,4 +1,4 @@
-"""A proxy under a service manager, which is the test."""
+"""A proxy whose service manager is the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What live tests share: a supervisor for each class, clean environments, programs that may be missing."""
+"""Helpers of live tests: a supervisor for each class, clean environments, optional programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dialogues of `tests/proxy`, as they are, over real sockets that the engine serves."""
+"""The unchanged dialogues of `tests/proxy`, over real sockets of the engine."""
 
 from __future__ import annotations
 

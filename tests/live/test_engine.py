@@ -1,4 +1,4 @@
-"""The engine on real sockets: it tells protocols what Twisted's transports tell them, and avoids known faults."""
+"""The engine on real sockets: protocols receive the events of Twisted's transports, and known faults do not recur."""
 
 from __future__ import annotations
 

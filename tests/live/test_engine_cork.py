@@ -1,4 +1,4 @@
-"""Small writes of a turn, which the kernel is shown together: nobody can tell but by their number."""
+"""Corking: small writes of a turn are sent together, with no other effect."""
 
 from __future__ import annotations
 

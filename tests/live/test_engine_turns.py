@@ -1,4 +1,4 @@
-"""What one turn of the engine does: little for those who have much to move, and everything for all others."""
+"""Fairness of the engine's turns: a limited share for bulk connections, and all work of the others."""
 
 from __future__ import annotations
 

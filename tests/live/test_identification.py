@@ -1,4 +1,4 @@
-"""Clients that say who they are, as programs do it: credentials, TLS with the proxy, certificates, unix sockets."""
+"""Authentication by real programs: credentials, TLS with the proxy, certificates, unix sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking names up with the system's own resolver, in threads."""
+"""Look-ups with the system's resolver, in threads."""
 
 from __future__ import annotations
 

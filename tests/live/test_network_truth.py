@@ -1,4 +1,4 @@
-"""The in-memory network tells protocols what real sockets tell them.
+"""Protocols on the in-memory network receive the events of real sockets.
 
 Each dialogue runs twice: over loopback with the real reactor, and over `Network`. What each side was told must be the
 same, in the same order. How the two sides interleave, and how bytes are cut into pieces, is left to chance by TCP and

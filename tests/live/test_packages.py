@@ -1,4 +1,4 @@
-"""git, pip and npm: what an agent fetches code with."""
+"""git, pip and npm as clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's commands, extracted and run in their order, in a fresh copy of the tree, as a newcomer would."""
+"""The README's commands, extracted and run in order, in a fresh copy of the tree."""
 
 from __future__ import annotations
 

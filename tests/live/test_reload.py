@@ -1,4 +1,4 @@
-"""A running proxy that gets another configuration, and one that is ended with a thousand tunnels open."""
+"""Reloads of a running proxy, and the end of a proxy with a thousand open tunnels."""
 
 from __future__ import annotations
 

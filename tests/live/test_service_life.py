@@ -1,4 +1,4 @@
-"""The proxy as a service: what it tells the manager, whose sockets it takes, and who can look into it."""
+"""The proxy as a service: notifications, socket activation, and protection from other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joined connections whose bytes pass through the one pipe: none is lost, and none ever comes out elsewhere."""
+"""Relays that splice through the shared pipe: no octet is lost or reaches another connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy as a process: how it starts, hears signals and ends."""
+"""The proxy as a process: start, signals and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status listener of a real process, asked by curl."""
+"""The status listener of a real process, with curl as the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent while the other side waits: events, and WebSockets. That it arrives is proof that nothing gathers it."""
+"""Streamed responses: server-sent events and WebSockets arrive without being buffered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes long, beside a real reactor."""
+"""Work in threads beside a real reactor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs inside tunnels: HTTP/2, gRPC, and TLS that names another host."""
+"""Protocols inside tunnels: HTTP/2, gRPC, and TLS with another server name."""
 
 from __future__ import annotations
 

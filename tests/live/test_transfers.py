@@ -1,4 +1,4 @@
-"""Large transfers: every octet arrives, in order, and the supervisor does not gather them."""
+"""Large transfers: every octet arrives in order, and the supervisor does not buffer the content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/tutorial/first-steps.md, run as it stands: its commands print what the page shows."""
+"""The commands of docs/tutorial/first-steps.md print the output on the page."""
 
 from __future__ import annotations
 

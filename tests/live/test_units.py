@@ -1,4 +1,4 @@
-"""systemd accepts the units and thinks well of them."""
+"""systemd accepts the units, and rates their security well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host patterns, one by one and indexed."""
+"""Host patterns, alone and indexed."""
 
 from __future__ import annotations
 

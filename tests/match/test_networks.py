@@ -1,4 +1,4 @@
-"""Networks and what IPv6 addresses carry inside."""
+"""Networks, and IPv4 addresses embedded in IPv6 addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding plugins: what is doubled, broken or not to be trusted stops the start."""
+"""Discovery of plugins: duplicate, broken or untrusted plugins prevent the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/reference/policies.md says what the code does."""
+"""docs/reference/policies.md agrees with the code."""
 
 from __future__ import annotations
 

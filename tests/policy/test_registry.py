@@ -1,4 +1,4 @@
-"""The strict registry: what is missing, doubled or broken stops the start."""
+"""The registry: missing, duplicate or broken policies prevent the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the built-in policies describe themselves."""
+"""Descriptions of the built-in policies."""
 
 from __future__ import annotations
 

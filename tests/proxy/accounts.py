@@ -1,4 +1,4 @@
-"""An identifier that a test writes down."""
+"""An identifier with a fixed table of accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole proxy server on a network in memory."""
+"""A complete proxy server on the in-memory network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audit events: what they are made of."""
+"""The contents of audit events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events in any order: whatever happens when, nothing fails and everything is counted out."""
+"""Events in any order: no exception, and every connection is removed from the counts."""
 
 from __future__ import annotations
 

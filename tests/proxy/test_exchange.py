@@ -1,4 +1,4 @@
-"""Plain HTTP through the proxy server: what the origin gets, and what the client gets."""
+"""Plain HTTP through the proxy server: the request at the origin, and the response at the client."""
 
 from __future__ import annotations
 

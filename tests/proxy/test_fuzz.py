@@ -1,4 +1,4 @@
-"""Seeded fuzz of whole dialogues: what goes out is well formed whatever came in, and nothing is left behind.
+"""Seeded fuzz of whole dialogues: output is well formed for any input, and no state remains.
 
 h11 and OpenSSL are the second opinions. The seeds are fixed, so that a failure repeats.
 """

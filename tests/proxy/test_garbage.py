@@ -1,4 +1,4 @@
-"""Requests leave nothing behind that only a search for cycles would free."""
+"""Requests leave no reference cycles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every limit: what happens when it is reached, and that docs/reference/limits.md names the metric that counts it.
+"""Every limit: its effect, and the metric that docs/reference/limits.md names.
 
 There is one test for each key of `[limits]`, called after it; what leads up to a limit has more tests elsewhere.
 """

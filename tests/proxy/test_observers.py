@@ -1,4 +1,4 @@
-"""What policies hear of the requests that they let through."""
+"""Events that observing policies receive for admitted requests."""
 
 from __future__ import annotations
 

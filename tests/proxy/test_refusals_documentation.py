@@ -1,4 +1,4 @@
-"""docs/reference/refusals.md says what the code says."""
+"""docs/reference/refusals.md agrees with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log says who made each answer."""
+"""The audit log has the source of each response."""
 
 from __future__ import annotations
 

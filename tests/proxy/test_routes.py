@@ -1,4 +1,4 @@
-"""Whole dialogues by routes with proxies."""
+"""Whole dialogues on routes with proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole dialogues through a proxy that is spoken to in TLS."""
+"""Whole dialogues through a proxy with TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state tables: each is whole, and every transition happens in a dialogue."""
+"""The state tables: each is complete, and every transition happens in a dialogue."""
 
 from __future__ import annotations
 

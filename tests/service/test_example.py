@@ -1,4 +1,4 @@
-"""conf/egress.toml and docs/reference/configuration.md speak of every key, and say what is true of it."""
+"""conf/egress.toml and docs/reference/configuration.md document every key correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the log has at the start."""
+"""The log at the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting and stopping everything in order, in memory."""
+"""Start and stop of all parts in order, in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What twistd calls: one line for everything that can be wrong."""
+"""The entry point of twistd: every fault is one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files in systemd/ fit the program."""
+"""The units in systemd/ fit the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walks the settings classes, so that tests can hold the example and the documentation to them."""
+"""Walks the settings classes, for comparison with the example and the documentation."""
 
 from __future__ import annotations
 

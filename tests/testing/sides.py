@@ -1,4 +1,4 @@
-"""Protocols of the code under test, that keep what they hear."""
+"""Protocols of the code under test, which record their events."""
 
 from __future__ import annotations
 

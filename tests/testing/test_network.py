@@ -1,4 +1,4 @@
-"""The in-memory internet: what becomes of attempts to connect, and what a test is told."""
+"""The in-memory network: outcomes of connection attempts, and reports to the test."""
 
 from __future__ import annotations
 

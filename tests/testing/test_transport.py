@@ -1,4 +1,4 @@
-"""How bytes move over the in-memory network and how connections end. tests/live compares it with real sockets."""
+"""Transfers and ends of connections on the in-memory network. tests/live compares them with real sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A counter that stands still is noticed."""
+"""Detection of an unchanged counter."""
 
 from __future__ import annotations
 

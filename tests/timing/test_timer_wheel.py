@@ -1,4 +1,4 @@
-"""Deadlines by a simulated clock."""
+"""Deadlines on a simulated clock."""
 
 from __future__ import annotations
 

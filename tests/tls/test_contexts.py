@@ -1,4 +1,4 @@
-"""TLS contexts: what a listener and an upstream's connections negotiate. Two ends of OpenSSL talk in memory."""
+"""TLS contexts: negotiation of listeners and upstreams, between two ends of OpenSSL in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By which name the holder of a certificate is known."""
+"""The name of a certificate's holder."""
 
 from __future__ import annotations
 

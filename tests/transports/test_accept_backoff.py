@@ -1,4 +1,4 @@
-"""Listeners pause while nothing more can be accepted."""
+"""Listeners pause while no connection can be accepted."""
 
 from __future__ import annotations
 

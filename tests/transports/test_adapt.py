@@ -1,4 +1,4 @@
-"""Every kind of transport is one kind for proxy code."""
+"""Every kind of transport is adapted to one contract."""
 
 from __future__ import annotations
 

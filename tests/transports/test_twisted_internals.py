@@ -1,4 +1,4 @@
-"""The private parts of Twisted that egress relies on: which they are, where they are used, and with which versions."""
+"""The private parts of Twisted that egress relies on: names, places of use, and versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands at our end of a route in these tests."""
+"""The local end of a route in tests of routes."""
 
 from __future__ import annotations
 

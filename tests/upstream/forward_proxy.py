@@ -1,4 +1,4 @@
-"""A proxy that works, for routes with more than one of them. It knows CONNECT and nothing else."""
+"""A working proxy for routes with several proxies, which supports CONNECT only."""
 
 from __future__ import annotations
 

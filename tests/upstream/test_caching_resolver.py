@@ -1,4 +1,4 @@
-"""Names: asked for once, kept for a while, never waited for without end."""
+"""The caching resolver: shared look-ups, lifetimes, and deadlines."""
 
 from __future__ import annotations
 

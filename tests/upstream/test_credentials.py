@@ -1,4 +1,4 @@
-"""Credentials for a proxy: what is sent, what is refused, and that nobody sees them."""
+"""Credentials for a proxy: accepted and refused values, and secrecy."""
 
 from __future__ import annotations
 

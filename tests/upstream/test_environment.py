@@ -1,4 +1,4 @@
-"""The environment's proxies, and the URLs of proxies."""
+"""Proxies of the environment, and URLs of proxies."""
 
 from __future__ import annotations
 

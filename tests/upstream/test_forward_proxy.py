@@ -1,4 +1,4 @@
-"""The last proxy of a route, as a recipient of requests. How it is reached is in `test_tunneling_agent`."""
+"""The last proxy of a route, as a recipient of requests. `test_tunneling_agent` has its endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states of a handshake with a hop, with a strategy that a test plays."""
+"""The states of a handshake with a hop, with a strategy of the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of dialling. Whole dials are in `test_direct_endpoint`."""
+"""The order of dialling. `test_direct_endpoint` has whole dials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The language of NO_PROXY."""
+"""The syntax and matching of NO_PROXY."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`[[upstream]]`, `[[route]]` and `[routing]`, and the page about them."""
+"""`[[upstream]]`, `[[route]]` and `[routing]`, and their documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which route a request takes."""
+"""The choice of routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes and the endpoints made of them."""
+"""Routes and their endpoints."""
 
 from __future__ import annotations
 

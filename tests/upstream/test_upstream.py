@@ -1,4 +1,4 @@
-"""From the configuration to an upstream that can be used."""
+"""From the configuration to a usable upstream."""
 
 from __future__ import annotations
 

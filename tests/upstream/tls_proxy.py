@@ -1,4 +1,4 @@
-"""The other side of TLS, as a test plays it."""
+"""The proxy's end of TLS, controlled by the test."""
 
 from __future__ import annotations
 

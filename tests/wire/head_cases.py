@@ -1,4 +1,4 @@
-"""Heads as bytes and what they are read as, and heads that are refused, each with its reason in the RFC."""
+"""Heads with their parsed values, and refused heads, each with its reason in the RFC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fast paths and memos: each gives the results of its slow path, and each memo is bounded and free of secrets.
+"""Fast paths and memos: results equal those of the slow path, and each memo is bounded and free of secrets.
 
 `MEMOS` lists every memo of the tree by module and name, with the test that holds it equal to the computation. `CACHES`
 lists the bounded caches that are no memo, with the reason. `FAST_PATHS` lists the fast paths without a memo.

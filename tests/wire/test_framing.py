@@ -1,4 +1,4 @@
-"""How the end of a message is decided (RFC 9112 section 6)."""
+"""The framing of messages (RFC 9112 section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeded fuzz of bodies and hellos: whatever comes, the answer is a value or a ProtocolError, for every split the same.
+"""Seeded fuzz of bodies and hellos: the result is a value or a ProtocolError, independent of the split.
 
 The rounds are few enough for every run of the tests; the seeds are fixed, so that a failure repeats.
 """

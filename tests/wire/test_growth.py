@@ -1,4 +1,4 @@
-"""What reading a head costs grows no faster than the head."""
+"""The cost of reading a head is at most linear in its length."""
 
 from __future__ import annotations
 

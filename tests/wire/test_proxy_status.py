@@ -1,4 +1,4 @@
-"""Evidence that an upstream proxy made an answer."""
+"""The classification of responses of upstream proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of egress.wire.request_head, and of what holds for the heads of requests and responses alike."""
+"""Tests of egress.wire.request_head, and of properties that request and response heads share."""
 
 from __future__ import annotations
 

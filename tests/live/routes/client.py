@@ -1,4 +1,4 @@
-"""A client that says exactly what it is told to, and shows what the supervisor answers."""
+"""A client that sends exactly the given octets and returns the supervisor's response."""
 
 from __future__ import annotations
 

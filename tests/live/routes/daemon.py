@@ -1,4 +1,4 @@
-"""Programs that serve in a network of the tests', as a user who may do nothing."""
+"""Servers in a network namespace of the tests, as an unprivileged user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The world of a node without a way out but a proxy.
+"""The network of a node whose only connection to origins is a proxy.
 
     node ---- site ---- outside         the node reaches the site's proxy, and services of the cluster
       |         |          |            the site's proxy reaches origins, and the partner's proxy

@@ -1,4 +1,4 @@
-"""HAProxy as the TLS of a proxy: `https://` in front of a Squid."""
+"""HAProxy as the TLS of an `https://` proxy, in front of a Squid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of the tests' own (network_namespaces(7)): they have no names, and end with this process."""
+"""Network namespaces of the tests (network_namespaces(7)), without names, which end with this process."""
 
 from __future__ import annotations
 

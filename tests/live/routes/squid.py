@@ -1,4 +1,4 @@
-"""Squid, as the proxy of a company: the only way out, for those whom it knows."""
+"""Squid as a corporate proxy, with authentication."""
 
 from __future__ import annotations
 

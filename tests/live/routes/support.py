@@ -1,4 +1,4 @@
-"""What tests of routes share: a world, its proxies, and a supervisor in it, for each class."""
+"""Helpers of the tests of routes: networks, proxies and a supervisor for each class."""
 
 from __future__ import annotations
 

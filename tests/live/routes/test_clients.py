@@ -1,4 +1,4 @@
-"""Clients, by HTTPS and by plain HTTP, where the only way out is a proxy that the environment names."""
+"""HTTPS and plain HTTP clients, where all requests use a proxy of the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node of a cluster: the environment names a proxy, and services of the cluster go past it."""
+"""A cluster node: a proxy from the environment, and services of the cluster that bypass the proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients are told when an upstream proxy will not have them, or is not what it should be."""
+"""Responses to clients when an upstream proxy refuses, fails or is not the expected proxy."""
 
 from __future__ import annotations
 

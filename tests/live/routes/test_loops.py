@@ -1,4 +1,4 @@
-"""A route that leads back to the supervisor itself."""
+"""Routes that lead back to the supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names on a node that cannot resolve them, or only some."""
+"""Names on a node that can resolve no names, or only some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another route, while the supervisor runs."""
+"""A change of the route by a reload."""
 
 from __future__ import annotations
 

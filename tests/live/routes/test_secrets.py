@@ -1,4 +1,4 @@
-"""The credentials of proxies stay with the supervisor: they are on no record, in no answer, and in no one's reach."""
+"""Credentials of proxies appear in no log, no response and no file that others can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes through a proxy: much, in both directions, by either family of addresses, and again on the same way."""
+"""Traffic through a proxy: large, in both directions, over IPv4 and IPv6, and on reused connections."""
 
 from __future__ import annotations
 

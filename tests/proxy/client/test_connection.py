@@ -1,4 +1,4 @@
-"""Client connections that the end of the server finds in one of their states."""
+"""Client connections in each state when the server ends."""
 
 from __future__ import annotations
 

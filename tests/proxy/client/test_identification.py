@@ -1,4 +1,4 @@
-"""Whole dialogues of clients that have to say who they are."""
+"""Whole dialogues of clients that must authenticate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many requests in one piece."""
+"""Many requests in one segment."""
 
 from __future__ import annotations
 

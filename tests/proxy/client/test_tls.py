@@ -1,4 +1,4 @@
-"""Whole dialogues of clients that speak TLS with a listener."""
+"""Whole dialogues of clients over TLS with a listener."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the proxy server refuses to read, and what it answers by itself."""
+"""Heads that the proxy server refuses, and requests that it serves itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of connections whose listener a reload takes away, and of what was dialled before it."""
+"""Connections whose listener a reload removes, and pooled connections of earlier snapshots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new snapshot in the middle of everything: what it refuses ends, and what it allows lives on."""
+"""Re-evaluation after a reload: refused requests end, allowed requests continue."""
 
 from __future__ import annotations
 

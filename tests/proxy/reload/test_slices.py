@@ -1,4 +1,4 @@
-"""The walk over what is under way reaches everybody, whatever is in its way."""
+"""The re-evaluation reaches every connection, even if others fail or wait."""
 
 from __future__ import annotations
 

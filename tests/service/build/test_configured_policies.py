@@ -1,4 +1,4 @@
-"""Policies that describe themselves are treated alike, whoever made them."""
+"""Policies with a description are treated alike, regardless of their author."""
 
 from __future__ import annotations
 

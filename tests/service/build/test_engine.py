@@ -1,4 +1,4 @@
-"""What serves TCP connections."""
+"""The choice between the engine and the reactor."""
 
 from __future__ import annotations
 

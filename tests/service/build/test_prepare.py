@@ -1,4 +1,4 @@
-"""One recipe: the start, a reload, `egress check` and `egress explain` find the same faults."""
+"""The start, a reload, `egress check` and `egress explain` find equal faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prepared configuration in a few words."""
+"""The summary of a prepared configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the sockets that systemd hands over a listener takes."""
+"""The selection of systemd's sockets by listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From `[listener.tls]` to a factory that speaks TLS."""
+"""From `[listener.tls]` to a factory with TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service manager is told."""
+"""Notifications of the service manager."""
 
 from __future__ import annotations
 

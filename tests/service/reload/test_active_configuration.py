@@ -1,4 +1,4 @@
-"""A new configuration takes the place of the old one whole, or not at all."""
+"""A reload replaces the whole configuration or nothing."""
 
 from __future__ import annotations
 

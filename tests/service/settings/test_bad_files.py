@@ -1,4 +1,4 @@
-"""Configuration files of every wrong kind: each is one line that says where and what, and never a traceback."""
+"""Faulty configuration files: each gives one line with the place and the fault, without a traceback."""
 
 from __future__ import annotations
 

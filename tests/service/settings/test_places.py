@@ -1,4 +1,4 @@
-"""Where a configuration keeps its state."""
+"""The state directory of a configuration."""
 
 from __future__ import annotations
 

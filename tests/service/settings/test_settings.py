@@ -1,4 +1,4 @@
-"""The whole file's settings, and what options add."""
+"""The settings of the whole file, and the additions of options."""
 
 from __future__ import annotations
 
