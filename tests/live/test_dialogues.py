@@ -11,17 +11,30 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.testing.network import Network
 from tests.live.engine_network import EngineNetwork
 from tests.live.routes.namespaces import Namespace, needs_networks
-from tests.proxy import test_exchange, test_observers
-from tests.proxy import test_routes as test_routes
+from tests.proxy import (
+    test_dispatch,
+    test_exchange,
+    test_factory,
+    test_forwarding,
+    test_observers,
+    test_routes,
+    test_server,
+    test_transaction,
+    test_transaction_reload,
+)
 from tests.proxy.client import test_identification as test_callers
 from tests.proxy.http1 import test_heads
+from tests.proxy.origin import test_pool_dialogues as test_pool
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
-from tests.proxy.tunnel import test_tunnel
+from tests.proxy.tunnel import test_setup, test_setup_hello, test_tunnel
 
 # What the in-memory network can do and a real one cannot: cut segments, lose packets, delay handshakes, count buffers.
 _MEMORY_ONLY = ("segment_bytes", "window_bytes", "blackhole", "unreachable", "delay", "buffered_bytes", "open_links")
 
-_ADDRESSES = (f"{ADDRESS}/32", f"{OTHER}/32", f"{ADDRESS6}/128", "198.18.0.9/32", "198.18.0.10/32", "10.1.2.3/32")
+_ADDRESSES = (
+    *(f"{each}/32" for each in (ADDRESS, OTHER, "198.18.0.9", "198.18.0.10", "10.1.2.3")),
+    *(f"{each}/128" for each in (ADDRESS6, "2001:db8::1", "2001:db8::2", "2001:db8::ffff")),
+)
 
 
 @cache
@@ -84,7 +97,23 @@ def _over_the_engine(kind: type[ServerCase]) -> type[SynchronousTestCase]:
 LEFT_OUT: list[str] = []
 TAKEN: list[str] = []
 
-for _module in (test_callers, test_exchange, test_heads, test_observers, test_routes, test_tunnel):
+for _module in (
+    test_callers,
+    test_dispatch,
+    test_exchange,
+    test_factory,
+    test_forwarding,
+    test_heads,
+    test_observers,
+    test_pool,
+    test_routes,
+    test_server,
+    test_setup,
+    test_setup_hello,
+    test_transaction,
+    test_transaction_reload,
+    test_tunnel,
+):
     for _name, _kind in list(vars(_module).items()):
         if isinstance(_kind, type) and issubclass(_kind, ServerCase) and _kind.__module__ == _module.__name__:
             if not any(each.startswith("test_") for each in dir(_kind)):

@@ -27,7 +27,7 @@ from egress.tls import ServerTls
 from tests.documents import DOCS
 from tests.proxy.support import ADDRESS, OTHER, ServerCase
 from tests.proxy.test_routes import RouteCase
-from tests.proxy.tunnel.test_tunnel import hello
+from tests.proxy.tunnel.support import hello
 from tests.upstream.certificates import Root
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -9,16 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from zope.interface import implementer
 
-from egress.errors import Refused
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
 from egress.policy.audit_only import AuditOnly
 from egress.policy.rate import make_rate
-from egress.proxy.limits import Limits
-from egress.proxy.roles import LiveConnection
 from egress.testing import FixedPolicy
 from tests.proxy.support import RULES, ServerCase
-from tests.proxy.tunnel.test_tunnel import CONNECT, hello
+from tests.proxy.tunnel.support import CONNECT
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -61,14 +58,18 @@ class Listener:
             raise self.error
 
 
-class ObserverTests(ServerCase):
-    """started, moved at most once a second, ended exactly once."""
+class ObserverCase(ServerCase):
+    """Arranges a policy that watches."""
 
     def setUp(self) -> None:
         super().setUp()
         self._port += 1
         self.policy = Listener()
         self.arrange([self.policy])
+
+
+class ObserverTests(ObserverCase):
+    """started, moved at most once a second, ended exactly once."""
 
     def test_exchange(self) -> None:
         """A whole exchange: begun, its bytes, its end."""
@@ -216,59 +217,6 @@ class ObserverTests(ServerCase):
 
             self.assertFalse(client.was_reset)
 
-    def test_others_keep_their_turn(self) -> None:
-        """Requests with a failing observer keep no other observer uninformed and no other request alive."""
-        self._port += 1
-        bad = Listener("bad", port=8443)
-        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
-        self.arrange([bad, self.policy])
-        self.origin(port=443), self.origin(port=8443)
-        failing = [self.said(CONNECT.replace(b":443", b":8443")) for _ in range(4)]
-        good = self.said(CONNECT)
-        bad.verdict = cast("Verdict", "DENY")
-
-        for client in (*failing, good):
-            client.says(b"12")
-        self.network.advance(2)
-
-        self.assertTrue(good.was_reset)
-        self.assertTrue(all(client.was_reset for client in failing))
-        self.assertEqual([event.cause for event in self.ends()], ["policy"] * 5)
-        self.assertEqual(self.policy.heard.count("moved 2 0"), 5)
-
-    def test_proxy_fault(self) -> None:
-        """A fault of the proxy itself on one connection does not keep the observers from the others."""
-        self.origin(port=443)
-        client = self.said(CONNECT)
-        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
-        faulty = {cast("LiveConnection", Faulty()) for _ in range(20)}
-        self.server.connections.live |= faulty
-
-        client.says(b"12")
-        self.network.advance(1)
-
-        self.assertTrue(client.was_reset)
-        self.server.connections.live -= faulty
-        self.assertGreaterEqual(len(self.flushLoggedErrors(RuntimeError)), 40)
-
-
-@define(eq=False)
-class Faulty:
-    """A connection that fails where its request is observed and ended."""
-
-    @property
-    def transaction(self) -> Faulty:
-        """Be the transaction too."""
-        return self
-
-    def observe(self) -> Verdict | None:
-        """Fail."""
-        raise RuntimeError("observe")
-
-    def end(self, cause: str, refused: Refused | None = None) -> None:
-        """Fail."""
-        raise RuntimeError("end")
-
 
 class RateTests(ServerCase):
     """The rate policy on the real proxy server."""
@@ -346,34 +294,3 @@ class RateTests(ServerCase):
 
         self.assertTrue(client.was_reset)
         self.assertEqual(self.ends()[-1].cause, "policy")
-
-
-class FurtherLimits(ServerCase):
-    """Bounds that have no other home."""
-
-    limits = Limits(hello_bytes=512, pool_connections_per_origin=1, drain_seconds=0)
-
-    def test_hello_bytes(self) -> None:
-        """A ClientHello longer than its bound goes no further."""
-        origin = self.origin(port=443)
-        client = self.said(CONNECT)
-        long = hello("origin.example")
-        self.assertGreater(len(long), 512)
-
-        client.says(long)
-        self.network.settle()
-
-        self.assertTrue(client.was_reset)
-        self.assertEqual(origin.peer.received, b"")
-        self.assertEqual(self.ends()[-1].cause, "hello_malformed")
-
-    def test_pool_per_origin(self) -> None:
-        """Idle connections to one origin beyond the bound are closed."""
-        origin = self.origin()
-        first, second = self.said(GET), self.said(GET)
-        for peer in origin.peers:
-            peer.says(OK)
-        self.network.settle()
-
-        self.assertTrue(first.received.endswith(b"hello") and second.received.endswith(b"hello"))
-        self.assertEqual(len(self.server.pool), 1)

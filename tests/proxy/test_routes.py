@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define
 from zope.interface import implementer
 
 from egress.config import structure
 from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
 from egress.gate.own_addresses import OwnAddresses
-from egress.interfaces import ICredentialSource, IUpstreamSelector
-from egress.proxy.forwarding import Forwarding
+from egress.interfaces import ICredentialSource
 from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import (
     RouteSettings,
@@ -56,7 +55,7 @@ class RouteCase(ServerCase):
     routing: dict[str, Any] = {}  # noqa: RUF012
     via = ""
 
-    def selector(self) -> IUpstreamSelector:
+    def selector(self) -> UpstreamSelector:
         self.upstream_selector = UpstreamSelector(
             tuple(structure(UpstreamSettings, table) for table in self.upstreams),
             tuple(structure(RouteSettings, table) for table in self.routes),
@@ -173,131 +172,6 @@ class TunnelTests(RouteCase):
         self.said(CONNECT[:-2] + b"Proxy-Authorization: Basic Y2xpZW50OnNlY3JldA==\r\n\r\n")
 
         self.assertNotIn(b"Y2xpZW50", proxy.asked[0])
-
-
-class PlainTests(RouteCase):
-    """Plain HTTP through a proxy."""
-
-    def test_credentials_are_not_spelled(self) -> None:
-        """What a proxy is sent does not show in a traceback."""
-        self.assertNotIn("hunter2", repr(Forwarding(None, True, b"Basic hunter2", "")))
-
-    def test_absolute_form_on_a_kept_connection(self) -> None:
-        """Requests go in absolute form, one after the other on one connection, whichever origin they are for."""
-        proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
-        client = self.said(GET)
-        client.heard(b"HTTP/1.1 200 ")
-
-        client.says(b"GET http://a.wide.example:80/ HTTP/1.1\r\nHost: a.wide.example\r\n\r\n")
-        self.network.settle()
-
-        client.heard(b"HTTP/1.1 200 ")
-        self.assertEqual(1, len(proxy.peers))
-        heard = proxy.peers[0].received
-        self.assertIn(b"GET http://origin.example/page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", heard)
-        self.assertIn(b"GET http://a.wide.example/ HTTP/1.1\r\nHost: a.wide.example\r\n", heard)
-        self.assertEqual(2, heard.count(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"))
-
-    def test_wide_pattern_by_connect(self) -> None:
-        """A proxy that must be told the address is asked by CONNECT, or it would put the address into Host."""
-        self.arrange(rules={"allow": [{"hosts": ["**"], "ports": [80]}]})
-        proxy = self.forwarding()
-        origin = self.origin(answer=lambda peer, _: peer.says(ANSWER))
-
-        client = self.said(GET)
-        client.heard(b"HTTP/1.1 200 ")
-        client.says(GET)
-        self.network.settle()
-
-        client.heard(b"HTTP/1.1 200 ")
-        self.assertEqual([f"{ADDRESS}:80"], proxy.targets)
-        self.assertEqual(1, len(origin.peers))
-        self.assertIn(b"GET /page?q=1 HTTP/1.1\r\nHost: origin.example\r\n", origin.peers[0].received)
-        self.assertNotIn(b"Proxy-", origin.peers[0].received)
-
-    def test_literal_in_absolute_form(self) -> None:
-        """An address is an address whoever is asked for it."""
-        proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
-
-        self.said(b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % ((ADDRESS.encode(),) * 2)).heard(b"HTTP/1.1 200 ")
-
-        proxy.heard(b"GET http://" + ADDRESS.encode())
-
-    def test_websocket_by_connect(self) -> None:
-        """A protocol that changes goes by CONNECT: what follows is no longer HTTP."""
-        proxy = self.forwarding()
-        switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        self.origin(answer=lambda peer, _: peer.says(switched))
-
-        client = self.said(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-
-        client.heard(b"HTTP/1.1 101 ")
-        self.assertEqual(["origin.example:80"], proxy.targets)
-
-    def test_407_is_not_the_clients(self) -> None:
-        """A proxy that does not like our credentials is the operator's affair: 502, and no challenge to the client."""
-        challenge = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate, Basic realm=x\r\nContent-Length: 0\r\n\r\n"
-        self.proxy(lambda peer, _: peer.says(challenge))
-
-        client = self.said(GET)
-
-        problem = self.assert_refused(client, 502, "proxy_auth_required")
-        self.assertIn("it offers Negotiate, Basic, and we speak Basic", problem["reason"])
-        self.assertNotIn(b"Proxy-Authenticate", client.received)
-
-    def test_closed_without_an_answer(self) -> None:
-        """It is the proxy that closed, as far as anybody can tell."""
-        self.proxy(lambda peer, _: peer.closes())
-
-        self.assert_refused(self.said(GET), 502, "proxy_malformed")
-
-    def test_garbage(self) -> None:
-        """What is not HTTP is a proxy's fault too."""
-        self.proxy(lambda peer, _: peer.says(b"SSH-2.0-x\r\n\r\n"))
-
-        self.assert_refused(self.said(GET), 502, "proxy_malformed")
-
-    def test_silence(self) -> None:
-        """A proxy that never answers is answered for."""
-        self.proxy()
-        client = self.said(GET)
-
-        self.network.advance(self.limits.response_seconds + 1)
-
-        self.assert_refused(client, 504, "proxy_timeout")
-
-    def test_stale_connection_is_dialled_again(self) -> None:
-        """A kept connection that the proxy closes as we use it costs nobody anything."""
-        heard: list[bytes] = []
-
-        def hear(peer: NetworkPeer, data: bytes) -> None:
-            heard.append(data)
-            if len(heard) == 2:
-                peer.aborts()
-            else:
-                peer.says(ANSWER)
-
-        self.proxy(hear)
-        client = self.said(GET)
-        client.take()
-
-        client.says(GET)
-        self.network.settle()
-
-        client.heard(b"HTTP/1.1 200 ")
-        self.assertEqual(3, len(heard))
-
-    def test_other_credentials_take_another_connection(self) -> None:
-        """A connection on which other credentials were sent is not used again."""
-        credentials = ChangingCredentials(b"Basic first")
-        self.proxies["HTTPS_PROXY"] = evolve(self.proxies["HTTPS_PROXY"], credentials=credentials)
-        proxy = self.proxy(lambda peer, _: peer.says(ANSWER))
-        self.said(GET).heard(b"HTTP/1.1 200 ")
-
-        credentials.value = b"Basic second"
-        self.said(GET)
-
-        self.assertEqual(2, len(proxy.peers))
 
 
 class NameTests(RouteCase):

@@ -1,13 +1,10 @@
-"""Heads that the proxy server refuses, and requests that it serves itself."""
+"""Request heads that the proxy server refuses."""
 
 from __future__ import annotations
 
 import json
 
 from egress.audit.encoder import LineEncoder
-from egress.errors import CODES, Refused
-from egress.proxy.error_responses import refusal_response
-from egress.proxy.limits import Limits
 from tests.proxy.support import ServerCase
 
 # name: (bytes, status, code). The sections are those of RFC 9112 unless they say otherwise.
@@ -142,110 +139,3 @@ class OddPaces(ServerCase):
             if len(data) < 300:
                 with self.subTest(name):
                     self.assert_refused(self.said(data), status, code)
-
-
-class OwnAnswers(ServerCase):
-    """Requests that end here."""
-
-    def test_options_asterisk(self) -> None:
-        """`OPTIONS *` asks the proxy itself (RFC 9110, 9.3.7)."""
-        client = self.said(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
-
-        client.heard(b"HTTP/1.1 204 No Content\r\n", contains=b"\r\nAllow: ")
-        self.assertFalse(client.saw_eof)
-
-    def test_max_forwards_zero(self) -> None:
-        """OPTIONS and TRACE that may go no further are answered here (RFC 9110, 7.6.2)."""
-        client = self.said(
-            b"TRACE http://origin.example/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nCookie: secret\r\n"
-            b"Authorization: secret\r\nX-Mine: 1\r\n\r\n"
-        )
-
-        client.heard(b"HTTP/1.1 200 OK\r\nContent-Type: message/http\r\n", contains=b"X-Mine: 1\r\n")
-        self.assertNotIn(b"secret", client.received)
-        self.said(b"OPTIONS http://origin.example/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n").heard(
-            b"HTTP/1.1 204 No Content\r\n"
-        )
-        self.assertEqual(self.network.dialled, [])
-
-    def test_max_forwards_is_counted_down(self) -> None:
-        """One that may go on goes on with one less."""
-        origin = self.origin()
-
-        self.said(b"TRACE http://origin.example/x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\n\r\n")
-
-        origin.heard(b"TRACE /x HTTP/1.1\r\n", contains=b"Max-Forwards: 2\r\n")
-
-    def test_options_of_a_whole_server(self) -> None:
-        """An absolute target without a path is passed on as `*` (RFC 9112, 3.2.4)."""
-        origin = self.origin()
-
-        self.said(b"OPTIONS http://origin.example HTTP/1.1\r\nHost: a\r\n\r\n")
-
-        origin.heard(b"OPTIONS * HTTP/1.1\r\n")
-
-
-class Stopping(ServerCase):
-    """SIGTERM."""
-
-    limits = Limits(drain_seconds=10)
-
-    def test_drain(self) -> None:
-        """What runs is served to its end, idle connections close, and then it is over."""
-        origin = self.origin()
-        idle = self.said(b"")
-        client = self.said(b"GET http://origin.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
-
-        over = self.server.drain()
-        self.network.settle()
-        self.assertTrue(idle.saw_eof)
-        self.assertNoResult(over)
-        origin.peer.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.network.settle()
-
-        self.assertTrue(client.received.endswith(b"Connection: close\r\n\r\nok"), client.received)
-        self.successResultOf(over)
-
-    def test_drain_ends(self) -> None:
-        """What does not end by itself is ended, and the record says why."""
-        self.origin(port=443)
-        client = self.said(b"CONNECT origin.example:443 HTTP/1.1\r\nHost: a\r\n\r\n")
-
-        over = self.server.drain()
-        self.network.advance(11)
-
-        self.successResultOf(over)
-        self.assertTrue(client.was_reset)
-        self.assertEqual(self.ends()[-1].cause, "stopping")
-
-    def test_new_connections_are_told(self) -> None:
-        """Whoever still comes is told."""
-        self.server.connections.is_stopping = True
-
-        self.assert_refused(self.said(b""), 503, "stopping")
-
-
-class Catalogue(ServerCase):
-    """The codes."""
-
-    def test_every_status_has_a_phrase(self) -> None:
-        """Each code can be answered."""
-        for code, entry in CODES.items():
-            answer = refusal_response(Refused(code, "Because."), "id-1", keep_alive=False)
-            self.assertTrue(answer.startswith(f"HTTP/1.1 {entry.status} ".encode()), code)
-            # Clients show the reason phrase of a refused CONNECT, and drop its content.
-            self.assertTrue(answer.partition(b"\r\n")[0].endswith(f" by egress: {code} (id-1)".encode()), code)
-            self.assertIn(f'; details="{code}: Because."\r\n'.encode(), answer)
-
-    def test_details_cannot_break_the_head(self) -> None:
-        """A plugin's reason with quotes, control characters or any length stays within the field Proxy-Status."""
-        reason = 'Say "please" \\ \r\nSet-Cookie: a=b\x7f\u00e9' + "x" * 9999
-
-        head = refusal_response(Refused("denied", reason), "id-1", keep_alive=False).partition(b"\r\n\r\n")[0]
-
-        status = next(line for line in head.split(b"\r\n") if line.startswith(b"Proxy-Status: "))
-        details = rb'; details="denied: Say \"please\" \\ ??Set-Cookie: a=b??xxx'
-        self.assertIn(details, status)
-        self.assertTrue(status.endswith(b'x"'))
-        self.assertLess(len(status), 700)
-        self.assertNotIn(b"\r\nSet-Cookie", head)

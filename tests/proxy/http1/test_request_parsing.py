@@ -9,7 +9,7 @@ from egress.proxy.http1.request_parsing import ParsedRequest, parse_request
 from egress.proxy.limits import Limits
 from egress.wire.request_head import RequestReader
 from tests.proxy.reload.test_reevaluation import ReevaluationCase
-from tests.proxy.tunnel.test_tunnel import CONNECT, ESTABLISHED, TunnelCase
+from tests.proxy.tunnel.support import CONNECT, ESTABLISHED, TunnelCase
 
 
 def read(octets: bytes, limit_bytes: int = 16_384) -> ParsedRequest:

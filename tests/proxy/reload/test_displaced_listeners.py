@@ -6,13 +6,10 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from egress.errors import Refused
-from egress.model import Client, Connection, Route
+from egress.model import Client, Connection
 from egress.policy.destinations import make_destinations
 from egress.proxy.factory import ProxyFactory
-from egress.proxy.forwarding import Forwarding
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
-from egress.testing import make_request
-from egress.upstream import UpstreamSelector
 from tests.proxy.accounts import ALICE, Roster
 from tests.proxy.client.test_tls import AT, SecureCase
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, SAME, ReevaluationCase
@@ -228,45 +225,12 @@ class Handshakes(SecureCase):
         self.assert_gone()
 
 
-class Pooled(ReevaluationCase):
-    """Idle connections and whom they may serve."""
-
-    def test_hosts_that_count_as_one(self) -> None:
-        """Two hosts of one network, which limits count as one client, share no connection to an origin."""
-        self.network.listen("2001:db8::ffff", 3128, ProxyFactory("agents", self.server))
-        origin = self.origin(answer=lambda peer, _: peer.says(OK))
-        for source in ("2001:db8::1", "2001:db8::2", "2001:db8::2"):
-            client = self.network.dial("2001:db8::ffff", 3128, source)
-            client.says(GET)
-            self.network.settle()
-            client.heard(b"HTTP/1.1 200 ")
-
-        self.assertEqual(2, len(origin.peers))
-        self.assertEqual({"agents/2001:db8::/64"}, {record.client.key for record in self.ends()})
-
-
 class OldProxy(RouteCase):
     """A proxy that a reload replaces."""
 
     environ: dict[str, str] = {}  # noqa: RUF012  # replaced, not changed
     routing = {"default": "corp"}  # noqa: RUF012
     upstreams = [{"name": "corp", "url": f"http://{PROXY}:3128"}]  # noqa: RUF012
-
-    def selector(self) -> UpstreamSelector:
-        super().selector()
-        return self.upstream_selector
-
-    def test_places(self) -> None:
-        """Connections through other proxies are told apart, whatever these are called."""
-        request = make_request("http://origin.example/")
-        places = set()
-        for url in (f"http://{PROXY}:3128", f"https://{PROXY}:3128", f"http://{SECOND}:3128", f"http://{PROXY}:80"):
-            self.upstreams = [{"name": "corp", "url": url}]
-            route = Route("corp", self.selector().hops, (), True)
-            proxy = self.agent(self.own()).proxies.last_proxy(route)
-            places |= {Forwarding.make(proxy, request, route, upgrade).place for upgrade in (None, b"websocket")}
-
-        self.assertEqual(8, len(places), places)
 
     def test_dialled_before(self) -> None:
         """What was being dialled at the reload serves the request that it was dialled for, and no other."""
