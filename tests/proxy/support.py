@@ -37,6 +37,9 @@ RULES = {
     "deny": [{"name": "never", "hosts": ["denied.example"], "ports": ["1-65535"]}],
 }
 
+# Deadlines that a test with steps of seconds reaches.
+SHORT = Limits(head_seconds=10, keepalive_seconds=20, linger_seconds=5, idle_seconds=40, drain_seconds=8)
+
 
 class ServerCase(SynchronousTestCase):
     """Arranges one listener, one policy with `RULES`, and one origin name, `origin.example`."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from attrs import evolve
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import Client, Outcome, Request, Verdict
-from egress.proxy.limits import Limits
 from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedListeners
 from egress.testing import FixedPolicy
 from egress.testing.peers import NetworkPeer
 from tests.proxy.accounts import ALICE, Roster
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase, Slow, Watcher
-from tests.proxy.support import ADDRESS, RULES
+from tests.proxy.support import ADDRESS, RULES, SHORT
 
 OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
 DENIED = b"CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n"
@@ -80,16 +80,7 @@ class Impatient(Watcher):
 class Events(ReevaluationCase):
     """Clients, origins, reloads, deadlines and the end of the server, in random order."""
 
-    limits = Limits(
-        head_seconds=10,
-        keepalive_seconds=20,
-        linger_seconds=5,
-        idle_seconds=40,
-        drain_seconds=8,
-        policy_seconds=2.5,
-        response_seconds=30,
-        tunnel_seconds=300,
-    )
+    limits = evolve(SHORT, policy_seconds=2.5, response_seconds=30, tunnel_seconds=300)
 
     def begin(self, seed: int) -> None:
         """Arrange a new server, and what may happen to it."""

@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.proxy import exchange, states, transaction
 from egress.proxy.client import connection, pipelining
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.limits import Limits
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
 from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL, YIELDING, Table
 from egress.proxy.tunnel import tunnel
 from egress.testing.peers import NetworkPeer, Origin
 from tests.documents import DOCS
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase
-from tests.proxy.support import ADDRESS
+from tests.proxy.support import ADDRESS, SHORT
 
 OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
 DENIED = b"CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n"
@@ -112,14 +112,7 @@ class Tables(SynchronousTestCase):
 class Dialogues(ReevaluationCase):
     """A dialogue for each transition. Each says where the transition is expected by `watch`, and then causes it."""
 
-    limits = Limits(
-        head_seconds=10,
-        keepalive_seconds=20,
-        linger_seconds=5,
-        idle_seconds=40,
-        drain_seconds=8,
-        request_body_bytes=1_000_000,
-    )
+    limits = evolve(SHORT, request_body_bytes=1_000_000)
 
     def setUp(self) -> None:
         super().setUp()

@@ -26,7 +26,7 @@ from tests.live.routes.environment import (
 )
 from tests.live.routes.haproxy import Haproxy, needs_haproxy
 from tests.live.routes.namespaces import needs_networks
-from tests.live.routes.squid import BANNED, Squid, needs_squid
+from tests.live.routes.squid import BANNED, PORT, Squid, needs_squid
 from tests.live.support import REFUSED, LiveCase, Supervisor
 
 USER = "agent"
@@ -55,6 +55,34 @@ name = "by name"
 hosts = ["{ORIGIN_NAME}", "{SECOND_NAME}", "{FAR_NAME}", "{BANNED}"]
 ports = ["1-65535"]
 """
+
+
+def filed(directory: Path, password: str) -> tuple[str, Path]:
+    """Give tables of a listener `filed`, whose upstream of that name reads its credentials from a file.
+
+    Args:
+        directory: for the file.
+        password: that the file has at first.
+
+    Returns:
+        The tables, and the file.
+    """
+    words = directory / "words"
+    words.touch(mode=0o600)
+    words.write_text(f"{USER}:{password}\n", "ascii")
+    tables = f"""
+[[listener]]
+name = "filed"
+endpoint = "tcp:0:interface=127.0.0.1"
+via = "filed"
+
+[[upstream]]
+name = "filed"
+url = "http://{SITE}:{PORT}"
+credentials = "{words}"
+allow_plaintext_credentials = true
+"""
+    return tables, words
 
 
 def spellings(password: str) -> tuple[str, str]:

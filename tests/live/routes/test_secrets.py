@@ -13,7 +13,7 @@ from tests.live.routes.client import ask
 from tests.live.routes.daemon import SOMEBODY
 from tests.live.routes.environment import FAR_NAME, ORIGIN_NAME, SITE
 from tests.live.routes.squid import BANNED, PORT
-from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase, spellings
+from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase, filed, spellings
 from tests.live.support import PATIENCE_SECONDS, REFUSED, Supervisor, await_that, needs
 
 EGRESS = Path(sys.executable).parent / "egress"
@@ -36,21 +36,8 @@ class SecretTests(RouteCase):
 
     def configuration(self, directory: Path) -> str:
         """A listener for each."""
-        words = directory / "words"
-        words.touch(mode=0o600)
-        words.write_text(f"{USER}:{FILED}\n", "ascii")
-        return f"""{LISTENER}
-[[listener]]
-name = "filed"
-endpoint = "tcp:0:interface=127.0.0.1"
-via = "filed"
-
-[[upstream]]
-name = "filed"
-url = "http://{SITE}:{PORT}"
-credentials = "{words}"
-allow_plaintext_credentials = true
-
+        tables, _ = filed(directory, FILED)
+        return f"""{LISTENER}{tables}
 [[listener]]
 name = "written"
 endpoint = "tcp:0:interface=127.0.0.1"

@@ -14,7 +14,7 @@ from tests.live.origins import HELLO
 from tests.live.routes.client import ask
 from tests.live.routes.environment import ORIGIN, ORIGIN_6, ORIGIN_NAME, SECOND_NAME, SITE, SITE_6
 from tests.live.routes.squid import PORT
-from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase
+from tests.live.routes.support import LISTENER, PASSWORD, RULES, USER, RouteCase, filed
 from tests.live.support import PATIENCE_SECONDS, await_that
 
 REQUEST_FORMS = ("http", "connect")
@@ -60,23 +60,8 @@ class ConnectionTests(RouteCase):
 
     def configuration(self, directory: Path) -> str:
         """Give another listener a file with credentials."""
-        words = directory / "words"
-        words.touch(mode=0o600)
-        words.write_text(f"{USER}:wrong", "ascii")
-        type(self).words = words
-        return f"""{LISTENER}
-[[listener]]
-name = "filed"
-endpoint = "tcp:0:interface=127.0.0.1"
-via = "filed"
-
-[[upstream]]
-name = "filed"
-url = "http://{SITE}:{PORT}"
-credentials = "{words}"
-allow_plaintext_credentials = true
-{RULES}
-"""
+        tables, type(self).words = filed(directory, "wrong")
+        return LISTENER + tables + RULES
 
     words: ClassVar[Path]
 
