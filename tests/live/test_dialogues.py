@@ -28,8 +28,17 @@ from tests.proxy.origin import test_pool_dialogues as test_pool
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
 from tests.proxy.tunnel import test_setup, test_setup_hello, test_tunnel
 
-# What the in-memory network can do and a real one cannot: cut segments, lose packets, delay handshakes, count buffers.
-_MEMORY_ONLY = ("segment_bytes", "window_bytes", "blackhole", "unreachable", "delay", "buffered_bytes", "open_links")
+# What the in-memory network can do and a real one cannot: cut segments, lose packets, delay handshakes, count rests.
+_MEMORY_ONLY = (
+    "segment_bytes",
+    "window_bytes",
+    "blackhole",
+    "unreachable",
+    "delay",
+    "buffered_bytes",
+    "open_links",
+    "assert_quiet",
+)
 
 _ADDRESSES = (
     *(f"{each}/32" for each in (ADDRESS, OTHER, "198.18.0.9", "198.18.0.10", "10.1.2.3")),
