@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from typing import Any
 
-from egress.model import Route
-from egress.proxy.forwarding import Forwarding
-from egress.testing import make_request
+from attrs import astuple, evolve
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from egress.errors import Refused
+from egress.model import Request, Route
+from egress.proxy.forwarding import DIRECT_FORWARDING, Forwarding, Forwardings
+from egress.testing import make_request, resolve_to
 from egress.testing.peers import NetworkPeer
-from tests.proxy.support import ADDRESS
+from egress.upstream import TunnelingAgent
+from egress.wire.response_head import ResponseReader
+from tests.proxy.support import ADDRESS, OTHER
 from tests.proxy.test_routes import ANSWER, GET, PROXY, SECOND, ChangingCredentials, RouteCase
 
 
@@ -155,3 +162,138 @@ class Places(RouteCase):
             places |= {Forwarding.make(proxy, request, route, upgrade).place for upgrade in (None, b"websocket")}
 
         self.assertEqual(8, len(places), places)
+
+
+class ChoiceTests(RouteCase):
+    """`Forwardings` and `Forwarding`, with the proxies of a configuration."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.credentials = ChangingCredentials(b"Basic first")
+        self.proxies["HTTPS_PROXY"] = evolve(self.proxies["HTTPS_PROXY"], credentials=self.credentials)
+        self.known = self.agent_of({"HTTPS_PROXY": self.proxies["HTTPS_PROXY"]})
+        self.hops = self.upstream_selector.hops
+        self.request = make_request("http://origin.example/")
+        self.by_name = Route("HTTPS_PROXY", self.hops, (), True)
+        self.by_address = Route("HTTPS_PROXY", self.hops, resolve_to(ADDRESS, OTHER).addresses)
+        self.forwardings = Forwardings()
+
+    def agent_of(self, proxies: Any) -> Any:
+        """Give the proxies of an agent that knows these."""
+        return TunnelingAgent(self.network.reactor, 1, 1, 1, 1024, proxies, self.resolver).proxies
+
+    def choose(self, route: Route, request: Request | None = None, upgrade: bytes | None = None) -> Forwarding:
+        """Choose a form."""
+        return self.forwardings.choose(self.known, request or self.request, route, upgrade)
+
+    def test_absolute_form(self) -> None:
+        """Absolute form is for requests by name or for a literal address that change no protocol; others by CONNECT."""
+        literal = make_request(f"http://{ADDRESS}/")
+        rows: list[tuple[Route, Request, bytes | None, bool]] = [
+            (self.by_name, self.request, None, True),
+            (self.by_address, self.request, None, False),
+            (self.by_address, literal, None, True),
+            (self.by_name, self.request, b"websocket", False),
+            (self.by_address, literal, b"websocket", False),
+        ]
+        for route, request, upgrade, is_absolute in rows:
+            with self.subTest(by_name=route.by_name, host=request.authority.host, upgrade=upgrade):
+                form = self.choose(route, request, upgrade)
+
+                self.assertIs(is_absolute, form.is_absolute)
+                # Credentials for the proxy are in requests that the proxy reads, and the origin gets none of them.
+                self.assertEqual(b"Basic first" if is_absolute else None, form.authorization)
+                self.assertIs(form.proxy if is_absolute else None, form.recipient)
+
+    def test_direct(self) -> None:
+        """A request on a direct route has no recipient but its origin, and no place of its own."""
+        self.assertEqual((None, False, None, ""), astuple(DIRECT_FORWARDING))
+        self.assertIs(None, DIRECT_FORWARDING.recipient)
+
+    def test_places(self) -> None:
+        """Requests in absolute form share a place whatever their origin; by CONNECT each origin has its own."""
+        other = make_request("http://a.wide.example/")
+        one = Route("HTTPS_PROXY", self.hops, resolve_to(ADDRESS).addresses)
+        turned = Route("HTTPS_PROXY", self.hops, resolve_to(OTHER, ADDRESS).addresses)
+
+        self.assertEqual(self.choose(self.by_name).place, self.choose(self.by_name, other).place)
+        self.assertEqual(self.choose(self.by_address).place, self.choose(turned).place)
+        places = {
+            self.choose(self.by_name).place,
+            self.choose(self.by_name, upgrade=b"websocket").place,
+            self.choose(self.by_address).place,
+            self.choose(self.by_address, other).place,
+            self.choose(one).place,
+        }
+        self.assertEqual(5, len(places), places)
+        self.assertNotIn("first", " ".join(places))
+
+    def test_kept(self) -> None:
+        """The form for a destination on a route is made once."""
+        form = self.choose(self.by_name)
+
+        self.assertIs(form, self.choose(self.by_name, make_request("http://origin.example/other")))
+
+    def test_made_anew(self) -> None:
+        """Another destination, an equal route, other proxies and other credentials each have a form of their own."""
+        form = self.choose(self.by_name)
+
+        self.assertIsNot(form, self.choose(self.by_name, make_request("http://a.wide.example/")))
+        form = self.choose(self.by_name)
+        self.assertIsNot(form, self.choose(Route("HTTPS_PROXY", self.hops, (), True)))
+        form = self.choose(self.by_name)
+        self.known = self.agent_of(self.proxies)
+        self.assertIsNot(form, self.choose(self.by_name))
+        form = self.choose(self.by_name)
+        self.credentials.value = b"Basic second"
+        anew = self.choose(self.by_name)
+        self.assertEqual((b"Basic first", b"Basic second"), (form.authorization, anew.authorization))
+        self.assertNotEqual(form.place, anew.place)
+
+    def test_upgrades_are_not_kept(self) -> None:
+        """The form of a request that changes the protocol is given to no other, nor the other way round."""
+        changing = self.choose(self.by_name, upgrade=b"websocket")
+        plain = self.choose(self.by_name)
+
+        self.assertEqual((False, True), (changing.is_absolute, plain.is_absolute))
+        self.assertFalse(self.choose(self.by_name, upgrade=b"websocket").is_absolute)
+
+    def test_blame(self) -> None:
+        """In absolute form what the exchange says of its origin is said of the proxy, by its name in the log alone."""
+        form = self.choose(self.by_name)
+        for code, blamed in (
+            ("origin_closed", "proxy_malformed"),
+            ("origin_malformed", "proxy_malformed"),
+            ("origin_timeout", "proxy_timeout"),
+        ):
+            with self.subTest(code):
+                refused = form.blame(Refused(code, "So it was."), Failure(ConnectionDone()))
+
+                self.assertEqual((blamed, "upstream 'HTTPS_PROXY': So it was."), (refused.code, refused.detail))
+                self.assertNotIn("HTTPS_PROXY", refused.reason)
+
+    def test_nobody_to_blame(self) -> None:
+        """Other refusals stay as they are, and so do those of exchanges with an origin."""
+        denied, closed = Refused("denied", "No."), Refused("origin_closed", "So it was.")
+
+        self.assertIs(denied, self.choose(self.by_name).blame(denied, None))
+        self.assertIs(closed, self.choose(self.by_address).blame(closed, None))
+        self.assertIs(closed, DIRECT_FORWARDING.blame(closed, Failure(ConnectionDone())))
+
+    def test_challenged(self) -> None:
+        """A 407 is told apart by whether the proxy was sent credentials."""
+        head = ResponseReader(1024, 10).feed(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\n\r\n")
+        assert head is not None
+        sent = self.choose(self.by_name).challenged(head)
+        self.known = self.agent_of({"HTTPS_PROXY": evolve(self.proxies["HTTPS_PROXY"], credentials=None)})
+        unsent = self.choose(self.by_name).challenged(head)
+
+        self.assertEqual(["proxy_auth_required"] * 2, [sent.code, unsent.code])
+        self.assertNotEqual(sent.reason, unsent.reason)
+        self.assertIn("Negotiate", sent.reason)
+
+    def test_no_proxies(self) -> None:
+        """A hop that is no proxy of the configuration is a fault, and no request goes without it."""
+        self.known = self.agent_of({})
+
+        self.assertRaises(ValueError, self.choose, self.by_name)

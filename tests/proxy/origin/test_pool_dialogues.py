@@ -118,6 +118,21 @@ class Bounds(ServerCase):
         self.assertEqual(len(self.server.pool), 0)
         self.assertTrue(origin.peer.saw_eof)
 
+    def test_in_use_for_longer(self) -> None:
+        """A connection that is in use again has no deadline of the pool."""
+        origin = self.origin()
+        client = self.said(GET)
+        origin.peer.says(OK)
+        self.network.settle()
+        self.assertEqual(1, len(self.server.pool))
+        client.says(GET)
+        self.network.advance(self.limits.pool_seconds * 2)
+
+        origin.peer.says(OK)
+        self.network.settle()
+
+        self.assertEqual((1, 2), (len(origin.peers), client.received.count(b"hello")))
+
     def test_pool(self) -> None:
         """Idle connections beyond the ceiling are closed."""
         self.origin(answer=lambda peer, _: peer.says(OK))

@@ -101,3 +101,78 @@ class Openings(TunnelCase):
         self.assert_refused(client, 403, "denied")
         self.assertTrue(client.saw_eof)
         self.assertEqual(self.resolver.asked, [])
+
+    def test_setup_has_no_deadline_of_the_connection(self) -> None:
+        """A name that resolves long after the connection's deadlines still opens the tunnel."""
+        self.origin(port=443)
+        self.resolver.hold("origin.example")
+        client = self.said(CONNECT)
+        self.network.advance(self.limits.keepalive_seconds * 2)
+
+        self.resolver.answer("origin.example", ADDRESS)
+        self.network.settle()
+
+        client.heard(ESTABLISHED)
+
+    def test_fin_alone(self) -> None:
+        """A client that ends without a word still hears what the origin says."""
+        client, origin = self.open()
+
+        client.ends()
+        self.network.settle()
+        self.assertTrue(origin.peer.saw_eof)
+        origin.peer.says(b"220 ready")
+        origin.peer.ends()
+        self.network.settle()
+
+        client.heard(b"220 ready")
+        self.assertEqual("complete", self.ends()[-1].cause)
+
+    def test_fin_while_dialling(self) -> None:
+        """A FIN that comes before the tunnel is open reaches the origin behind the early bytes."""
+        origin = self.origin(port=443)
+        self.network.delay(ADDRESS, 1.0)
+        for early in (b"question", b""):
+            with self.subTest(early=early):
+                client = self.said(CONNECT + early)
+                client.ends()
+                self.network.advance(1.0)
+
+                client.heard(ESTABLISHED)
+                self.assertEqual((early, True), (origin.peer.received, origin.peer.saw_eof))
+
+    def test_client_that_leaves_after_its_fin(self) -> None:
+        """A client that sent its FIN and then resets leaves nothing behind once the dial is over."""
+        self.network.blackhole(ADDRESS)
+        client = self.said(CONNECT)
+        client.ends()
+        self.network.settle()
+        self.assertEqual([], self.ends())
+
+        client.aborts()
+        self.network.advance(self.limits.dial_seconds + 1)
+
+        self.assertEqual((1, 0), (len(self.ends()), self.network.open_links()))
+
+    def test_stop_while_dialling(self) -> None:
+        """A server that stops resets the client of a tunnel that is not open, gives up the dial and records it."""
+        self.network.blackhole(ADDRESS)
+        client = self.said(CONNECT + b"early")
+
+        self.server.stop()
+        self.network.settle()
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual(b"", client.received)
+        self.assertEqual((["stopping"], 0), ([each.cause for each in self.ends()], self.network.open_links()))
+
+    def test_failed_dial(self) -> None:
+        """A destination that cannot be reached is a 502, says which rule had allowed it, and closes."""
+        client = self.said(CONNECT + b"early")
+
+        problem = self.assert_refused(client, 502, "connection_refused")
+        self.assertEqual(("rules", "example"), (problem["policy"], problem["rule"]))
+        self.assertTrue(client.saw_eof)
+        self.assertEqual(
+            ("end", "failed", ADDRESS), (self.ends()[-1].event, self.ends()[-1].cause, self.ends()[-1].dialled)
+        )

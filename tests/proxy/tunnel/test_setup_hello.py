@@ -69,6 +69,7 @@ class Hellos(TunnelCase):
         self.network.settle()
 
         self.assertEqual(self.ends()[-1].server_name, "any.example")
+        self.assertGreater(len(origin.peer.received), 100)
 
     def test_other_protocols(self) -> None:
         """What is not TLS passes, and the record has no name."""
@@ -120,6 +121,97 @@ class Hellos(TunnelCase):
                 self.assertTrue(client.was_reset)
                 self.assertEqual(origin.peer.received, b"")
                 self.assertEqual(self.ends()[-1].cause, "hello_truncated" if ends else "hello_timeout")
+
+    def test_spelling_of_the_name(self) -> None:
+        """A name in capitals is the judged host's."""
+        _client, origin = self.open(CONNECT + hello("ORIGIN.Example"))
+
+        self.assertGreater(len(origin.peer.received), 100)
+
+    def test_only_first_octets_are_looked_at(self) -> None:
+        """A ClientHello after other octets is a matter of their protocol, as in STARTTLS."""
+        client, origin = self.open()
+        client.says(b"STARTTLS\r\n")
+        self.network.settle()
+
+        client.says(hello("evil.example"))
+        self.network.settle()
+
+        self.assertFalse(client.was_reset)
+        self.assertGreater(len(origin.peer.received), 100)
+
+    def test_deadline_is_over_with_the_hello(self) -> None:
+        """A tunnel whose ClientHello was complete is not ended by the deadline for it."""
+        client, origin = self.open()
+        sent = hello("origin.example")
+        client.says(sent[:50])
+        self.network.settle()
+        client.says(sent[50:])
+        self.network.settle()
+
+        self.network.advance(self.limits.hello_seconds * 2)
+        client.says(b"more")
+        self.network.settle()
+
+        self.assertEqual(sent + b"more", origin.peer.received)
+
+    def test_slow_hello(self) -> None:
+        """A ClientHello has its whole time, also beyond the moment at which a tunnel counts as open for long."""
+        client, origin = self.open()
+        sent = hello("origin.example")
+        client.says(sent[:50])
+        self.network.settle()
+        self.network.advance(self.limits.hello_seconds - 1)
+
+        client.says(sent[50:])
+        self.network.settle()
+
+        self.assertEqual(sent, origin.peer.received)
+
+    def test_open_line_after_the_hello(self) -> None:
+        """A tunnel with TLS in it leaves its line while it is open like any other."""
+        client, _ = self.open()
+        sent = hello("origin.example")
+        client.says(sent[:50])
+        self.network.settle()
+        client.says(sent[50:])
+        self.network.settle()
+
+        self.network.advance(3)
+
+        self.assertEqual(["open"], [record.event for record in self.audit_log.records])
+
+    def test_silence_before_the_hello(self) -> None:
+        """The deadline begins with the first octet of the ClientHello: a client may be silent before."""
+        client, origin = self.open()
+        self.network.advance(self.limits.hello_seconds * 2)
+
+        client.says(hello("origin.example"))
+        self.network.settle()
+
+        self.assertGreater(len(origin.peer.received), 100)
+
+    def test_policy_of_the_refusal(self) -> None:
+        """Another server name is no policy's refusal; it has the code of its own."""
+        client, _ = self.open()
+        client.says(hello("evil.example"))
+        self.network.settle()
+
+        refused = self.ends()[-1].refused
+        assert refused is not None
+        self.assertEqual(("server_name_refused", ""), (refused.code, refused.policy))
+
+    def test_origin_that_leaves_in_the_hello(self) -> None:
+        """A reset of the origin in the middle of a ClientHello ends the tunnel, without an octet of it passed on."""
+        client, origin = self.open()
+        client.says(hello("origin.example")[:50])
+        self.network.settle()
+
+        origin.peer.aborts()
+        self.network.settle()
+
+        self.assertTrue(client.was_reset)
+        self.assertEqual(["origin_reset"], [each.cause for each in self.ends()])
 
 
 class RecordedHellos(TunnelCase):

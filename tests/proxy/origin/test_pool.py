@@ -1,0 +1,172 @@
+"""Idle origin connections: who may use them, how many there are, and for how long."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from egress.model import Admission, Outcome, Request, Route, RoutePlan, Verdict
+from egress.proxy.limits import Limits
+from egress.proxy.origin.connection import OriginConnection
+from egress.proxy.origin.pool import OriginPool
+from egress.testing import make_client, make_request, resolve_to
+from egress.timing.timer_wheel import TimerWheel
+from tests.proxy.support import ADDRESS, ADDRESS6, OTHER
+
+GET = b"GET http://origin.example/a/b?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class PoolTests(SynchronousTestCase):
+    """`OriginPool` with connections that are not open."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.timers = TimerWheel(self.clock)
+        self.timers.start()
+        self.addCleanup(self.timers.stop)
+        self.pool = OriginPool(
+            Limits(pool_connections=4, pool_connections_per_origin=2, pool_seconds=10), self.timers, 1
+        )
+        self.request = make_request("http://a.example/", client=make_client("me"))
+
+    def admission(self, *addresses: str, upstream: str = "direct") -> Admission:
+        """Admit to addresses."""
+        resolution = resolve_to(*(addresses or (ADDRESS,)))
+        route = Route(upstream, (), resolution.addresses)
+        verdict = Verdict(Outcome.ALLOW, "p")
+        return Admission(verdict, (verdict,), RoutePlan(upstream, "none"), route, resolution, 1, self.request.authority)
+
+    def keep(self, request: Request | None = None, address: str = ADDRESS, place: str = "") -> OriginConnection | None:
+        """Keep a new connection; None where the pool does not want it."""
+        origin = OriginConnection(address=address, generation=1)
+        return origin if self.pool.keep(origin, request or self.request, self.admission(), place) else None
+
+    def test_newest_first(self) -> None:
+        """The connection that was used last is given first, and each once."""
+        first, second = self.keep(), self.keep()
+
+        taken = [self.pool.take(self.request, self.admission()) for _ in range(3)]
+
+        self.assertEqual([second, first, None], taken)
+        self.assertEqual(0, len(self.pool))
+
+    def test_judged_address(self) -> None:
+        """On a direct route only connections to an address that was judged are given, whichever is older."""
+        here, _there = self.keep(), self.keep(address=OTHER)
+
+        self.assertIs(None, self.pool.take(self.request, self.admission(ADDRESS6)))
+        self.assertIs(here, self.pool.take(self.request, self.admission(ADDRESS6, ADDRESS)))
+        self.assertEqual(1, len(self.pool))
+
+    def test_place(self) -> None:
+        """Through proxies the place stands for the origin, and the address of the connection is the proxy's."""
+        kept = self.keep(address=OTHER, place="proxy p")
+        elsewhere = make_request("http://b.example/", client=self.request.client)
+
+        self.assertIs(None, self.pool.take(self.request, self.admission(OTHER)))
+        self.assertIs(None, self.pool.take(elsewhere, self.admission(), "proxy q"))
+        self.assertIs(kept, self.pool.take(elsewhere, self.admission(), "proxy p"))
+
+    def test_what_keeps_connections_apart(self) -> None:
+        """A connection serves requests of its client with its labels, for its host, port and upstream, and no other."""
+        client = self.request.client
+        self.keep()
+        others = (
+            make_request("http://a.example/", client=make_client("you", labels=client.labels)),
+            make_request("http://a.example/", client=make_client("me", labels=("uid:1001",))),
+            make_request("http://a.example:8080/", client=client),
+            make_request("http://b.example/", client=client),
+        )
+
+        self.assertEqual([None] * 4, [self.pool.take(each, self.admission()) for each in others])
+        self.assertIs(None, self.pool.take(self.request, self.admission(upstream="corp")))
+        self.assertIsNot(None, self.pool.take(self.request, self.admission()))
+
+    def test_bounds(self) -> None:
+        """Beyond each bound a connection is not kept, and the bound that it met is counted."""
+        self.assertEqual([True, True, False], [self.keep() is not None for _ in range(3)])
+        others = [make_request(f"http://{name}.example/", client=self.request.client) for name in "bcd"]
+
+        self.assertEqual([True, True, False], [self.keep(each) is not None for each in others])
+
+        self.assertEqual(4, len(self.pool))
+        self.assertEqual(
+            {"pool_connections": 1, "pool_connections_per_origin": 1, "pool_seconds": 0}, self.pool.reached
+        )
+
+    def test_room_is_made_again(self) -> None:
+        """A connection that was taken, or is forgotten, leaves room for another."""
+        self.keep()
+        forgotten = self.keep()
+        assert forgotten is not None
+
+        self.pool.forget(forgotten)
+        self.pool.forget(forgotten)
+
+        self.assertEqual(1, len(self.pool))
+        taken = self.pool.take(self.request, self.admission())
+        assert taken is not None
+        self.pool.forget(taken)
+        self.assertEqual(0, len(self.pool))
+        self.assertIsNot(None, self.keep())
+        self.assertIsNot(None, self.keep())
+        self.assertIs(None, self.keep())
+
+    def test_empty(self) -> None:
+        """Nothing is left of an origin without idle connections: clients choose how many origins there are."""
+        for name in ("take", "forget"):
+            with self.subTest(name):
+                kept = self.keep()
+                assert kept is not None
+
+                if name == "take":
+                    self.pool.take(self.request, self.admission())
+                else:
+                    self.pool.forget(kept)
+
+                self.assertEqual({}, self.pool._idle)
+
+    def test_none_may_be_kept(self) -> None:
+        """A bound of 0 keeps nothing."""
+        for bound in ("pool_connections", "pool_connections_per_origin"):
+            with self.subTest(bound):
+                self.pool.renew(evolve(Limits(), **{bound: 0}), 1)
+                self.assertIs(None, self.keep())
+                self.assertEqual((0, 1), (len(self.pool), self.pool.reached[bound]))
+
+    def test_deadline(self) -> None:
+        """A connection that nobody takes in its time is dropped and counted; one that was taken has no deadline."""
+        taken = self.keep()
+        self.assertIs(taken, self.pool.take(self.request, self.admission()))
+        self.keep()
+
+        self.clock.pump([0.25] * 39)
+        self.assertEqual(1, len(self.pool))
+        self.clock.pump([0.25] * 4)
+
+        self.assertEqual((0, 1), (len(self.pool), self.pool.reached["pool_seconds"]))
+
+    def test_kept_again(self) -> None:
+        """A connection that was kept, taken and kept again has its whole time anew."""
+        kept = self.keep()
+        self.clock.pump([0.25] * 30)
+        self.assertIs(kept, self.pool.take(self.request, self.admission()))
+        assert kept is not None
+        self.assertTrue(self.pool.keep(kept, self.request, self.admission()))
+
+        self.clock.pump([0.25] * 30)
+
+        self.assertEqual((1, 0), (len(self.pool), self.pool.reached["pool_seconds"]))
+
+    def test_another_snapshot(self) -> None:
+        """A reload drops what is idle, and keeps only what was dialled under its own snapshot and its own limits."""
+        self.keep()
+
+        self.pool.renew(Limits(pool_connections_per_origin=1), 2)
+
+        self.assertEqual(0, len(self.pool))
+        self.assertIs(None, self.keep())
+        made = [OriginConnection(address=ADDRESS, generation=2) for _ in range(2)]
+        self.assertEqual([True, False], [self.pool.keep(each, self.request, self.admission()) for each in made])
