@@ -24,6 +24,8 @@ _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
 )
+# A chunk's size without extensions: nearly every chunk's. The size of a chunk that fits in one read has four digits.
+_match_plain_size = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n").match
 _FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
 
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -172,15 +174,20 @@ class ChunkedBody:
     A size has 1 to 16 hexadecimal digits. Extensions must match the grammar, without whitespace outside of quotes, and
     are dropped. Every line ends with CRLF.
 
+    Framing that is far longer than its content is refused: a body may have `excess_limit_bytes` of framing more than
+    16 octets and twice the content of each chunk. Chunks of one octet without extensions are within that.
+
     Attributes:
         code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
         line_limit_bytes: the longest line of a size and its extensions, with its CRLF.
         trailer_limit_bytes: the longest trailer section, with the empty line that ends it.
+        excess_limit_bytes: see above.
     """
 
     code: str
     line_limit_bytes: int = 256
     trailer_limit_bytes: int = 8192
+    excess_limit_bytes: int = 16_384
     rest: bytes = field(init=False, default=b"")
     trailers: tuple[Field, ...] = field(init=False, default=())
     is_complete: bool = field(init=False, default=False)
@@ -189,6 +196,8 @@ class ChunkedBody:
     _held: bytes = field(init=False, default=b"")
     # The octets missing in this chunk, or still allowed in the trailer section.
     _left: int = field(init=False, default=0)
+    _excess: int = field(init=False, default=0)
+    _trailers: list[Field] = field(factory=list, init=False)
 
     def feed(self, data: bytes) -> bytes:
         """Take more bytes; see `BodyReader.feed`."""
@@ -221,6 +230,8 @@ class ChunkedBody:
                 self.rest += data[at:]
                 break
             else:
+                if step is _Step.SIZE:
+                    at = self._read_small_chunks(data, at, content)
                 after = self._line_end(data, at, self.line_limit_bytes if step is _Step.SIZE else self._left)
                 if not after:
                     self._held = data[at:]
@@ -233,6 +244,24 @@ class ChunkedBody:
                     self._read_trailer(line)
                 at = after
         return content[0] if len(content) == 1 else b"".join(content)
+
+    def _read_small_chunks(self, data: bytes, at: int, content: list[bytes]) -> int:
+        """Read the chunks at `at` that are here as a whole, have no extensions and are not the last.
+
+        The fast path: a peer that sends chunks of an octet would make each of them cost as much as a large one.
+
+        Returns:
+            The offset of the first chunk that is none of these.
+        """
+        match, add = _match_plain_size, content.append
+        while (found := match(data, at)) is not None:
+            begin = found.end()
+            stop = begin + int(found[1], 16)
+            if stop == begin or data[stop : stop + 2] != b"\r\n":
+                break
+            add(data[begin:stop])
+            at = stop + 2
+        return at
 
     def end_of_input(self) -> None:
         """Raise ProtocolError unless the message is complete (RFC 9112 section 8)."""
@@ -255,6 +284,9 @@ class ChunkedBody:
         if match is None:
             raise ProtocolError(self.code, "a chunk size line is malformed")
         size = int(match[1], 16)
+        self._excess = max(0, self._excess + len(line) - 16 - 2 * size)
+        if self._excess > self.excess_limit_bytes:
+            raise ProtocolError(self.code, "the chunked framing is far longer than its content")
         if size:
             self._left = size
             self._step = _Step.DATA
@@ -265,13 +297,14 @@ class ChunkedBody:
     def _read_trailer(self, line: bytes) -> None:
         if not line:
             self._step = _Step.DONE
+            self.trailers = tuple(self._trailers)
             self.is_complete = True
             return
         match = _FIELD_LINE.fullmatch(line)
         if match is None:
             raise ProtocolError(self.code, "a trailer field is malformed")
         name, value = match.groups()
-        self.trailers += ((name.lower(), name, value.strip(b" \t")),)
+        self._trailers.append((name.lower(), name, value.strip(b" \t")))
 
 
 def body_reader(framing: Framing, code: str) -> BodyReader:

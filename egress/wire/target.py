@@ -19,7 +19,7 @@ from egress.wire.authority import parse_authority
 
 _VISIBLE = bytes(range(0x21, 0x7F))
 _split_uri = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):(?://([^/]*+)(.*+))?").match
-_escapes = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_escapes = re.compile(rb"%(?:[0-9A-Fa-f]{2})?")
 # Parts of a path with upper-case escapes that servers interpret differently: encoded slashes and backslashes, plain
 # backslashes, and escapes that a second decoding changes.
 _has_ambiguous_part = re.compile(rb"%(?:2F|5C|25(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}))|\\").search
@@ -32,6 +32,13 @@ _find_dots_and_escapes = re.compile(
 _STRIPPED_CATEGORIES = frozenset(["Cc", "Cf", "Cn"])
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# The canonical spelling of each escape but those of control bytes, by every spelling: a path may hold thousands.
+_CANONICAL_ESCAPES = {
+    b"%%%c%c" % (first, last): bytes((octet,)) if octet in _UNRESERVED else b"%%%02X" % octet
+    for first in b"0123456789ABCDEFabcdef"
+    for last in b"0123456789ABCDEFabcdef"
+    if 0x20 <= (octet := int(bytes((first, last)), 16)) != 0x7F
+}
 _PLAIN_SCHEMES = frozenset(["http", "ws"])
 _TLS_SCHEMES = frozenset(["https", "wss"])
 _DEFAULT_PORT = 80
@@ -181,15 +188,12 @@ def _is_dots(segment: str) -> bool:
 
 
 def _canonical_escape(match: re.Match[bytes]) -> bytes:
-    digits = match[1]
-    if digits is None:
+    canonical = _CANONICAL_ESCAPES.get(match[0])
+    if canonical is not None:
+        return canonical
+    if len(match[0]) == 1:
         raise ProtocolError("bad_target", "a percent sign in the path is not followed by two hexadecimal digits")
-    octet = int(digits, 16)
-    if octet < 0x20 or octet == 0x7F:
-        raise ProtocolError("bad_target", "the path holds an encoded control byte")
-    if octet in _UNRESERVED:
-        return bytes((octet,))
-    return match[0].upper()
+    raise ProtocolError("bad_target", "the path holds an encoded control byte")
 
 
 def _without_dots(path: bytes) -> bytes:

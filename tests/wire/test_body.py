@@ -298,6 +298,27 @@ class ChunkedBodyTests(SynchronousTestCase):
             with self.assertRaises(ProtocolError):
                 read(ChunkedBody("bad_framing", trailer_limit_bytes=len(section) - 1), pieces)
 
+    def test_excess(self) -> None:
+        """Framing far longer than its content is refused; small chunks are not, nor is an extension here and there."""
+        small, long = b"1\r\nx\r\n", b"1;" + b"a" * 200 + b"\r\nx\r\n"
+        reader = ChunkedBody("bad_framing")
+
+        self.assertEqual(b"x" * 100_000, reader.feed(small * 100_000))
+        self.assertEqual(b"x" * 50, reader.feed(long * 50))
+        self.assertEqual(b"x" * 0x2000, reader.feed(b"2000\r\n" + b"x" * 0x2000 + b"\r\n"))
+        # 202 octets of size line, less 16 and twice the content: 184 a chunk.
+        reader = ChunkedBody("bad_framing")
+        self.assertEqual(b"x" * 89, reader.feed(long * 89))
+        self.assertEqual(self.assertRaises(ProtocolError, reader.feed, long).code, "bad_framing")
+
+    def test_large_chunks_make_up_for_extensions(self) -> None:
+        """The excess of a chunk's framing is made up for by later content."""
+        long, large = b"1;" + b"a" * 200 + b"\r\nx\r\n", b"100;a=b\r\n" + b"x" * 256 + b"\r\n"
+        reader = ChunkedBody("bad_framing")
+
+        for _ in range(100):
+            reader.feed(long + large)
+
     def test_h11_agrees_on_the_table(self) -> None:
         """Whatever the table accepts, h11 reads alike."""
         for body, content, trailers in CHUNKED_BODIES:

@@ -10,9 +10,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
+from egress.wire.body import ChunkedBody
 from egress.wire.fields import parse_fields
 from egress.wire.request_head import RequestReader
 from egress.wire.response_head import ResponseReader
+from egress.wire.target import parse_target
 
 
 def calls(do: Callable[[], object]) -> int:
@@ -43,6 +45,26 @@ class GrowthTests(SynchronousTestCase):
         self.assertEqual(
             frozenset([b"a", b"b"]), parse_fields(b"Connection: a\r\nX: y\r\nconnection: B, a\r\n").options
         )
+
+    def test_small_chunks(self) -> None:
+        """A chunk that is here as a whole takes six calls, whatever its size is."""
+        data = b"1\r\nx\r\n" * 1000
+
+        self.assertLess(calls(lambda: ChunkedBody("bad_framing").feed(data)), 6100)
+
+    def test_trailers(self) -> None:
+        """Each trailer field is gone through once."""
+        few, many = (
+            calls(lambda n=n: ChunkedBody("bad_framing").feed(b"0\r\n" + b"a:\r\n" * n + b"\r\n"))  # type: ignore[misc]
+            for n in (100, 1000)
+        )
+        self.assertLess(many, few * 11)
+
+    def test_escapes(self) -> None:
+        """An escape of a path takes few calls."""
+        target = b"http://a/" + b"%41%2f%e2" * 1000
+
+        self.assertLess(calls(lambda: parse_target("GET", target)), 10_000)
 
     def test_too_many_lines(self) -> None:
         """A head with more lines than it may have is refused before its fields are taken apart."""

@@ -5,27 +5,24 @@ from __future__ import annotations
 from attrs import define
 from twisted.python.failure import Failure
 
-from egress.errors import ProtocolError, Refused
+from egress.errors import Refused
 from egress.proxy.client.connection import ClientConnection
-from egress.wire.body import BodyReader
 
 DISCARD_BYTES = 65_536
-"""The largest number of discarded octets of a body. To discard more would cost more than a new connection."""
+"""The longest body of a refused request that is discarded. A longer one costs more than a new connection."""
 
 
 @define(eq=False)
 class BodyDiscard:
-    """Discards one request body (ClientReceiver).
+    """Discards one request body of known length (ClientReceiver).
 
     Attributes:
         client: the connection.
-        body: the reader of the body.
-        left: the number of octets of the body that may still arrive.
+        left: the number of octets of the body that have not arrived.
     """
 
     client: ClientConnection
-    body: BodyReader
-    left: int = DISCARD_BYTES
+    left: int
 
     def begin(self) -> None:
         """Discard the octets that have arrived, and wait for the rest."""
@@ -37,18 +34,11 @@ class BodyDiscard:
 
     def client_data(self, data: bytes) -> None:
         """Discard further octets."""
-        body = self.body
-        try:
-            body.feed(data)
-        except ProtocolError:
-            self._give_up()
-            return
-        self.left -= len(data) - len(body.rest)
-        if self.left < 0:
-            self._give_up()
-        elif body.is_complete:
-            if body.rest:
-                self.client.hold(body.rest)
+        rest = data[self.left :]
+        self.left = max(0, self.left - len(data))
+        if not self.left:
+            if rest:
+                self.client.hold(rest)
             self.client.finished(keep_alive=True)
         elif self.client.has_ended:
             self._give_up()

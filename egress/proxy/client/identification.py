@@ -21,7 +21,6 @@ from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.refusal import record, refuse
 from egress.proxy.refusals import listener_removed
 from egress.proxy.roles import Displacement
-from egress.wire.body import body_reader
 from egress.wire.framing import Framing, Kind
 from egress.wire.request_head import RequestHead
 
@@ -128,7 +127,7 @@ class PendingIdentification:
         is_kept = self.head.is_persistent and client.can_continue and self._is_next_a_request(refused)
         refuse(client.server, client, refused, self.request, keep_alive=is_kept, has_body=self.head.method != "HEAD")
         if is_kept and self.framing.kind is not Kind.NONE:
-            BodyDiscard(client, body_reader(self.framing, "bad_framing")).begin()
+            BodyDiscard(client, self.framing.length).begin()
         else:
             client.finished(keep_alive=is_kept, is_read=False)
 
@@ -146,8 +145,10 @@ class PendingIdentification:
         framing = self.framing
         if framing.kind is Kind.NONE:
             return True
-        # Whoever expects a 100 may send the body or not, after this answer (RFC 9110 section 10.1.1).
-        return framing.length <= DISCARD_BYTES and not self.head.fields.values(b"expect")
+        # Chunks can cost much more than their content. After an expectation of 100 the client may send the body or not
+        # (RFC 9110 section 10.1.1).
+        is_short = framing.kind is Kind.LENGTH and framing.length <= DISCARD_BYTES
+        return is_short and not self.head.fields.values(b"expect")
 
     def client_data(self, data: bytes) -> None:
         """Hold what comes early (ClientReceiver)."""

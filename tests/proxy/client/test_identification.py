@@ -230,21 +230,20 @@ class BodiesOfRefused(CallersCase):
 
     def test_short_body_is_read_past(self) -> None:
         """The next request behind it is served, however both arrive."""
-        for length in (b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"):
-            body = b"01234" if b"5" in length else b"5\r\n01234\r\n0\r\n\r\n"
-            for cut in range(len(body) + 1):
-                with self.subTest(length=length, cut=cut):
-                    self.setUp()
-                    origin = self.origin(answer=lambda peer, _: peer.says(OK))
-                    client = self.said(get(None, length, b"POST") + body[:cut])
+        body = b"01234"
+        for cut in range(len(body) + 1):
+            with self.subTest(cut=cut):
+                self.setUp()
+                origin = self.origin(answer=lambda peer, _: peer.says(OK))
+                client = self.said(get(None, b"Content-Length: 5\r\n", b"POST") + body[:cut])
 
-                    client.says(body[cut:] + get(ALICE))
-                    self.network.settle()
+                client.says(body[cut:] + get(ALICE))
+                self.network.settle()
 
-                    self.assertEqual(1, client.received.count(b"HTTP/1.1 407 "))
-                    self.assertTrue(client.received.endswith(b"\r\n\r\nhello"))
-                    self.assertNotIn(b"01234", origin.peer.received)
-                    self._port += 1
+                self.assertEqual(1, client.received.count(b"HTTP/1.1 407 "))
+                self.assertTrue(client.received.endswith(b"\r\n\r\nhello"))
+                self.assertNotIn(b"01234", origin.peer.received)
+                self._port += 1
 
     def test_empty_body(self) -> None:
         """A length of zero is no body."""
@@ -260,20 +259,12 @@ class BodiesOfRefused(CallersCase):
         client.heard(b"HTTP/1.1 407 ", contains=b"Connection: close\r\n")
         self.assertTrue(client.saw_eof)
 
-    def test_chunks_without_end(self) -> None:
-        """Nor are chunks read for ever."""
-        client = self.said(get(None, b"Transfer-Encoding: chunked\r\n", b"POST"))
-        self.assertFalse(client.saw_eof)
+    def test_chunks_close(self) -> None:
+        """Chunks are not read: they may cost much more than their content."""
+        body = b"5\r\n01234\r\n0\r\n\r\n"
+        client = self.said(get(None, b"Transfer-Encoding: chunked\r\n", b"POST") + body + get(ALICE))
 
-        client.says(b"8000\r\n" + b"x" * 0x8000 + b"\r\n8000\r\n" + b"x" * 0x8000)
-        self.network.settle()
-
-        self.assertTrue(client.saw_eof)
-
-    def test_malformed_body_closes(self) -> None:
-        """Behind chunks that cannot be read nothing can be found."""
-        client = self.said(get(None, b"Transfer-Encoding: chunked\r\n", b"POST") + b"nonsense\r\n" + get(ALICE))
-
+        client.heard(b"HTTP/1.1 407 ", contains=b"Connection: close\r\n")
         self.assertEqual(1, client.received.count(b"HTTP/1.1 "))
         self.assertTrue(client.saw_eof)
 
