@@ -12,9 +12,9 @@ import h11
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
-from egress.wire.body import ChunkedBody
+from egress.wire.chunked import ChunkedBody
 from egress.wire.client_hello import ClientHelloReader
-from tests.wire.test_body import BROKEN_BODIES, CHUNKED_BODIES, h11_reads
+from tests.wire.test_chunked import BROKEN_BODIES, CHUNKED_BODIES, h11_reads
 from tests.wire.test_client_hello import (
     ALPN,
     BROKEN_RECORDS,

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
-from egress.wire.body import ChunkedBody
+from egress.wire.chunked import ChunkedBody
 from egress.wire.fields import parse_fields
 from egress.wire.request_head import RequestReader
 from egress.wire.response_head import ResponseReader

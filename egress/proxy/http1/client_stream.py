@@ -15,7 +15,8 @@ from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.limits import Limits
 from egress.proxy.roles import LiveTransaction, TunnelClient
 from egress.transports.contract import IStreamTransport
-from egress.wire.body import BodyReader, body_reader, chunk, forwardable_trailers, last_chunk
+from egress.wire.body import BodyReader, body_reader
+from egress.wire.chunked import chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_response
 from egress.wire.framing import NO_BODY, Framing, Kind
 from egress.wire.response_head import ResponseHead

@@ -9,7 +9,8 @@ from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
 from egress.proxy.exchange_roles import ParsedRequest, PooledConnection, RequestForm, ResponseSink, Trailers
-from egress.wire.body import BodyReader, body_reader, chunk, forwardable_trailers, last_chunk
+from egress.wire.body import BodyReader, body_reader
+from egress.wire.chunked import chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_request
 from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.response_head import ResponseHead, ResponseReader

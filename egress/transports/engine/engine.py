@@ -21,6 +21,7 @@ from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
 from egress.transports.engine.polled import BulkPolled, Polled
 from egress.transports.engine.port import Port
+from egress.transports.engine.reading import LARGEST_READ_BYTES
 from egress.transports.engine.relay import RELAY_BYTES
 from egress.transports.engine.socket_addresses import parse
 from egress.transports.engine.transport import Transport
@@ -28,7 +29,7 @@ from egress.transports.engine.transport import Transport
 BUDGET_BYTES = 64 * 1024 * 1024
 """Octets that may be buffered for slow readers, in all connections together, before reads become smaller."""
 
-READ_BYTES = 65_536
+READ_BYTES = LARGEST_READ_BYTES
 """The size of a read, and the octets that may be buffered for one slow reader before its producer is paused."""
 
 _SCARCE_READ_BYTES = 4096
@@ -59,8 +60,9 @@ class Engine:
     Sockets are closed at the end of a turn. If one were closed before, the kernel could reuse its descriptor for a new
     connection, which would then receive an event that was fetched for the old one.
 
-    A bulk connection (one whose last read was as large as it could be) is served after all others, with a limit of
-    octets. The bulk connections of a turn share `turn_bytes`; those without a share are first in the next turn.
+    A bulk connection (one whose last read was as large as it could be, or took long to handle) is served after all
+    others. The bulk connections of a turn share `turn_bytes`, from which the time of their protocols is subtracted as
+    octets; those without a share are first in the next turn.
 
     Args:
         reactor: provides IReactorFDSet and IReactorTime.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from socket import SocketType
 from typing import Any, Protocol
 
@@ -62,6 +63,10 @@ class PollingEngine(Protocol):
     relay_budget: int
     is_budget_low: bool
     pipe: Pipe
+
+    @property
+    def seconds(self) -> Callable[[], float]:
+        """The clock of the reactor."""
 
     def register(self, descriptor: int, entry: Polled, events: int = ALL_EDGES) -> None:
         """Poll a socket."""

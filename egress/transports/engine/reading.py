@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 # The number of reads of one connection before others are served.
 _READS = 8
 
+FIRST_READ_BYTES, LARGEST_READ_BYTES = 8192, 65_536
+"""The size of a connection's first read. It doubles up to the largest with each full read that costs little."""
+
+READ_SECONDS = 0.0005
+"""What the protocol may spend on one read. The next read is smaller in proportion if it spends more."""
+
+# Reads up to this size are not timed: each request has some, and a clock costs more than they can.
+_UNTIMED_BYTES = 1024
+_SMALLEST_READ_BYTES = 2048
+
+# What a second of a protocol's work takes from the octets that bulk connections may move in one turn: the 4 MiB of
+# `TURN_BYTES` are 2 ms.
+_OCTETS_PER_SECOND = 2 * 1024 * 1024 * 1024
+
 
 class Reading(Writing):
     """Reads whenever the socket is readable, and delivers to the protocol or a relay.
@@ -24,16 +38,20 @@ class Reading(Writing):
     protocol's calls, such as an error of `write`, are reported to the protocol at the end of the turn.
 
     Edges are not repeated. `_is_readable` records that the socket may have unread data or an unread end.
+
+    A peer may send octets that cost much more than others to decode. The size of a read therefore follows from what the
+    last one cost, and a connection whose reads are costly is a bulk connection, however little it sends.
     """
 
-    __slots__ = ("_is_bulk", "_is_bulk_queued", "_is_paused", "_is_read_ended", "_is_readable", "_relay")
+    __slots__ = ("_is_bulk", "_is_bulk_queued", "_is_paused", "_is_read_ended", "_is_readable", "_read_limit", "_relay")
 
     _relay: Relay | None  # receives the octets instead of the protocol
     _is_readable: bool
     _is_read_ended: bool  # the peer's FIN was read
     _is_paused: bool
-    _is_bulk: bool  # the last read was as large as possible; the next read follows the reads of others
+    _is_bulk: bool  # the last read was as large as it could be, or costly; the next is done after those of others
     _is_bulk_queued: bool  # `run_bulk` will be called
+    _read_limit: int  # octets of the next read, if the budget of the engine permits
 
     # Polled.
 
@@ -104,7 +122,8 @@ class Reading(Writing):
         engine = self.engine
         was_bulk = self._is_bulk
         for _ in range(_READS):
-            size = engine.read_bytes
+            limit = self._read_limit
+            size = limit if limit < engine.read_bytes else engine.read_bytes
             try:
                 number = self._socket.recv_into(engine.buffer, size)
             except BlockingIOError:
@@ -124,7 +143,10 @@ class Reading(Writing):
                 self._is_readable = self._is_bulk = True
                 engine.bulk_budget -= number
             assert self._protocol is not None, "an open connection has a protocol"
-            self._protocol.dataReceived(bytes(engine.view[:number]))
+            if number <= _UNTIMED_BYTES:
+                self._protocol.dataReceived(bytes(engine.view[:number]))
+            else:
+                self._receive_timed(number)
             if (
                 not self._is_readable
                 or self._is_paused
@@ -136,6 +158,20 @@ class Reading(Writing):
             if self._relay is not None or engine.bulk_budget <= 0 or (self._is_bulk and not was_bulk):
                 break  # a relay reads from now on, or other connections are served first
         self.read_next_turn()
+
+    def _receive_timed(self, number: int) -> None:
+        """Deliver what was read, and choose the size of the next read by what this one cost."""
+        engine = self.engine
+        began = engine.seconds()
+        assert self._protocol is not None, "an open connection has a protocol"
+        self._protocol.dataReceived(bytes(engine.view[:number]))
+        spent = engine.seconds() - began
+        if spent > READ_SECONDS:
+            self._read_limit = max(_SMALLEST_READ_BYTES, int(number * READ_SECONDS / spent))
+            self._is_bulk = True
+            engine.bulk_budget -= int(spent * _OCTETS_PER_SECOND)
+        elif number == self._read_limit:
+            self._read_limit = min(LARGEST_READ_BYTES, number * 2)
 
     def _queue_bulk(self) -> None:
         """Read in this turn, after the connections with little to read and within the limit of the turn."""

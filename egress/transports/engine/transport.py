@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from egress.transports.contract import IRelay, IStreamTransport, SocketAddress
 from egress.transports.engine.polled import Dialler, PollingEngine
-from egress.transports.engine.reading import Reading
+from egress.transports.engine.reading import FIRST_READ_BYTES, Reading
 from egress.transports.engine.relay import Relay
 from egress.transports.engine.writing import ABORTED, FIN_UNSENT, LOST
 from egress.transports.protocol_relay import ProtocolRelay
@@ -50,6 +50,7 @@ class Transport(Reading):
         self._fin = FIN_UNSENT
         self._can_write = self._is_no_delay = True
         self._is_readable = self._is_read_ended = self._is_paused = self._is_bulk = False
+        self._read_limit = FIRST_READ_BYTES
         self._is_queued = self._is_flushed_pending = self._is_bulk_queued = False
         self._is_streaming = self._is_producer_paused = self.disconnecting = False
 
