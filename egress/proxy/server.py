@@ -27,6 +27,7 @@ from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedLis
 from egress.proxy.reload.reevaluation import Reevaluation
 from egress.proxy.roles import LiveConnection
 from egress.timing.timer_wheel import TimerWheel
+from egress.timing.turn_queue import TurnQueue
 
 _PULSE_SECONDS = 1.0
 
@@ -54,6 +55,7 @@ class ProxyServer:
         now: returns the time of day in seconds since the epoch, for audit events.
         boot: the first part of every id.
         timers: the timer wheel of connections.
+        turns: the queue of connections with further pipelined requests.
         connections: the client connections.
         pool: the pool of idle origin connections.
         origins: the factory of origin connections.
@@ -71,6 +73,7 @@ class ProxyServer:
     now: Callable[[], float] = time.time
     boot: str = field(factory=_make_boot_id)
     timers: TimerWheel = field(init=False)
+    turns: TurnQueue = field(init=False)
     connections: Connections = field(init=False)
     pool: OriginPool = field(init=False)
     origins: OriginFactory = field(init=False, factory=OriginFactory)
@@ -86,6 +89,7 @@ class ProxyServer:
 
     def __attrs_post_init__(self) -> None:
         self.timers = TimerWheel(self.clock)
+        self.turns = TurnQueue(self.clock)
         self.connections = Connections(self.limits)
         self.pool = OriginPool(self.limits, self.timers, self.gate.snapshot.generation)
         self.request_parser = RequestParser(self.limits)

@@ -158,5 +158,6 @@ def _connection_options(values: list[bytes]) -> frozenset[bytes]:
 
 
 def _parse_options(values: list[bytes]) -> frozenset[bytes]:
-    tokens = (token.strip(b" \t").lower() for token in b",".join(values).split(b","))
-    return frozenset(token for token in tokens if token)
+    # Each different word is stripped once: a head may repeat one thousands of times.
+    words = frozenset(b",".join(values).lower().split(b","))
+    return frozenset([token for word in words if (token := word.strip(b" \t"))])

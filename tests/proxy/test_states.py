@@ -166,7 +166,7 @@ class Dialogues(ReevaluationCase):
         """A client sends more requests in one piece than are served in one turn."""
         client = self.client()
         self.watch()
-        self.says(client, OPTIONS * 40)
+        self.says(client, OPTIONS * 12)
 
     def idle_linger(self) -> None:
         """A client sends what is no head."""
@@ -279,7 +279,7 @@ class Dialogues(ReevaluationCase):
         """Stop where other connections are served before the further requests of one."""
         client = self.said(b"")
         served = self.served()
-        client.says(OPTIONS * 40)
+        client.says(OPTIONS * 12)
         for _ in range(1000):
             self.step()
             if served.state is YIELDING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -14,7 +14,7 @@ from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
 from egress.proxy.client.connection_facts import ReadPeer, gather
 from egress.proxy.client.flush_producer import FlushProducer
-from egress.proxy.client.pipelining import read_requests
+from egress.proxy.client.pipelining import proceed, read_requests
 from egress.proxy.client.refusal import refuse
 from egress.proxy.error_responses import refusal_response
 from egress.proxy.http1.request_parsing import ParsedRequest
@@ -51,7 +51,6 @@ class ClientConnection:
         has_ended: the client's FIN was seen.
         displacement: what a reload did to the listener.
         state: see the table.
-        later: the timer of the state yielding.
     """
 
     server: ProxyServer
@@ -72,7 +71,6 @@ class ClientConnection:
     due: int = field(init=False, default=0)
     visit: int = field(init=False, default=0)
     state: str = field(init=False, default=IDLE)
-    later: IDelayedCall | None = field(init=False, default=None)
     _is_paused: bool = field(init=False, default=False)
 
     # Events of the transport.
@@ -126,9 +124,7 @@ class ClientConnection:
     def connectionLost(self, reason: Failure) -> None:
         """Count the connection out (IProtocol)."""
         self.step("lost")
-        later, self.later = self.later, None
-        if later is not None:
-            later.cancel()
+        self.server.turns.remove(self)
         self.server.timers.forget(self)
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
@@ -202,6 +198,10 @@ class ClientConnection:
             read_requests(self)
         if self.has_ended and self.state is IDLE and not self.held:
             self.close()
+
+    def proceed(self) -> None:
+        """Read the requests that are held, in a later turn than the ones before them (turn queue)."""
+        proceed(self)
 
     def refuse_unread(self, refused: Refused) -> None:
         """Answer what could not be read as a request, record it and close."""

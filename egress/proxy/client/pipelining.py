@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from egress.errors import ProtocolError, Refused
@@ -20,18 +19,16 @@ _log = Logger()
 
 # The most requests of one connection that are served without returning to the reactor. 64 KiB can contain two thousand
 # heads, and requests with immediate responses would otherwise delay all other connections.
-_HEADS_PER_TURN = 32
+_HEADS_PER_TURN = 8
 
 
 class PipelinedConnection(HeadSource, Entry, Protocol):
     """A client connection, as used by the loop over its requests.
 
     Attributes:
-        later: the timer after which the loop continues.
         state: see `states.CLIENT_CONNECTION`.
     """
 
-    later: IDelayedCall | None
     state: str
 
     @property
@@ -52,6 +49,9 @@ class PipelinedConnection(HeadSource, Entry, Protocol):
     @property
     def start(self) -> Callable[[Any, ParsedRequest], None]:
         """Starts a request."""
+
+    def proceed(self) -> None:
+        """Read on, after other connections were served."""
 
     def refuse_unread(self, refused: Refused) -> None:
         """Answer with a refusal, and close."""
@@ -74,7 +74,7 @@ def read_requests(client: PipelinedConnection) -> None:
             if not left:
                 client.step("yield")
                 client.pause()
-                client.later = client.server.clock.callLater(0, _go_on, client)
+                client.server.turns.add(client)
                 return
             left -= 1
             data, client.held = client.held, b""
@@ -106,8 +106,8 @@ def _await_rest(client: PipelinedConnection) -> None:
         client.server.timers.expect(client, client.server.limits.head_seconds)
 
 
-def _go_on(client: PipelinedConnection) -> None:
-    client.later = None
+def proceed(client: PipelinedConnection) -> None:
+    """Read on, after other connections were served."""
     if client.state is YIELDING:
         client.step("resume")
         client.resume()
