@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IProtocol, ITransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.interfaces import IConnectionNotifier
@@ -13,6 +15,9 @@ from egress.transports.adapt import adapt
 from egress.transports.connection_notice import OnConnected
 from egress.transports.contract import IRelay, IStreamTransport
 from egress.transports.protocol_relay import ProtocolRelay
+
+_RECORD_BYTES = 16_384
+"""The longest content of a TLS record (RFC 8446 section 5.1)."""
 
 
 @implementer(IStreamTransport)
@@ -31,6 +36,46 @@ class TlsTransport(TLSMemoryBIOProtocol):
     def makeConnection(self, transport: ITransport) -> None:
         """Start TLS on the adapted transport (IProtocol)."""
         super().makeConnection(adapt(transport))
+
+    def _flushReceiveBIO(self) -> None:
+        """Deliver what one read of the transport below decrypts in one piece.
+
+        Twisted delivers each TLS record by itself. A peer may send thousands of records of an octet in one read, each
+        of which would cost the protocols above as much as a large one.
+        """
+        while not self._lostTLSConnection:
+            pieces: list[bytes] = []
+            end = self._decrypt(pieces)
+            if pieces and not self._aborted and self.wrappedProtocol is not None:
+                self.wrappedProtocol.dataReceived(b"".join(pieces))
+            if end is None:
+                break
+            if self._lostTLSConnection:
+                continue  # the protocol has ended TLS meanwhile
+            if isinstance(end.value, SSL.ZeroReturnError):
+                self._shutdownTLS()
+                self._tlsShutdownFinished(None)
+            else:
+                self._tlsShutdownFinished(end)
+        self._flushSendBIO()
+
+    def _decrypt(self, pieces: list[bytes]) -> Failure | None:
+        """Decrypt the records that are here.
+
+        Args:
+            pieces: the content of each is appended.
+
+        Returns:
+            What ended TLS, by close_notify or a fault; None if more records may come.
+        """
+        receive = self._tlsConnection.recv
+        while True:
+            try:
+                pieces.append(receive(_RECORD_BYTES))
+            except SSL.WantReadError:
+                return None
+            except SSL.Error:
+                return Failure()
 
     def loseWriteConnection(self) -> None:
         """Stop writing; reading continues (ITCPTransport)."""

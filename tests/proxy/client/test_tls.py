@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.tls import TlsProxyFactory
 from egress.proxy.connections import Connections
 from egress.proxy.factory import ProxyFactory
@@ -111,6 +112,50 @@ class Dialogues(SecureCase):
 
             self.assertEqual(3, client.received.count(b"HTTP/1.1 200 OK\r\n"))
             self.assertFalse(client.saw_notify)
+
+    def test_small_records(self) -> None:
+        """Records of an octet that come together are one piece for the protocol."""
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        client = self.dial()
+        client.settle()
+        pieces: list[bytes] = []
+        receive = ClientConnection.dataReceived
+
+        def received(connection: ClientConnection, data: bytes) -> None:
+            pieces.append(data)
+            receive(connection, data)
+
+        self.patch(ClientConnection, "dataReceived", received)
+        for octet in GET:
+            client.tls.sendall(bytes((octet,)))
+        client.settle()
+
+        self.assertEqual([GET], pieces)
+        self.assertEqual(1, client.received.count(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_octets_and_an_end_together(self) -> None:
+        """Octets that come in one read with the close_notify are delivered before the end."""
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        client = self.dial(versions=TLS13)
+        client.settle()
+        for octet in GET:
+            client.tls.sendall(bytes((octet,)))
+        client.tls.shutdown()
+        client.settle()
+
+        self.assertEqual(1, client.received.count(b"HTTP/1.1 200 OK\r\n"))
+
+    def test_octets_and_a_fault_together(self) -> None:
+        """Octets that come in one read with a broken record are delivered, and the connection ends."""
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        client = self.dial()
+        client.settle()
+        client.tls.sendall(GET)
+        client.peer.says(client.tls.bio_read(1 << 16) + b"\x17\x03\x03\x00\x20" + bytes(32))
+        client.settle()
+
+        self.assertEqual(["client_reset"], [each.cause for each in self.ends()])
+        self.assert_gone()
 
     def test_byte_by_byte(self) -> None:
         """However it is cut."""
