@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import costly
 from configured import shipped
 from measured import ticks
 from started import HERE, LOAD_CORE, Session, free_ports
 
-_CROWD, _STUCK = 10_000, 1_000
+_CROWD, _STUCK, _COSTLY = 10_000, 1_000, 30
 _SPARE = 400
 KINDS = {
     "silent": "send nothing",
@@ -32,33 +33,41 @@ def measure(session: Session, secs: float) -> dict[str, object]:
     """Measure the good client alone, and then beside each kind of crowd, each against a fresh process."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     result: dict[str, object] = {}
-    for kind in KINDS:
+    for kind in (*KINDS, *costly.KINDS):
         # All connections are accepted, and the good client uses a listener of its own: limits are counted by listener
         # and client, and all of loopback is one client.
         own = free_ports(1)
         more = f'[[listener]]\nname = "good"\nendpoint = "tcp:{own}:interface=127.0.0.1"\n'
         more += "[limits]\nconnections = 12000\nconnections_per_client = 11000\n"
-        place = session.egress(kind.replace(" ", "-"), shipped(session.base, more=more))
+        probed = free_ports(1)
+        more += f'[status]\nendpoint = "tcp:{probed}:interface=127.0.0.1"\n'
+        listener = _listener(session, kind)
+        place = session.egress(kind.replace(" ", "-"), shipped(session.base, listener=listener, more=more))
         proxy, pid = place.rsplit(":", 1)
-        count = (
-            min(_CROWD, most - _SPARE) if kind in ("silent", "slow", "closing") else min(_STUCK, (most - _SPARE) // 8)
-        )
+        if kind in costly.KINDS:
+            script, count = "costly.py", _COSTLY
+        elif kind in ("silent", "slow", "closing"):
+            script, count = "crowd.py", min(_CROWD, most - _SPARE)
+        else:
+            script, count = "crowd.py", min(_STUCK, (most - _SPARE) // 8)
         good = f"127.0.0.1:{own}"
         _good(session, good, 0.5)
         before, alone = _rss(pid), _good(session, good, secs)
-        crowd = session.start(
-            [sys.executable, str(HERE / "crowd.py"), kind, str(count), proxy, str(session.base)], LOAD_CORE
-        )
+        # The good client shares a core with the crowd, and comes first there: the proxy is what is measured.
+        command = ["nice", "-n", "19", sys.executable, str(HERE / script), kind, str(count), proxy, str(session.base)]
+        crowd = session.start(command, LOAD_CORE)
         assert crowd.stdout is not None
         here = crowd.stdout.readline().strip()
         if not here.isdigit():
             raise RuntimeError(f"the crowd of {kind} did not come: {here}")
         settled = _settled(pid) if kind.startswith("deaf") else 0.0
-        beside = _good(session, good, secs)
+        with _Livez(probed) as livez:
+            beside = _good(session, good, secs)
         result[kind] = {
             "count": int(here),
             "alone": alone,
             "beside": beside,
+            "livez": livez.p99_ms(),
             "before": before,
             "rss": _rss(pid),
             "settled": settled,
@@ -66,6 +75,49 @@ def measure(session: Session, secs: float) -> dict[str, object]:
         print(f"crowd: {kind} {result[kind]}", file=sys.stderr, flush=True)
         session.end(crowd)
     return result
+
+
+def _listener(session: Session, kind: str) -> str:
+    """Return the keys that the listener of a crowd needs."""
+    if kind == "small records":
+        path = costly.make_certificate(session.directory)
+        return f'[listener.tls]\ncertificate = "{path}"\nkey = "{path}"\n'
+    if kind == "refused uploads":
+        tokens = session.directory / "tokens"
+        tokens.touch(mode=0o600)
+        return f'require = "basic"\ntokens = "{tokens}"\n'
+    return ""
+
+
+class _Livez:
+    """Asks for /livez every 20 ms, each time on a new connection, while it is open."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._took: list[float] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+
+    def __enter__(self) -> _Livez:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._is_over.wait(0.02):
+            began = time.monotonic()
+            with socket.create_connection(("127.0.0.1", self._port), 30) as probe:
+                probe.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                while probe.recv(4096):
+                    pass
+            self._took.append((time.monotonic() - began) * 1e3)
+
+    def p99_ms(self) -> float:
+        """Return the 99th percentile."""
+        return sorted(self._took)[int(len(self._took) * 0.99)] if self._took else 0.0
 
 
 def _good(session: Session, proxy: str, secs: float) -> dict[str, float]:
@@ -104,6 +156,7 @@ def table(result: dict[str, Any]) -> list[list[str]]:
             "how many",
             "p50 ms, p99 ms alone",
             "p50 ms, p99 ms beside it",
+            "/livez p99 ms beside it",
             "failed",
             "RSS MiB before",
             "RSS MiB with it",
@@ -111,9 +164,17 @@ def table(result: dict[str, Any]) -> list[list[str]]:
     ]
     for kind, got in result.items():
         pace = [f"{got[when]['p50_us'] / 1e3:.2f}, {got[when]['p99_us'] / 1e3:.2f}" for when in ("alone", "beside")]
+        pace.append(f"{got['livez']:.1f}")
         failed = f"{got['beside']['errors']:.0f}"
         rows.append(
-            [f"{kind}: {KINDS[kind]}", f"{got['count']:,}", *pace, failed, f"{got['before']:.0f}", f"{got['rss']:.0f}"]
+            [
+                f"{kind}: {(KINDS | costly.KINDS)[kind]}",
+                f"{got['count']:,}",
+                *pace,
+                failed,
+                f"{got['before']:.0f}",
+                f"{got['rss']:.0f}",
+            ]
         )
     return rows
 

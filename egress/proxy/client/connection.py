@@ -159,7 +159,6 @@ class ClientConnection:
         self.receiver = self.transaction = None
         if self.state is CLOSED:
             return
-        server = self.server
         if keep_alive and self.can_continue:
             if self.transport.unsent is not None:
                 # A client that sends requests and does not read the responses would have all of them kept here.
@@ -170,7 +169,7 @@ class ClientConnection:
                 # The loop that dispatched a request goes on by itself.
                 is_looping = self.state is DISPATCHING
                 self.state = CLIENT_CONNECTION[self.state]["finish"]
-                server.timers.expect(self, server.limits.keepalive_seconds)
+                self.server.timers.expect(self, self.server.limits.keepalive_seconds)
                 if self._is_paused:
                     self.resume()
                 if not is_looping and (self.held or self.has_ended):
@@ -193,10 +192,12 @@ class ClientConnection:
             self._read_held()
 
     def _read_held(self) -> None:
-        """Read the requests that are held; close after the last one of a client that sent its FIN."""
+        """Read the requests that are held, in a later turn; close where none are and the client sent its FIN."""
         if self.held:
-            read_requests(self)
-        if self.has_ended and self.state is IDLE and not self.held:
+            self.step("yield")
+            self.pause()
+            self.server.turns.add(self)
+        elif self.has_ended:
             self.close()
 
     def proceed(self) -> None:
