@@ -7,6 +7,7 @@ PROXY is HOST:PORT, BASE the first of the origin's ports.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import ssl
@@ -149,10 +150,8 @@ class Costly:
             return client, outgoing.read()
 
         def one(client: socket.socket, data: bytes) -> None:
-            try:
+            with contextlib.suppress(OSError):
                 client.sendall(data)
-            except OSError:
-                pass
 
         made = [prepare() for _ in range(count)]
         print(count, flush=True)

@@ -9,9 +9,11 @@ from attrs import define, field
 from egress.memo import Memo
 from egress.model import Admission, Request, RoutePlan, Verdict
 
-# A few thousand keys are a few megabytes. A client that always sends new keys costs all others one evaluation for each
-# key.
+# A client that always sends new keys costs all others one evaluation for each key.
 _DECISIONS = 8192
+
+PATH_CHARACTERS = 512
+"""The longest path of a decision that is kept: 8,192 keys and decisions are below 16 MiB, whatever clients send."""
 
 DecisionKey: TypeAlias = tuple[str, frozenset[str], str, str, str, str, "str | None"]
 """Client key and labels, listener, request form, method, authority, path: all that pure policies and selectors look at.
@@ -41,3 +43,19 @@ class DecisionCache:
         init=False, factory=lambda: Memo(_DECISIONS)
     )
     admissions: Memo[DecisionKey, Admission] = field(init=False, factory=lambda: Memo(_DECISIONS))
+
+    def keep_by_name(self, key: DecisionKey, verdicts: tuple[Verdict, ...], plan: RoutePlan) -> None:
+        """Keep the verdicts of the first round and the route plan, unless the key is too long."""
+        if is_short(key):
+            self.by_name.keep(key, (verdicts, plan))
+
+    def keep_admission(self, key: DecisionKey, admission: Admission) -> None:
+        """Keep an admission, unless the key is too long."""
+        if is_short(key):
+            self.admissions.keep(key, admission)
+
+
+def is_short(key: DecisionKey) -> bool:
+    """Tell whether decisions of a key are kept. All of it but the path is bounded by configuration or a DNS name."""
+    path = key[-1]
+    return path is None or len(path) <= PATH_CHARACTERS

@@ -169,7 +169,7 @@ def _select_plan(evaluation: Evaluation) -> Steps[None] | None:
 def _ask_selector(evaluation: Evaluation) -> Steps[None]:
     plan: RoutePlan = yield evaluation.snapshot.selector.select(evaluation.request)
     if evaluation.is_cacheable:
-        evaluation.snapshot.decisions.by_name.keep(evaluation.key, (evaluation.verdicts, plan))
+        evaluation.snapshot.decisions.keep_by_name(evaluation.key, evaluation.verdicts, plan)
     evaluation.plan = plan
     evaluation.trace.planned(plan)
 

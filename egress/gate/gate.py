@@ -152,7 +152,7 @@ class Gate:
         evaluation = self._evaluation(request, started_lookup=started_lookup)
         admission = yield from evaluate(evaluation)
         if not evaluation.snapshot.has_impure:
-            evaluation.snapshot.decisions.admissions.keep(evaluation.key, admission)
+            evaluation.snapshot.decisions.keep_admission(evaluation.key, admission)
         return admission
 
     def _evaluate_again(self, request: Request, admission: Admission, dialled: str) -> Steps[Admission]:

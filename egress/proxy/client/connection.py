@@ -26,8 +26,8 @@ from egress.transports.contract import IStreamTransport
 from egress.wire.request_head import RequestReader
 
 # What may wait in memory for its turn: pipelined requests, or octets sent before a tunnel is open. More waits in the
-# kernel, because reading is paused; one read of the transport (64 KiB) can come on top.
-HELD_BYTES = 65_536
+# kernel, because reading is paused; one read of the transport, at most twice as large, can come on top.
+HELD_BYTES = 16_384
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
