@@ -120,14 +120,14 @@ class Reading(Writing):
 
     def _receive(self, last: int) -> None:
         engine = self.engine
-        was_bulk = self._is_bulk
+        was_bulk, is_costly = self._is_bulk, False
         for _ in range(_READS):
             limit = self._read_limit
             size = limit if limit < engine.read_bytes else engine.read_bytes
             try:
                 number = self._socket.recv_into(engine.buffer, size)
             except BlockingIOError:
-                self._is_readable = self._is_bulk = False
+                self._is_readable, self._is_bulk = False, is_costly
                 return
             except OSError:
                 self.read_ended(is_reset=True)
@@ -146,7 +146,7 @@ class Reading(Writing):
             if number <= _UNTIMED_BYTES:
                 self._protocol.dataReceived(bytes(engine.view[:number]))
             else:
-                self._receive_timed(number)
+                is_costly = self._receive_timed(number)
             if (
                 not self._is_readable
                 or self._is_paused
@@ -159,8 +159,12 @@ class Reading(Writing):
                 break  # a relay reads from now on, or other connections are served first
         self.read_next_turn()
 
-    def _receive_timed(self, number: int) -> None:
-        """Deliver what was read, and choose the size of the next read by what this one cost."""
+    def _receive_timed(self, number: int) -> bool:
+        """Deliver what was read, and choose the size of the next read by what this one cost.
+
+        Returns:
+            Whether it cost too much.
+        """
         engine = self.engine
         began = engine.seconds()
         assert self._protocol is not None, "an open connection has a protocol"
@@ -170,8 +174,10 @@ class Reading(Writing):
             self._read_limit = max(_SMALLEST_READ_BYTES, int(number * READ_SECONDS / spent))
             self._is_bulk = True
             engine.bulk_budget -= int(spent * _OCTETS_PER_SECOND)
-        elif number == self._read_limit:
+            return True
+        if number == self._read_limit:
             self._read_limit = min(LARGEST_READ_BYTES, number * 2)
+        return False
 
     def _queue_bulk(self) -> None:
         """Read in this turn, after the connections with little to read and within the limit of the turn."""
