@@ -179,8 +179,8 @@ class ProxyServer:
         return f"{self.boot}-{next(self._request_numbers):x}"
 
     def connection_id(self) -> str:
-        """Make an id for a connection."""
-        return f"{self.boot}-c{next(self._connection_numbers):x}"
+        """Make an id for a connection. The letter is no hexadecimal digit, so that no request has the same id."""
+        return f"{self.boot}-s{next(self._connection_numbers):x}"
 
     def _tell_observers(self) -> None:
         """Report transferred octets to the observers, once a second. A DENY ends the request."""
