@@ -21,8 +21,9 @@ _GENERATED = frozenset(
     )
 )
 
-# Parts of a structured field (RFC 8941 section 3): a quoted string, a separator, or anything else.
-_parts = re.compile(rb'"(?:[^"\\]|\\.)*+"|[,;]|[^",;]++|"').findall
+# Parts of a structured field (RFC 8941 section 3): a quoted string, a separator, or anything else. A string without its
+# closing quote lasts to the end, so that no octet is examined twice.
+_parts = re.compile(rb'"(?:[^"\\]|\\.)*+\\?"?|[,;]|[^",;]++').findall
 _is_hinted = re.compile(rb"(?im)^(?:x-squid-error|proxy-status):").search
 
 
@@ -62,15 +63,15 @@ def _last_parameters(value: bytes) -> dict[bytes, bytes]:
     """Return the parameters of the last member of a Proxy-Status list."""
     last: dict[bytes, bytes] = {}
     current: dict[bytes, bytes] = {}
-    text = b""
+    text: list[bytes] = []
     for part in (*_parts(value), b","):
         if part in (b",", b";"):
-            key, equals, content = text.partition(b"=")
+            key, equals, content = b"".join(text).partition(b"=")
             if equals:
                 current[key.strip(b" \t")] = content.strip(b' \t"')
-            text = b""
+            text.clear()
             if part == b",":
                 last, current = current, {}
         else:
-            text += part
+            text.append(part)
     return last

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.wire.proxy_status import response_source
+from egress.wire.proxy_status import _parts, response_source
 
 
 class ResponseSourceTests(SynchronousTestCase):
@@ -35,6 +35,12 @@ class ResponseSourceTests(SynchronousTestCase):
         ):
             with self.subTest(block=block):
                 self.assertEqual(source, response_source(status, block))
+
+    def test_string_without_end(self) -> None:
+        """A string that is not closed is one part: looking for its end from each of its quotes would take seconds."""
+        for string in (b'"', b'"a', b'"\\', b'"' + b'\\"' * 1000, b'"' + b'\\"' * 1000 + b"\\"):
+            self.assertEqual([b"a", b";", string], _parts(b"a;" + string))
+        self.assertEqual([b'"a"', b'"b'], _parts(b'"a""b'))
 
     @given(st.integers(200, 599), st.binary(max_size=60))
     def test_any_value(self, status: int, value: bytes) -> None:
