@@ -86,17 +86,14 @@ def serialize_request(
     out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, request_target, host, ordinary)]
     if authorization is not None:
         out.append(b"Proxy-Authorization: %b\r\n" % authorization)
-    has_trailers = False
     if not fields.is_plain:
         left = max_forwards(head)
         if left == 0:
             raise ProtocolError("bad_head", "Max-Forwards is used up: the request goes no further")
         for lower, name, value in fields.special:
-            if lower == b"te":
-                has_trailers = has_trailers or (head.is_http11 and _has_trailers(value))
-            elif lower in named:
+            if lower in named:
                 continue
-            elif lower == b"expect":
+            if lower == b"expect":
                 # RFC 9110 section 10.1.1: Expect is ignored in HTTP/1.0, because 100 (Continue) is not defined there.
                 if head.is_http11 and value.lower() == b"100-continue":
                     out.append(b"Expect: 100-continue\r\n")
@@ -107,11 +104,7 @@ def serialize_request(
     elif kind is Kind.CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
     if upgrade is not None:
-        out.append(b"Connection: %bUpgrade\r\nUpgrade: %b\r\n" % (b"TE, " if has_trailers else b"", upgrade))
-    elif has_trailers:
-        out.append(b"Connection: TE\r\n")
-    if has_trailers:
-        out.append(b"TE: trailers\r\n")
+        out.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade)
     out.append(end)
     return b"".join(out)
 
@@ -218,10 +211,6 @@ def _named_by_request(options: frozenset[bytes]) -> frozenset[bytes]:
     if not options.isdisjoint(_PROXY_OPTIONS):
         raise ProtocolError("bad_head", "Connection names Via or Max-Forwards")
     return options
-
-
-def _has_trailers(value: bytes) -> bool:
-    return any(member.strip(b" \t").lower() == b"trailers" for member in value.split(b","))
 
 
 def _is_count(value: bytes) -> bool:

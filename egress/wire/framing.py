@@ -64,15 +64,16 @@ def request_framing(head: RequestHead) -> Framing:
     Raises:
         ProtocolError: bad_framing. Both Content-Length and Transfer-Encoding, either of them twice, a length that is
             not 1 to 18 digits, a coding other than exactly `chunked`, Transfer-Encoding in HTTP/1.0, content in a
-            TRACE request (RFC 9110 section 9.3.8), or any framing field in a CONNECT request, even a length of 0: its
-            tunnel begins at the end of the head (RFC 9110 section 9.3.6), and a reader that obeys the field would let
-            it begin elsewhere.
+            TRACE request (RFC 9110 section 9.3.8), or content in a CONNECT request: its tunnel begins at the end of the
+            head (RFC 9110 section 9.3.6), and a reader that obeys the field would let it begin elsewhere.
     """
     lengths, codings = _find(head.fields)
     if not lengths and not codings:
         return NO_BODY
     if head.method == "CONNECT":
-        raise ProtocolError("bad_framing", "a CONNECT request has no Content-Length and no Transfer-Encoding")
+        if codings or lengths != [b"0"]:
+            raise ProtocolError("bad_framing", "a CONNECT request has no content")
+        return NO_BODY
     framing = _framing("bad_framing", lengths, codings, head.is_http11)
     if head.method == "TRACE" and (framing.kind is Kind.CHUNKED or framing.length):
         raise ProtocolError("bad_framing", "a TRACE request has no content")

@@ -139,7 +139,8 @@ def _parse_absolute(target: bytes) -> Target:
         raise ProtocolError("scheme_not_supported", "the target's scheme is neither http nor ws")
     if not raw_authority:
         raise ProtocolError("bad_target", "the target has no host")
-    authority = parse_authority(raw_authority, _DEFAULT_PORT)
+    # RFC 3986 section 3.2.3: a port may be empty, and is then the one of the scheme.
+    authority = parse_authority(raw_authority.removesuffix(b":"), _DEFAULT_PORT)
     path, is_ambiguous = _canonical_path(raw_path)
     return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous, _host_field(authority))
 

@@ -16,6 +16,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 class Requests(ServerCase):
     """Heads and bodies on their way to the origin."""
 
+    def test_empty_port(self) -> None:
+        """An empty port in the target is port 80 (RFC 3986 section 3.2.3)."""
+        origin = self.origin()
+
+        self.said(GET.replace(b"http://origin.example/", b"http://origin.example:/"))
+
+        origin.heard(b"GET /a/b?q=1 HTTP/1.1\r\nHost: origin.example\r\n")
+
     def test_absolute_form_becomes_origin_form(self) -> None:
         """A request for an allowed host reaches it in origin form, with Host from the target and a Via."""
         origin = self.origin()

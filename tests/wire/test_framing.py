@@ -124,10 +124,18 @@ class RequestFramingTests(SynchronousTestCase):
         self.assertEqual(request_framing(length), _LENGTH_5)
         self.assert_refused(chunked, "RFC 9112 6.1: HTTP/1.0")
 
-    def test_connect_has_no_framing_fields(self) -> None:
-        """CONNECT with a framing field is refused, even with a length of 0 (RFC 9110 section 9.3.6)."""
-        for field in ((b"Content-Length", b"5"), (b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")):
-            self.assert_refused(request((field,), method="CONNECT"), "RFC 9110 9.3.6")
+    def test_connect_has_no_content(self) -> None:
+        """CONNECT with content is refused (RFC 9110 section 9.3.6); a length of 0 is none, and the tunnel follows."""
+        zero = (b"Content-Length", b"0")
+        for fields in (
+            *(((b"Content-Length", length),) for length in (b"5", b"00", b"", b"-0", b"0, 0")),
+            ((b"Transfer-Encoding", b"chunked"),),
+            (zero, (b"Transfer-Encoding", b"chunked")),
+            (zero, zero),
+        ):
+            self.assert_refused(request(fields, method="CONNECT"), "RFC 9110 9.3.6")
+
+        self.assertIs(request_framing(request((zero,), method="CONNECT")), NO_BODY)
 
     def test_trace_has_no_content(self) -> None:
         """TRACE with content is refused (RFC 9110 section 9.3.8); a length of 0 is none."""

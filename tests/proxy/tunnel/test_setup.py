@@ -25,6 +25,12 @@ class Openings(TunnelCase):
 
         origin.heard(b"early late")
 
+    def test_length_of_zero(self) -> None:
+        """A CONNECT whose Content-Length is 0 opens a tunnel. What follows its head belongs to the tunnel."""
+        _, origin = self.open(CONNECT[:-2] + b"Content-Length: 0\r\n\r\nearly")
+
+        origin.heard(b"early")
+
     def test_many_early_bytes_wait_in_the_kernel(self) -> None:
         """What comes before the tunnel stands is bounded, and nothing of it is lost."""
         origin = self.origin(port=443)
