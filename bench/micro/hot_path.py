@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, time
 
 from attrs import define, evolve, field
 from twisted.internet.task import Clock
@@ -26,6 +26,7 @@ from egress.testing import FakeHost, FakeResolver, make_request
 from egress.timing.timer_wheel import TimerWheel
 from egress.upstream import DirectSelector, TunnelingAgent
 from egress.wire.client_hello import is_tls_record
+from egress.wire.date_field import DateField
 from egress.wire.forwarding import serialize_request, serialize_response
 from egress.wire.framing import response_framing
 from egress.wire.request_head import RequestReader
@@ -136,13 +137,14 @@ def measure_heads() -> None:
     client.parser.read(client, CONNECT_HEAD)  # type: ignore[arg-type]
     client.reader = None
     say("a CONNECT head, memoized", best(lambda: client.parser.read(client, CONNECT_HEAD)))  # type: ignore[arg-type]
-    responses = ResponseReader(limits.head_bytes, limits.head_fields)
+    date_field = DateField(time)
+    responses = ResponseReader(limits.head_bytes)
 
     def answer() -> bytes:
         head = responses.feed(RESPONSE)
         assert head is not None
         framing = response_framing(head, "GET")
-        return serialize_response(head, framing, is_http11=True, keep_alive=head.is_persistent)
+        return serialize_response(head, framing, is_http11=True, keep_alive=head.is_persistent, make_date=date_field)
 
     say("a response head, read and serialized", best(answer))
 

@@ -19,7 +19,7 @@ class Limits:
     Attributes:
         head_bytes: the longest request or response head. Response: 431; for an origin's head 502.
         target_bytes: the longest request target. Response: 414.
-        head_fields: the largest number of field lines in a head. Response: 431; for an origin's head 502.
+        head_fields: the largest number of field lines in a request head. Response: 431.
         head_seconds: the time from the first byte of a request to the end of its head. Response: 408.
         keepalive_seconds: the time of a client connection without a request. Then the connection is closed.
         connections: the largest number of client connections. Response: 503.

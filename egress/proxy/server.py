@@ -28,6 +28,7 @@ from egress.proxy.reload.reevaluation import Reevaluation
 from egress.proxy.roles import LiveConnection
 from egress.timing.timer_wheel import TimerWheel
 from egress.timing.turn_queue import TurnQueue
+from egress.wire.date_field import DateField
 
 _PULSE_SECONDS = 1.0
 
@@ -61,6 +62,7 @@ class ProxyServer:
         origins: the factory of origin connections.
         request_parser: the parser of request heads under the current limits.
         forwardings: the forms of requests on routes with proxies.
+        date_field: returns the line of the Date field for responses without one.
         reached: the number of times that each limit without an audit event was reached. The pool counts its own limits.
     """
 
@@ -79,6 +81,7 @@ class ProxyServer:
     origins: OriginFactory = field(init=False, factory=OriginFactory)
     request_parser: RequestParser = field(init=False)
     forwardings: Forwardings = field(init=False, factory=Forwardings)
+    date_field: DateField = field(init=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_UNRECORDED, 0))
     _request_numbers: count[int] = field(init=False, factory=lambda: count(1))
     _connection_numbers: count[int] = field(init=False, factory=lambda: count(1))
@@ -93,6 +96,7 @@ class ProxyServer:
         self.connections = Connections(self.limits)
         self.pool = OriginPool(self.limits, self.timers, self.gate.snapshot.generation)
         self.request_parser = RequestParser(self.limits)
+        self.date_field = DateField(self.now)
 
     def start(self) -> None:
         """Start the timer wheel, and the reports to observers."""

@@ -18,7 +18,6 @@ from egress.wire.response_head import ResponseHead, ResponseReader
 INTERIM_LIMIT = 8
 """The largest number of interim responses (1xx) before the final response."""
 
-_FIELD_LIMIT = 128
 # Many corporate proxies refuse a CONNECT without User-Agent. The field describes egress, which makes the request.
 _USER_AGENT = f"User-Agent: egress/{version('egress')}\r\n".encode("ascii")
 _TLS_RECORDS = (b"\x15", b"\x16")  # the first octets of an alert and a handshake record, RFC 8446 section 5.1
@@ -47,7 +46,7 @@ class ConnectHandshake:
 
     @_reader.default
     def _make_reader(self) -> ResponseReader:
-        return ResponseReader(self.head_limit_bytes, _FIELD_LIMIT)
+        return ResponseReader(self.head_limit_bytes)
 
     @property
     def target(self) -> str:

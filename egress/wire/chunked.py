@@ -14,15 +14,25 @@ from attrs import define, field
 from egress.errors import ProtocolError
 from egress.wire.fields import Field
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+
+
+def _size_line(blanks: bytes) -> re.Pattern[bytes]:
+    """Compile the pattern of a size line, with these blanks between its parts."""
+    value = rb"(?:=" + blanks + rb"(?:" + _TOKEN + rb"|" + _QUOTED + rb")" + blanks + rb")?+"
+    extension = rb";" + blanks + _TOKEN + blanks + value
+    return re.compile(rb"([0-9A-Fa-f]{1,16})" + blanks + rb"(?:" + extension + rb")*+")
+
+
 # Excludes the bad whitespace (BWS) of RFC 9112 section 7.1.1, because chunk readers interpret it differently.
-_SIZE_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,16})"
-    rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
-)
+_match_strict_size = _size_line(rb"").fullmatch
+_match_size = _size_line(rb"[\t ]*+").fullmatch
 # A chunk's size without extensions: nearly every chunk's. The size of a chunk that fits in one read has four digits.
 _match_plain_size = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n").match
-_FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
+_match_strict_field = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*+)").fullmatch
+_match_field = re.compile(rb"(" + _TOKEN + rb")[\t ]*+:([\t -~\x80-\xff]*+)").fullmatch
+_match_continuation = re.compile(rb"[\t ]++([!-~\x80-\xff][\t -~\x80-\xff]*+)").fullmatch
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -59,10 +69,12 @@ class _Step(Enum):
 
 @define(eq=False)
 class ChunkedBody:
-    """Reads a chunked body, strictly (RFC 9112 section 7.1).
+    """Reads a chunked body (RFC 9112 section 7.1).
 
-    A size has 1 to 16 hexadecimal digits. Extensions must match the grammar, without whitespace outside of quotes, and
-    are dropped. Every line ends with CRLF.
+    A size has 1 to 16 hexadecimal digits. Extensions must match the grammar, and are dropped. Every line ends with
+    CRLF. In requests there is no whitespace outside of quotes. In responses blanks may follow a size and surround the
+    parts of extensions, and trailer fields may be folded and have blanks before their colon (sections 5.1, 5.2 and
+    7.1.1).
 
     Framing that is far longer than its content is refused: a body may have `excess_limit_bytes` of framing more than
     16 octets and twice the content of each chunk. Chunks of one octet without extensions are within that.
@@ -88,6 +100,10 @@ class ChunkedBody:
     _left: int = field(init=False, default=0)
     _excess: int = field(init=False, default=0)
     _trailers: list[Field] = field(factory=list, init=False)
+
+    @property
+    def _is_response(self) -> bool:
+        return self.code != "bad_framing"
 
     def feed(self, data: bytes) -> bytes:
         """Take more bytes; see `BodyReader.feed`."""
@@ -170,7 +186,7 @@ class ChunkedBody:
         return found + 1
 
     def _read_size(self, line: bytes) -> None:
-        match = _SIZE_LINE.fullmatch(line)
+        match = _match_size(line) if self._is_response else _match_strict_size(line)
         if match is None:
             raise ProtocolError(self.code, "a chunk size line is malformed")
         size = int(match[1], 16)
@@ -190,11 +206,16 @@ class ChunkedBody:
             self.trailers = tuple(self._trailers)
             self.is_complete = True
             return
-        match = _FIELD_LINE.fullmatch(line)
-        if match is None:
+        match = _match_field(line) if self._is_response else _match_strict_field(line)
+        if match is not None:
+            name, value = match.groups()
+            self._trailers.append((name.lower(), name, value.strip(b" \t")))
+            return
+        match = _match_continuation(line)
+        if match is None or not self._is_response or not self._trailers:
             raise ProtocolError(self.code, "a trailer field is malformed")
-        name, value = match.groups()
-        self._trailers.append((name.lower(), name, value.strip(b" \t")))
+        lower, name, value = self._trailers[-1]
+        self._trailers[-1] = (lower, name, b"%b %b" % (value, match[1].rstrip(b" \t")))
 
 
 def chunk(payload: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The framing of a message: where its body ends, decided from its head (RFC 9112 section 6, RFC 9110 section 8.6).
 
 Two readers that disagree about the end of a message can be used to smuggle a request past a policy. Ambiguous framing
-is therefore refused, in requests and in responses, and never repaired.
+is therefore refused, in requests and in responses.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
         Any kind of framing; CLOSE where the head has no framing field.
 
     Raises:
-        ProtocolError: origin_malformed, for the ambiguities that are bad_framing in a request.
+        ProtocolError: origin_malformed, for the ambiguities that are bad_framing in a request. A length that is given
+            several times is not ambiguous (RFC 9110 section 8.6).
     """
     framing = head.framing
     if framing is not None and method != "HEAD":
@@ -106,7 +107,12 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
     lengths, codings = _find(head.fields)
     if not lengths and not codings:
         return UNTIL_CLOSE
-    return _framing("origin_malformed", lengths, codings, head.is_http11)
+    return _framing("origin_malformed", distinct_lengths(lengths), codings, head.is_http11)
+
+
+def distinct_lengths(values: list[bytes]) -> list[bytes]:
+    """Return the lengths in the Content-Length fields of a response, each once (RFC 9110 section 8.6)."""
+    return list(dict.fromkeys(value.strip(b" \t") for value in b",".join(values).split(b","))) if values else values
 
 
 def _find(fields: Fields) -> tuple[list[bytes], list[bytes]]:

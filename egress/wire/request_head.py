@@ -14,7 +14,7 @@ from attrs import define, field
 from egress.errors import ProtocolError
 from egress.memo import Memo
 from egress.wire.fields import MEMO_BLOCK_BYTES, Fields, may_be_memoized, parse_fields
-from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, StartLineRules
+from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, HeadRules
 
 _REQUEST_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
 _match_request = re.compile(_REQUEST_LINE + FIELD_LINES + rb"\r\n").match
@@ -137,13 +137,15 @@ class RequestReader:
         if buffer is None:
             if not data:
                 return None
-            rules = StartLineRules(
+            rules = HeadRules(
                 check_octet=_check_first_octet,
                 check_line=self._check_line,
-                limit_bytes=self._target_limit_bytes + _LINE_WITHOUT_TARGET,
+                line_limit_bytes=self._target_limit_bytes + _LINE_WITHOUT_TARGET,
+                field_limit=self._field_limit,
                 allows_empty_line=True,
+                allows_repair=False,
             )
-            buffer = self._buffer = HeadBuffer(rules, self._limit_bytes, self._field_limit)
+            buffer = self._buffer = HeadBuffer(rules, self._limit_bytes)
         octets = buffer.add(data)
         if octets is None:
             return None

@@ -1,4 +1,4 @@
-"""Response heads (RFC 9112 sections 2, 4 and 5), read strictly by the grammar and never repaired.
+"""Response heads (RFC 9112 sections 2, 4 and 5), read by the grammar, with the repairs of `response_repair`.
 
 Most responses are simple: HTTP/1.1, one Content-Length, and no other field that a proxy acts on except a persistent
 connection. One regular expression reads such a head and divides it into the octets that are forwarded and those that
@@ -15,7 +15,8 @@ from egress.errors import ProtocolError
 from egress.memo import Memo
 from egress.wire.fields import Fields, parse_fields
 from egress.wire.framing import Framing, Kind
-from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, StartLineRules
+from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, HeadRules
+from egress.wire.response_repair import repair_head
 
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"
 _match_response = re.compile(_STATUS_LINE + FIELD_LINES + rb"\r\n").match
@@ -49,6 +50,26 @@ _match_simple = re.compile(
 _memo: Memo[bytes, Framing] = Memo(1024)
 
 
+def _check_first_octet(octet: int) -> None:
+    if octet != 0x48:
+        raise ProtocolError("origin_malformed", "the answer does not begin with HTTP/1.1 or HTTP/1.0")
+
+
+def _check_status_line(line: bytes) -> None:
+    if not _is_status_line(line):
+        raise ProtocolError("origin_malformed", "the status line is malformed or not of HTTP/1.1 or HTTP/1.0")
+
+
+_RULES = HeadRules(
+    check_octet=_check_first_octet,
+    check_line=_check_status_line,
+    line_limit_bytes=None,
+    field_limit=None,
+    allows_empty_line=False,
+    allows_repair=True,
+)
+
+
 @define(eq=False)
 class ResponseHead:
     """The head of one response.
@@ -60,7 +81,8 @@ class ResponseHead:
         framing: of a response with body, where the head is simple (see the module), else None.
         forward_lines: the head as a client of HTTP/1.1 gets it, without Connection and the blank line, where the head
             is simple; else b"".
-        is_persistent: the origin keeps its connection open after the response (RFC 9112 section 9.3).
+        is_persistent: the origin keeps its connection open after the response (RFC 9112 section 9.3). False after a
+            repair: if the origin reads its answer differently, the next answer may begin elsewhere.
     """
 
     status: int
@@ -92,17 +114,15 @@ class ResponseReader:
         rest: the octets after the last head.
     """
 
-    __slots__ = ("_buffer", "_field_limit", "_limit_bytes", "rest")
+    __slots__ = ("_buffer", "_limit_bytes", "rest")
 
-    def __init__(self, limit_bytes: int, field_limit: int) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         """Create a reader.
 
         Args:
-            limit_bytes: of a whole head, its blank line counted.
-            field_limit: the number of field lines in a head.
+            limit_bytes: of a whole head, its blank line counted. The number of fields has no limit of its own.
         """
         self._limit_bytes = limit_bytes
-        self._field_limit = field_limit
         self._buffer: HeadBuffer | None = None
         self.rest = b""
 
@@ -129,10 +149,7 @@ class ResponseReader:
         match = _match_simple(data)
         if match is not None:
             at = match.end()
-            # A field line has four octets at least, so that a short head needs no count.
-            if at > self._limit_bytes or (
-                at > 4 * self._field_limit and data.count(b"\n", 0, at) - 2 > self._field_limit
-            ):
+            if at > self._limit_bytes:
                 return self._feed_buffer(data)
             begin, status, reason, middle, digits, end, last = match.groups()
             # Most lengths come again: their framing is kept by its digits, at most 18 octets each.
@@ -144,8 +161,6 @@ class ResponseReader:
         if match is None or match.end() > self._limit_bytes:
             return self._feed_buffer(data)
         minor, status, reason, block = match.groups()
-        if block.count(b"\n") > self._field_limit:
-            return self._feed_buffer(data)
         self.rest = data[match.end() :]
         return ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block))
 
@@ -155,13 +170,7 @@ class ResponseReader:
         if buffer is None:
             if not data:
                 return None
-            rules = StartLineRules(
-                check_octet=_check_first_octet,
-                check_line=_check_status_line,
-                limit_bytes=None,
-                allows_empty_line=False,
-            )
-            buffer = self._buffer = HeadBuffer(rules, self._limit_bytes, self._field_limit)
+            buffer = self._buffer = HeadBuffer(_RULES, self._limit_bytes)
         try:
             octets = buffer.add(data)
         except ProtocolError as error:
@@ -169,19 +178,15 @@ class ResponseReader:
         if octets is None:
             return None
         match = _match_response(octets)
+        is_repaired = match is None
+        if match is None:
+            match = _match_response(repair_head(octets))
         if match is None:
             raise ProtocolError("origin_malformed", "the head is malformed")
         minor, status, reason, block = match.groups()
         self.rest = buffer.rest()
         self._buffer = None
-        return ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block))
-
-
-def _check_first_octet(octet: int) -> None:
-    if octet != 0x48:
-        raise ProtocolError("origin_malformed", "the answer does not begin with HTTP/1.1 or HTTP/1.0")
-
-
-def _check_status_line(line: bytes) -> None:
-    if not _is_status_line(line):
-        raise ProtocolError("origin_malformed", "the status line is malformed or not of HTTP/1.1 or HTTP/1.0")
+        head = ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block))
+        if is_repaired:
+            head.is_persistent = False
+        return head

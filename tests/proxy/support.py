@@ -30,6 +30,9 @@ ADDRESS = "93.184.216.34"
 OTHER = "93.184.216.35"
 ADDRESS6 = "2606:2800:220:1:248:1893:25c8:1946"
 
+# What an answer without Date gets, at the time at which the clock of every test begins.
+DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+
 RULES = {
     "allow": [
         {"name": "example", "hosts": ["origin.example", "*.wide.example", ADDRESS, ADDRESS6], "ports": [80, 443]},

@@ -282,7 +282,7 @@ class ChoiceTests(RouteCase):
 
     def test_challenged(self) -> None:
         """A 407 is told apart by whether the proxy was sent credentials."""
-        head = ResponseReader(1024, 10).feed(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\n\r\n")
+        head = ResponseReader(1024).feed(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\n\r\n")
         assert head is not None
         sent = self.choose(self.by_name).challenged(head)
         self.known = self.agent_of({"HTTPS_PROXY": evolve(self.proxies["HTTPS_PROXY"], credentials=None)})

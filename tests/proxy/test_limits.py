@@ -122,15 +122,14 @@ class LimitTests(Counting):
         self.assert_counted("target_bytes")
 
     def test_head_fields(self) -> None:
-        """More fields are answered 431; an origin's are a 502."""
+        """More fields are answered 431. An origin's head is bounded by its octets."""
         self.limit(head_fields=8)
-        self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 204 No\r\n" + b"X: y\r\n" * 9 + b"\r\n"))
+        self.origin(answer=lambda peer, _: peer.says(b"HTTP/1.1 204 No\r\n" + b"X: y\r\n" * 500 + b"\r\n"))
 
         self.assert_refused(self.said(GET[:-2] + b"X: y\r\n" * 9 + b"\r\n"), 431, "head_too_large")
-        self.assert_refused(self.said(GET), 502, "origin_malformed")
+        self.said(GET).heard(b"HTTP/1.1 204 No\r\n" + b"X: y\r\n" * 500)
 
         self.assert_counted("head_fields")
-        self.assert_counted("head_fields", "origin_malformed")
 
     def test_head_seconds(self) -> None:
         """A head that takes longer is answered 408."""

@@ -205,6 +205,23 @@ class TunnelTests(SynchronousTestCase):
 
             self.assertEqual(ear.heard, b"0\r\n\r\n", fields)
 
+    def test_repaired_answers(self) -> None:
+        """An answer with a fault that permits one reading only opens the tunnel, where its head ends."""
+        for head in (
+            b"HTTP/1.0 200 Connection established\n\n",
+            b"HTTP/1.0 200 OK\nVia : 1.0 p\n q\n\n",
+            b"HTTP/1.1 200 OK\r\nVia : 1.0 p\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nVia: 1.0 p\r\n  q\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 500 + b"\r\n",
+        ):
+            for cut in (len(head), len(head) - 1):
+                self.tunnel = Tunnel()
+                self.network = self.tunnel.network
+
+                ear, _ = self.open((head + b"\nearly\n\n")[:cut], (head + b"\nearly\n\n")[cut:])
+
+                self.assertEqual(ear.heard, b"\nearly\n\n", head)
+
     def test_what_is_good(self) -> None:
         """Any 2xx opens it, of either version, with or without words."""
         for line in (b"HTTP/1.0 200 Connection established", b"HTTP/1.1 200", b"HTTP/1.1 204 ", b"HTTP/1.1 299 x"):
@@ -344,7 +361,6 @@ ROWS: list[tuple[str, bytes, str, str, str]] = [
     ("switching", b"HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n", "", MALFORMED, "interim"),
     ("interims", b"HTTP/1.1 103 x\r\n\r\n" * (INTERIM_LIMIT + 1), "", MALFORMED, "interim"),
     ("a megabyte", FULL, "", MALFORMED, "too large"),
-    ("one field too many", b"HTTP/1.1 200 x\r\n" + b"A: b\r\n" * 129 + b"\r\n", "", MALFORMED, "too many fields"),
     ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n", "", MALFORMED, "does not begin with HTTP"),
     ("SMTP", b"220 mail ESMTP\r\n", "", MALFORMED, "does not begin with HTTP"),
     ("HTTP/2", b"\0\0\x12\x04\0\0\0\0\0", "", MALFORMED, "does not begin with HTTP"),
@@ -353,8 +369,11 @@ ROWS: list[tuple[str, bytes, str, str, str]] = [
     ("HTTP/1.2", b"HTTP/1.2 200 OK\r\n\r\n", "", MALFORMED, "status line"),
     ("TLS alert", b"\x15\x03\x03\0\x02\x02\x0a", "closes", MALFORMED, "https://"),
     ("SOCKS", b"\x05\xff", "", MALFORMED, "does not begin with HTTP"),
-    ("bare LF", b"HTTP/1.1 200 OK\n\n", "", MALFORMED, "LF without CR"),
-    ("folding", b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "", MALFORMED, "folded"),
+    ("LF alone, then CRLF", b"HTTP/1.1 200 OK\nA: b\r\n\r\n", "", MALFORMED, "holds CR"),
+    ("CRLF, then LF alone", b"HTTP/1.1 200 OK\r\nA: b\n\r\n", "", MALFORMED, "LF without CR"),
+    ("CRLF, and LF alone at the end", b"HTTP/1.1 200 OK\r\nA: b\r\n\n", "", MALFORMED, "LF without CR"),
+    ("folding of nothing", b"HTTP/1.1 200 OK\r\n c\r\n\r\n", "", MALFORMED, "folded"),
+    ("bare CR", b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", "", MALFORMED, "CR without LF"),
     ("status 99", b"HTTP/1.1 099 x\r\n\r\n", "", MALFORMED, "status line"),
     ("status 600", b"HTTP/1.1 600 x\r\n\r\n", "", MALFORMED, "status line"),
     ("nothing, FIN", b"", "ends", MALFORMED, "without an answer"),

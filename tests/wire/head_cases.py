@@ -162,7 +162,6 @@ RESPONSES: dict[bytes, ResponseValue] = {
 }
 
 REFUSED_RESPONSES: list[tuple[str, bytes]] = [
-    ("RFC 9112 2.2: no bare LF", b"HTTP/1.1 200 OK\n\n"),
     ("RFC 9112 2.2: no bare LF in a field", _OK + b"A: b\n\r\n"),
     ("RFC 9112 2.2: no bare CR", _OK + b"A: b\rc\r\n\r\n"),
     ("RFC 9112 2.2: no empty line before a status line", b"\r\n" + _OK + b"\r\n"),
@@ -179,14 +178,13 @@ REFUSED_RESPONSES: list[tuple[str, bytes]] = [
     ("RFC 9112 4: no control byte in the reason", b"HTTP/1.1 200 O\x00K\r\n\r\n"),
     ("RFC 9112 4: no tab for the space", b"HTTP/1.1 200\tOK\r\n\r\n"),
     ("RFC 9112 4: not HTTP", b"SSH-2.0-OpenSSH\r\n"),
-    ("RFC 9112 5.1: no blank before the colon", _OK + b"A : b\r\n\r\n"),
-    ("RFC 9112 5.2: no folding", _OK + b"A: b\r\n c\r\n\r\n"),
     ("RFC 9110 5.5: no control byte in a value", _OK + b"A: \x01\r\n\r\n"),
     ("RFC 9112 5: a field has a colon", _OK + b"A\r\n\r\n"),
     ("RFC 9110 5.1: a field has a name", _OK + b": b\r\n\r\n"),
+    ("RFC 9112 5.2: no folding of nothing", _OK + b" c\r\n\r\n"),
+    ("a head of bounded size in many lines", _OK + b"X: y\r\n" * LIMIT_BYTES),
     ("a head of bounded size", _OK + b"X: " + b"y" * LIMIT_BYTES),
     ("a status line of bounded size", b"HTTP/1.1 200 " + b"y" * LIMIT_BYTES),
-    ("a bounded number of fields", _OK + b"X: y\r\n" * (FIELD_LIMIT + 1) + b"\r\n"),
 ]
 
 
@@ -197,7 +195,7 @@ def request_reader() -> RequestReader:
 
 def response_reader() -> ResponseReader:
     """Make a reader with the limits of the tables."""
-    return ResponseReader(LIMIT_BYTES, FIELD_LIMIT)
+    return ResponseReader(LIMIT_BYTES)
 
 
 def value_of(head: RequestHead | ResponseHead) -> RequestValue | ResponseValue:

@@ -28,7 +28,7 @@ def request(data: bytes) -> RequestHead:
 
 def response(data: bytes) -> ResponseHead:
     """Read a response head."""
-    head = ResponseReader(1 << 16, 64).feed(data)
+    head = ResponseReader(1 << 16).feed(data)
     assert head is not None
     return head
 
@@ -240,6 +240,14 @@ class RequestOnwardTests(SynchronousTestCase):
         self.assertEqual(list(event.headers), [(lower, value) for lower, _, value in again.fields.all()])
 
 
+DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
+
+def make_date() -> bytes:
+    """Give the line that is added to a response without Date."""
+    return DATE
+
+
 def answered(
     data: bytes,
     framing: Framing = NONE,
@@ -248,9 +256,11 @@ def answered(
     keep_alive: bool = True,
     upgrade: bytes | None = None,
 ) -> list[bytes]:
-    """Read a response, write what goes to the client, and give its lines without those that end every head."""
-    out = serialize_response(response(data), framing, is_http11=is_http11, keep_alive=keep_alive, upgrade=upgrade)
-    lines = out.split(b"\r\n")
+    """Read a response, write what goes to the client, and give its lines without Date and those that end every head."""
+    out = serialize_response(
+        response(data), framing, is_http11=is_http11, keep_alive=keep_alive, make_date=make_date, upgrade=upgrade
+    )
+    lines = out.replace(DATE, b"").split(b"\r\n")
     assert lines[-2:] == [b"", b""], lines
     return lines[:-2]
 
@@ -265,10 +275,34 @@ class ResponseOnwardTests(SynchronousTestCase):
             b"content-length: 05\r\nSet-Cookie: a\r\nset-cookie: b\r\nVia: 1.0 before\r\n\r\n"
         )
         self.assertEqual(
-            serialize_response(head, response_framing(head, "GET"), is_http11=True, keep_alive=True),
+            serialize_response(
+                head, response_framing(head, "GET"), is_http11=True, keep_alive=True, make_date=make_date
+            ),
             b"HTTP/1.1 404 Not here\r\nX-b: 2\r\nSet-Cookie: a\r\nset-cookie: b\r\nVia: 1.0 before\r\n"
-            b"Content-Length: 5\r\nVia: 1.1 egress\r\n\r\n",
+            b"Content-Length: 5\r\nVia: 1.1 egress\r\n" + DATE + b"\r\n",
         )
+
+    def test_date(self) -> None:
+        """A final answer without Date gets one, once; a Date of the origin's stays (RFC 9110 section 6.6.1)."""
+        own = b"Date: Mon, 07 Nov 1994 08:49:37 GMT"
+        for start, is_added in (
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", True),
+            (b"HTTP/1.1 200 OK\r\nX-Date: 1\r\nContent-Length: 5\r\nUpdate: 2\r\n", True),
+            (b"HTTP/1.1 200 OK\r\n" + own + b"\r\nContent-Length: 5\r\n", False),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\n" + own.lower() + b"\r\n", False),
+            (b"HTTP/1.1 200 OK\r\nDATE: \r\nContent-Length: 5\r\n", False),
+            (b"HTTP/1.0 500 OK\r\nA: b\r\n", True),
+            (b"HTTP/1.0 500 OK\r\n" + own + b"\r\n", False),
+            (b"HTTP/1.1 304 OK\r\n", True),
+            (b"HTTP/1.1 200 OK\r\n" + own + b"\r\nConnection: date\r\n", True),
+            (b"HTTP/1.1 103 Early\r\n", False),
+        ):
+            head = response(start + b"\r\n")
+            out = serialize_response(
+                head, response_framing(head, "GET"), is_http11=True, keep_alive=True, make_date=make_date
+            )
+            self.assertEqual(out.count(DATE), is_added, start)
+            self.assertEqual(out.lower().count(b"\ndate:"), 0 if head.status < 200 else 1, start)
 
     def test_status_line(self) -> None:
         """The reason goes on, or its absence, and the version is ours (RFC 9112 section 4)."""
@@ -322,7 +356,9 @@ class ResponseOnwardTests(SynchronousTestCase):
             (b"204", b"Content-Length: 5", False),
             (b"103", b"Content-Length: 5", False),
             (b"200", b"Content-Length: +5", False),
-            (b"200", b"Content-Length: 5\r\nContent-Length: 5", False),
+            (b"200", b"Content-Length: 5\r\nContent-Length: 5", True),
+            (b"200", b"Content-Length: 5, 5", True),
+            (b"200", b"Content-Length: 5\r\nContent-Length: 6", False),
             (b"200", b"Content-Length: " + b"9" * 19, False),
         ):
             lines = answered(b"HTTP/1.1 " + status + b" x\r\n" + field + b"\r\n\r\n")
@@ -378,7 +414,9 @@ class ResponseOnwardTests(SynchronousTestCase):
             framing = response_framing(head, method)
         except ProtocolError:
             return
-        again = response(serialize_response(head, framing, is_http11=is_http11, keep_alive=keep_alive))
+        again = response(
+            serialize_response(head, framing, is_http11=is_http11, keep_alive=keep_alive, make_date=make_date)
+        )
         is_dechunked = framing.kind is Kind.CHUNKED and not is_http11
         self.assertEqual(response_framing(again, method), CLOSE if is_dechunked else framing)
         is_closing = not keep_alive or is_dechunked or framing.kind is Kind.CLOSE

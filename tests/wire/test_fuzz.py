@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.errors import ProtocolError
 from egress.wire.chunked import ChunkedBody
 from egress.wire.client_hello import ClientHelloReader
-from tests.wire.test_chunked import BROKEN_BODIES, CHUNKED_BODIES, h11_reads
+from tests.wire.test_chunked import BROKEN_BODIES, CHUNKED_BODIES, RESPONSE_BODIES, h11_reads
 from tests.wire.test_client_hello import (
     ALPN,
     BROKEN_RECORDS,
@@ -90,7 +90,7 @@ class FuzzTests(SynchronousTestCase):
     def test_chunked_bodies(self) -> None:
         """A broken chunked body is refused or read, alike for every split; what is read, h11 reads alike."""
         random = Random(9112)
-        seeds = [body for body, _, _ in CHUNKED_BODIES] + [body for _, body in BROKEN_BODIES]
+        seeds = [body for body, _, _ in CHUNKED_BODIES] + [body for _, body in BROKEN_BODIES + RESPONSE_BODIES]
         complete = refused = 0
         for _ in range(_ROUNDS):
             data = mutated(random, random.choice(seeds), seeds)

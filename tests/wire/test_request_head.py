@@ -250,7 +250,7 @@ class PropertyTests(SynchronousTestCase):
         block, expected = field_block(fields)
         version = b"HTTP/1.1" if is_http11 else b"HTTP/1.0"
         data = b"%b %d %b\r\n%b\r\nrest" % (version, status, reason, block)
-        reader = ResponseReader(1 << 16, 64)
+        reader = ResponseReader(1 << 16)
         head = reader.feed(data)
         assert head is not None
         self.assertEqual(
@@ -342,7 +342,7 @@ class SecondOpinionTests(SynchronousTestCase):
         block, _ = field_block(fields)
         version = b"HTTP/1.1" if is_http11 else b"HTTP/1.0"
         data = b"%b %d %b\r\n%b\r\n" % (version, status, reason, block)
-        head = ResponseReader(1 << 16, 64).feed(data)
+        head = ResponseReader(1 << 16).feed(data)
         assert head is not None
 
         connection = h11.Connection(h11.CLIENT)

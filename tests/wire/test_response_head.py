@@ -7,7 +7,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.errors import ProtocolError
 from egress.wire.response_head import ResponseReader
 from tests.wire.head_cases import (
-    FIELD_LIMIT,
     LIMIT_BYTES,
     REFUSED_RESPONSES,
     RESPONSES,
@@ -29,7 +28,7 @@ class ResponseTableTests(SynchronousTestCase):
 
     def test_several(self) -> None:
         """Interim responses and the final one are read one by one, cut anywhere."""
-        uncut, cuts = uncut_and_cut(lambda: ResponseReader(LIMIT_BYTES, FIELD_LIMIT), b"".join(RESPONSES))
+        uncut, cuts = uncut_and_cut(lambda: ResponseReader(LIMIT_BYTES), b"".join(RESPONSES))
         self.assertEqual(uncut, (list(RESPONSES.values()), None, b""))
         for cut in cuts:
             self.assertEqual(cut, uncut)

@@ -17,15 +17,22 @@ from egress.proxy.roles import LiveTransaction, TunnelClient
 from egress.transports.contract import IStreamTransport
 from egress.wire.body import BodyReader, body_reader
 from egress.wire.chunked import chunk, forwardable_trailers, last_chunk
+from egress.wire.date_field import DateField
 from egress.wire.forwarding import serialize_response
 from egress.wire.framing import NO_BODY, Framing, Kind
 from egress.wire.response_head import ResponseHead
 
 
 class StreamServer(Protocol):
-    """A server, as far as a stream needs it."""
+    """A server, as far as a stream needs it.
+
+    Attributes:
+        limits: the bounds.
+        date_field: gives the line of the Date field for a response without one.
+    """
 
     limits: Limits
+    date_field: DateField
 
 
 class Http1Connection(TunnelClient, Protocol):
@@ -129,7 +136,7 @@ class Http1ClientStream:
     def interim_response(self, head: ResponseHead) -> None:
         """Write a 1xx response to a client that knows them (RFC 9110 section 15.2)."""
         if self.parsed.head.is_http11:
-            self.subject.transport.write(serialize_response(head, NO_BODY, is_http11=True, keep_alive=True))
+            self._write_head(head)
 
     def respond(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
         """Write the response head and the first of the body. See `ResponseSink.response`."""
@@ -144,7 +151,9 @@ class Http1ClientStream:
             and (body is None or body.is_complete)
             and client.can_continue
         )
-        octets = serialize_response(head, framing, is_http11=is_http11, keep_alive=is_kept)
+        octets = serialize_response(
+            head, framing, is_http11=is_http11, keep_alive=is_kept, make_date=client.server.date_field
+        )
         client.transport.write(octets + (_chunks(payload, trailers) if is_chunked else payload))
 
     def send(self, payload: bytes, trailers: Trailers | None) -> None:
@@ -163,10 +172,22 @@ class Http1ClientStream:
     def change_protocol(self, head: ResponseHead, upgrade: bytes) -> TunnelClient:
         """Write the 101, and give the connection for a tunnel."""
         del self.source
-        self.subject.transport.write(
-            serialize_response(head, NO_BODY, is_http11=True, keep_alive=True, upgrade=upgrade)
-        )
+        self._write_head(head, upgrade)
         return self.subject
+
+    def _write_head(self, head: ResponseHead, upgrade: bytes | None = None) -> None:
+        """Write the head of a 1xx response, for a client of HTTP/1.1."""
+        client = self.subject
+        client.transport.write(
+            serialize_response(
+                head,
+                NO_BODY,
+                is_http11=True,
+                keep_alive=True,
+                make_date=client.server.date_field,
+                upgrade=upgrade,
+            )
+        )
 
     def refuse(self, refused: Refused, request_id: str) -> None:
         """Write the response to a refusal."""

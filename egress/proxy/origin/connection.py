@@ -120,7 +120,7 @@ class OriginConnection:
         """Return the origin's side of one exchange (PooledConnection). HTTP/1.1 allows one exchange at a time."""
         stream = self.stream
         if stream is None:
-            stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes, limits.head_fields))
+            stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes))
         stream.sink, self.receiver = sink, stream
         return stream
 
