@@ -220,7 +220,7 @@ class LineEncoder:
             path, authority = request.path, request.authority
             target = (
                 f'"http_request_method":{bounded(request.method, METHOD_LIMIT)},'
-                f'"server_address":{bounded(authority.host, TEXT_LIMIT)},"server_port":{authority.port},'
+                f'"server_address":{bounded(authority.host, TEXT_LIMIT)},"server_port":{authority.port or "null"},'
                 f'"url_path":{"null" if path is None else self._path(path)}'
             )
         return (

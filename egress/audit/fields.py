@@ -71,7 +71,11 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "server_address": Field(
             "Destination: the canonical host name or the address.", "server.address", "server.address"
         ),
-        "server_port": Field("Destination: the port.", "server.port", "server.port"),
+        "server_port": Field(
+            "Destination: the port; null in a refused target whose scheme has no port known to egress.",
+            "server.port",
+            "server.port",
+        ),
         "url_path": Field(
             "Path, as much of it as the setting `paths` allows, never the query, cut after 256 characters; null for a "
             "tunnel.",

@@ -9,7 +9,7 @@ from attrs import define, field
 from egress.errors.codes import CAUSES, CODES, Code
 
 if TYPE_CHECKING:
-    from egress.model.requests import Verdict
+    from egress.model.requests import Authority, Verdict
 
 __all__ = [
     "CAUSES",
@@ -59,10 +59,15 @@ class ProtocolError(EgressError):
     Attributes:
         code: one of `CODES`: "bad_head", "bad_target", "bad_framing", "bad_version" and so on.
         reason: one sentence, ASCII, free of the offending bytes.
+        method: of a request, where its target was read; else "".
+        authority: the destination in that target, with the port 0 where the port is not known; None where no
+            destination could be read.
     """
 
     code: str
     reason: str
+    method: str = ""
+    authority: Authority | None = None
 
     @property
     def sentence(self) -> str:

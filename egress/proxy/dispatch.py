@@ -16,6 +16,7 @@ from egress.proxy.http1.request_parsing import SENSITIVE, ParsedRequest
 from egress.proxy.tunnel.setup import TunnelSetup
 from egress.wire.framing import Framing, Kind
 from egress.wire.request_head import RequestHead
+from egress.wire.user_information import without_user_information
 
 
 def dispatch(client: ClientConnection, parsed: ParsedRequest) -> None:
@@ -96,8 +97,10 @@ def _answer(client: ClientConnection, head: RequestHead, framing: Framing) -> No
     """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
     keep_alive = head.is_persistent and framing.kind is Kind.NONE and client.can_continue
     if head.method == "TRACE":
-        lines = [b"TRACE " + head.target + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
-        lines += [name + b": " + value for lower, name, value in head.fields.all() if lower not in SENSITIVE]
+        lines = [b"TRACE " + without_user_information(head.target) + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]
+        for lower, name, value in head.fields.all():
+            if lower not in SENSITIVE:
+                lines.append(name + b": " + (value.rpartition(b"@")[2] if lower == b"host" else value))
         answer = trace_response(b"\r\n".join([*lines, b"", b""]), keep_alive=keep_alive)
         status = 200
     else:

@@ -132,6 +132,9 @@ def make_request(
             raise ValueError("a tunnel's method is CONNECT; the requests inside it cannot be read")
         method = "CONNECT"
         host = (rest if separator else text).partition("/")[0].partition("?")[0]
+        if separator:
+            # Clients send the user information of an https:// URL inside the tunnel.
+            host = host.rpartition("@")[2]
         target = host if _has_port(host) else f"{host}:443"
     read = parse_target(method, target.encode("utf-8", "surrogateescape"))
     assert read.authority is not None, "only OPTIONS * has none, and it is no URL"

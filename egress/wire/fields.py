@@ -53,12 +53,12 @@ MEMO_BLOCK_BYTES = 1024
 _MEMO_LINES = 24
 # Request fields, as clients spell them, whose values hold no secret and hardly differ between requests of a client.
 _MEMO_NAMES = (
-    b"Accept Accept-Charset Accept-Encoding Accept-Language Cache-Control Connection DNT Host Keep-Alive Pragma "
+    b"Accept Accept-Charset Accept-Encoding Accept-Language Cache-Control Connection DNT Keep-Alive Pragma "
     b"Priority Proxy-Connection Sec-CH-UA Sec-CH-UA-Mobile Sec-CH-UA-Platform Sec-Fetch-Dest Sec-Fetch-Mode "
     b"Sec-Fetch-Site Sec-Fetch-User Sec-GPC Upgrade-Insecure-Requests User-Agent"
 )
 _has_memo_names_only = re.compile(
-    rb"(?:(?:%b):[^\r]*+\r\n)*+" % b"|".join([*_MEMO_NAMES.split(), *_MEMO_NAMES.lower().split()])
+    rb"(?:(?:(?:%b):[^\r]*+|[Hh]ost:[^\r@]*+)\r\n)*+" % b"|".join([*_MEMO_NAMES.split(), *_MEMO_NAMES.lower().split()])
 ).fullmatch
 
 

@@ -32,6 +32,7 @@ _HARMLESS_OPTIONS = _HOP_BY_HOP - {b"transfer-encoding", b"content-length"} | {b
 _FRAMING_OPTIONS = frozenset([b"host", b"transfer-encoding", b"content-length"])
 _PROXY_OPTIONS = frozenset([b"via", b"max-forwards"])
 _NOTHING: frozenset[bytes] = frozenset()
+_authorization_line = re.compile(rb"(?im)^authorization:").search
 _date_line = re.compile(rb"(?im)^date:").search
 # The usual spelling, which is found in a third of the time.
 _usual_date_line = re.compile(rb"\nDate:").search
@@ -58,7 +59,8 @@ def serialize_request(
 
     Args:
         head: the head that the client sent.
-        target: the parsed target; not in asterisk form, which is not forwarded.
+        target: the parsed target; not in asterisk form, which is not forwarded. Its user information is sent where the
+            client sends no Authorization.
         framing: the framing of the body.
         upgrade: the protocol of the Upgrade field to send, such as b"websocket"; None for no such field.
         is_absolute: the target in absolute form, for a proxy (RFC 9112 section 3.2.2), else in origin form.
@@ -82,7 +84,13 @@ def serialize_request(
     if is_absolute:
         # `OPTIONS *` of the origin is the absolute form without a path (RFC 9112 section 3.2.4).
         request_target = b"http://" + host + (request_target if request_target != b"*" else b"")
-    elif fields.is_plain and kind is Kind.NONE and upgrade is None and authorization is None:
+    elif (
+        fields.is_plain
+        and kind is Kind.NONE
+        and upgrade is None
+        and authorization is None
+        and target.authorization is None
+    ):
         # The fast path of a request without a body and without fields that need a decision.
         return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b" % (method, request_target, host, fields.ordinary, end)
     ordinary, named = fields.ordinary, _NOTHING
@@ -90,6 +98,9 @@ def serialize_request(
         named = _named_by_request(fields.options)
         ordinary = fields.ordinary_without(named)
     out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method, request_target, host, ordinary)]
+    # RFC 9110 section 9.3.8: a TRACE request carries no credentials.
+    if target.authorization is not None and head.method != "TRACE" and not _authorization_line(fields.ordinary):
+        out.append(b"Authorization: %b\r\n" % target.authorization)
     if authorization is not None:
         out.append(b"Proxy-Authorization: %b\r\n" % authorization)
     if not fields.is_plain:

@@ -121,7 +121,7 @@ class RequestReader:
             if block.count(b"\n") > self._field_limit or _match_field_lines(data, at) is None:
                 return self._feed_buffer(data)
             fields = parse_fields(block)
-            if _host_fault(fields, minor):
+            if _host_fault(fields, minor, target):
                 return self._feed_buffer(data)
             # Fields with a Host are valid in both versions.
             if minor == b"1" and len(block) <= MEMO_BLOCK_BYTES and may_be_memoized(fields):
@@ -154,7 +154,7 @@ class RequestReader:
             raise ProtocolError("bad_head", "the head is malformed")
         method, target, minor, block = match.groups()
         fields = parse_fields(block)
-        if fault := _host_fault(fields, minor):
+        if fault := _host_fault(fields, minor, target):
             raise ProtocolError("bad_head", fault)
         self.rest = buffer.rest()
         self._buffer = None
@@ -186,7 +186,7 @@ class RequestReader:
         raise ProtocolError("bad_head", "the request line does not end in an HTTP version")
 
 
-def _host_fault(fields: Fields, minor: bytes) -> str:
+def _host_fault(fields: Fields, minor: bytes, target: bytes) -> str:
     """Describe the fault of the Host fields of a request, "" for none (RFC 9112 section 3.2)."""
     host: bytes | None = None
     for lower, _, value in fields.special:
@@ -196,7 +196,18 @@ def _host_fault(fields: Fields, minor: bytes) -> str:
             host = value
     if host is None:
         return "an HTTP/1.1 request has a Host field" if minor == b"1" else ""
-    return "the Host field is not a host and port" if host.translate(None, _HOST) else ""
+    if host.translate(None, _HOST) and not _repeats_user_information(host, target):
+        return "the Host field is not a host and port"
+    return ""
+
+
+def _repeats_user_information(host: bytes, target: bytes) -> bool:
+    """Whether Host repeats the authority of the target with its user information, as urllib sends it.
+
+    A proxy ignores the Host field of an absolute form (RFC 9112 section 3.2.2), and the two do not disagree.
+    """
+    rest = target.partition(b"://")[2]
+    return b"@" in host and rest.startswith(host) and rest[len(host) :][:1] in (b"", b"/", b"?")
 
 
 def _check_first_octet(octet: int) -> None:

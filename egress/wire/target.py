@@ -1,7 +1,7 @@
 """The request target (RFC 9112 section 3.2) and the canonical form of its path.
 
 A path has many spellings. `parse_target` normalizes it (RFC 3986 section 6.2.2). Policies judge the canonical path and
-the origin receives the canonical path. The query is not judged and is forwarded unchanged.
+the origin receives the canonical path. The query is not judged and is forwarded unchanged. User information is removed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import re
 from unicodedata import category, normalize
 from urllib.parse import unquote_to_bytes
 
-from attrs import define
+from attrs import define, field
 
 from egress.errors import ProtocolError
 from egress.memo import Memo
 from egress.model import Authority
 from egress.wire.authority import parse_authority
+from egress.wire.user_information import basic_authorization
 
 _VISIBLE = bytes(range(0x21, 0x7F))
 _split_uri = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+):(?://([^/]*+)(.*+))?").match
@@ -42,6 +43,8 @@ _CANONICAL_ESCAPES = {
 _PLAIN_SCHEMES = frozenset(["http", "ws"])
 _TLS_SCHEMES = frozenset(["https", "wss"])
 _DEFAULT_PORT = 80
+# Of the schemes that are refused, for the log. The port of any other scheme is not known.
+_REFUSED_PORTS = {"https": 443, "wss": 443, "ftp": 21}
 
 _MEMO_KEY_BYTES = 300
 
@@ -60,6 +63,7 @@ class Target:
         is_path_ambiguous: servers interpret the path differently, for example because of an encoded slash or overlong
             UTF-8.
         host_field: the value of the Host field that the origin receives: the authority, without the port 80.
+        authorization: the value of an Authorization field with the user information of the target; None for none.
     """
 
     form: str
@@ -69,11 +73,12 @@ class Target:
     forward_target: bytes
     is_path_ambiguous: bool = False
     host_field: bytes = b""
+    authorization: bytes | None = field(default=None, repr=False)
 
 
 _ASTERISK = Target("asterisk", "", None, None, b"*")
 # Absolute forms without their query: at most 4,096 keys of 300 octets, below 6 MiB with their values. Queries are
-# left out because they hold secrets and hardly repeat. User information is refused.
+# left out because they hold secrets and hardly repeat, and so are targets with user information.
 _memo: Memo[bytes, Target] = Memo(4096)
 
 
@@ -89,10 +94,14 @@ def parse_target(method: str, target: bytes) -> Target:
 
     Raises:
         ProtocolError: bad_target; not_for_a_proxy for the origin form; https_target for https and wss;
-            scheme_not_supported for any other scheme.
+            scheme_not_supported for any other scheme. It has the destination where that could be read.
     """
     if method == "CONNECT":
-        authority = parse_authority(target)
+        try:
+            authority = parse_authority(target)
+        except ProtocolError as error:
+            error.authority = _find_authority(target, 0)
+            raise
         return Target("authority", "", authority, None, authority.text.encode("ascii"), False, _host_field(authority))
     if target == b"*" and method == "OPTIONS":
         return _ASTERISK
@@ -100,11 +109,12 @@ def parse_target(method: str, target: bytes) -> Target:
     found = _memo.get(base)
     if found is None:
         found = _parse_absolute(base)
-        if len(base) <= _MEMO_KEY_BYTES:
+        if len(base) <= _MEMO_KEY_BYTES and found.authorization is None:
             _memo.keep(base, found)
     if mark:
         if b"#" in query or query.translate(None, _VISIBLE):
-            raise ProtocolError("bad_target", "the query holds a fragment, spaces, control bytes or non-ASCII octets")
+            words = "the query holds a fragment, spaces, control bytes or non-ASCII octets"
+            raise ProtocolError("bad_target", words, authority=found.authority)
         forwarded = b"%b?%b" % (found.forward_target, query)
     elif method == "OPTIONS" and target.count(b"/") == 2:
         # RFC 9112 section 3.2.4: without path and query the last proxy sends the asterisk. The judged path is the root.
@@ -112,7 +122,14 @@ def parse_target(method: str, target: bytes) -> Target:
     else:
         return found
     return Target(
-        found.form, found.scheme, found.authority, found.path, forwarded, found.is_path_ambiguous, found.host_field
+        found.form,
+        found.scheme,
+        found.authority,
+        found.path,
+        forwarded,
+        found.is_path_ambiguous,
+        found.host_field,
+        found.authorization,
     )
 
 
@@ -131,18 +148,36 @@ def _parse_absolute(target: bytes) -> Target:
         raise ProtocolError("bad_target", "the target is not an absolute URI")
     scheme = match[1].decode("ascii").lower()
     raw_authority, raw_path = match.group(2, 3)
-    if scheme in _TLS_SCHEMES:
-        raise ProtocolError("https_target", "an https or wss target goes through CONNECT, not in the clear")
     if scheme not in _PLAIN_SCHEMES:
         if raw_authority is None and target[match.end() :].isdigit():
             raise ProtocolError("bad_target", "only CONNECT has a target of host and port")
-        raise ProtocolError("scheme_not_supported", "the target's scheme is neither http nor ws")
+        code, words = "scheme_not_supported", "the target's scheme is neither http nor ws"
+        if scheme in _TLS_SCHEMES:
+            code, words = "https_target", "an https or wss target goes through CONNECT, not in the clear"
+        authority = _find_authority(raw_authority or b"", _REFUSED_PORTS.get(scheme, 0))
+        raise ProtocolError(code, words, authority=authority)
     if not raw_authority:
         raise ProtocolError("bad_target", "the target has no host")
+    # The last @, though user information has none: what has two is refused, and its host is the one of every reader.
+    user_information, _, place = raw_authority.rpartition(b"@")
     # RFC 3986 section 3.2.3: a port may be empty, and is then the one of the scheme.
-    authority = parse_authority(raw_authority.removesuffix(b":"), _DEFAULT_PORT)
-    path, is_ambiguous = _canonical_path(raw_path)
-    return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous, _host_field(authority))
+    authority = parse_authority(place.removesuffix(b":"), _DEFAULT_PORT)
+    try:
+        authorization = basic_authorization(user_information)
+        path, is_ambiguous = _canonical_path(raw_path)
+    except ProtocolError as error:
+        error.authority = authority
+        raise
+    host_field = _host_field(authority)
+    return Target("absolute", scheme, authority, path.decode("ascii"), path, is_ambiguous, host_field, authorization)
+
+
+def _find_authority(raw: bytes, default_port: int) -> Authority | None:
+    """Find the destination in a target that is refused; None where there is none."""
+    try:
+        return parse_authority(raw.rpartition(b"@")[2].removesuffix(b":"), default_port)
+    except ProtocolError:
+        return None
 
 
 def _host_field(authority: Authority) -> bytes:

@@ -41,7 +41,7 @@ def plain(record: AuditEvent, paths: str) -> dict[str, object]:
         "request_form": record.request_form,
         "http_request_method": cut(request.method, 32) if request else None,
         "server_address": cut(request.authority.host) if request else None,
-        "server_port": request.authority.port if request else None,
+        "server_port": (request.authority.port or None) if request else None,
         "url_path": _path(request.path, paths) if request else None,
         **_judged(record),
         "upstream": cut(plan.label) if plan else None,

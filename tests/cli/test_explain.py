@@ -147,7 +147,8 @@ class ExplainTests(SynchronousTestCase):
             (["--client", "address:here", "http://203.0.113.7/"], "holds no address"),
             (["--client", "listener:builds", "http://203.0.113.7/"], "use --listener builds"),
             (["ftp://203.0.113.7/"], "neither http nor ws"),
-            (["http://joe:hunter2@203.0.113.7/"], "user information"),
+            (["joe:hunter2@203.0.113.7:443"], "user information"),
+            (["http://joe:hunter2%@203.0.113.7/"], "user information"),
             (["--allow", "a..b", "http://203.0.113.7/"], "--allow a..b"),
             (["--config", "/does/not/exist", "http://203.0.113.7/"], "cannot be read"),
         ):
@@ -173,6 +174,8 @@ class RequestTests(SynchronousTestCase):
             ("https://[2001:db8::1]:444/", "connect", "[2001:db8::1]:444", None),
             ("http://example.com", "http", "example.com:80", "/"),
             ("ws://example.com:81/a", "http", "example.com:81", "/a"),
+            ("http://joe:hunter2@example.com:/@", "http", "example.com:80", "/@"),
+            ("https://joe:hunter2@example.com/@", "connect", "example.com:443", None),
         ):
             request = make_request(url, "", "agents", (), 0.0)
             self.assertEqual(

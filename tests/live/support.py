@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -33,6 +34,8 @@ QUERY = "query-secret-7391"
 COOKIE = "cookie-secret-7391"
 TOKEN = "authorization-secret-7391"
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+# What an origin gets of user information in a URL.
+BASIC = "Basic " + b64encode(f"agent:{TOKEN}".encode()).decode()
 FIELDS = {"Authorization": f"Bearer {TOKEN}", "Cookie": f"session={COOKIE}"}
 
 CONFIGURATION = """
@@ -60,6 +63,11 @@ drain_seconds = 1
 [audit]
 paths = "full"
 """
+
+
+def with_user(url: str) -> str:
+    """Put user information into an http URL. Its password is a secret that no record may hold."""
+    return url.replace("://", f"://agent:{TOKEN}@")
 
 
 def needs(what: str | Callable[[], object], why: str) -> None:
@@ -207,7 +215,7 @@ class LiveCase(SynchronousTestCase):
     authority: ClassVar[CertificateAuthority]
     place: ClassVar[Place] = HERE
     address_check: ClassVar[str] = "passed"
-    secrets: ClassVar[tuple[str, ...]] = (QUERY, COOKIE, TOKEN)
+    secrets: ClassVar[tuple[str, ...]] = (QUERY, COOKIE, TOKEN, BASIC)
     _left: ClassVar[set[str]] = set()
 
     def setUp(self) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.live.origins import HELLO, Origin, digest, pattern
-from tests.live.support import COOKIE, FIELDS, QUERY, REFUSED, TOKEN, LiveCase, needs
+from tests.live.support import BASIC, COOKIE, FIELDS, QUERY, REFUSED, TOKEN, LiveCase, needs, with_user
 
 UPLOAD_SIZE = 300_000
 
@@ -215,6 +215,16 @@ class WgetTests(ProgramCase):
                 self.assertEqual((0, HELLO.decode()), (done.returncode, done.stdout), done.stderr)
                 self.assert_got_in_full(origin)
                 self.assert_passed(origin.port, supervisor)
+
+    def test_user_information(self) -> None:
+        """User information of the URL reaches the origin as credentials, and no log."""
+        origin = self.origin()
+
+        done = self.run_client("wget", "--tries=1", "--output-document=-", with_user(f"{origin.url}/hello"))
+
+        self.assertEqual((0, HELLO.decode()), (done.returncode, done.stdout), done.stderr)
+        self.assertEqual(BASIC, origin.seen[-1].fields["authorization"])
+        self.assert_passed(origin.port, *(["http"] * len(origin.seen)))
 
     def test_refused(self) -> None:
         """It says that the proxy forbids it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ import requests
 import urllib3
 
 from tests.live.origins import HELLO, Origin, digest, pattern
-from tests.live.support import COOKIE, FIELDS, PATIENCE_SECONDS, QUERY, REFUSED, TOKEN, LiveCase
+from tests.live.support import BASIC, COOKIE, FIELDS, PATIENCE_SECONDS, QUERY, REFUSED, TOKEN, LiveCase, with_user
 
 UPLOAD_SIZE = 300_000
 REQUEST_FORMS = ((False, "http"), (True, "connect"))
@@ -87,6 +88,22 @@ class RequestsTests(LibraryCase):
         self.assertEqual((403, "no_rule"), (response.status_code, response.json()["code"]))
         self.assertIn("403", str(error))
         self.assert_refused(port, "http", "connect")
+
+
+class UrllibTests(LibraryCase):
+    """urllib of the standard library, by its environment."""
+
+    def test_user_information(self) -> None:
+        """User information of the URL, which urllib leaves in the target, reaches the origin as credentials."""
+        origin = self.origin()
+
+        with urllib.request.urlopen(with_user(f"{origin.url}/hello"), timeout=PATIENCE_SECONDS) as response:
+            self.assertEqual(HELLO, response.read())
+
+        (seen,) = origin.seen
+        self.assertEqual(("/hello", BASIC), (seen.target, seen.fields["authorization"]))
+        self.assertNotIn("@", seen.fields["host"])
+        self.assert_passed(origin.port, "http")
 
 
 class Urllib3Tests(LibraryCase):

@@ -79,6 +79,33 @@ class RequestOnwardTests(SynchronousTestCase):
             out = sent_on(b"GET " + target + b" HTTP/1.1\r\nHost: evil.example\r\n\r\n")
             self.assertTrue(out.startswith(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nVia: "), out)
 
+    def test_user_information(self) -> None:
+        """User information in the target goes on as Authorization, and nowhere else, where the client sends none."""
+        start = b"GET http://joe:secret@a/b HTTP/1.1"
+        basic = b"Authorization: Basic am9lOnNlY3JldA=="
+        for fields, expected in (
+            ([], [basic]),
+            ([b"X: 1", b"X-Authorization: 2"], [b"X: 1", b"X-Authorization: 2", basic]),
+            ([b"Proxy-Authorization: Basic eDp5"], [basic]),
+            ([b"authorization: Bearer x"], [b"authorization: Bearer x"]),
+            ([b"A: 1", b"Authorization:"], [b"A: 1", b"Authorization:"]),
+            ([b"Connection: authorization", b"Authorization: x"], []),
+            ([b"Connection: authorization"], [basic]),
+        ):
+            self.assertEqual(expected, fields_sent_on(*fields, start=start), fields)
+        self.assertEqual([], fields_sent_on(start=start.replace(b"GET", b"TRACE")))
+        out = sent_on(start + b"\r\nHost: a\r\n\r\n")
+        self.assertTrue(out.startswith(b"GET /b HTTP/1.1\r\nHost: a\r\n"), out)
+        head = request(start + b"\r\nHost: a\r\n\r\n")
+        out = serialize_request(
+            head, parse_target("GET", head.target), NONE, is_absolute=True, authorization=b"Basic x"
+        )
+        self.assertEqual(
+            b"GET http://a/b HTTP/1.1\r\nHost: a\r\n" + basic + b"\r\nProxy-Authorization: Basic x\r\n"
+            b"Via: 1.1 egress\r\n\r\n",
+            out,
+        )
+
     def test_old_client(self) -> None:
         """A client of HTTP/1.0 is sent on as HTTP/1.1, and Via says what it spoke."""
         self.assertEqual(

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import CODES, ProtocolError
 from egress.wire.fields import Field, parse_fields
-from egress.wire.request_head import RequestHead, RequestReader
+from egress.wire.request_head import RequestHead, RequestReader, _fields_memo
 from egress.wire.response_head import ResponseReader
 from tests.wire.head_cases import (
     FIELD_LIMIT,
@@ -268,6 +268,39 @@ class PropertyTests(SynchronousTestCase):
         for uncut, cuts in (uncut_and_cut(request_reader, data), uncut_and_cut(response_reader, data)):
             for cut in cuts:
                 self.assertEqual(cut, uncut)
+
+
+class UserInformationTests(SynchronousTestCase):
+    """A Host that repeats the user information of the target, as urllib sends it."""
+
+    def test_host(self) -> None:
+        """It is accepted where it is the target's authority, and refused where the two differ in any octet."""
+        for target, host, is_accepted in (
+            (b"http://u:p@a/", b"u:p@a", True),
+            (b"http://u:p@a:80?b", b"u:p@a:80", True),
+            (b"http://u:p@a", b"u:p@a", True),
+            (b"http://u:p@a/", b"u:q@a", False),
+            (b"http://u:p@a/", b"u:p@b", False),
+            (b"http://u:p@ab/", b"u:p@a", False),
+            (b"http://u:p@a:80/", b"u:p@a", False),
+            (b"http://a/", b"u:p@a", False),
+            (b"http://a/u:p@a", b"u:p@a", False),
+            (b"u:p@a", b"u:p@a", False),
+            (b"/", b"u:p@a", False),
+            (b"http://a b/", b"a b", False),
+        ):
+            data = b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+            uncut, cuts = uncut_and_cut(request_reader, data)
+            self.assertEqual((None if is_accepted else "bad_head", int(is_accepted)), (uncut[1], len(uncut[0])), data)
+            for cut in cuts:
+                self.assertEqual(cut, uncut)
+
+    def test_memo(self) -> None:
+        """The fields are not remembered: they hold a secret, and are valid with this target only."""
+        block = b"Host: u:p@a\r\nAccept: */*\r\n\r\n"
+        self.assertIsNotNone(request_reader().feed(b"GET http://u:p@a/ HTTP/1.1\r\n" + block))
+        self.assertRaises(ProtocolError, request_reader().feed, b"GET http://a/ HTTP/1.1\r\n" + block)
+        self.assertFalse([key for key in _fields_memo if b"@" in key])
 
 
 class SecondOpinionTests(SynchronousTestCase):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from unicodedata import normalize
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
+from egress.wire import authority as authority_module
 from egress.wire import target as target_module
 from egress.wire.target import parse_target
 
@@ -108,9 +111,12 @@ REFUSED: list[tuple[str, str, str, bytes]] = [
     ("RFC 9110 4.2.1: after two slashes", "bad_target", "GET", b"http:/a"),
     ("RFC 9110 4.2.1: a port alone", "bad_target", "GET", b"http://:80/"),
     ("RFC 9110 4.2.1: nothing at all", "bad_target", "GET", b"http:"),
-    ("RFC 9110 4.2.4: no userinfo", "bad_target", "GET", b"http://u@a/"),
-    ("RFC 9110 4.2.4: no userinfo with a password", "bad_target", "GET", b"http://u:p@a/"),
-    ("RFC 9110 4.2.4: nor an empty one", "bad_target", "GET", b"http://@a/"),
+    ("RFC 3986 3.2.1: user information is percent-encoded", "bad_target", "GET", b"http://u:p%@a/"),
+    ("RFC 3986 3.2.1: and holds no second @", "bad_target", "GET", b"http://u@b@a/"),
+    ("RFC 3986 3.2.1: nor brackets", "bad_target", "GET", b"http://[u]@a/"),
+    ("RFC 7617 2: no control byte in it", "bad_target", "GET", b"http://u:%0d%0aX%3A@a/"),
+    ("RFC 7617 2: no colon in a user name", "bad_target", "GET", b"http://u%3Av:p@a/"),
+    ("RFC 3986 3.2.2: a host behind it", "bad_target", "GET", b"http://u:p@/"),
     ("RFC 3986 3.2: a backslash ends no authority", "bad_target", "GET", b"http://a\\@b/"),
     ("RFC 3986 3.2.2: no escapes in the host", "bad_target", "GET", b"http://%61/"),
     ("RFC 3986 3.2.3: the port is a number", "bad_target", "GET", b"http://a:x/"),
@@ -264,6 +270,59 @@ class TargetTests(SynchronousTestCase):
                 fault = self.assertRaises(ProtocolError, parse_target, method, raw)
                 self.assertEqual(fault.code, code, sentence)
                 self.assertTrue(fault.reason.isascii())
+
+    def test_user_information(self) -> None:
+        """User information becomes credentials; the rest of the target is the one without it."""
+        for _ in range(2):
+            for method, end in (("GET", b"/x"), ("GET", b"/x?a@b"), ("OPTIONS", b""), ("HEAD", b":81/@/%7E:")):
+                found = parse_target(method, b"http://u:p%40@a" + end)
+                self.assertEqual(b"Basic " + b64encode(b"u:p@"), found.authorization)
+                self.assertEqual(parse_target(method, b"http://a" + end), evolve(found, authorization=None))
+            self.assertIsNone(parse_target("GET", b"http://@a/x").authorization)
+            self.assertIsNone(parse_target("GET", b"http://a/u:p@b").authorization)
+
+    def test_user_information_is_hidden(self) -> None:
+        """No memo holds user information, and no text of a target or of a fault repeats it."""
+        for raw in (b"http://joe:sesame@a/", b"http://sesame@a/?b", b"ws://joe:sesame@a", b"http://@a/", b"http://a/"):
+            self.assertNotIn("sesame", repr(parse_target("GET", raw)))
+        for method, raw in (
+            ("GET", b"http://joe:sesame%@a/"),
+            ("GET", b"http://joe:sesame@x@a/"),
+            ("GET", b"http://joe:sesame/x@a/"),
+            ("GET", b"https://joe:sesame@a/"),
+            ("GET", b"sesame://joe:sesame@a/"),
+            ("GET", b"http://joe:sesame@a/.."),
+            ("CONNECT", b"joe:sesame@a:80"),
+        ):
+            fault = self.assertRaises(ProtocolError, parse_target, method, raw)
+            self.assertNotIn("sesame", repr((fault, str(fault), fault.sentence, fault.authority)))
+        for memo in (target_module._memo, authority_module._memo):
+            self.assertNotIn("sesame", repr([*memo.items()]))
+            self.assertNotIn(b64encode(b"joe:sesame").decode(), repr([*memo.items()]))
+
+    def test_destination_of_a_fault(self) -> None:
+        """A fault has the destination wherever one can be read, with the port 0 where that is not known."""
+        for method, raw, text in (
+            ("GET", b"https://A.example./x", "a.example:443"),
+            ("GET", b"https://a:8443?x", "a:8443"),
+            ("GET", b"wss://a:", "a:443"),
+            ("GET", b"ftp://joe:sesame@a/", "a:21"),
+            ("GET", b"gopher://a/", "a:0"),
+            ("GET", b"gopher://a:70/", "a:70"),
+            ("GET", b"http://a/..", "a:80"),
+            ("GET", b"http://joe:sesame%@a:81/", "a:81"),
+            ("GET", b"http://a/?b#c", "a:80"),
+            ("CONNECT", b"joe:sesame@a:443", "a:443"),
+            ("CONNECT", b"a", "a:0"),
+        ):
+            fault = self.assertRaises(ProtocolError, parse_target, method, raw)
+            assert fault.authority is not None, raw
+            self.assertEqual(text, fault.authority.text)
+        for method, raw in (
+            *(("GET", b"/x"), ("GET", b"urn:a:b"), ("GET", b"file:///a"), ("GET", b"http://a:x/"), ("GET", b"*")),
+            *(("CONNECT", b"a:443/x"), ("CONNECT", b"http://a:443"), ("GET", b"ftp://-/")),
+        ):
+            self.assertIsNone(self.assertRaises(ProtocolError, parse_target, method, raw).authority, raw)
 
     def test_queries_are_not_memoized(self) -> None:
         """The memo holds no query, which may be a secret, and a bounded number of short keys."""

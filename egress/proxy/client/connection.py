@@ -11,11 +11,11 @@ from zope.interface import implementer
 
 from egress.errors import Refused
 from egress.interfaces import IIdentifier
-from egress.model import Client, Connection
+from egress.model import Authority, Client, Connection
 from egress.proxy.client.connection_facts import ReadPeer, gather
 from egress.proxy.client.flush_producer import FlushProducer
 from egress.proxy.client.pipelining import proceed, read_requests
-from egress.proxy.client.refusal import refuse
+from egress.proxy.client.refusal import refuse_head
 from egress.proxy.error_responses import refusal_response
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.roles import ClientReceiver, Displacement, LiveTransaction
@@ -204,9 +204,9 @@ class ClientConnection:
         """Read the requests that are held, in a later turn than the ones before them (turn queue)."""
         proceed(self)
 
-    def refuse_unread(self, refused: Refused) -> None:
-        """Answer what could not be read as a request, record it and close."""
-        refuse(self.server, self, refused)
+    def refuse_unread(self, refused: Refused, method: str = "", authority: Authority | None = None) -> None:
+        """Answer what could not be read as a request, record it and close. See `refuse_head`."""
+        refuse_head(self.server, self, refused, method, authority)
         self.linger()
 
     def write_refusal(self, refused: Refused, request_id: str, *, keep_alive: bool, has_body: bool = True) -> None:

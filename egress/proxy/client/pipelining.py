@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from egress.errors import ProtocolError, Refused
+from egress.model import Authority
 from egress.proxy.http1.request_parsing import HeadSource, ParsedRequest
 from egress.proxy.refusals import listener_removed
 from egress.proxy.roles import Displacement
@@ -53,8 +54,8 @@ class PipelinedConnection(HeadSource, Entry, Protocol):
     def proceed(self) -> None:
         """Read on, after other connections were served."""
 
-    def refuse_unread(self, refused: Refused) -> None:
-        """Answer with a refusal, and close."""
+    def refuse_unread(self, refused: Refused, method: str = "", authority: Authority | None = None) -> None:
+        """Answer with a refusal, and close. The method and the destination are those that were read."""
 
     def pause(self) -> None:
         """Pause reading."""
@@ -84,7 +85,7 @@ def read_requests(client: PipelinedConnection) -> None:
                 return
             client.state = CLIENT_CONNECTION[client.state]["head_complete"]
             if client.displacement is not None:
-                client.refuse_unread(listener_removed())
+                client.refuse_unread(listener_removed(), parsed.head.method, parsed.target.authority)
                 return
             client.start(client, parsed)
             if client.state is DISPATCHING:
@@ -92,7 +93,7 @@ def read_requests(client: PipelinedConnection) -> None:
             elif client.has_ended and client.state is IDLE and not client.held:
                 client.close()
     except ProtocolError as error:
-        client.refuse_unread(Refused(error.code, error.sentence))
+        client.refuse_unread(Refused(error.code, error.sentence), error.method, error.authority)
     except Exception:
         _log.failure("serving a request failed")
         client.refuse_unread(Refused("internal_error", "The proxy failed."))

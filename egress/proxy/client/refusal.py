@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from egress.errors import Refused
-from egress.model import Request
+from egress.model import Authority, Request
 from egress.proxy.audit_events import build_event
 from egress.proxy.refusals import is_failure
 from egress.proxy.roles import AuditSubject, TunnelClient
@@ -35,6 +35,28 @@ def refuse(
         record(server, client, "end", "failed", request, refused, refused.status)
     else:
         record(server, client, "refused", "refused", request, refused, refused.status, request_id)
+
+
+def refuse_head(
+    server: ProxyServer, client: TunnelClient, refused: Refused, method: str = "", authority: Authority | None = None
+) -> None:
+    """Write the response to the refusal of a head, and record it with as much of the request as was read.
+
+    Args:
+        server: records.
+        client: the connection.
+        refused: why.
+        method: of the request, where its target was read; else "".
+        authority: the destination in the target; None where none was read.
+    """
+    request = None
+    # A request without a destination has no method in the log either, and its answer has a body.
+    has_body = authority is None or method != "HEAD"
+    if authority is not None:
+        request_form, listener = "connect" if method == "CONNECT" else "http", client.connection.listener
+        request_id, begun = server.request_id(), server.clock.seconds()
+        request = Request(request_id, request_form, method, authority, None, client.by_facts, listener, begun)
+    refuse(server, client, refused, request, has_body=has_body)
 
 
 def record(

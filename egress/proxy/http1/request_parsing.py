@@ -130,19 +130,27 @@ def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
         body_limit_bytes: the largest body with a Content-Length.
 
     Raises:
-        ProtocolError: the target, the framing, an expectation or an option is refused, or the body is too long.
+        ProtocolError: the target, the framing, an expectation or an option is refused, or the body is too long. It has
+            the method, and the destination where that could be read.
     """
-    target = parse_target(head.method, head.target)
-    if head.fields.is_plain:
-        # The fast path: plain fields contain no framing, expectation, Max-Forwards or credentials.
-        return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
-    framing = request_framing(head)
-    if framing.length > body_limit_bytes:
-        raise ProtocolError("body_too_large", "The request body exceeds its limit.")
-    _check_expectation(head)
-    check_connection_options(head)
-    is_own = max_forwards(head) == 0 or target.form == "asterisk"
-    return ParsedRequest(head, target, framing, is_own, _find_credentials(head))
+    target = None
+    try:
+        target = parse_target(head.method, head.target)
+        if head.fields.is_plain:
+            # The fast path: plain fields contain no framing, expectation, Max-Forwards or credentials.
+            return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
+        framing = request_framing(head)
+        if framing.length > body_limit_bytes:
+            raise ProtocolError("body_too_large", "The request body exceeds its limit.")
+        _check_expectation(head)
+        check_connection_options(head)
+        is_own = max_forwards(head) == 0 or target.form == "asterisk"
+        return ParsedRequest(head, target, framing, is_own, _find_credentials(head))
+    except ProtocolError as error:
+        error.method = head.method
+        if target is not None:
+            error.authority = target.authority
+        raise
 
 
 def _find_credentials(head: RequestHead) -> bytes | None:
