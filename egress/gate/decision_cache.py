@@ -15,8 +15,10 @@ _DECISIONS = 8192
 PATH_CHARACTERS = 512
 """The longest path of a decision that is kept: 8,192 keys and decisions are below 16 MiB, whatever clients send."""
 
-DecisionKey: TypeAlias = tuple[str, frozenset[str], str, str, str, str, "str | None"]
-"""Client key and labels, listener, request form, method, authority, path: all that pure policies and selectors look at.
+DecisionKey: TypeAlias = tuple[str, frozenset[str], str, str, str, str, frozenset[str], "str | None"]
+"""Client key and labels, listener, request form, method, authority, override fields and path.
+
+Pure policies and selectors look at nothing else.
 
 Labels count by themselves: one client key can stand for several addresses that limits count together.
 """
@@ -26,7 +28,7 @@ def decision_key(request: Request) -> DecisionKey:
     """Return the key of a request's decisions."""
     client = request.client
     form, method, authority = request.request_form, request.method, request.authority
-    return client.key, client.labels, request.listener, form, method, authority.text, request.path
+    return client.key, client.labels, request.listener, form, method, authority.text, request.overrides, request.path
 
 
 @define(eq=False)

@@ -76,7 +76,7 @@ class Gate:
         client, authority = request.client, request.authority
         form, method = request.request_form, request.method
         known = snapshot.decisions.admissions.get(  # the key is `decision_key(request)`
-            (client.key, client.labels, request.listener, form, method, authority.text, request.path)
+            (client.key, client.labels, request.listener, form, method, authority.text, request.overrides, request.path)
         )
         if known is None:
             return run_eagerly(self._evaluate_new(request, None))

@@ -17,8 +17,8 @@ class IPolicy(Interface):
 
     name: str = Attribute("The policy's name in the configuration.")
     pure: bool = Attribute(
-        "True promises one verdict for each client, method, authority and path until the next configuration "
-        "snapshot. Only such verdicts are remembered."
+        "True promises one verdict for each client, method, authority, path and set of override fields until the next "
+        "configuration snapshot. Only such verdicts are remembered."
     )
 
     def decide(request: Request, resolution: Resolution | None) -> Verdict | Deferred[Verdict]:

@@ -6,11 +6,15 @@ Values that are kept or shared are frozen. Values that are made once for each re
 
 from egress.model.audit_event import AuditEvent
 from egress.model.clients import Client, Connection, Secret
+from egress.model.override_fields import METHOD_OVERRIDES, OVERRIDES, PATH_OVERRIDES
 from egress.model.policy_rules import PolicyRule, RuleEffect
 from egress.model.requests import Address, Authority, Network, Obligation, Outcome, Phases, Request, Verdict
 from egress.model.routes import Admission, Hop, Resolution, Route, RoutePlan, Trace
 
 __all__ = [
+    "METHOD_OVERRIDES",
+    "OVERRIDES",
+    "PATH_OVERRIDES",
     "Address",
     "Admission",
     "AuditEvent",

@@ -14,6 +14,9 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
+NO_OVERRIDES: frozenset[str] = frozenset()
+
+
 class Outcome(Enum):
     """Outcome of a verdict."""
 
@@ -27,10 +30,12 @@ class Outcome(Enum):
 
 
 class Obligation(Enum):
-    """A condition of an ALLOW: a change that the proxy must make to the request."""
+    """A condition of an ALLOW or ABSTAIN: a change that the proxy must make to the request."""
 
     INTERCEPT = "intercept"
     INSPECT = "inspect"
+    STRIP_OVERRIDES = "strip_overrides"
+    """The request is forwarded without its override fields (`egress.model.override_fields`)."""
 
     __hash__ = object.__hash__
 
@@ -87,6 +92,7 @@ class Request:
         listener: name of the listener.
         begun: time when the head was complete, in seconds on the monotonic clock.
         is_path_ambiguous: servers read the path differently, for example because of an encoded slash.
+        overrides: the fields by which an origin may take another method or path; see `egress.model.override_fields`.
         is_dry_run: whether ``explain`` made the request; such a request must be neither counted nor remembered.
         is_judged_again: whether an earlier snapshot has judged and counted the request.
         phases: durations of the phases so far.
@@ -101,6 +107,7 @@ class Request:
     listener: str
     begun: float
     is_path_ambiguous: bool = False
+    overrides: frozenset[str] = NO_OVERRIDES
     is_dry_run: bool = False
     is_judged_again: bool = False
     phases: Phases = field(factory=Phases)
@@ -117,7 +124,7 @@ class Verdict:
         reason: one sentence in ASCII for a person, without client bytes.
         pattern: host pattern that matched, in canonical form; "" for none.
         admits: networks that are not public and that this ALLOW admits.
-        obligations: conditions of this ALLOW.
+        obligations: conditions of this ALLOW or ABSTAIN.
         retry_seconds: seconds after which a denied request can succeed; None if waiting does not help.
     """
 

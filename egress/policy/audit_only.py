@@ -73,7 +73,7 @@ class AuditOnly:
 
     def _abstain(self, verdict: Verdict) -> Verdict:
         if verdict.outcome is Outcome.ABSTAIN:
-            return verdict
+            return evolve(verdict, obligations=frozenset()) if verdict.obligations else verdict
         by = f" by rule {verdict.rule}" if verdict.rule else ""
         why = f": {verdict.reason}" if verdict.reason else "."
         # No rule: the rule of an abstention is reported as a near miss, by which the request could be allowed.

@@ -5,18 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.config import structure
 from egress.interfaces import IHostServices, IPolicy, IPolicyDescription
 from egress.match import ClientPatterns, Entry, HostIndex, HostPattern, PathSet, PortSet, embedded_ipv4
-from egress.model import Address, Network, Outcome, PolicyRule, Request, Resolution, Verdict
+from egress.model import (
+    METHOD_OVERRIDES,
+    PATH_OVERRIDES,
+    Address,
+    Network,
+    Obligation,
+    Outcome,
+    PolicyRule,
+    Request,
+    Resolution,
+    Verdict,
+)
 from egress.policy.rule_description import describe
 from egress.policy.rules import CONNECT, DestinationsSettings, RuleSettings
 
 _log = Logger()
+
+_NONE: frozenset[str] = frozenset()
+_STRIP = frozenset([Obligation.STRIP_OVERRIDES])
+# How `override_fields` protects, in ascending order.
+_PROTECTION = ("pass", "strip", "refuse")
 
 
 def make_destinations(name: str, settings: Mapping[str, object], host: IHostServices) -> Destinations:
@@ -43,21 +59,35 @@ class _Clause:
     covers_opaque: bool
     needs_reading: bool
 
-    def covers(self, request: Request) -> bool:
-        """Whether the rule, whose host matches, covers the request."""
+    def covers(self, request: Request, overrides: frozenset[str]) -> bool:
+        """Whether the rule, whose host matches, covers the request.
+
+        Args:
+            request: the request.
+            overrides: its override fields, so far as they count. Where one may change what the rule looks at, the rule
+                takes the reading that opens less.
+        """
         if not self.ports.contains(request.authority.port):
             return False
         if self.clients is not None and not self.clients.match(request.client.labels):
             return False
-        return not self.needs_reading or self._covers_content(request)
+        return not self.needs_reading or self._covers_content(request, overrides)
 
-    def _covers_content(self, request: Request) -> bool:
+    def _covers_content(self, request: Request, overrides: frozenset[str]) -> bool:
         if request.path is None:
             # A rule that lists CONNECT covers tunnels.
             return self.covers_opaque or (self.methods is not None and CONNECT in self.methods)
-        if self.methods is not None and request.method not in self.methods:
-            return False
-        return self.paths is None or self._covers_path(self.paths, request.path, request.is_path_ambiguous)
+        if self.methods is not None:
+            if not overrides.isdisjoint(METHOD_OVERRIDES):
+                if not self.is_deny:
+                    return False
+            elif request.method not in self.methods:
+                return False
+        if self.paths is None:
+            return True
+        if not overrides.isdisjoint(PATH_OVERRIDES):
+            return self.is_deny
+        return self._covers_path(self.paths, request.path, request.is_path_ambiguous)
 
     def _covers_path(self, paths: PathSet, path: str, is_ambiguous: bool) -> bool:
         # Servers read an ambiguous path and repeated slashes differently. A rule uses the interpretation that allows
@@ -128,15 +158,33 @@ class Destinations:
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
         """Judge a request by its name, and by its addresses once they are known."""
+        verdict = self._judge(request, resolution, _NONE)
+        overrides, setting = request.overrides, self.settings.override_fields
+        if not overrides or setting == "pass" or verdict.outcome is Outcome.DENY:
+            return verdict
+        strict = self._judge(request, resolution, overrides)
+        if strict.outcome is verdict.outcome and (strict.rule == verdict.rule or strict.outcome is Outcome.ABSTAIN):
+            # Whatever method and path the origin takes, the verdict is this one.
+            return verdict
+        if setting == "strip":
+            return evolve(verdict, obligations=verdict.obligations | _STRIP)
+        names = " and ".join(sorted(name.title() for name in overrides))
+        reason = f"By {names} an origin may take another method or path than the one that was judged."
+        if strict.outcome is Outcome.DENY:
+            return evolve(strict, reason=f"{strict.reason} {reason}")
+        return strict if strict.outcome is Outcome.ALLOW else Verdict(strict.outcome, self.name, verdict.rule, reason)
+
+    def _judge(self, request: Request, resolution: Resolution | None, overrides: frozenset[str]) -> Verdict:
+        """Judge a request as if it had these override fields."""
         authority = request.authority
         if self._denied_networks is not None:
             addresses = () if resolution is None else resolution.addresses
-            denied = self._deny_by_address(request, self._denied_networks, addresses)
+            denied = self._deny_by_address(request, self._denied_networks, addresses, overrides)
             if denied is not None:
                 return denied
         entries = self._rules.find(authority.host, authority.address)
         for entry in entries:
-            if entry.value.covers(request):
+            if entry.value.covers(request, overrides):
                 return entry.value.verdict
         return self._explain(request, entries) if entries else self._silent
 
@@ -145,18 +193,28 @@ class Destinations:
         return tuple(describe(self.settings))
 
     def weaker_than(self, previous: IPolicy) -> tuple[str, ...]:
-        """Return nothing: the rules describe the policy completely. See `IPolicyDescription.weaker_than`."""
+        """Compare what the rules do not show. See `IPolicyDescription.weaker_than`."""
+        if isinstance(previous, Destinations) and any(
+            rule.needs_reading for _, _, rule in previous.settings.named_rules()
+        ):
+            before, after = previous.settings.override_fields, self.settings.override_fields
+            if _PROTECTION.index(after) < _PROTECTION.index(before):
+                return (f'override_fields is "{after}", it was "{before}"',)
         return ()
 
     def _deny_by_address(
-        self, request: Request, networks: HostIndex[_Clause], addresses: tuple[Address, ...]
+        self,
+        request: Request,
+        networks: HostIndex[_Clause],
+        addresses: tuple[Address, ...],
+        overrides: frozenset[str],
     ) -> Verdict | None:
         """Find a denied network that contains the destination, or the IPv4 address embedded in it."""
         literal = request.authority.address
         for outer in addresses if literal is None else (literal, *addresses):
             for address in (outer, *embedded_ipv4(outer)):
                 for entry in networks.find("", address):
-                    if entry.value.covers(request):
+                    if entry.value.covers(request, overrides):
                         return entry.value.verdict
         return None
 

@@ -127,11 +127,14 @@ class DestinationsSettings:
         allow: rules that allow.
         deny: rules that deny, and take precedence over `allow`.
         opaque: how rules with `methods` or `paths` treat a tunnel, whose requests cannot be read.
+        override_fields: what happens to a request with fields by which an origin may take another method or path, where
+            a rule with `methods` or `paths` could decide.
     """
 
     allow: tuple[RuleSettings, ...] = ()
     deny: tuple[RuleSettings, ...] = ()
     opaque: Literal["deny", "allow"] = "deny"
+    override_fields: Literal["refuse", "strip", "pass"] = "refuse"
 
     def __attrs_post_init__(self) -> None:
         for index, rule in enumerate(self.deny):

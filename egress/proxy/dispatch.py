@@ -60,6 +60,7 @@ def _request(client: ClientConnection, parsed: ParsedRequest, caller: Client) ->
         client.connection.listener,
         server.clock.seconds(),
         target.is_path_ambiguous,
+        parsed.head.fields.overrides,
     )
 
 

@@ -13,6 +13,7 @@ from egress.errors import ProtocolError, Refused
 from egress.model import Admission, Request
 from egress.proxy.exchange_roles import ClientSide, OriginSide, ParsedRequest, PooledConnection, Trailers
 from egress.proxy.forwarding import DIRECT_FORWARDING, Forwarding
+from egress.proxy.obligations import fulfil
 from egress.proxy.server import ProxyServer
 from egress.proxy.states import AWAITING, CONNECTING, EXCHANGE, FINISHED, RECEIVING, RESPONDING, SENDING
 from egress.proxy.transaction import Transaction
@@ -71,8 +72,7 @@ class Exchange:
         server, route = self.server, admission.route
         self.forwarding = DIRECT_FORWARDING
         if route.hops:
-            proxies = server.gate.snapshot.proxies
-            self.forwarding = server.forwardings.choose(proxies, self.request, route, self.upgrade)
+            self.forwarding = server.forwardings.choose(server.gate.snapshot.proxies, self.request, route, self.upgrade)
         origin = server.pool.take(self.request, admission, self.forwarding.place)
         if origin is None:
             self.transaction.dial(self.forwarding.recipient)
@@ -89,7 +89,8 @@ class Exchange:
         stream = self.origin = origin.open_stream(self, server.limits)
         payload = b"" if self.parsed.framing.kind is Kind.NONE else client.take_body()
         try:
-            stream.request(self.parsed, self.upgrade, self.forwarding, payload or b"")
+            parsed = fulfil(self.parsed, self.transaction.admission) if self.request.overrides else self.parsed
+            stream.request(parsed, self.upgrade, self.forwarding, payload or b"")
         except ProtocolError as error:
             self._drop_origin()
             self.refused(Refused(error.code, error.sentence))

@@ -129,6 +129,9 @@ class ParsedRequest(Protocol):
     def is_repeatable(self) -> bool:
         """Whether the request may be sent again."""
 
+    def without_overrides(self) -> ParsedRequest:
+        """Return the request without its override fields."""
+
 
 class RequestForm(Protocol):
     """The form of a request on its route."""

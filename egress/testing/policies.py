@@ -18,7 +18,7 @@ from egress.gate.name_resolution import NameResolution
 from egress.gate.own_addresses import OwnAddresses
 from egress.gate.snapshot import Snapshot
 from egress.interfaces import IGuard, IPolicy, IPolicyMaker, ITunnelingAgent
-from egress.model import Address, Admission, Authority, Outcome, Request, Resolution, Verdict
+from egress.model import Address, Admission, Authority, Obligation, Outcome, Request, Resolution, Verdict
 from egress.policy.interface_check import breaches
 from egress.policy.registry import build_policies
 from egress.testing.host import FakeHost
@@ -40,6 +40,7 @@ class FixedPolicy:
         rule: rule of the verdict.
         reason: reason of the verdict.
         pure: see `IPolicy`.
+        obligations: obligations of the verdict.
         asked: each request with its resolution, in order.
     """
 
@@ -48,12 +49,13 @@ class FixedPolicy:
     rule: str = ""
     reason: str = ""
     pure: bool = True
+    obligations: frozenset[Obligation] = frozenset()
     asked: list[tuple[Request, Resolution | None]] = field(init=False, factory=list)
 
     def decide(self, request: Request, resolution: Resolution | None) -> Verdict:
         """Return the fixed verdict. See `IPolicy.decide`."""
         self.asked.append((request, resolution))
-        return Verdict(self.outcome, self.name, self.rule, self.reason)
+        return Verdict(self.outcome, self.name, self.rule, self.reason, obligations=self.obligations)
 
 
 class PolicyHarness:

@@ -48,6 +48,7 @@ def make_request(
     listener: str = "agents",
     begun: float = 0.0,
     is_path_ambiguous: bool = False,
+    overrides: Iterable[str] = (),
     is_dry_run: bool = False,
 ) -> Request:
     """Make a request in the form that the proxy makes.
@@ -67,6 +68,7 @@ def make_request(
         listener: name of the listener.
         begun: start in seconds on the monotonic clock.
         is_path_ambiguous: whether servers interpret the path differently.
+        overrides: names of override fields, in lower case.
         is_dry_run: whether ``explain`` made the request.
 
     Raises:
@@ -90,6 +92,7 @@ def make_request(
         listener=listener,
         begun=begun,
         is_path_ambiguous=is_path_ambiguous,
+        overrides=frozenset(overrides),
         is_dry_run=is_dry_run,
     )
 

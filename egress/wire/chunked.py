@@ -12,7 +12,8 @@ from enum import Enum
 from attrs import define, field
 
 from egress.errors import ProtocolError
-from egress.wire.fields import Field
+from egress.model import OVERRIDES
+from egress.wire.fields import Field, override_name
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
@@ -247,6 +248,7 @@ def forwardable_trailers(trailers: Iterable[Field], nominated: Container[bytes] 
         trailer
         for trailer in trailers
         if trailer[0] not in _FORBIDDEN
+        and override_name(trailer[0]) not in OVERRIDES
         and not trailer[0].startswith(_FORBIDDEN_BEGINNINGS)
         and trailer[0] not in nominated
     )

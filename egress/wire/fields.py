@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 from attrs import define
 
+from egress.model.requests import NO_OVERRIDES
+
 Field: TypeAlias = tuple[bytes, bytes, bytes]
 """The name in lower case, the name as sent, the value without leading and trailing blanks."""
 
@@ -29,16 +31,22 @@ SPECIAL = frozenset(
 )
 """The names of fields that a proxy reads, writes or removes. Names that begin with `proxy-` belong to them too."""
 
-# Splits a block, to which an LF was prepended, at the special lines. A match has the LF before the line and not the
-# line's own LF. One call for ten fields takes 2 us; looking at each line takes 4 us.
+# The names of `egress.model.override_fields`, with an underscore in place of any hyphen too.
+_OVERRIDES = (
+    rb"X[-_](?:HTTP[-_]METHOD(?:[-_]OVERRIDE)?|METHOD[-_]OVERRIDE|ORIGINAL[-_](?:METHOD|UR[IL])|REWRITE[-_]URL"
+    rb"|FORWARDED[-_](?:METHOD|PREFIX|URI)|ENVOY[-_]ORIGINAL[-_]PATH)"
+)
+# Splits a block, to which an LF was prepended, at the special lines and those of overrides. A match has the LF before
+# the line and not the line's own LF. One call for ten fields takes 2 us; looking at each line takes 4 us.
 _split_special = re.compile(
-    rb"\n(?=[CEHKMPTUcehkmptu])((?i:CON(?:NECTION|TENT-LENGTH)|EXPECT|H(?:OST|TTP2-SETTINGS)|KEEP-ALIVE|MAX-FORWARDS"
-    rb"|PROXY-[^:]*+|T(?:E|RANSFER-ENCODING)|UPGRADE)):([^\r]*+)\r"
+    rb"\n(?=[CEHKMPTUXcehkmptux])((?i:CON(?:NECTION|TENT-LENGTH)|EXPECT|H(?:OST|TTP2-SETTINGS)|KEEP-ALIVE|MAX-FORWARDS"
+    rb"|PROXY-[^:]*+|T(?:E|RANSFER-ENCODING)|UPGRADE|" + _OVERRIDES + rb")):([^\r]*+)\r"
 ).split
 
 # Special fields that contain only the destination of a request and whether its connection persists.
 _PLAIN = frozenset([b"connection", b"host", b"keep-alive", b"proxy-connection"])
 
+_X = 0x78
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 _PLAIN_OPTIONS = frozenset([b"close", b"keep-alive"])
 _COMMON_OPTIONS = {
@@ -74,6 +82,7 @@ class Fields:
         is_plain: the special fields are at most Host, Connection, Keep-Alive and Proxy-Connection, and Connection
             names no field. A request with such fields has no body, no Proxy-Authorization and no Upgrade.
         lines: the number of field lines.
+        overrides: the names of `egress.model.override_fields` among the ordinary fields.
     """
 
     block: bytes
@@ -82,6 +91,7 @@ class Fields:
     options: frozenset[bytes]
     is_plain: bool
     lines: int
+    overrides: frozenset[str] = NO_OVERRIDES
 
     def all(self) -> tuple[Field, ...]:
         """Parse every field, in wire order."""
@@ -97,6 +107,11 @@ class Fields:
         kept = (name + b": " + value for lower, name, value in split_fields(self.ordinary) if lower not in names)
         return b"".join(line + b"\r\n" for line in kept)
 
+    def without_overrides(self) -> Fields:
+        """Return the fields without the overrides."""
+        kept = (line for line in self.all() if override_name(line[0]) not in self.overrides)
+        return parse_fields(b"".join(b"%b: %b\r\n" % line[1:] for line in kept))
+
 
 def parse_fields(block: bytes) -> Fields:
     """Parse field lines that are known to be well formed.
@@ -109,10 +124,16 @@ def parse_fields(block: bytes) -> Fields:
         return Fields(block, (), block, _NO_OPTIONS, True, block.count(b"\n"))
     special = []
     connections = []
+    overrides = []
     is_plain = True
     for at in range(1, len(parts), 3):
         name = parts[at]
         lower = name.lower()
+        if lower[0] == _X:
+            # An ordinary field: its line stays with those around it.
+            overrides.append(override_name(lower))
+            parts[at + 2] = b"\n%b:%b\r%b" % (name, parts[at + 1], parts[at + 2])
+            continue
         value = parts[at + 1].strip(b" \t")
         special.append((lower, name, value))
         if lower == b"connection":
@@ -122,7 +143,13 @@ def parse_fields(block: bytes) -> Fields:
     ordinary = b"".join(parts[::3])[1:]
     options = _connection_options(connections) if connections else _NO_OPTIONS
     is_plain = is_plain and options <= _PLAIN_OPTIONS
-    return Fields(block, tuple(special), ordinary, options, is_plain, block.count(b"\n"))
+    found = frozenset(overrides) if overrides else NO_OVERRIDES
+    return Fields(block, tuple(special), ordinary, options, is_plain, block.count(b"\n"), found)
+
+
+def override_name(lower: bytes) -> str:
+    """Convert the name of a field, in lower case, into the spelling of `egress.model.override_fields`."""
+    return lower.replace(b"_", b"-").decode("ascii")
 
 
 def may_be_memoized(fields: Fields) -> bool:

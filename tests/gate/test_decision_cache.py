@@ -11,7 +11,7 @@ from egress.gate.decision_cache import PATH_CHARACTERS, DecisionCache, DecisionK
 
 def key(path: str | None) -> DecisionKey:
     """Make a key."""
-    return "client", frozenset(["listener:a"]), "a", "http", "GET", "a.example:80", path
+    return "client", frozenset(["listener:a"]), "a", "http", "GET", "a.example:80", frozenset(), path
 
 
 class DecisionCacheTests(SynchronousTestCase):

@@ -17,7 +17,7 @@ from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
 from egress.gate.snapshot import Snapshot
 from egress.interfaces import IPolicy
-from egress.model import Admission, Client, Outcome, Request, Resolution, Verdict
+from egress.model import Admission, Client, Obligation, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.testing import FakeHost, FakeResolver, make_client, make_request
@@ -220,6 +220,31 @@ class Memory(GateCase):
         gate.admit(make_request("http://a.example/", listener="another"))
 
         self.assertEqual(len(policy.asked), 12)
+
+    def test_override_fields_are_part_of_the_question(self) -> None:
+        """A request that overrides the method does not get the verdict of one that does not, whoever asks first."""
+        rules = {"allow": [{"hosts": ["a.example"], "methods": ["GET"]}]}
+        plain, overriding = (
+            make_request("http://a.example/"),
+            make_request("http://a.example/", overrides=["x-http-method"]),
+        )
+        for first in (plain, overriding):
+            gate = self.gate(make_destinations("rules", rules, FakeHost()))
+            for request in (first, plain, overriding, plain, overriding):
+                if request is plain:
+                    self.assertIsInstance(gate.admit(request), Admission)
+                else:
+                    self.assertIn("X-Http-Method", self.refused(gate, request).reason)
+
+    def test_obligations_are_part_of_the_answer(self) -> None:
+        """Only the request with the field is admitted with the obligation to strip it."""
+        rules = {"allow": [{"hosts": ["a.example"], "methods": ["GET"]}], "override_fields": "strip"}
+        gate = self.gate(make_destinations("rules", rules, FakeHost()))
+        for _ in range(2):
+            for overrides, obligations in (((), frozenset()), (["x-http-method"], {Obligation.STRIP_OVERRIDES})):
+                admission = gate.admit(make_request("http://a.example/", overrides=overrides))
+                assert isinstance(admission, Admission)
+                self.assertEqual(obligations, admission.verdict.obligations)
 
     def test_labels_are_part_of_the_question(self) -> None:
         """Clients that limits count as one are judged each by its own labels, whoever asks first."""

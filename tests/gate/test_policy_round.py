@@ -16,7 +16,7 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.gate.policy_round import PolicyRound, ask, denial
 from egress.interfaces import IFailureVerdict, IPolicy, IPolicyObserver
-from egress.model import Outcome, Request, Resolution, Verdict
+from egress.model import Obligation, Outcome, Request, Resolution, Verdict
 from egress.policy.audit_only import AuditOnly
 from egress.testing import FixedPolicy, make_request, resolve_to
 
@@ -351,6 +351,15 @@ class AuditOnlyTests(SynchronousTestCase):
         )
         for policy, reason in cases:
             self.assertEqual(self.reason(policy), reason)
+
+    def test_obligations(self) -> None:
+        """An abstention's obligations are dropped: the policy decides nothing."""
+        strip = frozenset([Obligation.STRIP_OVERRIDES])
+        for outcome in Outcome:
+            policy = AuditOnly(FixedPolicy("p", outcome, obligations=strip))
+            verdict = ask(policy, make_request("https://example.com"), None, Clock(), 1.0)
+            assert isinstance(verdict, Verdict)
+            self.assertEqual((Outcome.ABSTAIN, frozenset()), (verdict.outcome, verdict.obligations))
 
     def test_failures(self) -> None:
         """A policy that raises or returns something else stands in nobody's way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from random import Random
 
@@ -11,7 +12,7 @@ from zope.interface.verify import verifyObject
 from egress.errors import ConfigError
 from egress.hostname import canonical_host
 from egress.interfaces import IPolicy
-from egress.model import Authority, Client, Outcome, Request, Resolution, Verdict
+from egress.model import Authority, Client, Obligation, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import Destinations, make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.testing import FakeHost
@@ -21,6 +22,7 @@ Rule = dict[str, object]
 MISTAKES: list[tuple[dict[str, object], str]] = [
     ({"alow": []}, "alow"),
     ({"opaque": "maybe"}, "opaque"),
+    ({"override_fields": "drop"}, "override_fields"),
     ({"allow": [{}]}, "allow[0].hosts"),
     ({"allow": [{"hosts": []}]}, "allow[0].hosts"),
     ({"allow": [{"hosts": "a.example"}]}, "allow[0].hosts"),
@@ -56,12 +58,18 @@ def _policy(allow: list[Rule] | None = None, deny: list[Rule] | None = None, **o
 
 
 def _request(
-    host: str, port: int = 443, method: str = "GET", path: str | None = "/", label: str = "", is_ambiguous: bool = False
+    host: str,
+    port: int = 443,
+    method: str = "GET",
+    path: str | None = "/",
+    label: str = "",
+    is_ambiguous: bool = False,
+    overrides: Iterable[str] = (),
 ) -> Request:
     canonical, address = canonical_host(host)
     authority = Authority(canonical, port, address)
     client = Client("c", frozenset({label} - {""}))
-    return Request("1", "http", method, authority, path, client, "agents", 0.0, is_path_ambiguous=is_ambiguous)
+    return Request("1", "http", method, authority, path, client, "agents", 0.0, is_ambiguous, frozenset(overrides))
 
 
 def _tunnel(host: str) -> Request:
@@ -266,6 +274,76 @@ class DestinationsTests(SynchronousTestCase):
         rule: Rule = {"hosts": ["a.example"], "paths": ["/admin/*"]}
         self.assert_outcome("deny", _policy([{"hosts": ["**"]}], [rule]), _request("a.example", path="//admin//x"))
         self.assert_outcome("abstain", _policy([rule]), _request("a.example", path="//admin//x"))
+
+    def test_override_fields(self) -> None:
+        """Where a field may change what a rule looks at, the verdict is the one that opens less, or the field goes.
+
+        A request whose verdict is the same for every method and path passes with its fields.
+        """
+        method, path = "x-http-method-override", "x-original-url"
+        get: Rule = {"hosts": ["a.example"], "methods": ["GET"], "name": "get"}
+        under: Rule = {"hosts": ["a.example"], "paths": ["/a/**"], "name": "under"}
+        all_: Rule = {"hosts": ["**"], "name": "all"}
+        delete: Rule = {"hosts": ["a.example"], "methods": ["DELETE"], "name": "delete"}
+        admin: Rule = {"hosts": ["a.example"], "paths": ["/admin/**"], "name": "admin"}
+        network: Rule = {"hosts": ["192.0.2.0/24"], "methods": ["DELETE"], "name": "network"}
+        rows: list[tuple[list[Rule], list[Rule], str, str, str]] = [
+            # allow, deny, override field, and the outcome for "refuse" and for "strip"
+            ([get], [], method, "abstain", "strip get"),
+            ([get], [], path, "allow get", "allow get"),
+            ([under], [], path, "abstain", "strip under"),
+            ([under], [], method, "allow under", "allow under"),
+            ([all_], [], method, "allow all", "allow all"),
+            ([all_], [], path, "allow all", "allow all"),
+            ([get, all_], [], method, "allow all", "strip get"),
+            ([all_], [delete], method, "deny delete", "strip all"),
+            ([all_], [delete], path, "allow all", "allow all"),
+            ([all_], [admin], path, "deny admin", "strip all"),
+            ([all_], [network], method, "deny network", "strip all"),
+            ([all_], [{**delete, "ports": [81]}], method, "allow all", "allow all"),
+            ([all_], [{**delete, "clients": ["uid:1"]}], method, "allow all", "allow all"),
+            ([], [delete], method, "deny delete", "strip"),
+            ([], [{**delete, "methods": ["GET"]}], method, "deny delete", "deny delete"),
+            ([get], [{**delete, "methods": ["GET"]}], method, "deny delete", "deny delete"),
+        ]
+        for allow, deny, field, refusing, stripping in rows:
+            request = _request("a.example", path="/a/b", overrides=[field])
+            plain = self.decide(_policy(allow, deny), _request("a.example", path="/a/b"), "192.0.2.1")
+            for setting, expected in (("refuse", refusing), ("strip", stripping)):
+                policy = _policy(allow, deny, override_fields=setting)
+                verdict = self.decide(policy, request, "192.0.2.1")
+                is_stripping = verdict.obligations == {Obligation.STRIP_OVERRIDES}
+                word = "strip" if is_stripping else verdict.outcome.value
+                rule = "" if verdict.outcome is Outcome.ABSTAIN else f" {verdict.rule}"
+                self.assertEqual(expected, word + rule, (allow, deny, field, setting))
+                self.assertTrue(is_stripping or not verdict.obligations)
+                if is_stripping:
+                    self.assertEqual(plain.outcome, verdict.outcome)
+            self.assertEqual(plain, self.decide(_policy(allow, deny, override_fields="pass"), request, "192.0.2.1"))
+            self.assertEqual(plain, self.decide(_policy(allow, deny), _request("a.example", path="/a/b"), "192.0.2.1"))
+
+    def test_override_fields_have_a_reason(self) -> None:
+        """A refusal for a field names the rule and the field."""
+        rule: Rule = {"hosts": ["a.example"], "methods": ["GET"], "name": "get"}
+        request = _request("a.example", overrides=["x-method-override", "x-rewrite-url"])
+
+        for policy, outcome in ((_policy([rule]), "abstain"), (_policy([{"hosts": ["**"]}], [rule]), "deny")):
+            verdict = self.decide(policy, request)
+            self.assertEqual((outcome, "get"), (verdict.outcome.value, verdict.rule))
+        self.assertIn(
+            "By X-Method-Override and X-Rewrite-Url an origin may take another method",
+            self.decide(_policy([rule]), request).reason,
+        )
+        # A rule that does not cover the request as it is says why, as for any other request.
+        miss = self.decide(_policy([rule]), _request("a.example", method="PUT", overrides=["x-http-method"]))
+        self.assertEqual("The host is allowed, but only with GET.", miss.reason)
+
+    def test_override_fields_of_a_tunnel(self) -> None:
+        """A field of a CONNECT reaches no origin."""
+        for opaque in ("deny", "allow"):
+            policy = _policy([{"hosts": ["**"], "methods": ["GET"]}], opaque=opaque)
+            tunnel = _request("a.example", method="CONNECT", path=None, overrides=["x-http-method"])
+            self.assertEqual(self.decide(policy, _tunnel("a.example")), self.decide(policy, tunnel))
 
     def test_near_misses(self) -> None:
         """Where a rule nearly matched, the reason says what did not."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
+from egress.model import OVERRIDES
 from egress.wire.body import BodyReader
 from egress.wire.chunked import ChunkedBody, chunk, forwardable_trailers, last_chunk
 from egress.wire.fields import Field
@@ -279,6 +280,12 @@ class WritingTests(SynchronousTestCase):
         for name in names.encode().split():
             for spelling in (name, name.upper(), name.lower()):
                 self.assertEqual(forwardable_trailers([(name.lower(), spelling, b"1")]), (), spelling)
+
+    def test_overrides_do_not_pass(self) -> None:
+        """A trailer by which an origin may take another method or path goes no further: trailers come unjudged."""
+        for name in OVERRIDES:
+            for spelling in (name.encode(), name.replace("-", "_").encode()):
+                self.assertEqual(forwardable_trailers([(spelling, spelling.title(), b"1")]), (), spelling)
 
     def test_nominated_trailers_do_not_pass(self) -> None:
         """A trailer that the Connection field names goes no further (RFC 9110 section 7.6.1)."""

@@ -22,12 +22,12 @@ from egress.errors import ProtocolError
 from egress.hostname import canonical_host
 from egress.identity.listener import ListenerIdentifier, client_of
 from egress.memo import Memo
-from egress.model import Connection
+from egress.model import OVERRIDES, Connection
 from egress.proxy.http1.request_parsing import ParsedRequest, parse_request
 from egress.transports.engine import socket_addresses
 from egress.wire import authority, fields, request_head, target
 from egress.wire.authority import parse_authority
-from egress.wire.fields import MEMO_BLOCK_BYTES, SPECIAL, Fields, parse_fields, split_fields
+from egress.wire.fields import MEMO_BLOCK_BYTES, SPECIAL, Fields, override_name, parse_fields, split_fields
 from egress.wire.forwarding import _serialize_response, serialize_request, serialize_response
 from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.request_head import RequestHead, RequestReader
@@ -292,6 +292,7 @@ REQUEST_FIELDS = [
     *(b"Connection: keep-alive\r\n", b"Connection: close\r\n", b"Connection: X-Key\r\n", b"Proxy-Connection: e\r\n"),
     *(b"Cookie: f\r\n", b"Authorization: g\r\n", b"Proxy-Authorization: Basic h\r\n", b"Content-Length: 1\r\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"Expect: i\r\n", b"Upgrade: j\r\n", b"Accept : k\r\n", b"Accept: \x00\r\n"),
+    *(b"X-HTTP-Method-Override: o\r\n", b"x_original_url:p\r\n", b"X-Original: q\r\n", b"X-Rewrite-URL: \r\n"),
     *(b" l\r\n", b"Accept: m\n", b"Accept\r\n", b"TE: trailers\r\n", b"Max-Forwards: 0\r\n", b"Keep-Alive: n\r\n"),
 ]
 ENDS = [b"\r\n", b"\r\nrest", b"", b"\n"]
@@ -300,7 +301,7 @@ LIMITS = (200, 32, 6)
 
 def values_of(found: Fields) -> tuple[object, ...]:
     """Return all values of fields, comparable."""
-    return found.block, found.special, found.ordinary, found.options, found.is_plain, found.lines
+    return found.block, found.special, found.ordinary, found.options, found.is_plain, found.lines, found.overrides
 
 
 def read_request(feed: Callable[[RequestReader], RequestHead | None], limits: tuple[int, int, int] = LIMITS) -> object:
@@ -356,6 +357,9 @@ class RequestTests(EmptyMemosCase):
         special = tuple(each for each in every if each[0] in SPECIAL or each[0].startswith(b"proxy-"))
         ordinary = b"".join(line for line, each in zip(lines, every, strict=True) if each not in special)
         self.assertEqual((found.special, found.ordinary, found.lines), (special, ordinary, len(lines)))
+        self.assertEqual(found.overrides, {override_name(each[0]) for each in every} & OVERRIDES)
+        kept = tuple(each for each in every if override_name(each[0]) not in OVERRIDES)
+        self.assertEqual((found.without_overrides().all(), found.without_overrides().overrides), (kept, frozenset()))
 
     @given(st.lists(st.sampled_from([b"keep-alive", b"Keep-Alive", b"close", b"Close", b"a, close", b"", b" x ,"])))
     def test_connection_options(self, values: list[bytes]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from egress.errors import ProtocolError
 from egress.memo import Memo
@@ -44,6 +44,10 @@ class ParsedRequest:
     def is_repeatable(self) -> bool:
         """Whether the request may be sent again: its method is idempotent (RFC 9110 section 9.2.2), without a body."""
         return self.framing.kind is Kind.NONE and self.head.method in _IDEMPOTENT
+
+    def without_overrides(self) -> ParsedRequest:
+        """Return the request without its override fields."""
+        return evolve(self, head=evolve(self.head, fields=self.head.fields.without_overrides()))
 
 
 class HeadSource(Protocol):

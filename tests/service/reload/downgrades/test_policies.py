@@ -33,6 +33,25 @@ TABLE: list[Row] = [
     ("fewer addresses", RULES, RULES.replace("10.2.0.0/16", "10.2.3.0/24"), []),
     ("unread", RULES, RULES.replace('"destinations"\n', '"destinations"\nopaque = "allow"\n'), ["tunnels, unread"]),
     (
+        "overrides stripped",
+        RULES,
+        RULES.replace('"destinations"\n', '"destinations"\noverride_fields = "strip"\n'),
+        ['policy destinations: override_fields is "strip", it was "refuse"'],
+    ),
+    (
+        "overrides passed",
+        RULES.replace('"destinations"\n', '"destinations"\noverride_fields = "strip"\n'),
+        RULES.replace('"destinations"\n', '"destinations"\noverride_fields = "pass"\n'),
+        ['policy destinations: override_fields is "pass", it was "strip"'],
+    ),
+    ("overrides refused", RULES.replace('"destinations"\n', '"destinations"\noverride_fields = "pass"\n'), RULES, []),
+    (
+        "overrides of no rule",
+        RATE + '[[policy]]\nkind = "destinations"\n[[policy.allow]]\nhosts = ["a.example"]\n',
+        RATE + '[[policy]]\nkind = "destinations"\noverride_fields = "pass"\n[[policy.allow]]\nhosts = ["a.example"]\n',
+        [],
+    ),
+    (
         "a denial gone",
         RULES,
         RULES.partition("[[policy.deny]]")[0],
