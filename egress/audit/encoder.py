@@ -263,7 +263,7 @@ class LineEncoder:
             snapshot = f'"audit_mode":{_audit_mode_verdicts(refused.verdicts)},"config_generation":null'
         return (
             f'"verdict":"{verdict}","policy":{quoted(policy)},"rule":{quoted(rule)},'
-            f'"reason":{bounded(refused.reason, TEXT_LIMIT)},"code":{quoted(refused.code)},'
+            f'"reason":{bounded(refused.explanation, TEXT_LIMIT)},"code":{quoted(refused.code)},'
             f'"detail":{bounded(refused.detail, TEXT_LIMIT) if refused.detail else "null"},{route},{snapshot}'
         )
 

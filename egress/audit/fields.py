@@ -90,7 +90,10 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "rule.ruleset",
         ),
         "rule": Field("Name of that policy's rule, or empty.", "security_rule.name", "rule.name"),
-        "reason": Field("Reason of the decision or of the failure: one sentence.", ecs="event.reason"),
+        "reason": Field(
+            "Reason of the decision or of the failure: one sentence, and the `message` of the rule that refused.",
+            ecs="event.reason",
+        ),
         "code": Field("Code of the refusal or failure; null where there was none.", "error.type", "error.code"),
         "detail": Field(
             "Details of a refusal or failure for operators, with addresses; null where there are none.",

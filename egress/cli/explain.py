@@ -137,6 +137,7 @@ def as_object(request: Request, seen: Explanation) -> dict[str, object]:
             "reason": refused.reason,
             "policy": refused.policy,
             "rule": refused.rule,
+            "message": refused.message,
             "hint": refused.hint,
         },
     }
@@ -207,7 +208,7 @@ def as_text(request: Request, seen: Explanation, *, has_labels: bool = False) ->
         # A failure has the name of the policy that had allowed the request.
         is_denied = verdict_of(None, refused) == "deny"
         by = f" by {_rule(refused.policy, refused.rule)}" if refused.policy and is_denied else ""
-        yield f"refused{by}: {CODES[refused.code].title} ({refused.code}, {refused.status}): {refused.reason}"
+        yield f"refused{by}: {CODES[refused.code].title} ({refused.code}, {refused.status}): {refused.explanation}"
         yield f"  {refused.hint}"
 
 

@@ -89,6 +89,7 @@ class Refused(EgressError):
         rule: that policy's rule, or "".
         detail: details for the audit log only, which may name addresses.
         retry_seconds: seconds after which a retry may succeed; None where that is not known.
+        message: what the operator says to the client in the rule that decided or nearly matched; or "".
         verdicts: the verdicts so far, for the audit log and for `explain`.
         upstream_level: the level of the cascade that decided, such as "refused" for a ``[[route]]``, if the upstream
             selector refused; else "".
@@ -101,9 +102,15 @@ class Refused(EgressError):
     rule: str = ""
     detail: str = ""
     retry_seconds: float | None = None
+    message: str = ""
     verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
     upstream_level: str = ""
     upstream_source: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """The reason, and what the operator says."""
+        return f"{self.reason} {self.message}" if self.message else self.reason
 
     @property
     def status(self) -> int:

@@ -226,7 +226,14 @@ class PolicyRound:
         """Make the refusal of a round with an ASK. Approvals are not supported."""
         asked = self.asked
         assert asked is not None
-        return Refused("approval_unavailable", asked.reason, asked.policy, asked.rule, verdicts=self.verdicts)
+        return Refused(
+            "approval_unavailable",
+            asked.reason,
+            asked.policy,
+            asked.rule,
+            message=asked.message,
+            verdicts=self.verdicts,
+        )
 
     def silence(self) -> Refused:
         """Make the refusal of a round without an ALLOW.
@@ -239,7 +246,14 @@ class PolicyRound:
         nearest = next((verdict for verdict in spoken if verdict.rule), spoken[0] if spoken else None)
         if nearest is None:
             return Refused("no_rule", "No rule allows it.", verdicts=self.verdicts)
-        return Refused("no_rule", nearest.reason, policy=nearest.policy, rule=nearest.rule, verdicts=self.verdicts)
+        return Refused(
+            "no_rule",
+            nearest.reason,
+            policy=nearest.policy,
+            rule=nearest.rule,
+            message=nearest.message,
+            verdicts=self.verdicts,
+        )
 
 
 def denial(verdict: Verdict, verdicts: tuple[Verdict, ...] = ()) -> Refused:
@@ -257,5 +271,6 @@ def denial(verdict: Verdict, verdicts: tuple[Verdict, ...] = ()) -> Refused:
         rule=verdict.rule,
         # Retry-After has whole seconds (RFC 9110 section 10.2.3), and 0 would cause immediate retries of many clients.
         retry_seconds=None if retry is None or not isfinite(retry) else float(max(1, ceil(retry))),
+        message=verdict.message,
         verdicts=verdicts,
     )

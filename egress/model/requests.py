@@ -126,6 +126,8 @@ class Verdict:
         admits: networks that are not public and that this ALLOW admits.
         obligations: conditions of this ALLOW or ABSTAIN.
         retry_seconds: seconds after which a denied request can succeed; None if waiting does not help.
+        message: what the operator says to a client that this verdict refuses, or that nearly matched its rule; "" for
+            nothing.
     """
 
     outcome: Outcome
@@ -136,3 +138,4 @@ class Verdict:
     admits: tuple[Network, ...] = ()
     obligations: frozenset[Obligation] = frozenset()
     retry_seconds: float | None = None
+    message: str = ""

@@ -143,6 +143,7 @@ class Destinations:
             reason=f"{'Denied' if is_deny else 'Allowed'} by rule {name}.",
             pattern=pattern.text,
             admits=rule.addresses + own,
+            message=rule.message,
         )
         is_strict = self.settings.opaque == "deny"
         return _Clause(
@@ -172,7 +173,9 @@ class Destinations:
         reason = f"By {names} an origin may take another method or path than the one that was judged."
         if strict.outcome is Outcome.DENY:
             return evolve(strict, reason=f"{strict.reason} {reason}")
-        return strict if strict.outcome is Outcome.ALLOW else Verdict(strict.outcome, self.name, verdict.rule, reason)
+        if strict.outcome is Outcome.ALLOW:
+            return strict
+        return Verdict(strict.outcome, self.name, verdict.rule, reason, message=verdict.message)
 
     def _judge(self, request: Request, resolution: Resolution | None, overrides: frozenset[str]) -> Verdict:
         """Judge a request as if it had these override fields."""
@@ -250,4 +253,4 @@ class Destinations:
         return self._abstain("The host is allowed, but not this path.", with_method[0])
 
     def _abstain(self, reason: str, near: _Clause) -> Verdict:
-        return Verdict(Outcome.ABSTAIN, self.name, near.verdict.rule, reason)
+        return Verdict(Outcome.ABSTAIN, self.name, near.verdict.rule, reason, message=near.verdict.message)

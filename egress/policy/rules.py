@@ -28,6 +28,8 @@ B = TypeVar("B")
 
 _method = re.compile(r"[A-Z][A-Z0-9_-]*").fullmatch
 CONNECT = "CONNECT"
+# A message is also part of a status line, which clients and logs cut.
+_MESSAGE_LIMIT = 200
 
 
 def _each(items: Iterable[A], read: Callable[[A], B]) -> tuple[B, ...]:
@@ -81,6 +83,14 @@ def _read_addresses(addresses: tuple[str, ...] | None) -> tuple[Network, ...]:
     return () if addresses is None else _each(addresses, parse_network)
 
 
+def _read_message(message: str | None) -> str:
+    if message is None:
+        return ""
+    if not message.isprintable() or message != message.strip() or not 0 < len(message) <= _MESSAGE_LIMIT:
+        raise ConfigError("", f"must be one line of 1 to {_MESSAGE_LIMIT} printable characters, without blanks around")
+    return message
+
+
 @frozen
 class RuleSettings:
     """One `[[policy.allow]]` or `[[policy.deny]]`.
@@ -93,6 +103,7 @@ class RuleSettings:
         paths: patterns of the paths; None for every path.
         clients: patterns of client labels; None for every client.
         addresses: networks that are not public and to which the names of `hosts` may resolve.
+        message: what a client reads that the rule denies, or that an allow rule nearly covers; "" for nothing.
     """
 
     hosts: tuple[HostPattern, ...] = field(converter=_read_hosts)
@@ -102,6 +113,7 @@ class RuleSettings:
     paths: PathSet | None = field(default=None, converter=_read_paths)
     clients: ClientPatterns | None = field(default=None, converter=_read_clients)
     addresses: tuple[Network, ...] = field(default=None, converter=_read_addresses)
+    message: str = field(default=None, converter=_read_message)
 
     @ports.default
     def _usual_ports(self) -> tuple[int | str, ...]:

@@ -7,7 +7,9 @@ from math import ceil
 
 from egress.errors import CODES, Refused
 
-_DETAILS_LIMIT = 512  # characters
+# Characters.
+_DETAILS_LIMIT = 512
+_PHRASE_LIMIT = 200
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -66,15 +68,19 @@ def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has
         "may_retry": code.may_retry,
         "hint": code.hint,
     }
+    message = ""
+    if refused.message:
+        problem["message"] = refused.message
+        message = f": {_printable(refused.message, _PHRASE_LIMIT)}"
     error = _PROXY_ERRORS.get(refused.code, "http_request_denied")
     body = json.dumps(problem, indent=1).encode("ascii") + b"\n"
     head = [
-        f"HTTP/1.1 {code.status} {_PHRASES[code.status]} by egress: {refused.code} ({request_id})",
+        f"HTTP/1.1 {code.status} {_PHRASES[code.status]} by egress: {refused.code} ({request_id}){message}",
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         # RFC 9209 section 2.1: `error` distinguishes the proxy's responses from the origin's, `details` is for people.
-        f"Proxy-Status: egress; error={error}; details={_quoted(f'{refused.code}: {refused.reason}')}",
+        f"Proxy-Status: egress; error={error}; details={_quoted(f'{refused.code}: {refused.explanation}')}",
     ]
     if code.status == 407:
         head += _CHALLENGES
@@ -85,13 +91,14 @@ def refusal_response(refused: Refused, request_id: str, *, keep_alive: bool, has
 
 
 def _quoted(text: str) -> str:
-    """Format a text as a String of a structured field (RFC 8941 section 3.3.3): printable ASCII, of bounded length.
-
-    The reason may come from a plugin, so it may contain any character.
-    """
-    printable = "".join(char if " " <= char <= "~" else "?" for char in text[:_DETAILS_LIMIT])
-    escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
+    """Format a text as a String of a structured field (RFC 8941 section 3.3.3), of bounded length."""
+    escaped = _printable(text, _DETAILS_LIMIT).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _printable(text: str, limit: int) -> str:
+    """Return the beginning of a text in printable ASCII. A plugin's text may contain any character."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:limit])
 
 
 # RFC 9209 section 2.3: the error types of codes. All other codes have the type of a denied request.

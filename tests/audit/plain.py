@@ -100,7 +100,7 @@ def _judged(record: AuditEvent) -> dict[str, object]:
     if refused is None:
         told = {"reason": cut(admission.verdict.reason) if admission else "", "code": None, "detail": None}
     else:
-        told = {"reason": cut(refused.reason), "code": refused.code, "detail": cut(refused.detail) or None}
+        told = {"reason": cut(refused.explanation), "code": refused.code, "detail": cut(refused.detail) or None}
     said = admission.verdict if admission and (refused is None or not refused.policy) else refused
     is_denied = refused is not None and refused.code in CODES and CODES[refused.code].status in (403, 407, 429)
     return {

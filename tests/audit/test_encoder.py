@@ -234,6 +234,7 @@ def records(draw: st.DrawFn) -> list[AuditEvent]:
             draw(FEW),
             draw(FEW),
             draw(TEXTS),
+            message=draw(FEW),
             upstream_level=draw(st.sampled_from(["", "refused"])),
             upstream_source=draw(FEW),
         ),

@@ -31,6 +31,11 @@ name = "lab"
 hosts = ["203.0.113.7"]
 ports = [80, 443]
 clients = ["listener:builds", "uid:7"]
+
+[[policy.deny]]
+name = "never"
+hosts = ["203.0.113.9"]
+message = "Ask in #platform."
 """
 
 
@@ -70,6 +75,12 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("(no_rule, 403)", result.output)
         self.assertIn("Ask the operator", result.output)
         self.assertNotIn("upstream", result.output)
+
+    def test_message(self) -> None:
+        """A refusal shows what the operator says in the rule."""
+        output = self.explain("https://203.0.113.9/").output
+        self.assertIn("(denied, 403): Denied by rule never. Ask in #platform.\n", output)
+        self.assertEqual("Ask in #platform.", self.facts("https://203.0.113.9/")["refused"]["message"])
 
     def test_for_programs(self) -> None:
         """The explanation as one JSON object."""

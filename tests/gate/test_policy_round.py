@@ -311,6 +311,18 @@ class RoundTests(SynchronousTestCase):
 
         self.assertEqual((refused.code, refused.reason), ("no_rule", "No policy is configured."))
 
+    def test_messages(self) -> None:
+        """A refusal has the message of the verdict that decides it, whatever kind of refusal it is."""
+        for outcome in (Outcome.DENY, Outcome.ASK, Outcome.ABSTAIN):
+            judged = PolicyRound()
+            judged.add(Verdict(Outcome.ABSTAIN, "a", reason="Other.", message="Other."))
+            try:
+                judged.add(Verdict(outcome, "p", "r", "Because.", message="Ask me."))
+                refused = judged.unapproved() if outcome is Outcome.ASK else judged.silence()
+            except Refused as error:
+                refused = error
+            self.assertEqual(("r", "Ask me.", "Because. Ask me."), (refused.rule, refused.message, refused.explanation))
+
     def test_silence(self) -> None:
         """Policies that say nothing give a plain refusal."""
         judged = PolicyRound()
@@ -351,6 +363,13 @@ class AuditOnlyTests(SynchronousTestCase):
         )
         for policy, reason in cases:
             self.assertEqual(self.reason(policy), reason)
+
+    def test_message(self) -> None:
+        """Nor does it say anything to a client."""
+        denying = AnswersWith(lambda: Verdict(Outcome.DENY, "p", message="Ask me."))
+        verdict = ask(AuditOnly(denying), make_request("https://example.com"), None, Clock(), 1.0)
+        assert isinstance(verdict, Verdict)
+        self.assertEqual("", verdict.message)
 
     def test_obligations(self) -> None:
         """An abstention's obligations are dropped: the policy decides nothing."""

@@ -47,6 +47,12 @@ MISTAKES: list[tuple[dict[str, object], str]] = [
     ({"deny": [{"hosts": ["a.example"], "addresses": ["10.0.0.0/8"]}]}, "deny[0].addresses"),
     ({"allow": [{"hosts": ["a.example"], "name": ""}]}, "allow[0].name"),
     ({"allow": [{"hosts": ["a.example"], "name": "a\nb"}]}, "allow[0].name"),
+    ({"allow": [{"hosts": ["a.example"], "message": ""}]}, "allow[0].message"),
+    ({"allow": [{"hosts": ["a.example"], "message": " a"}]}, "allow[0].message"),
+    ({"allow": [{"hosts": ["a.example"], "message": "a\nb"}]}, "allow[0].message"),
+    ({"deny": [{"hosts": ["a.example"], "message": "a\x1b[2J"}]}, "deny[0].message"),
+    ({"deny": [{"hosts": ["a.example"], "message": "a" * 201}]}, "deny[0].message"),
+    ({"deny": [{"hosts": ["a.example"], "message": ["a"]}]}, "deny[0].message"),
     ({"allow": [{"hosts": ["a.b"], "name": "x"}, {"hosts": ["a.c"], "name": "x"}]}, "allow[1].name"),
     ({"allow": [{"hosts": ["a.b"], "name": "x"}], "deny": [{"hosts": ["a.c"], "name": "x"}]}, "allow[0].name"),
     ({"allow": [{"hosts": ["a.b"]}], "deny": [{"hosts": ["a.c"], "name": "allow[0]"}]}, "allow[0].name"),
@@ -372,6 +378,30 @@ class DestinationsTests(SynchronousTestCase):
             verdict = self.decide(policy, request)
             self.assertEqual(verdict.outcome, Outcome.ABSTAIN)
             self.assertTrue(verdict.reason.endswith(expected), verdict.reason)
+
+    def test_message(self) -> None:
+        """A rule's message is for whom the rule denies, and for whom an allow rule nearly covers; for nobody else."""
+        text = "Fragt in #platform \u2013 bitte." + "x" * 170
+        allow: list[Rule] = [
+            {"hosts": ["m.example"], "methods": ["GET"], "message": text},
+            {"hosts": ["c.example"], "ports": [444], "clients": ["uid:1"], "message": "Not for you."},
+            {"hosts": ["n.example"], "methods": ["GET"]},
+        ]
+        policy = _policy(allow, [{"hosts": ["d.example", "192.0.2.0/24"], "message": "Never."}])
+        for request, message in (
+            (_request("d.example"), "Never."),
+            (_request("192.0.2.1"), "Never."),
+            (_request("m.example", method="PUT"), text),
+            (_request("m.example", port=81), text),
+            (_request("m.example", overrides=["x-http-method"]), text),
+            (_tunnel("m.example"), text),
+            (_request("c.example"), ""),
+            (_request("n.example", method="PUT"), ""),
+            (_request("z.example"), ""),
+        ):
+            verdict = self.decide(policy, request)
+            self.assertIsNot(verdict.outcome, Outcome.ALLOW)
+            self.assertEqual(message, verdict.message)
 
     def test_mistakes(self) -> None:
         """What is wrong is named with its key path."""
