@@ -150,7 +150,7 @@ _UNRESOLVED = {
 _UNKNOWN_HOP = "An upstream proxy listens on this port and its name does not resolve, so it could be the destination."
 _UNJUDGED = "The rule admits addresses, and this upstream resolves names itself, so no address can be judged."
 _NOT_DELEGATED = (
-    " An upstream proxy resolves a name only if a rule names this very host, or the upstream's `delegate` lists it."
+    " An upstream proxy resolves a name only if a rule names this very host, or `delegate` of the upstream lists it."
 )
 
 

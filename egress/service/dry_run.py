@@ -17,7 +17,6 @@ from egress.model import Client, Connection, Request
 from egress.service.build.activate import make_snapshot
 from egress.service.build.host_services import make_host_services
 from egress.service.build.prepare import Prepared, prepare
-from egress.service.listen.endpoint import TcpEndpoint
 from egress.service.settings.source import Source
 from egress.upstream import SystemLookup
 from egress.wire.target import parse_target
@@ -93,14 +92,8 @@ def make_dry_run(source: Source, reactor: Any = None, environ: Mapping[str, str]
         from twisted.internet import reactor
     host, lookup = make_host_services(source.settings.dns, reactor)
     prepared = prepare(source, host, reactor, environ, is_dry_run=True)
-    snapshot = make_snapshot(prepared, host, _expected_addresses(prepared), reactor)
+    snapshot = make_snapshot(prepared, host, prepared.known_addresses(), reactor)
     return DryRun(prepared, Gate(snapshot, reactor, source.settings.limits.policy_seconds), lookup, reactor)
-
-
-def _expected_addresses(prepared: Prepared) -> list[tuple[str, int]]:
-    """Return the addresses that the TCP listeners would have. Listeners with port 0 are left out."""
-    endpoints = [*prepared.endpoints, prepared.status_endpoint]
-    return [(str(each.address), each.port) for each in endpoints if isinstance(each, TcpEndpoint) and each.port]
 
 
 def make_request(

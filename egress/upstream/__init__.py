@@ -5,7 +5,14 @@ from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.dns_settings import DnsSettings
 from egress.upstream.environment import EnvironmentProxies, read_environment
 from egress.upstream.hosts_file import HostsFile
-from egress.upstream.routing_settings import SYSTEMD, RouteSettings, RoutingSettings, UpstreamSettings
+from egress.upstream.routing_settings import (
+    SYSTEMD,
+    VIA_ENVIRONMENT,
+    RouteSettings,
+    RoutingSettings,
+    UpstreamSettings,
+    uses_environment,
+)
 from egress.upstream.selector import DirectSelector, UpstreamSelector
 from egress.upstream.system_lookup import SystemLookup
 from egress.upstream.tunneling_agent import TunnelingAgent
@@ -13,6 +20,7 @@ from egress.upstream.upstream import Upstream, make_plain_upstream, make_upstrea
 
 __all__ = [
     "SYSTEMD",
+    "VIA_ENVIRONMENT",
     "CachingResolver",
     "DirectEndpoint",
     "DirectSelector",
@@ -30,4 +38,5 @@ __all__ = [
     "make_plain_upstream",
     "make_upstream",
     "read_environment",
+    "uses_environment",
 ]

@@ -15,13 +15,15 @@ from attrs import define, field, frozen
 
 from egress.errors import ConfigError
 from egress.hostname import canonical_host
-from egress.match import NetworkSet, NumberError, Reach, explain_numbers, meant_network, parse_host
+from egress.match import NetworkSet, Reach, explain_numbers, meant_network, parse_host
 from egress.model import Address, Authority, Network
 
 # None means every port.
 Ports = frozenset[int] | None
 
 _NO_PORT: Ports = frozenset()
+# Characters of an entry that a warning quotes.
+_QUOTED = 80
 _LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 _network = re.compile(
@@ -39,7 +41,7 @@ class NoProxy:
 
     Attributes:
         is_all: whether the list contains `*`, so that every destination bypasses the proxy.
-        left_out: each entry of numbers that was left out, with the suggested spelling.
+        left_out: each entry that was left out, with its fault.
     """
 
     is_all: bool
@@ -50,7 +52,7 @@ class NoProxy:
     left_out: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str, where: str, has_loopback: bool = False, leave_out_numbers: bool = False) -> NoProxy:
+    def parse(cls, text: str, where: str, has_loopback: bool = False, is_lenient: bool = False) -> NoProxy:
         """Parse a list of entries separated by commas and optional spaces. Empty entries among others are ignored.
 
         Args:
@@ -58,8 +60,8 @@ class NoProxy:
                 [2001:db8::1]:443`.
             where: the key path or the variable that holds the list.
             has_loopback: whether the list includes `loopback`.
-            leave_out_numbers: whether to leave out entries such as `192.168.`, `10.*` and `10.0.0.0/255.0.0.0`, which
-                are neither an address nor a network. Requests to the intended addresses then go through the proxy.
+            is_lenient: whether to leave out entries that cannot be understood, and to accept a list without entries.
+                Requests to the intended destinations then go through the proxy.
 
         Raises:
             ConfigError: the list is empty, or an entry is invalid. The error has the entry's number and not its text,
@@ -67,17 +69,17 @@ class NoProxy:
         """
         draft = _Draft(has_loopback)
         entries = [(number, entry) for number, piece in enumerate(text.split(","), 1) if (entry := piece.strip())]
-        if not entries:
+        if not entries and not is_lenient:
             raise ConfigError(where, "names nothing; leave it out, or list hosts with commas between them")
+        # A comma in a password divides a URL into several entries.
+        has_url = _is_url(text)
         for number, entry in entries:
             try:
                 draft.add(entry)
-            except NumberError as error:
-                if not leave_out_numbers:
-                    raise ConfigError(where, f"entry {number}: {error}") from None
-                draft.left_out.append(f"{entry!a} ({error})")
             except ValueError as error:
-                raise ConfigError(where, f"entry {number}: {error}") from None
+                if not is_lenient:
+                    raise ConfigError(where, f"entry {number}: {error}") from None
+                draft.left_out.append(f"{f'entry {number}' if has_url else _quote(entry)} ({error})")
         return draft.compile()
 
     @classmethod
@@ -135,7 +137,7 @@ class _Draft:
     def add(self, entry: str) -> None:
         if entry == "*":
             self.is_all = True
-        elif "://" in entry or "@" in entry:
+        elif _is_url(entry):
             raise ValueError("this is a URL; write its host alone")
         elif "/" in entry:
             self.networks.append(_read_network(entry))
@@ -150,8 +152,10 @@ class _Draft:
             if meant_network(host):
                 raise explain_numbers(host)
             raise ValueError('a star stands alone, or once in front: "*.corp.example"')
-        if any(letter.isspace() for letter in host):
-            raise ValueError("has white space inside; entries are separated by commas")
+        if host.lower() == "<local>":
+            raise ValueError("the names without a dot are listed one by one")
+        if any(letter.isspace() or letter in ";|" for letter in host):
+            raise ValueError("entries are separated by commas, and by nothing else")
         # With `**.` before it, `.192.0.2.1` is parsed as a name and refused.
         pattern = parse_host(f"**.{host}" if is_below_only else host)
         if pattern.network is not None:
@@ -171,6 +175,14 @@ class _Draft:
 
     def _networks_of(self, wanted: int | None) -> Iterator[Network]:
         return (network for network, port in self.networks if port == wanted)
+
+
+def _is_url(text: str) -> bool:
+    return "://" in text or "@" in text
+
+
+def _quote(entry: str) -> str:
+    return ascii(entry if len(entry) <= _QUOTED else f"{entry[:_QUOTED]}...")
 
 
 def _allow(table: dict[str, Ports], name: str, port: int | None) -> None:

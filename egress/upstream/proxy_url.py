@@ -54,7 +54,7 @@ class ProxyAddress:
         return f"{quote(user, safe='')}:****@" if password else "****@"
 
 
-def parse_proxy_url(text: str, where: str) -> ProxyAddress:
+def parse_proxy_url(text: str, where: str, default_scheme: str = "") -> ProxyAddress:
     """Parse `http://[user:password@]host[:port]` or `https://[user:password@]host[:port]`.
 
     The default port is 80 or 443. User and password may be percent-encoded; decoded, they must be UTF-8 without control
@@ -63,23 +63,28 @@ def parse_proxy_url(text: str, where: str) -> ProxyAddress:
     Args:
         text: the URL. No error repeats any part of it, because any part may be a password.
         where: the key path or the variable that holds the URL.
+        default_scheme: of a URL without `http://` in front, which must then have a port, because programs disagree
+            about the port of such a proxy; "" where the scheme is required.
 
     Raises:
         ConfigError: the text is not the URL of a proxy.
     """
     try:
-        return _parse(text)
+        return _parse(text, default_scheme)
     except ValueError as error:
         raise ConfigError(where, str(error)) from None
     except ProtocolError as error:
         raise ConfigError(where, error.reason) from None
 
 
-def _parse(text: str) -> ProxyAddress:
+def _parse(text: str, default_scheme: str) -> ProxyAddress:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("has white space, control characters or characters outside ASCII; percent-encode them")
     scheme, slashes, rest = text.partition("://")
-    if not slashes or not _scheme(scheme):
+    has_scheme = bool(slashes)
+    if not has_scheme and default_scheme:
+        scheme, rest = default_scheme, text
+    elif not has_scheme or not _scheme(scheme):
         raise ValueError('has no scheme; write "http://HOST:PORT" or "https://HOST:PORT"')
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
@@ -91,6 +96,8 @@ def _parse(text: str) -> ProxyAddress:
         raise ValueError("has a path, query or fragment; in a password write / as %2F, ? as %3F and # as %23")
     userinfo, at, host = authority.rpartition("@")
     credentials = _read_userinfo(userinfo) if at else None
+    if not has_scheme and ":" not in host.rpartition("]")[2]:
+        raise ValueError('has neither a scheme nor a port; write "http://HOST:PORT"')
     return ProxyAddress(scheme, parse_authority(host.encode("ascii"), DEFAULT_PORTS[scheme]), credentials)
 
 

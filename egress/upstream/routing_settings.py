@@ -177,10 +177,24 @@ class RoutingSettings:
             "direct" or "environment"; "" for the environment's proxy if there is one, else direct.
         direct: whether requests may be sent without a proxy: "allow", "no_proxy" for destinations in NO_PROXY only, or
             "refuse".
+        delegate: names that a proxy of the environment may resolve where they fail to resolve here.
     """
 
     default: str = ""
     direct: Literal["allow", "no_proxy", "refuse"] = "allow"
+    delegate: tuple[HostPattern, ...] = field(default=None, converter=_read_delegate)
+
+
+def uses_environment(routes: Iterable[RouteSettings], routing: RoutingSettings, listeners: Mapping[str, str]) -> bool:
+    """Return whether any request may be sent through the environment's proxies.
+
+    Args:
+        routes: all routes.
+        routing: the `[routing]` table.
+        listeners: the `via` of each listener, or "".
+    """
+    default = routing.default or VIA_ENVIRONMENT
+    return VIA_ENVIRONMENT in (*(route.via for route in routes), *(via or default for via in listeners.values()))
 
 
 def check_routing(

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from egress.errors import ConfigError, Refused
 from egress.interfaces import IUpstreamSelector
-from egress.match import ClientPatterns, HostIndex, PortSet, embedded_ipv4
+from egress.match import ClientPatterns, HostIndex, HostPattern, PortSet, embedded_ipv4
 from egress.model import Hop, Request, Resolution, Route, RoutePlan
 from egress.upstream.environment import EnvironmentProxies, EnvironmentProxy
 from egress.upstream.no_proxy import NoProxy
@@ -206,6 +206,10 @@ def _bypassing(plan: RoutePlan) -> RoutePlan:
     return RoutePlan(VIA_DIRECT, plan.level, source=plan.source, bypassed=plan.label)
 
 
+def _index(delegate: tuple[HostPattern, ...]) -> HostIndex[None] | None:
+    return HostIndex((host, None) for host in delegate) if delegate else None
+
+
 def _route_words(index: int, route: RouteSettings) -> tuple[str, str, str]:
     return f'route "{route.name}"', f"route[{index}].via", route.name
 
@@ -254,10 +258,10 @@ class _Choices:
         if proxy is None:
             return self._direct(_NONE if level == _ENVIRONMENT else level, source)
         plan = RoutePlan(proxy.variable, level, hops=(proxy.hop(),), source=source or proxy.variable)
-        return self._with_no_proxy(plan, self.environment.no_proxy)
+        return self._with_no_proxy(plan, self.environment.no_proxy, _index(self.routing.delegate))
 
     def _through_upstream(self, upstream: UpstreamSettings, level: str, source: str) -> RouteChoice:
-        delegate = HostIndex((host, None) for host in upstream.delegate) if upstream.delegate else None
+        delegate = _index(upstream.delegate)
         plan = RoutePlan(upstream.name, level, upstream.dns, tuple(self._hops_of(upstream)), source)
         if upstream.no_proxy == VIA_ENVIRONMENT:
             return self._with_no_proxy(plan, self.environment.no_proxy, delegate)

@@ -312,6 +312,19 @@ class UpstreamTests(RouteCase):
 
         self.assertEqual(["a.wide.example:443"], proxy.targets)
 
+    def test_delegated_to_the_environment(self) -> None:
+        """`[routing] delegate` leaves a name that only a pattern allows to the proxy of the environment."""
+        self.via, self.environ = "environment", {"HTTPS_PROXY": f"{PROXY}:3128"}
+        self.routing = {"delegate": ["*.wide.example"]}
+        self.arrange_anew()
+        self.resolver.answer("a.wide.example", NameNotFound("gone"))
+        proxy = self.forwarding()
+        self.origin(OTHER, 443)
+
+        self.said(b"CONNECT a.wide.example:443 HTTP/1.1\r\nHost: a.wide.example:443\r\n\r\n").heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual(["a.wide.example:443"], proxy.targets)
+
     def test_no_proxy_by_resolved_address(self) -> None:
         """A name that leads into `no_proxy` goes direct, to that address, and the record says direct."""
         self.via = "wide"

@@ -110,13 +110,28 @@ class NoProxyTests(SynchronousTestCase):
             self.assertIn("entry 2: ", caught.exception.problem)
             self.assertIn(network, caught.exception.problem)
 
-            lenient = NoProxy.parse(f"corp.com,{entry}", "NO_PROXY", leave_out_numbers=True)
+            lenient = NoProxy.parse(f"corp.com,{entry}", "NO_PROXY", is_lenient=True)
             self.assertEqual(len(lenient.left_out), 1)
             self.assertIn(repr(entry), lenient.left_out[0])
             self.assertIn(network, lenient.left_out[0])
             self.assertTrue(lenient.matches_name(authority("corp.com 80")))
             for address in ("192.0.0.168", "0.0.0.10", "192.168.0.1", "10.0.0.1", "127.0.0.1"):
                 self.assertFalse(lenient.matches_name(authority(f"{address} 8080")), (entry, address))
+
+    def test_lenient(self) -> None:
+        """A list with what cannot be understood holds the rest, and all that was left out."""
+        for entry in filter(str.strip, SENSELESS):
+            compiled = NoProxy.parse(f"corp.com,{entry}", "NO_PROXY", is_lenient=True)
+            self.assertEqual(len(compiled.left_out), len([each for each in entry.split(",") if each.strip()]), entry)
+            self.assertTrue(compiled.matches_name(authority("corp.com 80")))
+            self.assertNotIn("hunter2", str(compiled.left_out))
+        self.assertFalse(NoProxy.parse(" , ,", "NO_PROXY", is_lenient=True).matches_name(authority("corp.com 80")))
+
+    def test_long_entry(self) -> None:
+        """A long entry is quoted by its beginning."""
+        (left_out,) = NoProxy.parse(f"{'x' * 70_000}.", "NO_PROXY", is_lenient=True).left_out
+
+        self.assertLess(len(left_out), 200)
 
     def test_entry_is_counted(self) -> None:
         """The error says which entry is wrong."""

@@ -142,6 +142,20 @@ class CascadeTests(SynchronousTestCase):
                 plan = selector.select(make_request(url))
                 self.assertEqual((plan.label, plan.level), expected, (environ, url))
 
+    def test_delegate_of_the_environment(self) -> None:
+        """`[routing] delegate` leaves names to the environment's proxies, however they were chosen, and to no other."""
+        document = TWO + '[[route]]\nname = "a"\nhosts = ["a.example.org"]\nvia = "environment"\n'
+        selector = make_selector(f'{document}[routing]\ndelegate = ["*.example.org"]\n', ENVIRON, {"site": "corp"})
+        for listener, host, is_delegated in (
+            ("agents", "a.example.org", True),
+            ("agents", "b.example.org", True),
+            ("agents", "example.org", False),
+            ("site", "a.example.org", True),
+            ("site", "b.example.org", False),
+        ):
+            plan = selector.select(make_request(f"https://{host}/", listener=listener))
+            self.assertEqual(selector.delegates(plan, host), is_delegated, (listener, host))
+
     def test_cascade(self) -> None:
         """A refusing route is above all, then come routes in order, the listener, the default and the environment."""
         selector = make_selector(CASCADE, ENVIRON, {"builder": "corp", "quiet": "direct"})

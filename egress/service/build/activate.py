@@ -175,10 +175,15 @@ def make_snapshot(
         own: the address and port of each listener of this proxy, which are refused as destinations.
         dialler: the dialler: the engine or the reactor.
         generation: the generation of the previous snapshot, plus one.
+
+    Raises:
+        ConfigError: a proxy is one of these listeners.
     """
+    own = tuple(own)
+    prepared.check_own_proxies(own)
     settings, routing = prepared.source.settings, prepared.routing
     limits = settings.limits
-    ourselves = OwnAddresses(tuple(own), tuple(hop.authority for hop in routing.selector.hops))
+    ourselves = OwnAddresses(own, tuple(hop.authority for hop in routing.selector.hops))
     agent = TunnelingAgent(
         dialler,
         limits.dial_seconds_per_address,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -16,11 +16,13 @@ from egress.policy.registry import build_policies, find_makers
 from egress.service.build.configured_policies import ConfiguredPolicy, describe_policies
 from egress.service.build.consistency import check_consistency
 from egress.service.build.identification import check_listener_authentication, is_endpoint_local, make_identifier
+from egress.service.build.own_proxies import check_own_proxies
 from egress.service.build.routing import Routing, make_routing
-from egress.service.listen.endpoint import Endpoint, overlaps, parse_endpoint
+from egress.service.listen.endpoint import Endpoint, known_addresses, overlaps, parse_endpoint
 from egress.service.listen.tls import load_tls
 from egress.service.settings.source import Source
 from egress.tls import ServerTls
+from egress.upstream import HostsFile
 
 
 @frozen(eq=False)
@@ -44,6 +46,22 @@ class Prepared:
     routing: Routing
     tls: Mapping[str, ServerTls]
     identifier: Identifier
+
+    def known_addresses(self) -> list[tuple[str, int]]:
+        """Return the addresses of this proxy that are known before its sockets are bound."""
+        return known_addresses(_every(self.endpoints, self.status_endpoint))
+
+    def check_own_proxies(self, own: Iterable[tuple[str, int]]) -> None:
+        """Check that no proxy is a listener of this proxy.
+
+        Args:
+            own: the address and port of each socket of this proxy.
+
+        Raises:
+            ConfigError: see `egress.service.build.own_proxies`.
+        """
+        hosts = HostsFile() if self.source.settings.dns.hosts_file else None
+        check_own_proxies(self.routing.dialled, own, hosts)
 
 
 def prepare(
@@ -77,9 +95,11 @@ def prepare(
         check_consistency(source, policies, routing.selector)
         tls = load_tls(source)
         identifier = make_identifier(source, reactor)
+        prepared = Prepared(source, endpoints, status_endpoint, policies, routing, tls, identifier)
+        prepared.check_own_proxies(prepared.known_addresses())
     except ConfigError as error:
         raise source.place(error)
-    return Prepared(source, endpoints, status_endpoint, policies, routing, tls, identifier)
+    return prepared
 
 
 def _parse_endpoints(source: Source) -> tuple[Endpoint, ...]:
@@ -102,9 +122,13 @@ def _check_overlaps(source: Source, endpoints: tuple[Endpoint, ...], status_endp
     Raises:
         ConfigError: two endpoints overlap; `where` is the second endpoint.
     """
-    every = [*endpoints, *([] if status_endpoint is None else [status_endpoint])]
+    every = _every(endpoints, status_endpoint)
     for index, endpoint in enumerate(every):
         for at, earlier in enumerate(every[:index]):
             if overlaps(earlier, endpoint):
                 where = source.listener_where(index) if index < len(endpoints) else "status.endpoint"
                 raise ConfigError(where, f"listener[{at}] listens there already")
+
+
+def _every(endpoints: tuple[Endpoint, ...], status_endpoint: Endpoint | None) -> tuple[Endpoint, ...]:
+    return endpoints if status_endpoint is None else (*endpoints, status_endpoint)

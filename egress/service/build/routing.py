@@ -9,15 +9,18 @@ from attrs import frozen
 
 from egress.config.watched_file import Seconds
 from egress.errors import ConfigError
+from egress.model import Authority
 from egress.service.settings.source import Source
 from egress.upstream import (
     SYSTEMD,
+    VIA_ENVIRONMENT,
     Upstream,
     UpstreamSelector,
     UpstreamSettings,
     make_plain_upstream,
     make_upstream,
     read_environment,
+    uses_environment,
 )
 
 _CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
@@ -30,11 +33,13 @@ class Routing:
     Attributes:
         selector: the upstream selector.
         upstreams: the upstreams by the names in hops.
+        dialled: the address and port of each proxy that is dialled directly, by its key path or variable.
         warnings: warnings for the operator, a sentence each.
     """
 
     selector: UpstreamSelector
     upstreams: Mapping[str, Upstream]
+    dialled: Mapping[str, Authority]
     warnings: tuple[str, ...]
 
     def summary(self) -> str:
@@ -60,10 +65,19 @@ def make_routing(
     """
     environ = os.environ if environ is None else environ
     settings = source.settings
-    environment = read_environment(environ)
     listeners = {listener.name: listener.via for listener in settings.listener}
+    is_used = uses_environment(settings.route, settings.routing, listeners)
+    is_inherited = any(each.no_proxy == VIA_ENVIRONMENT for each in settings.upstream)
+    environment = read_environment(environ, is_used=is_used, is_no_proxy_inherited=is_inherited)
     directory = environ.get(_CREDENTIALS_DIRECTORY)
     warnings = list(environment.warnings)
+    dialled = {
+        f"upstream[{index}].url": each.url.authority for index, each in enumerate(settings.upstream) if not each.through
+    }
+    if is_used:
+        dialled.update((proxy.variable, proxy.address.authority) for proxy in environment.proxies)
+    if settings.routing.delegate and not (is_used and environment.proxies):
+        warnings.append("routing.delegate has no effect: no proxy of the environment is used")
     try:
         selector = UpstreamSelector(settings.upstream, settings.route, settings.routing, environment, listeners)
         upstreams = {}
@@ -78,7 +92,7 @@ def make_routing(
         raise source.place(error)
     for proxy in environment.proxies:
         upstreams[proxy.variable] = make_plain_upstream(proxy.variable, proxy.address, proxy.variable)
-    return Routing(selector, upstreams, tuple(warnings))
+    return Routing(selector, upstreams, dialled, tuple(warnings))
 
 
 def _make(

@@ -7,7 +7,7 @@ or an equals sign in a value. Twisted's own parser is private, and treats an unk
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from attrs import frozen
@@ -71,6 +71,11 @@ def overlaps(one: Endpoint, other: Endpoint) -> bool:
         return False
     first, second = _unmapped(one.address), _unmapped(other.address)
     return first == second or _takes_all_of(first, second) or _takes_all_of(second, first)
+
+
+def known_addresses(endpoints: Iterable[Endpoint]) -> list[tuple[str, int]]:
+    """Return the addresses and ports of TCP endpoints without those of port 0, which are known only once bound."""
+    return [(str(each.address), each.port) for each in endpoints if isinstance(each, TcpEndpoint) and each.port]
 
 
 def _unmapped(address: Address) -> Address:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
-from egress.match import Scope, listed
+from egress.match import HostPattern, Scope, listed
 from egress.service.settings.settings import Settings
 from egress.upstream.routing_settings import VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE, RouteSettings, UpstreamSettings
 
 _DIRECT = ("refuse", "no_proxy", "allow")
 _DNS = ("pinned", "auto", "remote")
 _WORDS = ("", VIA_DIRECT, VIA_ENVIRONMENT, VIA_REFUSE)
+
+_Hosts: TypeAlias = tuple[HostPattern, ...]
 
 
 def routing_downgrades(old: Settings, new: Settings) -> list[str]:
@@ -29,6 +32,9 @@ def _default_downgrades(old: Settings, new: Settings) -> Iterator[str]:
         # The proxies of the environment are not compared.
         what = f'"{after.default}"' if after.default else "left out"
         yield f"routing.default is {what}: what nothing else decides goes by the environment, which may name no proxy"
+    added = _added(after.delegate, [before.delegate])
+    if added:
+        yield f"routing.delegate: more names are left to the environment's proxies: {added}"
 
 
 def _route_downgrades(old: Settings, new: Settings) -> Iterator[str]:
@@ -106,12 +112,18 @@ def _upstream_downgrades(old: Sequence[UpstreamSettings], new: UpstreamSettings)
     if _DNS.index(new.dns) > strictest:
         what = "the addresses behind names are not judged" if new.dns == "remote" else "it may look names up itself"
         yield f'dns is "{new.dns}": {what}'
-    given = [[Scope(each.delegate)] for each in old]
-    added = [host for host in new.delegate if not (given and all(Scope((host,)).is_covered_by(each) for each in given))]
+    added = _added(new.delegate, [each.delegate for each in old])
     if added:
-        yield f"more names are left to it: {listed([host.text for host in added])}"
+        yield f"more names are left to it: {added}"
     if new.no_proxy and old and any(each.no_proxy != new.no_proxy for each in old):
         yield "no_proxy changed: other destinations may go out without it"
+
+
+def _added(new: _Hosts, old: Sequence[_Hosts]) -> str:
+    """List the patterns of `delegate` that not every old one covers; "" for none."""
+    given = [[Scope(each)] for each in old]
+    added = [host for host in new if not (given and all(Scope((host,)).is_covered_by(each) for each in given))]
+    return listed([host.text for host in added]) if added else ""
 
 
 def _changed(old: UpstreamSettings, new: UpstreamSettings) -> Iterator[str]:

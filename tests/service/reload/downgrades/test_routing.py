@@ -76,6 +76,18 @@ TABLE: list[Row] = [
     ("a direct route", "", ROUTE.replace("refuse", "direct"), ["route never lets **.bad.example go out without a"]),
     ("plaintext credentials", CORP, CORP.replace("https://", "http://"), ["upstream corp: it is reached without TLS"]),
     ("names left to it", CORP, CORP + 'delegate = ["**.corp.example"]\n', ["more names are left to it"]),
+    (
+        "names left to the environment's proxies",
+        '[routing]\ndelegate = ["*.corp.example"]\n',
+        '[routing]\ndelegate = ["**.corp.example"]\n',
+        ["routing.delegate: more names are left to the environment's proxies: **.corp.example"],
+    ),
+    (
+        "fewer names left to the environment's proxies",
+        '[routing]\ndelegate = ["**.corp.example"]\n',
+        '[routing]\ndelegate = ["*.corp.example"]\n',
+        [],
+    ),
     ("all names left to it", CORP, CORP + 'dns = "remote"\n', ['dns is "remote"']),
     ("never asked for names", CORP + 'dns = "pinned"\n', CORP, ['dns is "auto": it may look names up itself']),
     ("asked for names no more", CORP, CORP + 'dns = "pinned"\n', []),
