@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
 from egress.errors import DialFailed
-from egress.model import Authority, Route, Trace
+from egress.model import NO_FIELDS, Authority, ConnectFields, Route, Trace
 
 
 class IDialListener(Interface):
@@ -55,7 +55,7 @@ class IConnectionNotifier(IProtocol):
 class ITunnelingAgent(Interface):
     """Builds the endpoints of routes."""
 
-    def endpoint_for(target: Authority, route: Route, trace: Trace) -> IDialEndpoint:
+    def endpoint_for(target: Authority, route: Route, trace: Trace, fields: ConnectFields = NO_FIELDS) -> IDialEndpoint:
         """Build the endpoint that reaches ``target`` by ``route``.
 
         The endpoint dials only addresses and hops of ``route``.
@@ -64,6 +64,7 @@ class ITunnelingAgent(Interface):
             target: the requested destination; only its port is used on a direct route.
             route: judged addresses and hops.
             trace: records the attempts.
+            fields: the fields of the client's request that are passed on in CONNECT to the hops.
 
         Raises:
             ValueError: a hop of the route is not a known proxy.

@@ -9,10 +9,11 @@ from egress.model.clients import Client, Connection, Secret
 from egress.model.override_fields import METHOD_OVERRIDES, OVERRIDES, PATH_OVERRIDES
 from egress.model.policy_rules import PolicyRule, RuleEffect
 from egress.model.requests import Address, Authority, Network, Obligation, Outcome, Phases, Request, Verdict
-from egress.model.routes import Admission, Hop, Resolution, Route, RoutePlan, Trace
+from egress.model.routes import NO_FIELDS, Admission, ConnectFields, Hop, Resolution, Route, RoutePlan, Trace
 
 __all__ = [
     "METHOD_OVERRIDES",
+    "NO_FIELDS",
     "OVERRIDES",
     "PATH_OVERRIDES",
     "Address",
@@ -20,6 +21,7 @@ __all__ = [
     "AuditEvent",
     "Authority",
     "Client",
+    "ConnectFields",
     "Connection",
     "Hop",
     "Network",

@@ -106,6 +106,21 @@ class Admission:
     authority: Authority
 
 
+@frozen
+class ConnectFields:
+    """Fields of a client's request that are passed on in CONNECT to upstream proxies.
+
+    Attributes:
+        user_agent: the value of User-Agent; b"" for none.
+    """
+
+    user_agent: bytes = b""
+
+
+NO_FIELDS = ConnectFields()
+"""What is passed on of a request that shares its tunnel with others."""
+
+
 @define(eq=False)
 class Trace:
     """A record of the attempts to dial a route.

@@ -66,10 +66,10 @@ def _request(client: ClientConnection, parsed: ParsedRequest, caller: Client) ->
 
 def _serve(client: ClientConnection, parsed: ParsedRequest, request: Request) -> None:
     """Start the exchange or the tunnel of a request whose client is identified."""
-    if request.request_form == "connect":
-        TunnelSetup(client.server, client, request).begin()
-        return
     head = parsed.head
+    if request.request_form == "connect":
+        TunnelSetup(client.server, client, request, head).begin()
+        return
     upgrade = None if head.fields.is_plain else _upgrade(head, parsed.framing)
     Exchange(client.server, Http1ClientStream(client, parsed), request, parsed, upgrade).begin()
 

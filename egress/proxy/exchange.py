@@ -72,10 +72,11 @@ class Exchange:
         server, route = self.server, admission.route
         self.forwarding = DIRECT_FORWARDING
         if route.hops:
-            self.forwarding = server.forwardings.choose(server.gate.snapshot.proxies, self.request, route, self.upgrade)
+            proxies = server.gate.snapshot.proxies
+            self.forwarding = server.forwardings.choose(proxies, self.request, route, self.upgrade, self.parsed.head)
         origin = server.pool.take(self.request, admission, self.forwarding.place)
         if origin is None:
-            self.transaction.dial(self.forwarding.recipient)
+            self.transaction.dial(self.forwarding.recipient, self.forwarding.connect_fields)
         else:
             self.transaction.dialled = origin.address
             self.connected(origin)
@@ -244,7 +245,7 @@ class Exchange:
             # A dialled connection is not used, so that this happens once.
             self._step("reconnect")
             self.server.timers.clear(self.client.subject)
-            self.transaction.dial(self.forwarding.recipient)
+            self.transaction.dial(self.forwarding.recipient, self.forwarding.connect_fields)
         else:
             self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
 

@@ -8,8 +8,10 @@ from twisted.python.failure import Failure
 from egress.errors import Refused
 from egress.interfaces import IForwardProxies, IForwardProxy
 from egress.memo import Memo
-from egress.model import Request, Route
+from egress.model import NO_FIELDS, ConnectFields, Request, Route
 from egress.proxy.refusals import dial_refusal
+from egress.wire.connect_fields import connect_fields
+from egress.wire.request_head import RequestHead
 from egress.wire.response_head import ResponseHead
 
 # The codes of failures of an origin, and the codes that replace them where the other side is a proxy.
@@ -32,12 +34,14 @@ class Forwarding:
         authorization: the value of Proxy-Authorization, for the absolute form.
         place: the part of a pool key that identifies the destination, the proxies and their credentials. Requests share
             a connection only if all three are equal. "" on a direct route.
+        connect_fields: the fields of the request for CONNECT; none where the connection is kept for further requests.
     """
 
     proxy: IForwardProxy | None
     is_absolute: bool
     authorization: bytes | None = field(repr=False)
     place: str
+    connect_fields: ConnectFields = NO_FIELDS
 
     @classmethod
     def make(cls, proxy: IForwardProxy, request: Request, route: Route, upgrade: bytes | None) -> Forwarding:
@@ -104,12 +108,19 @@ class Forwardings:
     )
 
     def choose(
-        self, proxies: IForwardProxies | None, request: Request, route: Route, upgrade: bytes | None
+        self,
+        proxies: IForwardProxies | None,
+        request: Request,
+        route: Route,
+        upgrade: bytes | None,
+        head: RequestHead,
     ) -> Forwarding:
         """Choose the form of a request. See `Forwarding.make`."""
         assert proxies is not None, "a route through proxies was chosen"
         if upgrade is not None:
-            return Forwarding.make(proxies.last_proxy(route), request, route, upgrade)
+            made = Forwarding.make(proxies.last_proxy(route), request, route, upgrade)
+            made.connect_fields = connect_fields(head)
+            return made
         text = request.authority.text
         known = self._memo.get(id(route))
         if known is not None and known[0] is route and known[1] == text and known[2] is proxies:

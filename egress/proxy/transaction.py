@@ -14,7 +14,7 @@ from zope.interface import implementer
 from egress.errors import DialFailed, Refused
 from egress.gate.eager import is_pending
 from egress.interfaces import IDial, IDialListener, IForwardProxy
-from egress.model import Admission, AuditEvent, Request, Trace, Verdict
+from egress.model import NO_FIELDS, Admission, AuditEvent, ConnectFields, Request, Trace, Verdict
 from egress.proxy.audit_events import build_event
 from egress.proxy.exchange_roles import PooledConnection
 from egress.proxy.observers import Observers
@@ -126,11 +126,12 @@ class Transaction:
         self.request.is_judged_again = True
         self.admit()
 
-    def dial(self, proxy: IForwardProxy | None = None) -> None:
+    def dial(self, proxy: IForwardProxy | None = None, fields: ConnectFields = NO_FIELDS) -> None:
         """Connect to the judged destination.
 
         Args:
             proxy: the proxy to connect to instead, which receives the request in absolute form.
+            fields: the fields of the request that are passed on in CONNECT to upstream proxies.
         """
         admission = self.admission
         assert admission is not None, "only an admitted request is dialled"
@@ -143,7 +144,8 @@ class Transaction:
         self._dialled_at = server.clock.seconds()
         try:
             if proxy is None:
-                endpoint = server.gate.snapshot.agent.endpoint_for(self.request.authority, admission.route, trace)
+                agent = server.gate.snapshot.agent
+                endpoint = agent.endpoint_for(self.request.authority, admission.route, trace, fields)
             else:
                 endpoint = proxy.endpoint(trace)
             dial = self.pending = endpoint.make_dial(server.origins, self)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from attrs import define, field
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
@@ -18,8 +16,6 @@ from egress.wire.response_head import ResponseHead, ResponseReader
 INTERIM_LIMIT = 8
 """The largest number of interim responses (1xx) before the final response."""
 
-# Many corporate proxies refuse a CONNECT without User-Agent. The field describes egress, which makes the request.
-_USER_AGENT = f"User-Agent: egress/{version('egress')}\r\n".encode("ascii")
 _TLS_RECORDS = (b"\x15", b"\x16")  # the first octets of an alert and a handshake record, RFC 8446 section 5.1
 _INCOMPLETE = Reply()
 
@@ -33,11 +29,13 @@ class ConnectHandshake:
 
     Attributes:
         authority: the target in the form for CONNECT: `host:443`, `[2001:db8::1]:443`.
+        fields: the lines of all fields besides Host and Proxy-Authorization, each with its CRLF.
         authorization: the value of Proxy-Authorization; None for no field.
         head_limit_bytes: the largest size of the response head.
     """
 
     authority: bytes
+    fields: bytes = field(repr=False)
     authorization: bytes | None = field(repr=False)
     head_limit_bytes: int
     _reader: ResponseReader = field(init=False)
@@ -61,7 +59,7 @@ class ConnectHandshake:
         """Return the request (HandshakeStrategy)."""
         target, authorization = self.authority, self.authorization
         credentials = b"" if authorization is None else b"Proxy-Authorization: " + authorization + b"\r\n"
-        return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (target, target, _USER_AGENT, credentials)
+        return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (target, target, self.fields, credentials)
 
     def read(self, data: bytes) -> Reply:
         """Read the response head (HandshakeStrategy)."""

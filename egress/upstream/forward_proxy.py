@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from egress.errors import DialFailed
 from egress.interfaces import IDialEndpoint, IForwardProxies, IForwardProxy, IResolver
-from egress.model import Address, Authority, Hop, Route, Trace
+from egress.model import NO_FIELDS, Address, Authority, ConnectFields, Hop, Route, Trace
 from egress.tls.errors import describe_upstream
 from egress.upstream.connect_handshake import ConnectHandshake
 from egress.upstream.first_hop_endpoint import FirstHopEndpoint
@@ -94,8 +94,13 @@ class ForwardProxy:
         """The proxy's name in the configuration (IForwardProxy)."""
         return self.settings.name
 
-    def endpoint(self, trace: Trace) -> IDialEndpoint:
-        """Build the endpoint that reaches the proxy itself (IForwardProxy)."""
+    def endpoint(self, trace: Trace, fields: ConnectFields = NO_FIELDS) -> IDialEndpoint:
+        """Build the endpoint that reaches the proxy itself (IForwardProxy).
+
+        Args:
+            trace: records the attempts.
+            fields: see `tunnel_endpoint`.
+        """
         proxies, settings = self.proxies, self.settings
         endpoint: IDialEndpoint
         if self.before is None:
@@ -111,7 +116,7 @@ class ForwardProxy:
             )
         else:
             target = settings.authority.text.encode("ascii")
-            endpoint = self.before.tunnel_endpoint(target, proxies.handshake_seconds, trace)
+            endpoint = self.before.tunnel_endpoint(target, proxies.handshake_seconds, trace, fields)
         tls = settings.tls
         if tls is None:
             return endpoint
@@ -124,18 +129,22 @@ class ForwardProxy:
             trace,
         )
 
-    def tunnel_endpoint(self, target: bytes, handshake_seconds: float, trace: Trace) -> HandshakeEndpoint:
+    def tunnel_endpoint(
+        self, target: bytes, handshake_seconds: float, trace: Trace, fields: ConnectFields
+    ) -> HandshakeEndpoint:
         """Build the endpoint that reaches a target through the proxy, by CONNECT.
 
         Args:
             target: the target in the form for CONNECT.
             handshake_seconds: the deadline of CONNECT.
             trace: records the attempts.
+            fields: the fields of the client's request that are passed on.
         """
         authorization, limit = self.authorization(), self.proxies.head_limit_bytes
+        lines = self.settings.connect_headers.lines(fields)
         return HandshakeEndpoint(
-            self.endpoint(trace),
-            lambda: ConnectHandshake(target, authorization, limit),
+            self.endpoint(trace, fields),
+            lambda: ConnectHandshake(target, lines, authorization, limit),
             handshake_seconds,
             self._clock,
             self.settings.name,

@@ -10,6 +10,8 @@ from attrs import Attribute, field, frozen
 from egress.config.validators import check_name, check_path
 from egress.errors import ConfigError
 from egress.match import ClientPatterns, HostPattern, PortSet, Reach, parse_host, parse_port
+from egress.model import Secret
+from egress.upstream.connect_headers import NO_HEADERS, ConnectHeaders
 from egress.upstream.environment import PROXY_VARIABLES
 from egress.upstream.no_proxy import NoProxy
 from egress.upstream.proxy_url import ProxyAddress, parse_proxy_url
@@ -74,6 +76,10 @@ def _read_delegate(delegate: tuple[str, ...] | None) -> tuple[HostPattern, ...]:
     return () if delegate is None else _each(delegate, _read_delegated)
 
 
+def _read_connect_headers(headers: Mapping[str, Secret] | None) -> ConnectHeaders:
+    return NO_HEADERS if headers is None else ConnectHeaders.parse(headers)
+
+
 def _read_hosts(hosts: tuple[str, ...] | None) -> tuple[HostPattern, ...]:
     return (parse_host("**"),) if hosts is None else _each(hosts, parse_host)
 
@@ -103,6 +109,7 @@ class UpstreamSettings:
         dns: how names are resolved: "auto", "pinned" or "remote".
         delegate: with "auto": names that the proxy may resolve where they fail to resolve here.
         through: the upstream through which this upstream is reached; "" for a direct connection.
+        connect_headers: further fields of CONNECT requests to the proxy.
     """
 
     name: str = field(validator=_check_upstream_name)
@@ -117,6 +124,7 @@ class UpstreamSettings:
     dns: Literal["auto", "pinned", "remote"] = "auto"
     delegate: tuple[HostPattern, ...] = field(default=None, converter=_read_delegate)
     through: str = ""
+    connect_headers: ConnectHeaders = field(default=None, converter=_read_connect_headers)
 
     def __attrs_post_init__(self) -> None:
         self._check_trust()

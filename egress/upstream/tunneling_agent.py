@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from egress.interfaces import IDialEndpoint, IResolver, ITunnelingAgent
-from egress.model import Address, Authority, Route, Trace
+from egress.model import NO_FIELDS, Address, Authority, ConnectFields, Route, Trace
 from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.forward_proxy import ForwardProxies
 from egress.upstream.happy_eyeballs import Dialler
@@ -58,7 +58,9 @@ class TunnelingAgent:
             self.is_own,
         )
 
-    def endpoint_for(self, target: Authority, route: Route, trace: Trace) -> IDialEndpoint:
+    def endpoint_for(
+        self, target: Authority, route: Route, trace: Trace, fields: ConnectFields = NO_FIELDS
+    ) -> IDialEndpoint:
         """Build the endpoint that reaches `target` by `route`, through its proxies by CONNECT (ITunnelingAgent)."""
         if not route.hops:
             return DirectEndpoint(
@@ -72,12 +74,12 @@ class TunnelingAgent:
             )
         proxy = self.proxies.last_proxy(route)
         if route.by_name:
-            return proxy.tunnel_endpoint(target.text.encode("ascii"), self.handshake_seconds, trace)
+            return proxy.tunnel_endpoint(target.text.encode("ascii"), self.handshake_seconds, trace, fields)
         targets = tuple(f"[{text}]:{target.port}" if ":" in text else f"{text}:{target.port}" for text in route.texts)
         if len(targets) == 1:
-            return proxy.tunnel_endpoint(targets[0].encode("ascii"), self.handshake_seconds, trace)
+            return proxy.tunnel_endpoint(targets[0].encode("ascii"), self.handshake_seconds, trace, fields)
         return SequentialEndpoint(
-            lambda each, seconds: proxy.tunnel_endpoint(each, seconds, trace),
+            lambda each, seconds: proxy.tunnel_endpoint(each, seconds, trace, fields),
             tuple(each.encode("ascii") for each in targets),
             self.handshake_seconds,
             self.total_seconds,

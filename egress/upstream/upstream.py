@@ -11,6 +11,7 @@ from egress.errors import ConfigError
 from egress.interfaces import ICredentialSource
 from egress.model import Authority
 from egress.tls import TrustedAuthorities, UpstreamTls, load_authorities, load_certificate
+from egress.upstream.connect_headers import NO_HEADERS, ConnectHeaders
 from egress.upstream.credentials import BasicCredentials, FixedCredentials, find_credentials
 from egress.upstream.proxy_url import ProxyAddress
 from egress.upstream.routing_settings import SYSTEMD, UpstreamSettings
@@ -26,6 +27,7 @@ class Upstream:
         authority: the host and port of the proxy.
         credentials: the credentials for Proxy-Authorization; None for no field.
         tls: the TLS with the proxy; None with "http".
+        connect_headers: further fields of CONNECT requests to the proxy.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Upstream:
     authority: Authority
     credentials: ICredentialSource | None = field(default=None, repr=False)
     tls: UpstreamTls | None = field(default=None, repr=False)
+    connect_headers: ConnectHeaders = NO_HEADERS
 
     def __attrs_post_init__(self) -> None:
         if (self.scheme == "https") is not (self.tls is not None):
@@ -73,7 +76,7 @@ def make_upstream(
         if settings.certificate:
             own = load_certificate(place(settings.certificate), place(settings.key) if settings.key else "")
         tls = UpstreamTls.make(address.authority, trust, own)
-    return Upstream(settings.name, address.scheme, address.authority, credentials, tls)
+    return Upstream(settings.name, address.scheme, address.authority, credentials, tls, settings.connect_headers)
 
 
 def make_plain_upstream(name: str, address: ProxyAddress, where: str) -> Upstream:

@@ -9,14 +9,19 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
-from egress.model import Request, Route
+from egress.model import NO_FIELDS, Request, Route
 from egress.proxy.forwarding import DIRECT_FORWARDING, Forwarding, Forwardings
 from egress.testing import make_request, resolve_to
 from egress.testing.peers import NetworkPeer
 from egress.upstream import TunnelingAgent
+from egress.wire.request_head import RequestReader
 from egress.wire.response_head import ResponseReader
 from tests.proxy.support import ADDRESS, OTHER
 from tests.proxy.test_routes import ANSWER, GET, PROXY, SECOND, ChangingCredentials, RouteCase
+
+_head = RequestReader(1024, 1024, 16).feed(GET)
+assert _head is not None
+HEAD = _head
 
 
 class PlainTests(RouteCase):
@@ -184,7 +189,7 @@ class ChoiceTests(RouteCase):
 
     def choose(self, route: Route, request: Request | None = None, upgrade: bytes | None = None) -> Forwarding:
         """Choose a form."""
-        return self.forwardings.choose(self.known, request or self.request, route, upgrade)
+        return self.forwardings.choose(self.known, request or self.request, route, upgrade, HEAD)
 
     def test_absolute_form(self) -> None:
         """Absolute form is for requests by name or for a literal address that change no protocol; others by CONNECT."""
@@ -207,7 +212,7 @@ class ChoiceTests(RouteCase):
 
     def test_direct(self) -> None:
         """A request on a direct route has no recipient but its origin, and no place of its own."""
-        self.assertEqual((None, False, None, ""), astuple(DIRECT_FORWARDING))
+        self.assertEqual((None, False, None, "", NO_FIELDS), astuple(DIRECT_FORWARDING, recurse=False))
         self.assertIs(None, DIRECT_FORWARDING.recipient)
 
     def test_places(self) -> None:

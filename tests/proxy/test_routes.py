@@ -431,6 +431,77 @@ class HopTests(RouteCase):
         self.assert_refused(self.connect("proxy:3129"), 403, "own_address")
 
 
+class ConnectFieldTests(RouteCase):
+    """The fields of CONNECT to upstream proxies."""
+
+    environ = {}  # noqa: RUF012
+    upstreams = [  # noqa: RUF012
+        {"name": "first", "url": f"http://{PROXY}:3128", "connect_headers": {"X-Zone": "agents"}},
+        {"name": "second", "url": f"http://{SECOND}:3128", "through": "first", "dns": "remote"},
+        {"name": "masked", "url": f"http://{PROXY}:3128", "connect_headers": {"User-Agent": "Mozilla/5.0"}},
+    ]
+
+    def test_tunnel(self) -> None:
+        """Each proxy of the route gets the client's User-Agent and its own fields, and no other field of the client."""
+        self.via = "second"
+        self.arrange_anew()
+        first, second = self.forwarding(), self.forwarding(SECOND)
+        self.origin(port=443)
+
+        self.said(CONNECT[:-2] + b"User-Agent: curl/8.5.0\r\nX-Other: a\r\nCookie: b\r\n\r\n").heard(b"HTTP/1.1 200 ")
+
+        place = b"%b:3128" % SECOND.encode()
+        head = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nUser-Agent: curl/8.5.0\r\n%b\r\n"
+        self.assertEqual([head % (place, place, b"X-Zone: agents\r\n")], first.asked)
+        self.assertEqual([head % (b"origin.example:443", b"origin.example:443", b"")], second.asked)
+
+    def test_without_one(self) -> None:
+        """A client that sends none is not a reason to send none."""
+        self.via = "first"
+        self.arrange_anew()
+        proxy = self.forwarding()
+        self.origin(port=443)
+
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.assertIn(b"\r\nUser-Agent: egress/", proxy.asked[0])
+
+    def test_configured(self) -> None:
+        """The operator's User-Agent counts before the client's."""
+        self.via = "masked"
+        self.arrange_anew()
+        proxy = self.forwarding()
+        self.origin(port=443)
+
+        self.said(CONNECT[:-2] + b"User-Agent: curl/8.5.0\r\n\r\n").heard(b"HTTP/1.1 200 ")
+
+        self.assertIn(b"\r\nUser-Agent: Mozilla/5.0\r\n", proxy.asked[0])
+        self.assertNotIn(b"curl", proxy.asked[0])
+
+    def test_shared_connection(self) -> None:
+        """A tunnel that further requests may use, perhaps of another program, is asked for by egress."""
+        self.via = "first"
+        self.arrange_anew({"allow": [{"hosts": ["**"], "ports": [80]}]})
+        proxy = self.forwarding()
+        origin = self.origin(answer=lambda peer, _: peer.says(ANSWER))
+
+        self.said(GET[:-2] + b"User-Agent: curl/8.5.0\r\n\r\n").heard(b"HTTP/1.1 200 ")
+
+        self.assertIn(b"\r\nUser-Agent: egress/", proxy.asked[0])
+        origin.heard(b"GET /page?q=1 HTTP/1.1\r\nHost: origin.example\r\nUser-Agent: curl/8.5.0\r\n")
+
+    def test_websocket(self) -> None:
+        """A WebSocket has its tunnel alone."""
+        self.via = "first"
+        self.arrange_anew()
+        proxy = self.forwarding()
+        self.origin()
+
+        self.said(GET[:-2] + b"User-Agent: curl/8.5.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+        self.assertIn(b"\r\nUser-Agent: curl/8.5.0\r\nX-Zone: agents\r\n", proxy.asked[0])
+
+
 class RouteTests(RouteCase):
     """Routes that let nothing out."""
 

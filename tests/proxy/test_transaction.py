@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from egress.errors import NameNotFound, Refused, ResolverFailed, ResolverTimeout
 from egress.interfaces import IDialEndpoint, IResolver, ITunnelingAgent
-from egress.model import Admission, Authority, Resolution, Route, Trace
+from egress.model import NO_FIELDS, Admission, Authority, ConnectFields, Resolution, Route, Trace
 from egress.proxy.exchange_roles import PooledConnection
 from egress.proxy.transaction import Transaction
 from egress.proxy.transaction_owner import NO_OWNER
@@ -91,7 +91,9 @@ class BrokenResolver:
 class BrokenAgent:
     """Knows no route."""
 
-    def endpoint_for(self, target: Authority, route: Route, trace: Trace) -> IDialEndpoint:
+    def endpoint_for(
+        self, target: Authority, route: Route, trace: Trace, fields: ConnectFields = NO_FIELDS
+    ) -> IDialEndpoint:
         """Fail."""
         raise ValueError("endpoint")
 

@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "conf" / "egress.toml"
 DOCUMENT = ROOT / "docs" / "reference" / "configuration.md"
 
+# Tables whose keys the writer chooses.
+OPEN_TABLES = {key.path.rpartition(".")[2] for key in all_keys() if key.words.startswith("table of ")}
+
 # `#key = value` is a key that is left at its default; prose has a space behind the sign.
 _commented = re.compile(r"^#(?=[a-z_]+ = |\[)", re.MULTILINE).sub
 _row = re.compile(r"\| `([a-z_.\[\]]+)` \| (.*?) \| (.*?) \| (.+) \|$", re.MULTILINE).finditer
@@ -27,7 +30,7 @@ def paths(table: dict[str, object], where: str = "") -> Iterator[tuple[str, obje
     """Give every key of a document with its value, in the spelling of `all_keys`."""
     for key, value in table.items():
         path = f"{where}{key}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key not in OPEN_TABLES:
             yield from paths(value, f"{path}.")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for each in value:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 
 from egress.config import input_type
+from egress.model import Secret
 from egress.policy.rate import RateSettings
 from egress.policy.rules import DestinationsSettings
 from egress.service.settings.settings import Settings
@@ -65,8 +66,11 @@ def _table(kind: Any) -> tuple[type[attrs.AttrsInstance], str] | None:
 
 def name_of(kind: Any) -> str:
     """Name a type as documentation does."""
-    if kind in (str, int, float, bool):
-        return {str: "string", int: "whole number", float: "number", bool: "true or false"}[kind]
+    if kind in (str, Secret, int, float, bool):
+        words = {str: "string", Secret: "string", int: "whole number", float: "number", bool: "true or false"}
+        return words[kind]
+    if get_origin(kind) is Mapping:
+        return f"table of {name_of(get_args(kind)[1])}"
     if get_origin(kind) is Literal:
         return " or ".join(f'"{word}"' for word in get_args(kind))
     if get_origin(kind) is tuple:

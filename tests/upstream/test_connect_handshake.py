@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import cast
 
 from attrs import define, field
@@ -31,7 +30,7 @@ PASSWORD = b"dXNlcjpodW50ZXIy"
 AUTHORIZATION = b"Basic " + PASSWORD
 GOOD = b"HTTP/1.1 200 Connection established\r\n\r\n"
 LIMIT = 4096
-USER_AGENT = b"User-Agent: egress/%b\r\n" % version("egress").encode("ascii")
+FIELDS = b"User-Agent: test\r\nX-Token: hunter2\r\n"
 
 
 @define(eq=False)
@@ -53,7 +52,7 @@ class Tunnel:
 
     def strategy(self) -> ConnectHandshake:
         """Make the strategy of one handshake."""
-        return ConnectHandshake(self.target, self.authorization, LIMIT)
+        return ConnectHandshake(self.target, FIELDS, self.authorization, LIMIT)
 
     def dial(self) -> Deferred[IProtocol]:
         """Begin, and let all that happens at once happen."""
@@ -87,15 +86,11 @@ class RequestTests(SynchronousTestCase):
         """It can stand wherever Twisted wants an endpoint."""
         self.assertTrue(verifyObject(IStreamClientEndpoint, Tunnel().endpoint()))
 
-    def test_target_and_user_agent(self) -> None:
-        """Target and Host are equal, User-Agent names this proxy, and there is no further field.
-
-        Many corporate proxies refuse a CONNECT without User-Agent.
-        """
+    def test_target_and_fields(self) -> None:
+        """Target and Host are equal, and there is no further field but those that are given."""
         asked = self.asked(Tunnel())
 
-        self.assertEqual(asked, b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n%b\r\n" % USER_AGENT)
-        self.assertRegex(USER_AGENT, rb"\AUser-Agent: egress/[0-9][!-~]*\r\n\Z")
+        self.assertEqual(asked, b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n%b\r\n" % FIELDS)
 
     def test_credentials(self) -> None:
         """They go where the proxy looks for them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import cast
 
 from attrs import define, field
@@ -64,7 +63,7 @@ class TlsPath:
         """Make the endpoint of a tunnel through the proxy."""
         return HandshakeEndpoint(
             self.endpoint(),
-            lambda: ConnectHandshake(b"example.com:443", authorization, 4096),
+            lambda: ConnectHandshake(b"example.com:443", b"X-Zone: a\r\n", authorization, 4096),
             5.0,
             self.network.reactor,
             "corporate",
@@ -477,10 +476,8 @@ class TunnelInTlsTests(SynchronousTestCase):
         ear = self.successResultOf(result)
         assert isinstance(ear, Ear)
         self.assertEqual(ear.heard, b"early")
-        agent = b"User-Agent: egress/%b\r\n" % metadata.version("egress").encode("ascii")
         self.assertEqual(
             proxy.speaker.heard,
-            b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n"
-            + agent
-            + b"Proxy-Authorization: Basic eA==\r\n\r\n",
+            b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nX-Zone: a\r\n"
+            b"Proxy-Authorization: Basic eA==\r\n\r\n",
         )

@@ -6,7 +6,7 @@ from attrs import define, field
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.model import Admission, Request
+from egress.model import NO_FIELDS, Admission, Request
 from egress.proxy.error_responses import ESTABLISHED
 from egress.proxy.exchange_roles import PooledConnection
 from egress.proxy.roles import TunnelClient
@@ -14,6 +14,8 @@ from egress.proxy.server import ProxyServer
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
 from egress.wire.client_hello import ClientHello, ClientHelloReader, is_tls_record
+from egress.wire.connect_fields import connect_fields
+from egress.wire.request_head import RequestHead
 
 
 @define(eq=False)
@@ -26,7 +28,7 @@ class TunnelSetup:
     Attributes:
         server: has the limits and the timers.
         client: the client connection.
-        request: the CONNECT.
+        request: the CONNECT; `head` is what was read.
         transaction: admits, dials and records the request.
         tunnel: once the 200 was sent.
         hello: reads the ClientHello, once it has begun.
@@ -35,6 +37,7 @@ class TunnelSetup:
     server: ProxyServer
     client: TunnelClient
     request: Request
+    head: RequestHead
     transaction: Transaction = field(init=False)
     tunnel: Tunnel | None = field(init=False, default=None)
     hello: ClientHelloReader | None = field(init=False, default=None)
@@ -49,9 +52,9 @@ class TunnelSetup:
 
     # Results of the transaction (TransactionOwner).
 
-    def admitted(self, _admission: Admission) -> None:
+    def admitted(self, admission: Admission) -> None:
         """Dial."""
-        self.transaction.dial()
+        self.transaction.dial(None, connect_fields(self.head) if admission.route.hops else NO_FIELDS)
 
     def connected(self, origin: PooledConnection) -> None:
         """Answer, relay from the origin, and look at what the client sent early."""

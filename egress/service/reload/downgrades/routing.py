@@ -136,8 +136,11 @@ def _changed(old: UpstreamSettings, new: UpstreamSettings) -> Iterator[str]:
     if old.through and new.through != old.through:
         way = f"through {new.through}" if new.through else "directly"
         yield f"it is reached {way}, no longer through {old.through}"
-    if old.url.authority != new.url.authority and (new.credentials or new.url.credentials is not None):
-        yield "its credentials are sent to another place"
+    if old.url.authority != new.url.authority:
+        if new.credentials or new.url.credentials is not None:
+            yield "its credentials are sent to another place"
+        if new.connect_headers.names:
+            yield "its connect_headers are sent to another place"
 
 
 def _scope(route: RouteSettings) -> Scope:

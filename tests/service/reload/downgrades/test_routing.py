@@ -106,6 +106,12 @@ TABLE: list[Row] = [
             "upstream corp: its credentials are sent to another place",
         ],
     ),
+    (
+        "fields of CONNECT for another host",
+        CORP + 'connect_headers.X-Token = "x"\n',
+        CORP.replace("//proxy", "//other") + 'connect_headers.X-Token = "x"\n',
+        ["upstream corp: its connect_headers are sent to another place"],
+    ),
     ("another host", CORP, CORP.replace("//proxy", "//other"), []),
     ("a new upstream", CORP, CORP + OTHER, []),
     ("a new upstream without TLS", CORP, CORP + OTHER.replace("https", "http"), ["other: it is reached without TLS"]),
