@@ -87,6 +87,12 @@ READINGS = (
         ("direction", "upstream", "listener"),
         "Octets transferred so far by open tunnels; egress_transferred_bytes_total counts them when the tunnel ends.",
     ),
+    Metric(
+        "egress_upstream_up",
+        "gauge",
+        ("upstream",),
+        "0 while an upstream proxy does not work, as its last use showed; 1 otherwise, and before its first use.",
+    ),
     Metric("egress_origin_pool_connections", "gauge", (), "Idle origin connections kept for further requests."),
     Metric(
         "egress_limit_reached_total",

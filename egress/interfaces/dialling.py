@@ -100,8 +100,18 @@ class IForwardProxy(Interface):
     def credentials_mark() -> int:
         """Return a number that changes with the credentials of any proxy of the route, and does not reveal them."""
 
+    def answered() -> None:
+        """Note that the proxy responded to a request in absolute form, with a status other than 407."""
+
+    def malformed(reason: str) -> None:
+        """Note that the response to a request in absolute form was not HTTP/1.1.
+
+        Args:
+            reason: one sentence.
+        """
+
     def unauthorized(challenges: list[bytes], *, is_sent: bool) -> DialFailed:
-        """Make the refusal for a 407 response of the proxy.
+        """Make the refusal for a 407 response to a request in absolute form, and note it in the proxy's state.
 
         Args:
             challenges: the values of Proxy-Authenticate.
@@ -109,4 +119,4 @@ class IForwardProxy(Interface):
         """
 
     def connection_lost(reason: Failure) -> DialFailed | None:
-        """Describe the loss of a connection to the proxy, or return None where TLS is not the cause."""
+        """Describe the loss of a connection and note it in the state, or return None where TLS is not the cause."""

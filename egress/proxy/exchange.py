@@ -187,6 +187,7 @@ class Exchange:
                 # The proxy wants other credentials of ours. The client's have nothing to do with it.
                 self._fail(self.forwarding.challenged(head), "failed")
                 return
+            self.forwarding.answered()
             transaction.response_source = response_source(head.status, head.fields.block)
         self.request.phases.wait = (server.clock.seconds() - self._sent_at) * 1000.0
         transaction.status = head.status

@@ -73,6 +73,11 @@ class Forwarding:
         challenges = head.fields.values(b"proxy-authenticate")
         return dial_refusal(self.proxy.unauthorized(challenges, is_sent=self.authorization is not None))
 
+    def answered(self) -> None:
+        """Note that the last proxy responded to a request in absolute form."""
+        assert self.proxy is not None, "only a proxy is asked in absolute form"
+        self.proxy.answered()
+
     def blame(self, refused: Refused, reason: Failure | None) -> Refused:
         """Replace the origin by the proxy in a refusal, where the exchange was with a proxy.
 
@@ -87,6 +92,8 @@ class Forwarding:
         if lost is not None:
             return dial_refusal(lost)
         code, words = _BLAMED.get(refused.code, ("", ""))
+        if refused.code == "origin_malformed":
+            proxy.malformed(words)
         detail = f"upstream {proxy.upstream!r}: {refused.reason}"
         return Refused(code, words, detail=detail) if code else refused
 

@@ -30,7 +30,7 @@ from egress.service.reload.active_configuration import ActiveConfiguration, Relo
 from egress.service.settings.places import state_of
 from egress.service.settings.source import Source
 from egress.service.start_report import report_start
-from egress.upstream import SystemLookup
+from egress.upstream import SystemLookup, UpstreamProbes
 
 if TYPE_CHECKING:
     from egress.service.status.status_listener import Status
@@ -81,6 +81,8 @@ class Supervisor(Service):
         self._signals = Signals(reactor, {signal.SIGHUP: self._hang_up})
         self._ending = Signals(reactor, {signal.SIGTERM: self._end, signal.SIGINT: self._end})
         self._is_ending = False
+        gate = configuration.server.gate
+        self._probes = UpstreamProbes(reactor, lambda: gate.snapshot.proxies, lambda: configuration.routing.probed())
 
     @property
     def sockets(self) -> list[ListeningSocket]:
@@ -106,6 +108,7 @@ class Supervisor(Service):
         if self._engine is not None:
             self._engine.start()
         self.configuration.listeners.start(self.configuration.factories)
+        self._probes.start()
         report_start(self.configuration, self._transports(), descriptor_limit)
         if self._control is not None:
             self._control.start()
@@ -113,6 +116,7 @@ class Supervisor(Service):
             self._status_listener.watch(self.server, self._audit_log, lambda: self.sockets, self._transports())
             read_from = self._status_listener.metrics.read_from
             read_from("egress_config_last_reload_successful", lambda: not self.configuration.problem)
+            read_from("egress_upstream_up", lambda: self.configuration.routing.up())
             self._status_listener.start(self._reactor, self.faults)
         self.notifier.start()
         self._reactor.callWhenRunning(self._tell_ready)
@@ -136,6 +140,8 @@ class Supervisor(Service):
             # The audit log must be written even if a socket could not be closed.
             _log.failure("stopping was not orderly")
         self.configuration.listeners.close()
+        self._probes.stop()
+        self.configuration.routing.states.retain(())
         self.server.stop()
         if self._engine is not None:
             # Reports the ends of connections that the server has ended, before the audit log is closed.
@@ -185,7 +191,7 @@ class Supervisor(Service):
             faults.append("What serves connections has failed.")
         if not self._audit_log.is_accepting:
             faults.append("The audit log cannot take records.")
-        return faults
+        return [*faults, *self.configuration.routing.faults()]
 
     def _tell_ready(self) -> None:
         if not self._is_ending:

@@ -11,12 +11,15 @@ from egress.upstream.routing_settings import (
     RouteSettings,
     RoutingSettings,
     UpstreamSettings,
+    hops_through,
     uses_environment,
 )
 from egress.upstream.selector import DirectSelector, UpstreamSelector
 from egress.upstream.system_lookup import SystemLookup
 from egress.upstream.tunneling_agent import TunnelingAgent
 from egress.upstream.upstream import Upstream, make_plain_upstream, make_upstream
+from egress.upstream.upstream_probes import UpstreamProbes
+from egress.upstream.upstream_state import UpstreamState, UpstreamStates
 
 __all__ = [
     "SYSTEMD",
@@ -33,8 +36,12 @@ __all__ = [
     "SystemLookup",
     "TunnelingAgent",
     "Upstream",
+    "UpstreamProbes",
     "UpstreamSelector",
     "UpstreamSettings",
+    "UpstreamState",
+    "UpstreamStates",
+    "hops_through",
     "make_plain_upstream",
     "make_upstream",
     "read_environment",

@@ -19,8 +19,13 @@ from egress.upstream.first_hop_endpoint import FirstHopEndpoint
 from egress.upstream.handshake import HandshakeEndpoint
 from egress.upstream.happy_eyeballs import Dialler
 from egress.upstream.hop_errors import tls_failed, unauthorized
+from egress.upstream.observed_endpoint import ObservedEndpoint
 from egress.upstream.tls_handshake import TlsHandshake
 from egress.upstream.upstream import Upstream
+from egress.upstream.upstream_state import Stage, UpstreamState, UpstreamStates
+
+# A proxy that answers so speaks HTTP, and takes our credentials.
+_ANSWERED = frozenset(["proxy_refused", "proxy_failed"])
 
 
 @implementer(IForwardProxies)
@@ -37,6 +42,7 @@ class ForwardProxies:
         upstreams: the proxies, by their names in the configuration.
         resolver: the resolver of the names of proxies that are reached directly.
         is_own: returns whether an address and port are a listener of this process, so that the route would be a loop.
+        states: the states of the proxies, which results of uses are noted in.
     """
 
     reactor: Dialler
@@ -47,6 +53,7 @@ class ForwardProxies:
     upstreams: Mapping[str, Upstream]
     resolver: IResolver | None
     is_own: Callable[[Authority, Iterable[Address]], bool]
+    states: UpstreamStates
 
     def last_proxy(self, route: Route) -> ForwardProxy:
         """Find the last proxy of a route.
@@ -57,7 +64,8 @@ class ForwardProxies:
         """
         proxy: ForwardProxy | None = None
         for hop in route.hops:
-            proxy = ForwardProxy(self, self._find(hop), proxy)
+            upstream = self._find(hop)
+            proxy = ForwardProxy(self, upstream, proxy, self.states.of(upstream))
         if proxy is None:
             raise ValueError("a direct route leads to no proxy")
         return proxy
@@ -83,11 +91,13 @@ class ForwardProxy:
         proxies: the owner of the deadlines and limits.
         settings: the proxy's upstream.
         before: the proxy through which this proxy is reached; None where it is reached directly.
+        state: the state of the proxy.
     """
 
     proxies: ForwardProxies
     settings: Upstream
     before: ForwardProxy | None
+    state: UpstreamState
 
     @property
     def upstream(self) -> str:
@@ -117,6 +127,7 @@ class ForwardProxy:
         else:
             target = settings.authority.text.encode("ascii")
             endpoint = self.before.tunnel_endpoint(target, proxies.handshake_seconds, trace, fields)
+        endpoint = ObservedEndpoint(endpoint, self._dial_failed)
         tls = settings.tls
         if tls is None:
             return endpoint
@@ -127,6 +138,7 @@ class ForwardProxy:
             self._clock,
             settings.name,
             trace,
+            self._tls_failed,
         )
 
     def tunnel_endpoint(
@@ -149,6 +161,8 @@ class ForwardProxy:
             self._clock,
             self.settings.name,
             trace,
+            self._connect_failed,
+            self.state.worked,
         )
 
     def authorization(self) -> bytes | None:
@@ -161,9 +175,19 @@ class ForwardProxy:
         own = self.authorization()
         return hash(own if self.before is None else (own, self.before.credentials_mark()))
 
+    def answered(self) -> None:
+        """Note a response in absolute form (IForwardProxy)."""
+        self.state.worked()
+
+    def malformed(self, reason: str) -> None:
+        """Note a response in absolute form that is not HTTP/1.1 (IForwardProxy)."""
+        self.state.failed("proxy_malformed", reason, Stage.RELAY)
+
     def unauthorized(self, challenges: list[bytes], *, is_sent: bool) -> DialFailed:
-        """Make the refusal for a 407 response (IForwardProxy)."""
-        return unauthorized(challenges, is_sent=is_sent).failure(self.upstream, Trace())
+        """Make the refusal for a 407 response in absolute form (IForwardProxy)."""
+        problem = unauthorized(challenges, is_sent=is_sent).failure(self.upstream, Trace())
+        self.state.failed(problem.code, problem.reason, Stage.RELAY)
+        return problem
 
     def connection_lost(self, reason: Failure) -> DialFailed | None:
         """Describe the loss of a connection, where TLS is the cause (IForwardProxy).
@@ -171,7 +195,28 @@ class ForwardProxy:
         In TLS 1.3 a proxy verifies the client certificate after the client's side of the handshake is complete.
         """
         fault = describe_upstream(reason.value)
-        return tls_failed(fault).failure(self.upstream, Trace()) if fault else None
+        if not fault:
+            return None
+        problem = tls_failed(fault).failure(self.upstream, Trace())
+        self.state.failed(problem.code, problem.reason, Stage.CONNECT)
+        return problem
+
+    def _dial_failed(self, problem: DialFailed) -> None:
+        if self.before is None:
+            self.state.failed(problem.code, problem.reason, Stage.REACH)
+        else:
+            words = f"It cannot be reached through the upstream {self.before.upstream!r}."
+            self.state.failed("proxy_unreachable", words, Stage.REACH)
+
+    def _tls_failed(self, problem: DialFailed) -> None:
+        self.state.failed(problem.code, problem.reason, Stage.REACH)
+
+    def _connect_failed(self, problem: DialFailed) -> None:
+        if problem.code in _ANSWERED:
+            self.state.worked()
+        elif problem.code != "proxy_timeout":
+            # A proxy that does not answer CONNECT in time may be waiting for the destination.
+            self.state.failed(problem.code, problem.reason, Stage.CONNECT)
 
     @property
     def _clock(self) -> IReactorTime:

@@ -27,6 +27,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.errors import DialFailed
 from egress.interfaces import IDial, IDialEndpoint, IDialListener
 from egress.model import Trace
 from egress.transports.connection_notice import abort
@@ -92,6 +93,8 @@ class HandshakeEndpoint:
         clock: the clock of the deadline.
         upstream: the hop's name in the configuration.
         trace: records the target: "" while in progress or established, later an outcome of the strategy or `cancelled`.
+        on_failed: called with each failure of the handshake itself, before the listener of the dial.
+        on_completed: called when the handshake is complete.
     """
 
     endpoint: IDialEndpoint
@@ -100,6 +103,8 @@ class HandshakeEndpoint:
     clock: IReactorTime
     upstream: str
     trace: Trace
+    on_failed: Callable[[DialFailed], None] | None = None
+    on_completed: Callable[[], None] | None = None
 
     def connect(self, protocol_factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Dial with a Deferred (IStreamClientEndpoint)."""
@@ -200,6 +205,8 @@ class Handshake:
         if reply.data:
             transport.write(reply.data)
         if reply.rest is not None and self._enter(Event.COMPLETED):
+            if self._endpoint.on_completed is not None:
+                self._endpoint.on_completed()
             self._hand_over(transport, reply.rest)
 
     def handshakeCompleted(self) -> None:
@@ -238,7 +245,10 @@ class Handshake:
             strategy = self._strategy
             fault = strategy.expired(endpoint.handshake_seconds) if is_expired else strategy.lost(reason)
         self._close(fault.outcome)
-        self._listener.failed(Failure(fault.failure(endpoint.upstream, endpoint.trace)))
+        problem = fault.failure(endpoint.upstream, endpoint.trace)
+        if endpoint.on_failed is not None:
+            endpoint.on_failed(problem)
+        self._listener.failed(Failure(problem))
 
     def _hand_over(self, transport: ITransport, rest: bytes) -> None:
         self._stop_deadline()

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 from egress.config.validators import check_name, check_path
 from egress.errors import ConfigError
 from egress.match import ClientPatterns, HostPattern, PortSet, Reach, parse_host, parse_port
-from egress.model import Secret
+from egress.model import Hop, Secret
 from egress.upstream.connect_headers import NO_HEADERS, ConnectHeaders
 from egress.upstream.environment import PROXY_VARIABLES
 from egress.upstream.no_proxy import NoProxy
@@ -110,6 +110,7 @@ class UpstreamSettings:
         delegate: with "auto": names that the proxy may resolve where they fail to resolve here.
         through: the upstream through which this upstream is reached; "" for a direct connection.
         connect_headers: further fields of CONNECT requests to the proxy.
+        required: whether the supervisor is ready only while the proxy works.
     """
 
     name: str = field(validator=_check_upstream_name)
@@ -125,6 +126,7 @@ class UpstreamSettings:
     delegate: tuple[HostPattern, ...] = field(default=None, converter=_read_delegate)
     through: str = ""
     connect_headers: ConnectHeaders = field(default=None, converter=_read_connect_headers)
+    required: bool = False
 
     def __attrs_post_init__(self) -> None:
         self._check_trust()
@@ -203,6 +205,21 @@ def uses_environment(routes: Iterable[RouteSettings], routing: RoutingSettings, 
     """
     default = routing.default or VIA_ENVIRONMENT
     return VIA_ENVIRONMENT in (*(route.via for route in routes), *(via or default for via in listeners.values()))
+
+
+def hops_through(upstream: UpstreamSettings, upstreams: Iterable[UpstreamSettings]) -> tuple[Hop, ...]:
+    """Return the proxies of a route through an upstream, nearest first.
+
+    Args:
+        upstream: the last one.
+        upstreams: all of them. `check_routing` has found no circle.
+    """
+    by_name = {each.name: each for each in upstreams}
+    hops = [upstream.url.hop(upstream.name)]
+    while upstream.through:
+        upstream = by_name[upstream.through]
+        hops.append(upstream.url.hop(upstream.name))
+    return tuple(reversed(hops))
 
 
 def check_routing(

@@ -22,6 +22,7 @@ from egress.upstream.routing_settings import (
     RoutingSettings,
     UpstreamSettings,
     check_routing,
+    hops_through,
 )
 
 DIRECT = RoutePlan(VIA_DIRECT, level="none")
@@ -262,7 +263,7 @@ class _Choices:
 
     def _through_upstream(self, upstream: UpstreamSettings, level: str, source: str) -> RouteChoice:
         delegate = _index(upstream.delegate)
-        plan = RoutePlan(upstream.name, level, upstream.dns, tuple(self._hops_of(upstream)), source)
+        plan = RoutePlan(upstream.name, level, upstream.dns, hops_through(upstream, self.upstreams), source)
         if upstream.no_proxy == VIA_ENVIRONMENT:
             return self._with_no_proxy(plan, self.environment.no_proxy, delegate)
         if upstream.no_proxy:
@@ -286,9 +287,3 @@ class _Choices:
     def _register(self, choice: RouteChoice) -> RouteChoice:
         self.by_plan[id(choice.plan)] = choice
         return choice
-
-    def _hops_of(self, upstream: UpstreamSettings) -> list[Hop]:
-        """Return the proxies of a route through an upstream, nearest first."""
-        by_name = {each.name: each for each in self.upstreams}
-        before = self._hops_of(by_name[upstream.through]) if upstream.through else []
-        return [*before, upstream.url.hop(upstream.name)]

@@ -16,6 +16,7 @@ from egress.upstream.forward_proxy import ForwardProxies
 from egress.upstream.happy_eyeballs import Dialler
 from egress.upstream.sequential_endpoint import SequentialEndpoint
 from egress.upstream.upstream import Upstream
+from egress.upstream.upstream_state import UpstreamStates
 
 
 @implementer(ITunnelingAgent)
@@ -32,6 +33,7 @@ class TunnelingAgent:
         upstreams: the proxies, by their names in the configuration.
         resolver: the resolver of the names of proxies that are reached directly.
         is_own: returns whether an address and port are a listener of this process, so that the route would be a loop.
+        states: the states of the proxies.
         proxies: the proxies as recipients of requests.
     """
 
@@ -43,7 +45,12 @@ class TunnelingAgent:
     upstreams: Mapping[str, Upstream] = field(factory=dict)
     resolver: IResolver | None = None
     is_own: Callable[[Authority, Iterable[Address]], bool] = lambda _authority, _addresses: False
+    states: UpstreamStates = field()
     proxies: ForwardProxies = field(init=False)
+
+    @states.default
+    def _make_states(self) -> UpstreamStates:
+        return UpstreamStates(cast(IReactorTime, self.reactor))
 
     @proxies.default
     def _make_proxies(self) -> ForwardProxies:
@@ -56,6 +63,7 @@ class TunnelingAgent:
             self.upstreams,
             self.resolver,
             self.is_own,
+            self.states,
         )
 
     def endpoint_for(

@@ -431,6 +431,44 @@ class HopTests(RouteCase):
         self.assert_refused(self.connect("proxy:3129"), 403, "own_address")
 
 
+class StateTests(RouteCase):
+    """Whether the proxy works, as requests show it."""
+
+    def code(self) -> str:
+        """Give why the proxy does not work."""
+        agent = self.server.gate.snapshot.agent
+        assert isinstance(agent, TunnelingAgent)
+        return agent.states.of(self.proxies["HTTPS_PROXY"]).code
+
+    def test_absolute_form(self) -> None:
+        """Answers to plain requests tell it, those of origins included."""
+        answers = [
+            (b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "proxy_auth_required"),
+            (b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", ""),
+            (b"SSH-2.0-x\r\n\r\n", "proxy_malformed"),
+            (ANSWER, ""),
+        ]
+        given = iter(answers)
+        self.proxy(lambda peer, _: peer.says(next(given)[0]))
+        for _, code in answers:
+            self.said(GET)
+            self.assertEqual(code, self.code())
+
+    def test_tunnel(self) -> None:
+        """So do answers to CONNECT, and connections that cannot be made."""
+        self.said(CONNECT)
+        self.assertEqual("proxy_unreachable", self.code())
+        proxy = self.forwarding()
+        self.origin(port=443)
+
+        self.said(CONNECT).heard(b"HTTP/1.1 200 ")
+
+        self.assertEqual("", self.code())
+        proxy.refusals["origin.example:443"] = b"HTTP/1.1 407 No\r\n\r\n"
+        self.said(CONNECT)
+        self.assertEqual("proxy_auth_required", self.code())
+
+
 class ConnectFieldTests(RouteCase):
     """The fields of CONNECT to upstream proxies."""
 

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from egress.interfaces import ICredentialSource, IForwardProxies, IForwardProxy
 from egress.model import Hop, Route
-from egress.upstream import Upstream
+from egress.upstream import Upstream, UpstreamStates
 from egress.upstream.forward_proxy import ForwardProxies, ForwardProxy
 from tests.upstream.ends import place
 
@@ -40,9 +40,9 @@ class ForwardProxyTests(SynchronousTestCase):
             "far": Upstream("far", "http", place("far.example", 8080), self.far),
             "open": Upstream("open", "http", place("open.example", 8080)),
         }
-        self.proxies = ForwardProxies(
-            MemoryReactorClock(), 1.0, 2.0, 3.0, 4096, upstreams, None, lambda _authority, _addresses: False
-        )
+        reactor = MemoryReactorClock()
+        states = self.states = UpstreamStates(reactor)
+        self.proxies = ForwardProxies(reactor, 1.0, 2.0, 3.0, 4096, upstreams, None, lambda *_: False, states)
         self.upstreams = upstreams
 
     def proxy(self, *names: str) -> ForwardProxy:
@@ -95,6 +95,25 @@ class ForwardProxyTests(SynchronousTestCase):
         self.assertEqual("proxy_tls_failed", failed.code)
         self.assertIn("it wants a client certificate", failed.reason)
         self.assertIsNone(proxy.connection_lost(Failure(ConnectionDone())))
+
+    def test_its_state(self) -> None:
+        """What it answers in absolute form is taken note of, in the state that all routes through it share."""
+        self.proxy("near", "far").unauthorized([], is_sent=True)
+        state = self.states.of(self.upstreams["far"])
+        self.assertEqual("proxy_auth_required", state.code)
+        self.proxy("far").answered()
+        self.assertEqual("", state.code)
+        self.proxy("far").malformed("It is not HTTP/1.1.")
+        self.assertEqual("proxy_malformed", state.code)
+        self.assertEqual("", state.readiness_fault())
+        self.proxy("far").answered()
+
+        self.proxy("far").connection_lost(
+            Failure(SSL.Error([("SSL routines", "", "tlsv13 alert certificate required")]))
+        )
+
+        self.assertIn("proxy_tls_failed", state.readiness_fault())
+        self.assertEqual("", self.states.of(self.upstreams["near"]).code)
 
     def test_another_proxy(self) -> None:
         """A route to another place than its name has now is an error, and so is a direct one."""

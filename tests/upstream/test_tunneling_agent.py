@@ -278,6 +278,61 @@ class RouteTests(SynchronousTestCase):
             self.assertIn(f"'{name}'", problem.detail)
             self.assertEqual(problem.reason, "An upstream proxy refused the connection with status 403.")
 
+    def test_states(self) -> None:
+        """What becomes of a dial tells which proxies work."""
+        near, far = self.chain.proxy("near", NEAR), self.chain.proxy("far", FAR)
+        tls = self.chain.tls_proxy("tls", "192.0.2.11", "192.0.2.11", ROOT.issue("other.example"))
+        self.chain.upstreams["gone"] = Upstream("gone", "http", place("192.0.2.12", 8080))
+        self.chain.names.known["lost.example"] = NameNotFound("no")
+        self.chain.upstreams["lost"] = Upstream("lost", "http", place("lost.example", 8080))
+        self.network.blackhole("192.0.2.13")
+        self.chain.upstreams["silent"] = Upstream("silent", "http", place("192.0.2.13", 8080))
+        target = "example.com:8443"
+        for names, refusing, answer, codes in (
+            (["near"], near, None, {"near": ""}),
+            (["near"], near, b"HTTP/1.1 403 No\r\n\r\n", {"near": ""}),
+            (["near"], near, b"HTTP/1.1 502 No\r\n\r\n", {"near": ""}),
+            (["near"], near, b"HTTP/1.1 407 No\r\n\r\n", {"near": "proxy_auth_required"}),
+            (["near"], near, b"", {"near": "proxy_auth_required"}),
+            (["near"], near, b"SSH-2.0-x\r\n", {"near": "proxy_malformed"}),
+            (["near", "far"], far, b"HTTP/1.1 407 No\r\n\r\n", {"near": "", "far": "proxy_auth_required"}),
+            (["near", "far"], near, b"HTTP/1.1 503 No\r\n\r\n", {"near": "", "far": "proxy_unreachable"}),
+            (["near", "far"], near, None, {"near": "", "far": ""}),
+            (["near", "tls"], tls, None, {"near": "", "tls": "proxy_tls_failed"}),
+            (["near", "gone"], near, None, {"near": "", "gone": "proxy_unreachable"}),
+            (["gone", "far"], near, None, {"gone": "proxy_unreachable", "far": "proxy_unreachable"}),
+            (["tls"], tls, None, {"tls": "proxy_tls_failed"}),
+            (["gone"], near, None, {"gone": "proxy_unreachable"}),
+            (["lost"], near, None, {"lost": "proxy_unreachable"}),
+            (["silent"], near, None, {"silent": "proxy_unreachable"}),
+        ):
+            asked = f"{FAR}:8080" if len(names) > 1 and refusing is near else target
+            near.refusals, far.refusals = {}, {}
+            if answer is not None:
+                refusing.refusals = {asked: answer}
+            self.chain.ears = Ears()
+            result = self.chain.dial(self.chain.route(*names, by_name=True))
+            self.network.advance(10.0)
+            for ear in self.chain.ears.built:
+                ear.stream.abortConnection()
+            self.network.settle()
+            result.addErrback(lambda failure: failure.trap(DialFailed))
+            self.assertEqual(
+                codes, {name: self.chain.agent.states.of(self.chain.upstreams[name]).code for name in codes}, names
+            )
+
+    def test_cancelled_dial(self) -> None:
+        """A client that leaves says nothing of the proxy."""
+        self.network.blackhole(NEAR)
+        self.chain.upstreams["near"] = Upstream("near", "http", place(NEAR, 8080))
+        result = self.chain.dial(self.chain.route("near", by_name=True))
+
+        result.cancel()
+
+        self.failureResultOf(result, CancelledError)
+        state = self.chain.agent.states.of(self.chain.upstreams["near"])
+        self.assertEqual(("", False), (state.code, state.is_known))
+
     def test_another_proxy_than_the_judged(self) -> None:
         """A route to another place than the name has now is not taken, and no credentials are given for it."""
         self.chain.proxy("near", NEAR, credentials=ALICE)

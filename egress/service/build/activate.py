@@ -193,6 +193,7 @@ def make_snapshot(
         routing.upstreams,
         host.resolver,
         ourselves.dialling,
+        routing.states,
     )
     policies = tuple(each.policy for each in prepared.policies)
     return Snapshot(

@@ -22,7 +22,7 @@ from egress.service.listen.endpoint import Endpoint, known_addresses, overlaps, 
 from egress.service.listen.tls import load_tls
 from egress.service.settings.source import Source
 from egress.tls import ServerTls
-from egress.upstream import HostsFile
+from egress.upstream import HostsFile, UpstreamStates
 
 
 @frozen(eq=False)
@@ -69,6 +69,7 @@ def prepare(
     host: IHostServices,
     reactor: Any,
     environ: Mapping[str, str] | None = None,
+    states: UpstreamStates | None = None,
     *,
     is_dry_run: bool = False,
 ) -> Prepared:
@@ -79,6 +80,7 @@ def prepare(
         host: the services of the policies.
         reactor: the clock, and the receiver of the results of threads that check credentials.
         environ: the environment with the proxy variables; None for the environment of this process.
+        states: the states of the upstreams of the previous configuration; None for no states.
         is_dry_run: whether no connection will be dialled; see `make_routing`.
 
     Raises:
@@ -91,7 +93,7 @@ def prepare(
         check_listener_authentication(source, map(is_endpoint_local, endpoints))
         tables = source.settings.policy
         policies = describe_policies(tables, build_policies(tables, find_makers(plugins), host))
-        routing = make_routing(source, reactor, environ, is_dry_run=is_dry_run)
+        routing = make_routing(source, reactor, environ, states, is_dry_run=is_dry_run)
         check_consistency(source, policies, routing.selector)
         tls = load_tls(source)
         identifier = make_identifier(source, reactor)

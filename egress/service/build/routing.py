@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 
 from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 
 from egress.config.watched_file import Seconds
 from egress.errors import ConfigError
-from egress.model import Authority
+from egress.model import Authority, Hop
 from egress.service.settings.source import Source
 from egress.upstream import (
     SYSTEMD,
@@ -17,6 +18,9 @@ from egress.upstream import (
     Upstream,
     UpstreamSelector,
     UpstreamSettings,
+    UpstreamState,
+    UpstreamStates,
+    hops_through,
     make_plain_upstream,
     make_upstream,
     read_environment,
@@ -34,13 +38,29 @@ class Routing:
         selector: the upstream selector.
         upstreams: the upstreams by the names in hops.
         dialled: the address and port of each proxy that is dialled directly, by its key path or variable.
+        required: the hops of the route through each upstream on which readiness depends, by its name.
+        states: the states of the upstreams.
         warnings: warnings for the operator, a sentence each.
     """
 
     selector: UpstreamSelector
     upstreams: Mapping[str, Upstream]
     dialled: Mapping[str, Authority]
+    required: Mapping[str, tuple[Hop, ...]]
+    states: UpstreamStates
     warnings: tuple[str, ...]
+
+    def probed(self) -> dict[str, tuple[tuple[Hop, ...], UpstreamState]]:
+        """Return the hops of the route through each required upstream, and its state, by its name."""
+        return {name: (hops, self.states.of(self.upstreams[name])) for name, hops in self.required.items()}
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each required upstream that does not work."""
+        return [fault for _, state in self.probed().values() if (fault := state.readiness_fault())]
+
+    def up(self) -> dict[tuple[str], bool]:
+        """Return for each upstream whether it works, by label value of a metric."""
+        return self.states.up(self.upstreams)
 
     def summary(self) -> str:
         """Describe the default route and the upstreams, without their credentials."""
@@ -49,14 +69,20 @@ class Routing:
 
 
 def make_routing(
-    source: Source, clock: Seconds, environ: Mapping[str, str] | None = None, *, is_dry_run: bool = False
+    source: Source,
+    clock: IReactorTime,
+    environ: Mapping[str, str] | None = None,
+    states: UpstreamStates | None = None,
+    *,
+    is_dry_run: bool = False,
 ) -> Routing:
     """Read the environment, and make every upstream.
 
     Args:
         source: the settings.
-        clock: limits how often credential files are checked for changes.
+        clock: limits how often credential files are checked for changes, and dates the states of upstreams.
         environ: the supervisor's environment; None for the environment of this process.
+        states: the states of the upstreams of the previous configuration; None for no states.
         is_dry_run: whether no connection will be dialled. Then credentials of the service manager are not read in a
             process that the service manager has not started.
 
@@ -92,7 +118,8 @@ def make_routing(
         raise source.place(error)
     for proxy in environment.proxies:
         upstreams[proxy.variable] = make_plain_upstream(proxy.variable, proxy.address, proxy.variable)
-    return Routing(selector, upstreams, dialled, tuple(warnings))
+    required = {each.name: hops_through(each, settings.upstream) for each in settings.upstream if each.required}
+    return Routing(selector, upstreams, dialled, required, states or UpstreamStates(clock), tuple(warnings))
 
 
 def _make(

@@ -130,7 +130,8 @@ class ActiveConfiguration:
         old = self.source
         listen = [each.endpoint for each in old.settings.listener] if old.listeners_where == "--listen" else ()
         # Tables that apply only at a start are checked too, because a fault in them would stop the next start.
-        read = prepare(load(self._file, old.allowed, listen), self.host, self.reactor, self.environ)
+        settings = load(self._file, old.allowed, listen)
+        read = prepare(settings, self.host, self.reactor, self.environ, self.routing.states)
         prepared, warnings = self._keep_fixed(read)
         source = prepared.source
         try:
@@ -193,6 +194,7 @@ class ActiveConfiguration:
         )
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
         self.prepared, self.factories = prepared, factories
+        prepared.routing.states.retain(prepared.routing.upstreams.values())
 
 
 def _say_judged(done: Reevaluation | Failure) -> None:

@@ -36,6 +36,7 @@ from egress.service.supervisor import Supervisor
 from egress.testing import make_request
 from egress.transports.contract import IStreamTransport
 from egress.upstream import CachingResolver
+from egress.upstream.upstream_state import Stage
 from tests.service.test_supervisor import MemorySocket, make_in_memory
 from tests.upstream.certificates import Root
 
@@ -266,6 +267,22 @@ class InForce(ReloadCase):
         self.assertEqual(7.0, resolver.settings.positive_seconds)
         self.assertEqual(9.0, supervisor.server.gate.delegated_seconds)
         self.assertIs(resolver, supervisor.server.gate.snapshot.resolver)
+
+    def test_upstream_states_survive(self) -> None:
+        """What is known of an upstream stays, unless it gets another address; `required` holds at once."""
+        upstream = '[[upstream]]\nname = "corp"\nurl = "http://192.0.2.9:3128"\n'
+        supervisor = self.start(BASE + upstream)
+        routing = supervisor.configuration.routing
+        routing.states.of(routing.upstreams["corp"]).failed("proxy_unreachable", "No.", Stage.REACH)
+        self.assertEqual([], supervisor.faults())
+
+        self.reload(BASE + upstream + "required = true\n")
+        self.assertEqual({("corp",): False}, supervisor.configuration.routing.up())
+        self.assertEqual(["The upstream 'corp' does not work: proxy_unreachable."], supervisor.faults())
+
+        self.reload(BASE + upstream.replace("192.0.2.9", "192.0.2.10"))
+        self.assertEqual({("corp",): True}, supervisor.configuration.routing.up())
+        self.assertEqual([], supervisor.faults())
 
     def test_counters_survive(self) -> None:
         """Policies of the new snapshot go on counting where those of the old one stopped."""

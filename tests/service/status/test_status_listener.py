@@ -7,8 +7,12 @@ from pathlib import Path
 from click.testing import CliRunner
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.api.metric_catalogue import METRICS, RECORDED
@@ -20,8 +24,19 @@ from egress.service.dry_run import make_dry_run
 from egress.service.settings.source import Source, load
 from egress.service.supervisor import Supervisor
 from egress.testing import make_request
+from egress.upstream.upstream_probes import PROBE_SECONDS
 from tests.service import test_supervisor
 
+UPSTREAMS = """
+[[upstream]]
+name = "corp"
+url = "http://192.0.2.9:3128"
+required = true
+
+[[upstream]]
+name = "lab"
+url = "http://192.0.2.10:3128"
+"""
 STATUS = '[status]\nendpoint = "tcp:3181:interface=127.0.0.1"\n'
 
 
@@ -98,6 +113,29 @@ class StatusTests(test_supervisor.SupervisorTests):
 
         self.assertEqual(0, registry.get_sample_value("egress_config_last_reload_successful"))
         self.stop(supervisor)
+
+    def test_required_upstream(self) -> None:
+        """A required upstream ends readiness until it is reached, and the metric has the state of each upstream."""
+        supervisor = self.make(text=test_supervisor.LISTENER + STATUS + UPSTREAMS)
+        registry = self.metrics(supervisor).registry
+        self.assertIn("The upstream 'corp' has not been reached yet.", supervisor.faults())
+        self.start(supervisor)
+        (client,) = self.reactor.tcpClients
+        self.assertEqual(("192.0.2.9", 3128), client[:2])
+
+        client[2].clientConnectionFailed(None, Failure(ConnectError()))
+
+        self.assertEqual(["The upstream 'corp' does not work: proxy_unreachable."], supervisor.faults())
+        ups = [registry.get_sample_value("egress_upstream_up", {"upstream": name}) for name in ("corp", "lab")]
+        self.assertEqual([0.0, 1.0], ups)
+        self.reactor.advance(PROBE_SECONDS)
+        client = self.reactor.tcpClients[1]
+        protocol = client[2].buildProtocol(IPv4Address("TCP", "192.0.2.9", 3128))
+        protocol.makeConnection(StringTransport())
+        self.assertEqual([], supervisor.faults())
+        self.assertEqual(1.0, registry.get_sample_value("egress_upstream_up", {"upstream": "corp"}))
+        self.stop(supervisor)
+        self.assertEqual([], self.reactor.getDelayedCalls())
 
     def test_port_that_does_not_close(self) -> None:
         """A status listener that cannot be closed does not keep the process."""
