@@ -32,8 +32,10 @@ from egress.wire.framing import response_framing
 from egress.wire.request_head import RequestReader
 from egress.wire.response_head import ResponseReader
 from egress.wire.target import parse_target
+from egress.wire.via import Via
 
 USES = 20_000
+VIA = Via.make()
 RUNS = 7
 RULES = (10, 100, 1_000, 10_000)
 BATCH = 64
@@ -93,7 +95,7 @@ class Reading:
 
     @parser.default
     def _make_parser(self) -> RequestParser:
-        return RequestParser(self.limits)
+        return RequestParser(self.limits, VIA)
 
 
 @define(eq=False)
@@ -125,13 +127,14 @@ def measure_heads() -> None:
         fresh = RequestReader(limits.head_bytes, limits.target_bytes, limits.head_fields)
         head = fresh.feed(octets)
         assert head is not None
-        return parse_request(head, limits.request_body_bytes)
+        return parse_request(head, limits.request_body_bytes, VIA)
 
     say("a plain request head, fields memoized", best(lambda: reader.feed(PLAIN_HEAD)))
     say("a plain request head with a cookie", best(lambda: reader.feed(COOKIE_HEAD)))
     say("a target, memoized", best(lambda: parse_target("GET", b"http://origin.example/packages/index.html?x=1")))
     parsed = parse(PLAIN_HEAD)
-    say("a plain request head, serialized", best(lambda: serialize_request(parsed.head, parsed.target, parsed.framing)))
+    serialized = best(lambda: serialize_request(parsed.head, parsed.target, parsed.framing, VIA))
+    say("a plain request head, serialized", serialized)
     say("a CONNECT head, read and parsed", best(lambda: parse(CONNECT_HEAD)))
     client = Reading(limits)
     client.parser.read(client, CONNECT_HEAD)  # type: ignore[arg-type]

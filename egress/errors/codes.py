@@ -105,6 +105,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
             "The destination address is not public",
             "Ask the operator: the key `addresses` of a rule allows such addresses; bypassing the proxy will not work.",
         ),
+        "loop_detected": Code(508, "The request came back to this proxy", _UPSTREAM),
         "authority_mismatch": Code(
             421,
             "The destination differs from that of the tunnel",

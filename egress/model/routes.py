@@ -112,13 +112,15 @@ class ConnectFields:
 
     Attributes:
         user_agent: the value of User-Agent; b"" for none.
+        via: the lines of all Via fields, that of this proxy the last, each with its CRLF.
     """
 
     user_agent: bytes = b""
+    via: bytes = b""
 
 
 NO_FIELDS = ConnectFields()
-"""What is passed on of a request that shares its tunnel with others."""
+"""The fields for a route without proxies."""
 
 
 @define(eq=False)

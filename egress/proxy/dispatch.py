@@ -9,10 +9,12 @@ from egress.model import Client, Request
 from egress.proxy.audit_events import build_event
 from egress.proxy.client.connection import ClientConnection
 from egress.proxy.client.identification import PendingIdentification, ask
+from egress.proxy.client.refusal import record
 from egress.proxy.exchange import Exchange
 from egress.proxy.http1.client_stream import Http1ClientStream
 from egress.proxy.http1.own_responses import options_response, trace_response
 from egress.proxy.http1.request_parsing import SENSITIVE, ParsedRequest
+from egress.proxy.refusals import loop
 from egress.proxy.tunnel.setup import TunnelSetup
 from egress.wire.framing import Framing, Kind
 from egress.wire.request_head import RequestHead
@@ -29,16 +31,16 @@ def dispatch(client: ClientConnection, parsed: ParsedRequest) -> None:
     # Not by isinstance: that is slow to say no for Deferred, which has an abstract base class.
     if type(caller) is Client and (caller is client.client or client.server.connections.move(client, caller) is None):
         if parsed.is_own:
-            _answer(client, parsed.head, parsed.framing)
+            _answer(client, parsed)
         else:
             _serve(client, parsed, _request(client, parsed, caller))
         return
     head = parsed.head
-    request = None if parsed.is_own else _request(client, parsed, client.by_facts)
+    request = None if parsed.is_own and not parsed.is_loop else _request(client, parsed, client.by_facts)
 
     def proceed() -> None:
-        if request is None:
-            _answer(client, head, parsed.framing)
+        if request is None or parsed.is_loop:
+            _answer(client, parsed)
         else:
             _serve(client, parsed, request)
 
@@ -94,8 +96,15 @@ def _upgrade(head: RequestHead, framing: Framing) -> bytes | None:
     return None
 
 
-def _answer(client: ClientConnection, head: RequestHead, framing: Framing) -> None:
+def _answer(client: ClientConnection, parsed: ParsedRequest) -> None:
     """Answer for ourselves: `OPTIONS *`, or a request that may be forwarded no further."""
+    head, framing = parsed.head, parsed.framing
+    if parsed.is_loop:
+        refused, request = loop(), _request(client, parsed, client.client)
+        client.write_refusal(refused, request.id, keep_alive=False, has_body=head.method != "HEAD")
+        record(client.server, client, "refused", "refused", request, refused, refused.status)
+        client.finished(keep_alive=False, is_read=False)
+        return
     keep_alive = head.is_persistent and framing.kind is Kind.NONE and client.can_continue
     if head.method == "TRACE":
         lines = [b"TRACE " + without_user_information(head.target) + (b" HTTP/1.1" if head.is_http11 else b" HTTP/1.0")]

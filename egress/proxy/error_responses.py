@@ -13,7 +13,7 @@ _PHRASE_LIMIT = 200
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
-# RFC 9110 section 15: the phrases of the statuses in CODES.
+# RFC 9110 section 15, RFC 5842 section 7.2: the phrases of the statuses in CODES.
 _PHRASES = {
     400: "Bad Request",
     403: "Forbidden",
@@ -30,6 +30,7 @@ _PHRASES = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
+    508: "Loop Detected",
 }
 
 # RFC 9110 section 11.7.1. Two fields, not one with a list, because some clients read only the first challenge of a
@@ -120,6 +121,7 @@ _PROXY_ERRORS = {
     "proxy_malformed": "http_protocol_error",
     "proxy_tls_failed": "tls_protocol_error",
     "proxy_loop": "proxy_loop_detected",
+    "loop_detected": "proxy_loop_detected",
     "busy": "connection_limit_reached",
     "too_many_connections": "connection_limit_reached",
     "internal_error": "proxy_internal_error",

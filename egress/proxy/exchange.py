@@ -87,7 +87,7 @@ class Exchange:
             origin.abort()
             return
         server, client = self.server, self.client
-        stream = self.origin = origin.open_stream(self, server.limits)
+        stream = self.origin = origin.open_stream(self, server.limits, server.via)
         payload = b"" if self.parsed.framing.kind is Kind.NONE else client.take_body()
         try:
             parsed = fulfil(self.parsed, self.transaction.admission) if self.request.overrides else self.parsed

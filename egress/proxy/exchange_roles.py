@@ -17,6 +17,7 @@ from egress.wire.framing import Framing
 from egress.wire.request_head import RequestHead
 from egress.wire.response_head import ResponseHead
 from egress.wire.target import Target
+from egress.wire.via import Via
 
 PoolKey: TypeAlias = tuple[str, str, str, frozenset[str]]
 """Upstream, place, client key and client labels: connections are shared only where all are equal.
@@ -77,12 +78,13 @@ class PooledConnection(Protocol):
     def retire(self) -> None:
         """Close an idle connection."""
 
-    def open_stream(self, sink: ResponseSink, limits: Limits) -> OriginSide:
+    def open_stream(self, sink: ResponseSink, limits: Limits, via: Via) -> OriginSide:
         """Return the origin's side of one exchange.
 
         Args:
             sink: the receiver of the response.
             limits: the limits of the response head.
+            via: the Via of this proxy.
         """
 
     def hold_events(self) -> None:

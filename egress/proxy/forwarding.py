@@ -13,6 +13,7 @@ from egress.proxy.refusals import dial_refusal
 from egress.wire.connect_fields import connect_fields
 from egress.wire.request_head import RequestHead
 from egress.wire.response_head import ResponseHead
+from egress.wire.via import Via
 
 # The codes of failures of an origin, and the codes that replace them where the other side is a proxy.
 _BLAMED = {
@@ -34,17 +35,19 @@ class Forwarding:
         authorization: the value of Proxy-Authorization, for the absolute form.
         place: the part of a pool key that identifies the destination, the proxies and their credentials. Requests share
             a connection only if all three are equal. "" on a direct route.
-        connect_fields: the fields of the request for CONNECT; none where the connection is kept for further requests.
+        connect_fields: the fields for CONNECT; only the own Via where the connection is kept for further requests.
     """
 
     proxy: IForwardProxy | None
     is_absolute: bool
     authorization: bytes | None = field(repr=False)
     place: str
-    connect_fields: ConnectFields = NO_FIELDS
+    connect_fields: ConnectFields
 
     @classmethod
-    def make(cls, proxy: IForwardProxy, request: Request, route: Route, upgrade: bytes | None) -> Forwarding:
+    def make(
+        cls, proxy: IForwardProxy, request: Request, route: Route, upgrade: bytes | None, fields: ConnectFields
+    ) -> Forwarding:
         """Choose the form of a request.
 
         Args:
@@ -52,15 +55,16 @@ class Forwarding:
             request: the request.
             route: the route, with at least one hop.
             upgrade: the protocol that the client may change to.
+            fields: the fields for CONNECT.
         """
         authority = request.authority
         is_absolute = upgrade is None and (route.by_name or authority.address is not None)
         hops = " ".join(f"{hop.scheme}://{hop.authority.text}" for hop in route.hops)
         mark = f"{hops} {proxy.credentials_mark()}"
         if is_absolute:
-            return cls(proxy, True, proxy.authorization(), f"proxy {mark}")
+            return cls(proxy, True, proxy.authorization(), f"proxy {mark}", fields)
         judged = "" if route.by_name else ",".join(sorted(route.texts))
-        return cls(proxy, False, None, f"{authority.text} {judged} {mark}")
+        return cls(proxy, False, None, f"{authority.text} {judged} {mark}", fields)
 
     @property
     def recipient(self) -> IForwardProxy | None:
@@ -98,7 +102,7 @@ class Forwarding:
         return Refused(code, words, detail=detail) if code else refused
 
 
-DIRECT_FORWARDING = Forwarding(None, False, None, "")
+DIRECT_FORWARDING = Forwarding(None, False, None, "", NO_FIELDS)
 """The form of every request on a direct route."""
 
 # More destinations than the agents of one node use at one time.
@@ -107,8 +111,13 @@ _FORWARDINGS = 1024
 
 @define(eq=False)
 class Forwardings:
-    """Chooses the form of requests on routes with proxies. A form is kept until the credentials of a proxy change."""
+    """Chooses the form of requests on routes with proxies. A form is kept until the credentials of a proxy change.
 
+    Attributes:
+        via: the Via of this proxy.
+    """
+
+    via: Via
     # By the identity of the route. The value refers to the route, so that no other route gets the identity.
     _memo: Memo[int, tuple[Route, str, IForwardProxies, int, Forwarding]] = field(
         init=False, factory=lambda: Memo(_FORWARDINGS), repr=False
@@ -125,9 +134,8 @@ class Forwardings:
         """Choose the form of a request. See `Forwarding.make`."""
         assert proxies is not None, "a route through proxies was chosen"
         if upgrade is not None:
-            made = Forwarding.make(proxies.last_proxy(route), request, route, upgrade)
-            made.connect_fields = connect_fields(head)
-            return made
+            fields = connect_fields(head, self.via)
+            return Forwarding.make(proxies.last_proxy(route), request, route, upgrade, fields)
         text = request.authority.text
         known = self._memo.get(id(route))
         if known is not None and known[0] is route and known[1] == text and known[2] is proxies:
@@ -135,6 +143,6 @@ class Forwardings:
             if proxy is not None and proxy.credentials_mark() == known[3]:
                 return known[4]
         proxy = proxies.last_proxy(route)
-        made = Forwarding.make(proxy, request, route, None)
+        made = Forwarding.make(proxy, request, route, None, self.via.shared)
         self._memo.keep(id(route), (route, text, proxies, proxy.credentials_mark(), made))
         return made

@@ -18,7 +18,12 @@ def dial_refusal(error: DialFailed) -> Refused:
 
 def is_failure(refused: Refused) -> bool:
     """Whether the route or the destination failed. Otherwise the request was refused."""
-    return CODES[refused.code].status in (500, 502, 504)
+    return CODES[refused.code].status in (500, 502, 504, 508)
+
+
+def loop() -> Refused:
+    """Make the refusal of a request that has passed this proxy before."""
+    return Refused("loop_detected", "The Via field of the request names this proxy: the route is a loop.")
 
 
 def listener_removed() -> Refused:

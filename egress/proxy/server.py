@@ -29,6 +29,7 @@ from egress.proxy.roles import LiveConnection
 from egress.timing.timer_wheel import TimerWheel
 from egress.timing.turn_queue import TurnQueue
 from egress.wire.date_field import DateField
+from egress.wire.via import Via
 
 _PULSE_SECONDS = 1.0
 
@@ -55,6 +56,7 @@ class ProxyServer:
         tls: the `[tls]` table.
         now: returns the time of day in seconds since the epoch, for audit events.
         boot: the first part of every id.
+        via: the Via of this process.
         timers: the timer wheel of connections.
         turns: the queue of connections with further pipelined requests.
         connections: the client connections.
@@ -74,13 +76,14 @@ class ProxyServer:
     tls: TlsSettings = field(factory=TlsSettings)
     now: Callable[[], float] = time.time
     boot: str = field(factory=_make_boot_id)
+    via: Via = field(factory=Via.make)
     timers: TimerWheel = field(init=False)
     turns: TurnQueue = field(init=False)
     connections: Connections = field(init=False)
     pool: OriginPool = field(init=False)
     origins: OriginFactory = field(init=False, factory=OriginFactory)
     request_parser: RequestParser = field(init=False)
-    forwardings: Forwardings = field(init=False, factory=Forwardings)
+    forwardings: Forwardings = field(init=False)
     date_field: DateField = field(init=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_UNRECORDED, 0))
     _request_numbers: count[int] = field(init=False, factory=lambda: count(1))
@@ -95,8 +98,8 @@ class ProxyServer:
         self.turns = TurnQueue(self.clock)
         self.connections = Connections(self.limits)
         self.pool = OriginPool(self.limits, self.timers, self.gate.snapshot.generation)
-        self.request_parser = RequestParser(self.limits)
         self.date_field = DateField(self.now)
+        self.request_parser, self.forwardings = RequestParser(self.limits, self.via), Forwardings(self.via)
 
     def start(self) -> None:
         """Start the timer wheel, and the reports to observers."""
@@ -131,7 +134,7 @@ class ProxyServer:
         self.gate.renew(snapshot, limits.policy_seconds, delegated_seconds)
         self.identifier, self.limits, self.tls = identifier, limits, tls
         self.connections.limits = limits
-        self.request_parser, self.forwardings = RequestParser(limits), Forwardings()
+        self.request_parser, self.forwardings = RequestParser(limits, self.via), Forwardings(self.via)
         for client in self.connections.live:
             client.renew_limits()
         self.pool.renew(limits, snapshot.generation)

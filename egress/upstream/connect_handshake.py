@@ -111,6 +111,9 @@ class ConnectHandshake:
         if status == 407:
             challenges = head.fields.values(b"proxy-authenticate")
             return unauthorized(challenges, is_sent=self.authorization is not None)
+        if status == 508:
+            words = "An upstream proxy has found that the request came back to it, or to a proxy behind it."
+            return HopFault("loop_detected", words, "508", "answered 508: the route is a loop")
         code, verb = ("proxy_failed", "failed") if status >= 500 else ("proxy_refused", "refused the connection")
         words = f"An upstream proxy {verb} with status {status}."
         return HopFault(code, words, str(status), f"answered {status}")

@@ -96,7 +96,7 @@ class ConnectHeaders:
         agent = b""
         if not self.has_user_agent:
             agent = b"User-Agent: %b\r\n" % fields.user_agent if fields.user_agent else _OWN_USER_AGENT
-        return agent + self._lines
+        return agent + fields.via + self._lines
 
 
 NO_HEADERS = ConnectHeaders()

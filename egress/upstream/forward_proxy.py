@@ -25,7 +25,7 @@ from egress.upstream.upstream import Upstream
 from egress.upstream.upstream_state import Stage, UpstreamState, UpstreamStates
 
 # A proxy that answers so speaks HTTP, and takes our credentials.
-_ANSWERED = frozenset(["proxy_refused", "proxy_failed"])
+_ANSWERED = frozenset(["proxy_refused", "proxy_failed", "loop_detected"])
 
 
 @implementer(IForwardProxies)

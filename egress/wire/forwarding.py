@@ -14,6 +14,7 @@ from egress.wire.framing import Framing, Kind, distinct_lengths
 from egress.wire.request_head import RequestHead
 from egress.wire.response_head import ResponseHead
 from egress.wire.target import Target
+from egress.wire.via import Via
 
 # Fields that begin with Proxy- are removed by their prefix: an origin must not receive or request proxy credentials.
 _HOP_BY_HOP = frozenset(
@@ -37,10 +38,9 @@ _date_line = re.compile(rb"(?im)^date:").search
 # The usual spelling, which is found in a third of the time.
 _usual_date_line = re.compile(rb"\nDate:").search
 
+# Of responses, in which no loop is looked for.
 _VIA_11 = b"Via: 1.1 egress\r\n"
 _VIA_10 = b"Via: 1.0 egress\r\n"
-_VIA_11_END = _VIA_11 + b"\r\n"
-_VIA_10_END = _VIA_10 + b"\r\n"
 _CLOSE_END = b"Connection: close\r\n\r\n"
 _COUNTED_METHODS = frozenset(["OPTIONS", "TRACE"])
 _DIGITS = 18
@@ -50,6 +50,7 @@ def serialize_request(
     head: RequestHead,
     target: Target,
     framing: Framing,
+    via: Via,
     *,
     upgrade: bytes | None = None,
     is_absolute: bool = False,
@@ -62,6 +63,7 @@ def serialize_request(
         target: the parsed target; not in asterisk form, which is not forwarded. Its user information is sent where the
             client sends no Authorization.
         framing: the framing of the body.
+        via: the Via of this proxy.
         upgrade: the protocol of the Upgrade field to send, such as b"websocket"; None for no such field.
         is_absolute: the target in absolute form, for a proxy (RFC 9112 section 3.2.2), else in origin form.
         authorization: the value of the Proxy-Authorization field for the proxy (RFC 9110 section 11.7.2).
@@ -80,7 +82,7 @@ def serialize_request(
     fields = head.fields
     kind = framing.kind
     request_target, host, method = target.forward_target, target.host_field, head.method.encode("ascii")
-    end = _VIA_11_END if head.is_http11 else _VIA_10_END
+    end = via.end_11 if head.is_http11 else via.end_10
     if is_absolute:
         # `OPTIONS *` of the origin is the absolute form without a path (RFC 9112 section 3.2.4).
         request_target = b"http://" + host + (request_target if request_target != b"*" else b"")
@@ -116,6 +118,8 @@ def serialize_request(
                     out.append(b"Expect: 100-continue\r\n")
             elif lower == b"max-forwards":
                 out.append(b"%b: %b\r\n" % (name, value if left is None else b"%d" % (left - 1)))
+            elif lower == b"via":
+                out.append(b"%b: %b\r\n" % (name, value))
     if kind is Kind.LENGTH:
         out.append(b"Content-Length: %d\r\n" % framing.length)
     elif kind is Kind.CHUNKED:

@@ -120,7 +120,7 @@ class RequestReader:
             # Lines are counted first: a head with too many is not worth parsing.
             if block.count(b"\n") > self._field_limit or _match_field_lines(data, at) is None:
                 return self._feed_buffer(data)
-            fields = parse_fields(block)
+            fields = parse_fields(block, is_request=True)
             if _host_fault(fields, minor, target):
                 return self._feed_buffer(data)
             # Fields with a Host are valid in both versions.
@@ -153,7 +153,7 @@ class RequestReader:
         if match is None:
             raise ProtocolError("bad_head", "the head is malformed")
         method, target, minor, block = match.groups()
-        fields = parse_fields(block)
+        fields = parse_fields(block, is_request=True)
         if fault := _host_fault(fields, minor, target):
             raise ProtocolError("bad_head", fault)
         self.rest = buffer.rest()

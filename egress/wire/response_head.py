@@ -103,7 +103,7 @@ class ResponseHead:
         """The fields, parsed at the first use."""
         fields = self._fields
         if isinstance(fields, bytes):
-            fields = self._fields = parse_fields(fields[fields.index(b"\r\n") + 2 : -2])
+            fields = self._fields = parse_fields(fields[fields.index(b"\r\n") + 2 : -2], is_request=False)
         return fields
 
 
@@ -162,7 +162,7 @@ class ResponseReader:
             return self._feed_buffer(data)
         minor, status, reason, block = match.groups()
         self.rest = data[match.end() :]
-        return ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block))
+        return ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block, is_request=False))
 
     def _feed_buffer(self, data: bytes) -> ResponseHead | None:
         """Read a head that arrives in pieces, or find the fault of one."""
@@ -186,7 +186,7 @@ class ResponseReader:
         minor, status, reason, block = match.groups()
         self.rest = buffer.rest()
         self._buffer = None
-        head = ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block))
+        head = ResponseHead(int(status), reason or b"", minor == b"1", parse_fields(block, is_request=False))
         if is_repaired:
             head.is_persistent = False
         return head

@@ -24,6 +24,7 @@ from egress.testing.audit_log import MemoryAuditLog
 from egress.testing.network import Network
 from egress.testing.peers import NetworkPeer, Origin
 from egress.upstream import DirectSelector, TunnelingAgent
+from egress.wire.via import Via
 
 # Addresses of the public network, so that the guard has nothing against them.
 ADDRESS = "93.184.216.34"
@@ -50,6 +51,7 @@ class ServerCase(SynchronousTestCase):
     limits = Limits()
     tls = TlsSettings()
     segment_bytes = 1460
+    pseudonym = b"egress"
 
     def setUp(self) -> None:
         self.network = self.make_network()
@@ -86,7 +88,14 @@ class ServerCase(SynchronousTestCase):
         )
         self.gate = Gate(snapshot, reactor, self.limits.policy_seconds)
         self.server = ProxyServer(
-            self.gate, ListenerIdentifier(), self.audit_log, reactor, self.limits, self.tls, now=reactor.seconds
+            self.gate,
+            ListenerIdentifier(),
+            self.audit_log,
+            reactor,
+            self.limits,
+            self.tls,
+            now=reactor.seconds,
+            via=Via(self.pseudonym),
         )
         self.server.start()
         self.addCleanup(self.server.stop)

@@ -16,6 +16,7 @@ from egress.testing.peers import NetworkPeer
 from egress.upstream import TunnelingAgent
 from egress.wire.request_head import RequestReader
 from egress.wire.response_head import ResponseReader
+from egress.wire.via import Via
 from tests.proxy.support import ADDRESS, OTHER
 from tests.proxy.test_routes import ANSWER, GET, PROXY, SECOND, ChangingCredentials, RouteCase
 
@@ -29,7 +30,7 @@ class PlainTests(RouteCase):
 
     def test_credentials_are_not_spelled(self) -> None:
         """What a proxy is sent does not show in a traceback."""
-        self.assertNotIn("hunter2", repr(Forwarding(None, True, b"Basic hunter2", "")))
+        self.assertNotIn("hunter2", repr(Forwarding(None, True, b"Basic hunter2", "", NO_FIELDS)))
 
     def test_absolute_form_on_a_kept_connection(self) -> None:
         """Requests go in absolute form, one after the other on one connection, whichever origin they are for."""
@@ -164,7 +165,9 @@ class Places(RouteCase):
             self.upstreams = [{"name": "corp", "url": url}]
             route = Route("corp", self.selector().hops, (), True)
             proxy = self.agent(self.own()).proxies.last_proxy(route)
-            places |= {Forwarding.make(proxy, request, route, upgrade).place for upgrade in (None, b"websocket")}
+            places |= {
+                Forwarding.make(proxy, request, route, upgrade, NO_FIELDS).place for upgrade in (None, b"websocket")
+            }
 
         self.assertEqual(8, len(places), places)
 
@@ -181,7 +184,7 @@ class ChoiceTests(RouteCase):
         self.request = make_request("http://origin.example/")
         self.by_name = Route("HTTPS_PROXY", self.hops, (), True)
         self.by_address = Route("HTTPS_PROXY", self.hops, resolve_to(ADDRESS, OTHER).addresses)
-        self.forwardings = Forwardings()
+        self.forwardings = Forwardings(Via(self.pseudonym))
 
     def agent_of(self, proxies: Any) -> Any:
         """Give the proxies of an agent that knows these."""

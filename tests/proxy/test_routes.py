@@ -489,7 +489,7 @@ class ConnectFieldTests(RouteCase):
         self.said(CONNECT[:-2] + b"User-Agent: curl/8.5.0\r\nX-Other: a\r\nCookie: b\r\n\r\n").heard(b"HTTP/1.1 200 ")
 
         place = b"%b:3128" % SECOND.encode()
-        head = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nUser-Agent: curl/8.5.0\r\n%b\r\n"
+        head = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nUser-Agent: curl/8.5.0\r\nVia: 1.1 egress\r\n%b\r\n"
         self.assertEqual([head % (place, place, b"X-Zone: agents\r\n")], first.asked)
         self.assertEqual([head % (b"origin.example:443", b"origin.example:443", b"")], second.asked)
 
@@ -526,6 +526,7 @@ class ConnectFieldTests(RouteCase):
         self.said(GET[:-2] + b"User-Agent: curl/8.5.0\r\n\r\n").heard(b"HTTP/1.1 200 ")
 
         self.assertIn(b"\r\nUser-Agent: egress/", proxy.asked[0])
+        self.assertIn(b"\r\nVia: 1.1 egress\r\n", proxy.asked[0])
         origin.heard(b"GET /page?q=1 HTTP/1.1\r\nHost: origin.example\r\nUser-Agent: curl/8.5.0\r\n")
 
     def test_websocket(self) -> None:
@@ -537,7 +538,7 @@ class ConnectFieldTests(RouteCase):
 
         self.said(GET[:-2] + b"User-Agent: curl/8.5.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 
-        self.assertIn(b"\r\nUser-Agent: curl/8.5.0\r\nX-Zone: agents\r\n", proxy.asked[0])
+        self.assertIn(b"\r\nUser-Agent: curl/8.5.0\r\nVia: 1.1 egress\r\nX-Zone: agents\r\n", proxy.asked[0])
 
 
 class RouteTests(RouteCase):

@@ -70,6 +70,15 @@ class ConnectHeadersTests(SynchronousTestCase):
         self.assertEqual(NO_HEADERS.lines(client), b"User-Agent: curl/8.5.0\r\n")
         self.assertEqual(parse(user_agent="Mozilla/5.0").lines(client), b"user-agent: Mozilla/5.0\r\n")
 
+    def test_via(self) -> None:
+        """The proxies that the request has passed are named before the fields of the configuration."""
+        fields = ConnectFields(b"curl/8.5.0", b"Via: 1.1 a\r\nVia: 1.1 egress\r\n")
+
+        self.assertEqual(
+            parse(X_Zone="agents").lines(fields),
+            b"User-Agent: curl/8.5.0\r\nVia: 1.1 a\r\nVia: 1.1 egress\r\nX-Zone: agents\r\n",
+        )
+
     def test_reserved(self) -> None:
         """What frames the request, belongs to the connection or is written by egress cannot be set, in any case."""
         for name in (*RESERVED, *map(str.lower, RESERVED), *map(str.upper, RESERVED)):

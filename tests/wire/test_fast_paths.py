@@ -33,6 +33,7 @@ from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.request_head import RequestHead, RequestReader
 from egress.wire.response_head import ResponseHead, ResponseReader
 from egress.wire.target import Target, parse_target
+from egress.wire.via import Via
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
@@ -272,6 +273,7 @@ class IdentityTests(SynchronousTestCase):
             self.assertEqual(identifier.identify(connection, None), client_of(connection))
 
 
+VIA = Via(b"egress")
 REQUEST_LINES = [
     *(
         b"GET x HTTP/1.1\r\n",
@@ -294,6 +296,7 @@ REQUEST_FIELDS = [
     *(b"Transfer-Encoding: chunked\r\n", b"Expect: i\r\n", b"Upgrade: j\r\n", b"Accept : k\r\n", b"Accept: \x00\r\n"),
     *(b"X-HTTP-Method-Override: o\r\n", b"x_original_url:p\r\n", b"X-Original: q\r\n", b"X-Rewrite-URL: \r\n"),
     *(b" l\r\n", b"Accept: m\n", b"Accept\r\n", b"TE: trailers\r\n", b"Max-Forwards: 0\r\n", b"Keep-Alive: n\r\n"),
+    *(b"Via: 1.1 egress\r\n", b"via: 1.0 o\r\n", b"Viaduct: p\r\n"),
 ]
 ENDS = [b"\r\n", b"\r\nrest", b"", b"\n"]
 LIMITS = (200, 32, 6)
@@ -350,16 +353,19 @@ class RequestTests(EmptyMemosCase):
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.sampled_from([line for line in REQUEST_FIELDS if line.endswith(b"\r\n") and line[:1] != b" "])))
     def test_parse_fields(self, lines: list[bytes]) -> None:
-        """One split of the block finds what a look at each line finds."""
+        """One split of the block finds what a look at each line finds; Via and overrides only in requests."""
         lines = [line for line in lines if b" :" not in line and b":" in line]
-        found = parse_fields(b"".join(lines))
         every = split_fields(b"".join(lines))
-        special = tuple(each for each in every if each[0] in SPECIAL or each[0].startswith(b"proxy-"))
-        ordinary = b"".join(line for line, each in zip(lines, every, strict=True) if each not in special)
-        self.assertEqual((found.special, found.ordinary, found.lines), (special, ordinary, len(lines)))
-        self.assertEqual(found.overrides, {override_name(each[0]) for each in every} & OVERRIDES)
+        for is_request, names in ((True, SPECIAL | {b"via"}), (False, SPECIAL)):
+            found = parse_fields(b"".join(lines), is_request=is_request)
+            special = tuple(each for each in every if each[0] in names or each[0].startswith(b"proxy-"))
+            ordinary = b"".join(line for line, each in zip(lines, every, strict=True) if each not in special)
+            self.assertEqual((found.special, found.ordinary, found.lines), (special, ordinary, len(lines)))
+            expected = {override_name(each[0]) for each in every} & OVERRIDES if is_request else frozenset()
+            self.assertEqual(found.overrides, expected)
         kept = tuple(each for each in every if override_name(each[0]) not in OVERRIDES)
-        self.assertEqual((found.without_overrides().all(), found.without_overrides().overrides), (kept, frozenset()))
+        rest = parse_fields(b"".join(lines), is_request=True).without_overrides()
+        self.assertEqual((rest.all(), rest.overrides), (kept, frozenset()))
 
     @given(st.lists(st.sampled_from([b"keep-alive", b"Keep-Alive", b"close", b"Close", b"a, close", b"", b" x ,"])))
     def test_connection_options(self, values: list[bytes]) -> None:
@@ -379,10 +385,11 @@ class RequestTests(EmptyMemosCase):
         def values(parsed: ParsedRequest | tuple[str, str]) -> object:
             if isinstance(parsed, tuple):
                 return parsed
-            return parsed.target, parsed.framing, parsed.is_own, parsed.credentials
+            return parsed.target, parsed.framing, parsed.is_own, parsed.credentials, parsed.is_loop
 
         self.assertEqual(
-            values(result(lambda: parse_request(head, 10))), values(result(lambda: parse_request(careful, 10)))
+            values(result(lambda: parse_request(head, 10, VIA))),
+            values(result(lambda: parse_request(careful, 10, VIA))),
         )
 
     @settings(max_examples=200, deadline=None)
@@ -397,7 +404,7 @@ class RequestTests(EmptyMemosCase):
         plain = RequestHead("GET", head.target, is_http11, head.fields)
         careful = RequestHead("GET", head.target, is_http11, evolve(head.fields, is_plain=False))
         none = Framing(Kind.NONE)
-        self.assertEqual(serialize_request(plain, parsed, none), serialize_request(careful, parsed, none))
+        self.assertEqual(serialize_request(plain, parsed, none, VIA), serialize_request(careful, parsed, none, VIA))
 
     @staticmethod
     def head(method: bytes, address: bytes, lines: list[bytes]) -> bytes:
@@ -497,6 +504,7 @@ RESPONSE_FIELDS = [
     *(b"Upgrade: h2c\r\n", b"Proxy-Status: a\r\n", b"Expect: a\r\n", b"Host: a\r\n", b"Max-Forwards: 1\r\n"),
     *(b"HTTP2-Settings: a\r\n", b"A\r\n", b" a: b\r\n", b"a: b\n", b"a : b\r\n", b"\x00: b\r\n", b"\r\n", b"a"),
     *(b"Date: x\r\n", b"date: y\r\n", b"Content-Length\t: 3\r\n", b"\tc\r\n", b" \r\n", b"Content-Length: 3, 3\r\n"),
+    *(b"Via: a\r\n", b"X-Rewrite-URL: a\r\n"),
 ]
 STATUS_LINES = [
     *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200\r\n", b"HTTP/1.1 404 \r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 204 a\r\n"),

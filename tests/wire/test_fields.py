@@ -22,11 +22,11 @@ class OverrideTests(SynchronousTestCase):
                 name.title().replace("-", "_", 1),
             ):
                 line = spelling.encode() + b": x\r\n"
-                fields = parse_fields(b"A: b\r\n" + line + b"Cookie: c\r\n")
+                fields = parse_fields(b"A: b\r\n" + line + b"Cookie: c\r\n", is_request=True)
                 self.assertEqual(frozenset([name]), fields.overrides, spelling)
                 self.assertEqual((b"A: b\r\n" + line + b"Cookie: c\r\n", ()), (fields.ordinary, fields.special))
                 self.assertEqual(b"A: b\r\nCookie: c\r\n", fields.without_overrides().block)
-                self.assertFalse(may_be_memoized(parse_fields(line)))
+                self.assertFalse(may_be_memoized(parse_fields(line, is_request=True)))
         self.assertEqual(frozenset(), METHOD_OVERRIDES & PATH_OVERRIDES)
 
     def test_other_names(self) -> None:
@@ -41,13 +41,14 @@ class OverrideTests(SynchronousTestCase):
             ),
             *(b"A: X-HTTP-Method: x", b"X-Original: x", b"X-Forwarded-For: x", b"X.HTTP.Method: x", b"X: x"),
         ):
-            self.assertEqual(frozenset(), parse_fields(line + b"\r\n").overrides, line)
+            self.assertEqual(frozenset(), parse_fields(line + b"\r\n", is_request=True).overrides, line)
 
     def test_between_special_fields(self) -> None:
         """Fields that a proxy acts on are found around them, and the others keep their order."""
         fields = parse_fields(
             b"X-Rewrite-URL: 1\r\nHost: a\r\nA: 2\r\nX-HTTP-Method: 3\r\nX_Rewrite-Url:4\r\nTE: 5\r\n"
-            b"X-Method-Override: 6\r\n"
+            b"X-Method-Override: 6\r\n",
+            is_request=True,
         )
 
         self.assertEqual(["host", "te"], [lower.decode() for lower, _, _ in fields.special])

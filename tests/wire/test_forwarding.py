@@ -13,6 +13,7 @@ from egress.wire.framing import Framing, Kind, request_framing, response_framing
 from egress.wire.request_head import RequestHead, RequestReader
 from egress.wire.response_head import ResponseHead, ResponseReader
 from egress.wire.target import parse_target
+from egress.wire.via import Via
 
 NONE = Framing(Kind.NONE)
 CHUNKED = Framing(Kind.CHUNKED)
@@ -26,6 +27,9 @@ def request(data: bytes) -> RequestHead:
     return head
 
 
+VIA = Via(b"egress")
+
+
 def response(data: bytes) -> ResponseHead:
     """Read a response head."""
     head = ResponseReader(1 << 16).feed(data)
@@ -36,7 +40,7 @@ def response(data: bytes) -> ResponseHead:
 def sent_on(data: bytes, *, upgrade: bytes | None = None) -> bytes:
     """Read a request and write what goes to the origin."""
     head = request(data)
-    return serialize_request(head, parse_target(head.method, head.target), request_framing(head), upgrade=upgrade)
+    return serialize_request(head, parse_target(head.method, head.target), request_framing(head), VIA, upgrade=upgrade)
 
 
 def fields_sent_on(*fields: bytes, start: bytes = b"GET http://a/ HTTP/1.1") -> list[bytes]:
@@ -98,7 +102,7 @@ class RequestOnwardTests(SynchronousTestCase):
         self.assertTrue(out.startswith(b"GET /b HTTP/1.1\r\nHost: a\r\n"), out)
         head = request(start + b"\r\nHost: a\r\n\r\n")
         out = serialize_request(
-            head, parse_target("GET", head.target), NONE, is_absolute=True, authorization=b"Basic x"
+            head, parse_target("GET", head.target), NONE, VIA, is_absolute=True, authorization=b"Basic x"
         )
         self.assertEqual(
             b"GET http://a/b HTTP/1.1\r\nHost: a\r\n" + basic + b"\r\nProxy-Authorization: Basic x\r\n"
@@ -141,9 +145,10 @@ class RequestOnwardTests(SynchronousTestCase):
             b"X: \xe9",
             b"proxyish: x",
         ]
-        read = (b"Expect", b"Max-F")
+        read = (b"Expect", b"Max-F", b"Via")
         expected = [field for field in fields if not field.startswith(read)]
-        self.assertEqual(fields_sent_on(*fields), [*expected, b"Expect: 100-continue", b"Max-Forwards: 3"])
+        last = [b"Expect: 100-continue", b"Max-Forwards: 3", b"Via: 1.0 before"]
+        self.assertEqual(fields_sent_on(*fields), [*expected, *last])
 
     def test_expect_of_an_old_client(self) -> None:
         """HTTP/1.0 has no 100, so its expectation is ignored (RFC 9110 section 10.1.1)."""
@@ -249,7 +254,7 @@ class RequestOnwardTests(SynchronousTestCase):
         try:
             head = request(f"POST http://a/b?c HTTP/1.1\r\n{block}\r\n".encode())
             framing = request_framing(head)
-            out = serialize_request(head, parse_target("POST", head.target), framing)
+            out = serialize_request(head, parse_target("POST", head.target), framing, VIA)
         except ProtocolError:
             return
         again = request(out)

@@ -83,7 +83,9 @@ EQUAL_LENGTHS: tuple[Fields, ...] = (
 
 def fields_of(fields: Iterable[tuple[bytes, bytes]]) -> fields_module.Fields:
     """Make the fields of a head from names and values."""
-    return fields_module.parse_fields(b"".join(name + b": " + value + b"\r\n" for name, value in fields))
+    return fields_module.parse_fields(
+        b"".join(name + b": " + value + b"\r\n" for name, value in fields), is_request=True
+    )
 
 
 def request(fields: Fields = (), *, method: str = "POST", is_http11: bool = True) -> RequestHead:

@@ -211,7 +211,7 @@ class RequestReaderTests(SynchronousTestCase):
 
     def test_options_of_a_head_made_by_hand(self) -> None:
         """A head that was not read has its connection options all the same."""
-        head = RequestHead("GET", b"x", True, parse_fields(b"Connection: close, X\r\n"))
+        head = RequestHead("GET", b"x", True, parse_fields(b"Connection: close, X\r\n", is_request=True))
         self.assertEqual(head.fields.options, {b"close", b"x"})
 
 

@@ -14,6 +14,7 @@ from egress.wire.chunked import chunk, forwardable_trailers, last_chunk
 from egress.wire.forwarding import serialize_request
 from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.response_head import ResponseHead, ResponseReader
+from egress.wire.via import Via
 
 # Interim responses (1xx) are few and short. Without a limit an origin could send them endlessly.
 _INTERIM_LIMIT = 32
@@ -31,6 +32,7 @@ class Http1OriginStream:
     Attributes:
         connection: the origin connection.
         reader: reads response heads.
+        via: the Via of this proxy.
         has_heard: whether any octet has arrived from the origin for this exchange.
         is_reusable: whether the connection can serve a further request after this response.
         sink: the exchange; None between two exchanges.
@@ -38,6 +40,7 @@ class Http1OriginStream:
 
     connection: PooledConnection
     reader: ResponseReader
+    via: Via
     has_heard: bool = field(init=False, default=False)
     is_reusable: bool = field(init=False, default=False)
     sink: ResponseSink | None = field(init=False, default=None)
@@ -57,6 +60,7 @@ class Http1OriginStream:
             parsed.head,
             parsed.target,
             framing,
+            self.via,
             upgrade=upgrade,
             is_absolute=form.is_absolute,
             authorization=form.authorization,

@@ -14,6 +14,7 @@ from egress.wire.forwarding import check_connection_options, max_forwards
 from egress.wire.framing import NO_BODY, Framing, Kind, request_framing
 from egress.wire.request_head import RequestHead, RequestReader
 from egress.wire.target import Target, parse_target
+from egress.wire.via import Via
 
 SENSITIVE = frozenset((b"authorization", b"cookie", b"cookie2", b"proxy-authorization"))
 """Fields, in lower case, that a response to TRACE never reflects (RFC 9110 section 9.3.8)."""
@@ -30,8 +31,10 @@ class ParsedRequest:
         head: the head as read.
         target: the parsed target.
         framing: the framing of the body.
-        is_own: whether the proxy itself responds, because the request is `OPTIONS *` or its Max-Forwards is 0.
+        is_own: whether the proxy itself responds, because the request is `OPTIONS *`, its Max-Forwards is 0, or it is a
+            loop.
         credentials: the value of Proxy-Authorization (RFC 9110 section 11.7.2); None without the field.
+        is_loop: whether the request has passed this proxy before, and would be forwarded.
     """
 
     head: RequestHead
@@ -39,6 +42,7 @@ class ParsedRequest:
     framing: Framing
     is_own: bool
     credentials: bytes | None = field(default=None, repr=False)
+    is_loop: bool = False
 
     @property
     def is_repeatable(self) -> bool:
@@ -72,17 +76,20 @@ class RequestParser:
 
     Attributes:
         limits: the limits of heads and bodies.
+        via: the Via of this proxy.
     """
 
-    __slots__ = ("_memo", "limits")
+    __slots__ = ("_memo", "limits", "via")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, via: Via) -> None:
         """Create a parser.
 
         Args:
             limits: the limits of heads and bodies.
+            via: the Via of this proxy.
         """
         self.limits = limits
+        self.via = via
         self._memo: Memo[bytes, ParsedRequest] = Memo(2048)
 
     def read(self, source: HeadSource, data: bytes) -> ParsedRequest | None:
@@ -111,7 +118,7 @@ class RequestParser:
         head = reader.feed(data)
         if head is None:
             return None
-        parsed = parse_request(head, self.limits.request_body_bytes)
+        parsed = parse_request(head, self.limits.request_body_bytes, self.via)
         source.held = reader.rest
         if is_whole and head.method == "CONNECT" and not source.held:
             self._keep(data, parsed)
@@ -126,12 +133,13 @@ class RequestParser:
         return len(self._memo)
 
 
-def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
+def parse_request(head: RequestHead, body_limit_bytes: int, via: Via) -> ParsedRequest:
     """Parse the target, the framing and the credentials of a head.
 
     Args:
         head: the head as read.
         body_limit_bytes: the largest body with a Content-Length.
+        via: the Via of this proxy.
 
     Raises:
         ProtocolError: the target, the framing, an expectation or an option is refused, or the body is too long. It has
@@ -141,7 +149,7 @@ def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
     try:
         target = parse_target(head.method, head.target)
         if head.fields.is_plain:
-            # The fast path: plain fields contain no framing, expectation, Max-Forwards or credentials.
+            # The fast path: plain fields contain no framing, expectation, Max-Forwards, Via or credentials.
             return ParsedRequest(head, target, NO_BODY, target.form == "asterisk")
         framing = request_framing(head)
         if framing.length > body_limit_bytes:
@@ -149,7 +157,9 @@ def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
         _check_expectation(head)
         check_connection_options(head)
         is_own = max_forwards(head) == 0 or target.form == "asterisk"
-        return ParsedRequest(head, target, framing, is_own, _find_credentials(head))
+        credentials, has_passed = _find_credentials(head, via)
+        is_loop = has_passed and not is_own
+        return ParsedRequest(head, target, framing, is_own or is_loop, credentials, is_loop)
     except ProtocolError as error:
         error.method = head.method
         if target is not None:
@@ -157,15 +167,17 @@ def parse_request(head: RequestHead, body_limit_bytes: int) -> ParsedRequest:
         raise
 
 
-def _find_credentials(head: RequestHead) -> bytes | None:
-    """Return the value of Proxy-Authorization. Only the identifier receives it."""
-    found = None
+def _find_credentials(head: RequestHead, via: Via) -> tuple[bytes | None, bool]:
+    """Return the value of Proxy-Authorization, which only the identifier receives, and whether a Via names us."""
+    found, has_passed = None, False
     for lower, _, value in head.fields.special:
         if lower == b"proxy-authorization":
             if found is not None:
                 raise ProtocolError("bad_head", "There is more than one Proxy-Authorization field.")
             found = value
-    return found
+        elif lower == b"via":
+            has_passed = has_passed or via.is_in(value)
+    return found, has_passed
 
 
 def _check_expectation(head: RequestHead) -> None:

@@ -22,6 +22,7 @@ from egress.transports.adapt import adapt
 from egress.transports.connection_notice import OnConnected
 from egress.transports.contract import IStreamTransport
 from egress.wire.response_head import ResponseReader
+from egress.wire.via import Via
 
 
 @implementer(IConnectionNotifier, IHalfCloseableProtocol)
@@ -116,11 +117,11 @@ class OriginConnection:
         if self.transport is not None:
             self.transport.loseConnection()
 
-    def open_stream(self, sink: ResponseSink, limits: Limits) -> Http1OriginStream:
+    def open_stream(self, sink: ResponseSink, limits: Limits, via: Via) -> Http1OriginStream:
         """Return the origin's side of one exchange (PooledConnection). HTTP/1.1 allows one exchange at a time."""
         stream = self.stream
         if stream is None:
-            stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes))
+            stream = self.stream = Http1OriginStream(self, ResponseReader(limits.head_bytes), via)
         stream.sink, self.receiver = sink, stream
         return stream
 

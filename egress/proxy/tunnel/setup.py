@@ -54,7 +54,7 @@ class TunnelSetup:
 
     def admitted(self, admission: Admission) -> None:
         """Dial."""
-        self.transaction.dial(None, connect_fields(self.head) if admission.route.hops else NO_FIELDS)
+        self.transaction.dial(None, connect_fields(self.head, self.server.via) if admission.route.hops else NO_FIELDS)
 
     def connected(self, origin: PooledConnection) -> None:
         """Answer, relay from the origin, and look at what the client sent early."""

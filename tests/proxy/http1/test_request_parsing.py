@@ -8,24 +8,44 @@ from egress.errors import ProtocolError
 from egress.proxy.http1.request_parsing import ParsedRequest, parse_request
 from egress.proxy.limits import Limits
 from egress.wire.request_head import RequestReader
+from egress.wire.via import Via
 from tests.proxy.reload.test_reevaluation import ReevaluationCase
 from tests.proxy.tunnel.support import CONNECT, ESTABLISHED, TunnelCase
+
+VIA = Via(b"egress-1a2b")
 
 
 def read(octets: bytes, limit_bytes: int = 16_384) -> ParsedRequest:
     """Read and understand a whole head."""
     head = RequestReader(limit_bytes, 8192, 100).feed(octets)
     assert head is not None, "it is whole"
-    return parse_request(head, 1000)
+    return parse_request(head, 1000, VIA)
 
 
 class UnderstandTests(SynchronousTestCase):
     """What a head asks for."""
 
+    def test_loop(self) -> None:
+        """A request is a loop if any of its Via fields names this proxy, and it would be forwarded."""
+        for lines, is_loop in (
+            (b"", False),
+            (b"X-Via: 1.1 egress-1a2b\r\n", False),
+            (b"Via: 1.1 egress-ffff\r\n", False),
+            (b"vIA:1.1 egress-1a2b\r\n", True),
+            (b"Via: 1.1 egress-1a2b\r\nVia: 1.1 other\r\n", True),
+            (b"Via: 1.1 other\r\nCookie: a\r\nVia: 1.1 egress-1a2b\r\n", True),
+        ):
+            for start in (b"GET http://a/", b"CONNECT a:443", b"TRACE http://a/"):
+                parsed = read(start + b" HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+                self.assertEqual((parsed.is_loop, parsed.is_own), (is_loop, is_loop), lines)
+            own = read(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+            self.assertEqual((own.is_loop, own.is_own), (False, True), lines)
+
     def test_own(self) -> None:
         """What may be forwarded no further, and what asks about the proxy itself, is answered here."""
         for octets, is_own in (
             (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", True),
+            (b"GET http://a/ HTTP/1.1\r\nHost: a\r\nVia: 1.1 egress-1a2b\r\n\r\n", True),
             (b"TRACE http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", True),
             (b"TRACE http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\n\r\n", False),
             (b"GET http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", False),
