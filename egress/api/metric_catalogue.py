@@ -126,6 +126,12 @@ READINGS = (
     ),
     Metric("egress_resolver_cached_names", "gauge", (), "Names in the resolver's cache."),
     Metric("egress_resolver_pending_lookups", "gauge", (), "Look-ups in progress or queued."),
+    Metric(
+        "egress_resolver_stale_upstreams",
+        "gauge",
+        (),
+        "Names of upstream proxies that do not resolve any more, and whose last addresses are used.",
+    ),
     Metric("process_cpu_seconds_total", "counter", (), "Total user and system CPU time spent in seconds."),
     Metric("process_resident_memory_bytes", "gauge", (), "Resident memory size in bytes."),
     Metric("process_virtual_memory_bytes", "gauge", (), "Virtual memory size in bytes."),

@@ -27,6 +27,7 @@ __all__ = [
     "ResolverFailed",
     "ResolverTimeout",
     "ResolverTurnMissed",
+    "TooManyLookups",
 ]
 
 
@@ -129,6 +130,8 @@ class Refused(EgressError):
 class ResolutionError(EgressError):
     """A name could not be resolved.
 
+    The message is a clause in ASCII without addresses and client bytes, because the client is told it.
+
     Attributes:
         code: the code of the resulting refusal.
         is_overload: whether the resolver is overloaded, so that the failure is unrelated to the name.
@@ -136,6 +139,12 @@ class ResolutionError(EgressError):
 
     code = "resolver_failed"
     is_overload = False
+
+    @property
+    def sentence(self) -> str:
+        """The message as a sentence, for an answer; the code's title where there is no message."""
+        words = str(self) or CODES[self.code].title
+        return f"{words[:1].upper()}{words[1:]}."
 
 
 class NameNotFound(ResolutionError):
@@ -145,15 +154,9 @@ class NameNotFound(ResolutionError):
 
 
 class ResolverFailed(ResolutionError):
-    """The resolver answered with a failure, or is overloaded."""
+    """The resolver answered with a failure, or could not be asked."""
 
     code = "resolver_failed"
-
-
-class ResolverBusy(ResolverFailed):
-    """The limit of look-ups is reached."""
-
-    is_overload = True
 
 
 class ResolverTimeout(ResolutionError):
@@ -162,10 +165,21 @@ class ResolverTimeout(ResolutionError):
     code = "resolver_timeout"
 
 
-class ResolverTurnMissed(ResolverTimeout):
-    """The look-up waited in the queue for too long."""
+class ResolverBusy(ResolutionError):
+    """The limit of look-ups is reached."""
 
+    code = "resolver_busy"
     is_overload = True
+
+
+class ResolverTurnMissed(ResolverBusy):
+    """The look-up waited for a place for too long."""
+
+
+class TooManyLookups(ResolverBusy):
+    """The client's share of the look-ups is reached."""
+
+    code = "too_many_lookups"
 
 
 @define(eq=False)

@@ -122,6 +122,12 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "too_many_connections": Code(
             429, "Too many connections from this client", "Close connections before opening more.", may_retry=True
         ),
+        "too_many_lookups": Code(
+            429,
+            "Too many host names of this client wait for resolution",
+            "Request fewer new host names at a time; names that were resolved a moment ago are not affected.",
+            may_retry=True,
+        ),
         # The supervisor.
         "busy": Code(503, "Connection limit of the proxy reached", _LATER, may_retry=True),
         "audit_log_unavailable": Code(
@@ -139,6 +145,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "name_not_found": Code(502, "Host name not found", "Check the spelling of the host name."),
         "resolver_failed": Code(502, "Name resolution failed", _LATER, may_retry=True),
         "resolver_timeout": Code(504, "Name resolution timed out", _LATER, may_retry=True),
+        "resolver_busy": Code(503, "Too many host names wait for resolution", _LATER, may_retry=True),
         "connection_refused": Code(502, "The destination refused the connection", _ORIGIN, may_retry=True),
         "unreachable": Code(502, "The destination is unreachable", _ORIGIN, may_retry=True),
         "dial_timeout": Code(504, "The connection to the destination timed out", _ORIGIN, may_retry=True),

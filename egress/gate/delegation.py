@@ -53,15 +53,21 @@ class Delegations:
         """Whether a name was resolved within the last `_TRUST_SECONDS`."""
         return self.clock.seconds() < self._resolved.get(host, 0.0)
 
-    def find(self, host: str, resolver: IResolver) -> Resolution | None:
-        """Return the delegated resolution of a name that is known to fail, always one object; None for other names."""
+    def find(self, host: str, resolver: IResolver, client: str) -> Resolution | None:
+        """Return the delegated resolution of a name that is known to fail, always one object; None for other names.
+
+        Args:
+            host: the name.
+            resolver: the resolver, which is asked again once the failure is old.
+            client: the key of the client whose request needs the name.
+        """
         name = self._names.get(host)
         if name is None:
             return None
         now = self.clock.seconds()
         if now >= name.until:
             name.until = now + self.seconds
-            self._ask_again(host, resolver)
+            self._ask_again(host, resolver, client)
         return name.resolution
 
     def keep(self, host: str) -> Resolution:
@@ -75,9 +81,9 @@ class Delegations:
         name = self._names[host] = _Name(Resolution(host, (), is_delegated=True), self.clock.seconds() + self.seconds)
         return name.resolution
 
-    def _ask_again(self, host: str, resolver: IResolver) -> None:
+    def _ask_again(self, host: str, resolver: IResolver, client: str) -> None:
         try:
-            found = resolver.resolve(host)
+            found = resolver.resolve(host, client)
         except ResolutionError:
             return
         if isinstance(found, Deferred):

@@ -83,11 +83,14 @@ class Gate:
         # A cached admission is valid as long as the resolver returns the same object.
         host = authority.host
         if known.resolution.is_delegated:
-            if known.plan.dns == "remote" or self.names.delegations.find(host, snapshot.resolver) is known.resolution:
+            if (
+                known.plan.dns == "remote"
+                or self.names.delegations.find(host, snapshot.resolver, client.key) is known.resolution
+            ):
                 return known
             return run_eagerly(self._evaluate_new(request, None))
         try:
-            resolution = snapshot.resolver.resolve(host)
+            resolution = snapshot.resolver.resolve(host, client.key)
         except ResolutionError:
             # The evaluation may delegate the name to an upstream proxy.
             return run_eagerly(self._evaluate_new(request, None))

@@ -53,10 +53,11 @@ class NameResolution:
             started: the resolver's answer, if the resolver was asked already.
 
         Raises:
-            Refused: name_not_found, resolver_failed, resolver_timeout; route_refused where the rule admits addresses
-                that cannot be judged here. The refusal has the policy and rule of `allowed`.
+            Refused: name_not_found, resolver_failed, resolver_timeout, resolver_busy, too_many_lookups; route_refused
+                where the rule admits addresses that cannot be judged here. The refusal has the policy and rule of
+                `allowed`.
         """
-        authority = request.authority
+        authority, client = request.authority, request.client.key
         is_name = authority.address is None and bool(plan.hops)
         can_delegate = is_name and _can_delegate(snapshot, plan, allowed, authority.host)
         if is_name and plan.dns == "remote":
@@ -64,11 +65,11 @@ class NameResolution:
                 raise Refused("route_refused", _UNJUDGED, allowed.policy, allowed.rule)
             return Resolution(authority.host, (), is_delegated=True)
         if can_delegate and started is None:
-            delegated = self.delegations.find(authority.host, snapshot.resolver)
+            delegated = self.delegations.find(authority.host, snapshot.resolver, client)
             if delegated is not None:
                 return delegated
         try:
-            resolution = started if started is not None else snapshot.resolver.resolve(authority.host)
+            resolution = started if started is not None else snapshot.resolver.resolve(authority.host, client)
             if isinstance(resolution, Deferred):
                 resolution = yield from self._wait_for(request, resolution)
         except ResolutionError as error:
@@ -111,7 +112,7 @@ class NameResolution:
             Refused: resolver_failed: the name does not resolve and was never resolved.
         """
         try:
-            found: Resolution = yield snapshot.resolver.resolve(name)
+            found: Resolution = yield snapshot.hop_resolver.resolve(name)
         except ResolutionError:
             # Addresses of earlier look-ups remain valid. Without any, each destination on this port could be the proxy.
             if not snapshot.own.is_known(name, port):
@@ -141,12 +142,6 @@ def _can_delegate(snapshot: Snapshot, plan: RoutePlan, allowed: Verdict, host: s
     return allowed.pattern == host or snapshot.selector.delegates(plan, host)
 
 
-_UNRESOLVED = {
-    "name_not_found": "The host name does not exist or has no address.",
-    "resolver_failed": "The resolver failed.",
-    "resolver_timeout": "The resolver did not answer in time.",
-}
-
 _UNKNOWN_HOP = "An upstream proxy listens on this port and its name does not resolve, so it could be the destination."
 _UNJUDGED = "The rule admits addresses, and this upstream resolves names itself, so no address can be judged."
 _NOT_DELEGATED = (
@@ -155,5 +150,5 @@ _NOT_DELEGATED = (
 
 
 def _unresolved(error: ResolutionError, allowed: Verdict, *, is_delegable: bool) -> Refused:
-    reason = _UNRESOLVED[error.code] + (_NOT_DELEGATED if is_delegable else "")
+    reason = error.sentence + (_NOT_DELEGATED if is_delegable else "")
     return Refused(error.code, reason, allowed.policy, allowed.rule)

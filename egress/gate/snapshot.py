@@ -27,7 +27,8 @@ class Snapshot:
         generation: number of the snapshot; each reload adds 1.
         policies: the policies in configured order.
         guard: the SSRF guard.
-        resolver: the resolver of names.
+        resolver: the resolver of the names of destinations.
+        hop_resolver: the resolver of the names of upstream proxies.
         selector: the upstream selector.
         agent: the builder of endpoints of routes.
         own: the addresses of the proxy's own listeners and of the upstream proxies.
@@ -42,6 +43,7 @@ class Snapshot:
     policies: tuple[IPolicy, ...]
     guard: IGuard
     resolver: IResolver
+    hop_resolver: IResolver
     selector: IUpstreamSelector
     agent: ITunnelingAgent
     own: OwnAddresses

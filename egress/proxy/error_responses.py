@@ -107,6 +107,7 @@ _PROXY_ERRORS = {
     "name_not_found": "dns_error",
     "resolver_failed": "dns_error",
     "resolver_timeout": "dns_timeout",
+    "resolver_busy": "dns_error",
     "connection_refused": "connection_refused",
     "unreachable": "destination_ip_unroutable",
     "address_refused": "destination_ip_prohibited",

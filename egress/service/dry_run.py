@@ -15,10 +15,9 @@ from egress.gate.gate import Gate
 from egress.identity import ListenerIdentifier, unmet_requirement
 from egress.model import Client, Connection, Request
 from egress.service.build.activate import make_snapshot
-from egress.service.build.host_services import make_host_services
+from egress.service.build.host_services import Resolvers, make_host_services
 from egress.service.build.prepare import Prepared, prepare
 from egress.service.settings.source import Source
-from egress.upstream import SystemLookup
 from egress.wire.target import parse_target
 
 
@@ -29,13 +28,13 @@ class DryRun:
     Attributes:
         prepared: the configuration.
         gate: the gate, whose decisions equal those of a running proxy with this configuration.
-        lookup: the client of the system's resolver.
+        resolvers: the gate's resolvers.
         reactor: the reactor, which runs while a name is looked up.
     """
 
     prepared: Prepared
     gate: Gate
-    lookup: SystemLookup
+    resolvers: Resolvers
     reactor: Any
 
     def explain(self, request: Request) -> Explanation:
@@ -46,12 +45,12 @@ class DryRun:
         unknown = self._refuse_caller(request)
         if unknown is not None:
             return Explanation(refused=unknown)
-        self.lookup.start()
+        self.resolvers.start()
         try:
             explained = self.gate.explain(request)
             return self._wait(explained) if isinstance(explained, Deferred) else explained
         finally:
-            self.lookup.stop()
+            self.resolvers.stop()
 
     def _refuse_caller(self, request: Request) -> Refused | None:
         """Return the refusal of a client without the credentials or the certificate that the listener requires."""
@@ -90,10 +89,10 @@ def make_dry_run(source: Source, reactor: Any = None, environ: Mapping[str, str]
     """
     if reactor is None:
         from twisted.internet import reactor
-    host, lookup = make_host_services(source.settings.dns, reactor)
+    host, resolvers = make_host_services(source.settings.dns, reactor)
     prepared = prepare(source, host, reactor, environ, is_dry_run=True)
     snapshot = make_snapshot(prepared, host, prepared.known_addresses(), reactor)
-    return DryRun(prepared, Gate(snapshot, reactor, source.settings.limits.policy_seconds), lookup, reactor)
+    return DryRun(prepared, Gate(snapshot, reactor, source.settings.limits.policy_seconds), resolvers, reactor)
 
 
 def make_request(

@@ -16,7 +16,7 @@ from egress.audit import AuditLog, open_audit_log
 from egress.errors import ConfigError
 from egress.service.build.activate import SocketBinder, activate, own_addresses
 from egress.service.build.engine import make_engine
-from egress.service.build.host_services import make_host_services
+from egress.service.build.host_services import Resolvers, make_host_services
 from egress.service.build.prepare import prepare
 from egress.service.build.summary import count, summary
 from egress.service.listen.socket_activation import ActivationSockets
@@ -30,7 +30,7 @@ from egress.service.reload.active_configuration import ActiveConfiguration, Relo
 from egress.service.settings.places import state_of
 from egress.service.settings.source import Source
 from egress.service.start_report import report_start
-from egress.upstream import SystemLookup, UpstreamProbes
+from egress.upstream import UpstreamProbes
 
 if TYPE_CHECKING:
     from egress.service.status.status_listener import Status
@@ -46,7 +46,7 @@ class Supervisor(Service):
         reactor: the reactor of all parts.
         configuration: the active configuration with bound listeners.
         audit_log: the audit log.
-        lookup: the client of the system's resolver.
+        resolvers: the resolvers of names.
         engine: the engine that serves and dials TCP connections; None for the reactor.
         notifier: the notifier of the service manager; None for no notifications.
         status: the status listener; None where there is none.
@@ -60,7 +60,7 @@ class Supervisor(Service):
         reactor: Any,
         configuration: ActiveConfiguration,
         audit_log: AuditLog,
-        lookup: SystemLookup,
+        resolvers: Resolvers,
         engine: Engine | None = None,
         notifier: Notifier | None = None,
         status: Status | None = None,
@@ -72,7 +72,7 @@ class Supervisor(Service):
         self.server = configuration.server
         self._reactor = reactor
         self._audit_log = audit_log
-        self._lookup = lookup
+        self._resolvers = resolvers
         self._engine = engine
         self._status_listener = status
         self._control = control
@@ -93,7 +93,7 @@ class Supervisor(Service):
         """Start every part. Mistakes of the operator are detected earlier, in `make_supervisor`."""
         super().startService()
         descriptor_limit = raise_descriptor_limit()
-        self._lookup.start()
+        self._resolvers.start()
         self._audit_log.start(
             version=version("egress"),
             configuration=self.configuration.source.file or None,
@@ -146,7 +146,7 @@ class Supervisor(Service):
         if self._engine is not None:
             # Reports the ends of connections that the server has ended, before the audit log is closed.
             self._engine.stop()
-        self._lookup.stop()
+        self._resolvers.stop()
         yield self._audit_log.stop()
         if self._status_listener is not None:
             # Last, so that monitoring can distinguish a stopping proxy from a stopped one.
@@ -238,7 +238,7 @@ def make_supervisor(
         ConfigError: the configuration cannot be used; one line with the fault and its place.
     """
     settings, state = source.settings, state_of(source.settings)
-    host, lookup = make_host_services(settings.dns, reactor)
+    host, resolvers = make_host_services(settings.dns, reactor)
     prepared = prepare(source, host, reactor, environ)
     engine = make_engine(settings.engine, reactor)
     binder = SocketBinder(activation_sockets or ActivationSockets([]), engine)
@@ -255,4 +255,4 @@ def make_supervisor(
         tuple(own_addresses([] if active.status is None else [active.status.socket])),
     )
     control = ControlSocket(reactor, state)
-    return Supervisor(reactor, configuration, active.audit_log, lookup, engine, notifier, active.status, control)
+    return Supervisor(reactor, configuration, active.audit_log, resolvers, engine, notifier, active.status, control)

@@ -25,6 +25,7 @@ class FakeResolver:
 
     Attributes:
         asked: every host that was looked up, in order, including literals.
+        clients: the client of each of these questions.
     """
 
     def __init__(self, names: Mapping[str, Answer] | None = None) -> None:
@@ -34,6 +35,7 @@ class FakeResolver:
             names: for each name an address, addresses, or the error of its lookup.
         """
         self.asked: list[str] = []
+        self.clients: list[str] = []
         self._answers: dict[str, Resolution | ResolutionError] = {}
         self._held: dict[str, list[Deferred[Resolution]]] = {}
         for host, answer in (names or {}).items():
@@ -56,9 +58,10 @@ class FakeResolver:
         """Count the lookups of a name that wait."""
         return len(self._held.get(host, []))
 
-    def resolve(self, host: str) -> Resolution | Deferred[Resolution]:
+    def resolve(self, host: str, client: str = "") -> Resolution | Deferred[Resolution]:
         """Resolve from the table. See `IResolver.resolve`."""
         self.asked.append(host)
+        self.clients.append(client)
         if host in self._held:
             waiting: Deferred[Resolution] = Deferred(lambda gone: self._forget(host, gone))
             self._held[host].append(waiting)
@@ -67,7 +70,7 @@ class FakeResolver:
             try:
                 address = ip_address(host)
             except ValueError:
-                raise NameNotFound(host) from None
+                raise NameNotFound("the host name does not exist") from None
             self._answers[host] = Resolution(host, (address,))
         answer = self._answers[host]
         if isinstance(answer, ResolutionError):

@@ -172,6 +172,7 @@ class PolicyHarness:
             self.policies,
             _OpenGuard(),
             self.host.resolver,
+            self.host.resolver,
             DirectSelector(),
             cast(ITunnelingAgent, None),  # nothing is dialled
             OwnAddresses(()),

@@ -1,10 +1,12 @@
 """Upstreams: name resolution, the choice of routes, and dialling, directly or through proxies."""
 
-from egress.upstream.caching_resolver import CachingResolver, Lookup
+from egress.upstream.caching_resolver import CachingResolver
 from egress.upstream.direct_endpoint import DirectEndpoint
 from egress.upstream.dns_settings import DnsSettings
 from egress.upstream.environment import EnvironmentProxies, read_environment
+from egress.upstream.hop_resolver import HOP_LOOKUPS, HopResolver
 from egress.upstream.hosts_file import HostsFile
+from egress.upstream.lookup import Lookup
 from egress.upstream.routing_settings import (
     SYSTEMD,
     VIA_ENVIRONMENT,
@@ -22,6 +24,7 @@ from egress.upstream.upstream_probes import UpstreamProbes
 from egress.upstream.upstream_state import UpstreamState, UpstreamStates
 
 __all__ = [
+    "HOP_LOOKUPS",
     "SYSTEMD",
     "VIA_ENVIRONMENT",
     "CachingResolver",
@@ -29,6 +32,7 @@ __all__ = [
     "DirectSelector",
     "DnsSettings",
     "EnvironmentProxies",
+    "HopResolver",
     "HostsFile",
     "Lookup",
     "RouteSettings",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 from typing import Protocol as Shape
 
 from attrs import define, field
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from egress.errors import NameNotFound, ResolverFailed
 from egress.model import Address
+from egress.upstream.dns_settings import DnsSettings
 from egress.upstream.hosts_file import HostsFile
 
 # EAI_NODATA and EAI_ADDRFAMILY: the name exists without an address. Not every system has these numbers.
@@ -54,7 +55,10 @@ class SystemLookup:
         reactor: its thread gets the answers.
         concurrent: the largest number of threads.
         hosts: the hosts file that is searched first, or None.
+        is_stoppable: False: a thread waits for `getaddrinfo` as long as that takes.
     """
+
+    is_stoppable: ClassVar[bool] = False
 
     reactor: FromThreads
     concurrent: int
@@ -67,6 +71,10 @@ class SystemLookup:
     def start(self) -> None:
         """Accept look-ups. To be called after any fork, because threads do not survive a fork."""
         self._is_running = True
+
+    def renew(self, settings: DnsSettings) -> None:
+        """Start at most so many threads as the settings say. Threads that there are already stay."""
+        self.concurrent = settings.concurrent
 
     def stop(self) -> None:
         """Accept no more look-ups, and fail those in progress. Does not wait for the threads."""
@@ -136,12 +144,13 @@ def lookup(host: str, hosts: HostsFile | None) -> tuple[Address, ...]:
         rows = socket.getaddrinfo(host.encode("ascii") + b".", None, socket.AF_UNSPEC, socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in _NOT_FOUND:
-            raise NameNotFound("the name does not exist or has no address") from None
-        raise ResolverFailed(_FAILURES.get(error.errno, f"getaddrinfo error {error.errno}")) from None
+            raise NameNotFound("the host name does not exist or has no address") from None
+        problem = _FAILURES.get(error.errno, f"getaddrinfo error {error.errno}")
+        raise ResolverFailed(f"the system's resolver failed: {problem}") from None
     except OSError as error:
-        raise ResolverFailed(f"getaddrinfo: {type(error).__name__}") from None
+        raise ResolverFailed(f"the system's resolver failed: {type(error).__name__}") from None
     except ValueError:
-        raise NameNotFound("not a name of DNS") from None
+        raise NameNotFound("the host is not a name of DNS") from None
     return tuple(_read_row(str(row[4][0])) for row in rows)
 
 

@@ -24,7 +24,7 @@ class DelegationTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """A name that was never left to a proxy is not delegated, and nobody is asked."""
-        self.assertIsNone(self.delegations.find(HOST, self.resolver))
+        self.assertIsNone(self.delegations.find(HOST, self.resolver, "agents"))
         self.assertEqual([], self.resolver.asked)
 
     def test_remembered(self) -> None:
@@ -33,7 +33,7 @@ class DelegationTests(SynchronousTestCase):
         self.clock.advance(59)
 
         self.assertEqual((True, ()), (kept.is_delegated, kept.addresses))
-        self.assertIs(kept, self.delegations.find(HOST, self.resolver))
+        self.assertIs(kept, self.delegations.find(HOST, self.resolver, "agents"))
         self.assertEqual([], self.resolver.asked)
 
     def test_asked_again_beside_the_request(self) -> None:
@@ -41,8 +41,8 @@ class DelegationTests(SynchronousTestCase):
         kept = self.delegations.keep(HOST)
         self.clock.advance(60)
 
-        self.assertIs(kept, self.delegations.find(HOST, self.resolver))
-        self.assertIs(kept, self.delegations.find(HOST, self.resolver))
+        self.assertIs(kept, self.delegations.find(HOST, self.resolver, "agents"))
+        self.assertIs(kept, self.delegations.find(HOST, self.resolver, "agents"))
 
         self.assertEqual([HOST], self.resolver.asked)
 
@@ -52,8 +52,8 @@ class DelegationTests(SynchronousTestCase):
         self.clock.advance(60)
         self.resolver.answer(HOST, FAR)
 
-        self.assertIs(kept, self.delegations.find(HOST, self.resolver))
-        self.assertIsNone(self.delegations.find(HOST, self.resolver))
+        self.assertIs(kept, self.delegations.find(HOST, self.resolver, "agents"))
+        self.assertIsNone(self.delegations.find(HOST, self.resolver, "agents"))
 
     def test_resolves_later(self) -> None:
         """So is one whose answer takes a while; one whose answer is a failure stays."""
@@ -62,11 +62,11 @@ class DelegationTests(SynchronousTestCase):
                 self.delegations.keep(HOST)
                 self.resolver.hold(HOST)
                 self.clock.advance(60)
-                self.delegations.find(HOST, self.resolver)
+                self.delegations.find(HOST, self.resolver, "agents")
 
                 self.resolver.answer(HOST, answer)
 
-                self.assertEqual(is_known, self.delegations.find(HOST, self.resolver) is not None)
+                self.assertEqual(is_known, self.delegations.find(HOST, self.resolver, "agents") is not None)
 
     def test_trust(self) -> None:
         """A name that resolved is remembered as such for a while, so that a failure does not delegate it."""
@@ -85,7 +85,7 @@ class DelegationTests(SynchronousTestCase):
             self.delegations.keep(f"h{number}.example")
             self.delegations.note_resolved(f"h{number}.example")
 
-        self.assertIsNone(self.delegations.find("h0.example", self.resolver))
-        self.assertIsNotNone(self.delegations.find("h9.example", self.resolver))
+        self.assertIsNone(self.delegations.find("h0.example", self.resolver, "agents"))
+        self.assertIsNotNone(self.delegations.find("h9.example", self.resolver, "agents"))
         self.assertFalse(self.delegations.has_resolved("h0.example"))
         self.assertTrue(self.delegations.has_resolved("h9.example"))

@@ -53,7 +53,7 @@ def make_gate(
     own = OwnAddresses(tuple(sockets), tuple(hop.authority for hop in plan.hops), local=lambda _: True)
     known = resolver or FakeResolver({"a.example": ADDRESS, "local.example": "127.0.0.1", "bad.example": "192.0.2.66"})
     guard, selector = Guard(GuardSettings()), PlanSelector(plan)
-    snapshot = Snapshot(1, policies, guard, known, selector, None, own, None)  # type: ignore[arg-type]
+    snapshot = Snapshot(1, policies, guard, known, known, selector, None, own, None)  # type: ignore[arg-type]
     return Gate(snapshot, Clock(), 5.0)
 
 
@@ -291,6 +291,7 @@ def evolve_policies(snapshot: Snapshot, policies: tuple[IPolicy, ...]) -> Snapsh
         policies,
         snapshot.guard,
         snapshot.resolver,
+        snapshot.hop_resolver,
         snapshot.selector,
         snapshot.agent,
         snapshot.own,

@@ -62,7 +62,9 @@ class GateCase(SynchronousTestCase):
         """Make a Gate with these policies."""
         own = OwnAddresses((("0.0.0.0", 3128), ("127.0.0.1", 9)), local=lambda address: address.is_loopback)
         agent = TunnelingAgent(MemoryReactorClock(), 1.0, 1.0)
-        snapshot = Snapshot(1, policies, Guard(GuardSettings()), self.resolver, DirectSelector(), agent, own, None)
+        snapshot = Snapshot(
+            1, policies, Guard(GuardSettings()), self.resolver, self.resolver, DirectSelector(), agent, own, None
+        )
         return Gate(snapshot, self.clock, 5.0)
 
     def refused(self, gate: Gate, request: Request) -> Refused:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.errors import NameNotFound, Refused, ResolverTimeout
+from egress.errors import NameNotFound, Refused, ResolverBusy, ResolverFailed, ResolverTimeout, TooManyLookups
 from egress.gate.eager import is_pending, run_eagerly
 from egress.gate.name_resolution import NameResolution, is_by_name
 from egress.gate.own_addresses import OwnAddresses
@@ -44,7 +44,8 @@ class ResolutionCase(SynchronousTestCase):
         self.resolver = FakeResolver({HOST: ADDRESS})
         own = OwnAddresses((("127.0.0.1", 3128),), (make_authority("proxy.example", 8080),), local=lambda _: False)
         guard, selector = Guard(GuardSettings()), ListedSelector(THROUGH)
-        self.snapshot = Snapshot(1, (), guard, self.resolver, selector, None, own, None)  # type: ignore[arg-type]
+        self.hop_resolver = FakeResolver()
+        self.snapshot = Snapshot(1, (), guard, self.resolver, self.hop_resolver, selector, None, own, None)  # type: ignore[arg-type]
 
     def resolve(
         self,
@@ -67,6 +68,32 @@ class Resolving(ResolutionCase):
             with self.subTest(plan.label):
                 self.assertEqual(resolve_to(ADDRESS, host=HOST), self.resolve(plan))
         self.assertEqual([HOST] * 3, self.resolver.asked)
+
+    def test_share(self) -> None:
+        """The look-up counts for the client that asks, and the look-up of a delegated name too."""
+        request = make_request(f"http://{HOST}/", listener="agents")
+        self.resolve(request=request)
+        self.resolver.answer(HOST, NameNotFound("gone"))
+        self.names = NameResolution(self.clock, 60.0)
+        self.resolve(request=request)
+        self.clock.advance(60)
+        self.resolve(request=request)
+
+        self.assertEqual([request.client.key] * 3, self.resolver.clients)
+
+    def test_reasons(self) -> None:
+        """Each failure of the resolver has a reason of its own in the refusal, with the code's title at least."""
+        for error, code, reason in (
+            (NameNotFound("the host name has no address"), "name_not_found", "The host name has no address."),
+            (ResolverFailed("the name servers refused"), "resolver_failed", "The name servers refused."),
+            (ResolverTimeout(), "resolver_timeout", "Name resolution timed out."),
+            (ResolverBusy("too many wait"), "resolver_busy", "Too many wait."),
+            (TooManyLookups("too many of yours wait"), "too_many_lookups", "Too many of yours wait."),
+        ):
+            self.resolver.answer(HOST, error)
+            refused = refusal_of(lambda: self.resolve(DIRECT))
+
+            self.assertEqual((code, reason), (refused.code, refused.reason))
 
     def test_remote(self) -> None:
         """With `dns = "remote"` a name is never looked up here, and a literal address is its own answer."""
@@ -164,7 +191,7 @@ class OwnDestinations(ResolutionCase):
 
     def test_table(self) -> None:
         """What leads to a listener or to the proxy is refused; on the proxy's port its name is looked up for that."""
-        self.resolver.answer("proxy.example", FAR)
+        self.hop_resolver.answer("proxy.example", FAR)
         delegated = Resolution(HOST, (), is_delegated=True)
         for port, resolution, allowed, code in (
             (3128, resolve_to("127.0.0.1"), EXACT, "own_address"),
@@ -193,9 +220,9 @@ class OwnDestinations(ResolutionCase):
     def test_proxy_that_resolves_no_more(self) -> None:
         """Earlier addresses of the proxy stay known."""
         authority = make_authority(HOST, 8080)
-        self.resolver.answer("proxy.example", FAR)
+        self.hop_resolver.answer("proxy.example", FAR)
         self.refuse(authority, resolve_to(ADDRESS))
-        self.resolver.answer("proxy.example", NameNotFound("gone"))
+        self.hop_resolver.answer("proxy.example", NameNotFound("gone"))
 
         self.refuse(authority, resolve_to(ADDRESS))
         self.assertEqual("own_address", refusal_of(lambda: self.refuse(authority, resolve_to(FAR))).code)

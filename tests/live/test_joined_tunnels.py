@@ -66,7 +66,9 @@ class JoinedTunnelTests(SynchronousTestCase):
         bound = listening()
         own = OwnAddresses((("127.0.0.1", bound.getsockname()[1]),), local=lambda address: address.is_loopback)
         agent = TunnelingAgent(engine, LIMITS.dial_seconds_per_address, LIMITS.dial_seconds, is_own=own.serves)
-        snapshot = Snapshot(1, policies, Guard(GuardSettings()), FakeResolver({}), DirectSelector(), agent, own, None)
+        snapshot = Snapshot(
+            1, policies, Guard(GuardSettings()), FakeResolver({}), FakeResolver({}), DirectSelector(), agent, own, None
+        )
         self.audit_log = MemoryAuditLog()
         self.server = ProxyServer(
             Gate(snapshot, hand, LIMITS.policy_seconds),

@@ -81,6 +81,7 @@ class ServerCase(SynchronousTestCase):
             tuple(policies),
             Guard(GuardSettings()),
             self.resolver,
+            self.resolver,
             self.selector(),
             agent,
             own,

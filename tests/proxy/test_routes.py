@@ -9,7 +9,7 @@ from attrs import define
 from zope.interface import implementer
 
 from egress.config import structure
-from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout
+from egress.errors import NameNotFound, ResolverBusy, ResolverTimeout, TooManyLookups
 from egress.gate.own_addresses import OwnAddresses
 from egress.interfaces import ICredentialSource
 from egress.testing.peers import NetworkPeer, Origin
@@ -226,7 +226,9 @@ class NameTests(RouteCase):
         """Whoever floods our resolver does not get a name to the proxy unjudged, nor one that resolved a moment ago."""
         self.forwarding()
         self.resolver.answer("origin.example", ResolverBusy("full"))
-        self.assert_refused(self.said(CONNECT), 502, "resolver_failed")
+        self.assert_refused(self.said(CONNECT), 503, "resolver_busy")
+        self.resolver.answer("origin.example", TooManyLookups("full"))
+        self.assert_refused(self.said(CONNECT), 429, "too_many_lookups")
         self.resolver.answer("origin.example", "10.0.0.1")
         self.assert_refused(self.said(CONNECT), 403, "address_refused")
         self.resolver.answer("origin.example", ResolverTimeout("late"))

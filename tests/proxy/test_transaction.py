@@ -79,7 +79,7 @@ class BrokenResolver:
     def __init__(self, later: Deferred[Resolution] | None = None) -> None:
         self._later = later
 
-    def resolve(self, host: str) -> Deferred[Resolution]:
+    def resolve(self, host: str, client: str = "") -> Deferred[Resolution]:
         """Fail."""
         if self._later is None:
             raise RuntimeError("resolve")

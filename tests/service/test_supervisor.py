@@ -19,7 +19,7 @@ from zope.interface import implementer
 from egress.audit import AuditLog
 from egress.audit.encoder import LineEncoder
 from egress.service.build.activate import Binder, activate, own_addresses
-from egress.service.build.host_services import HostServices, make_lookup
+from egress.service.build.host_services import HostServices, make_resolvers
 from egress.service.build.prepare import prepare
 from egress.service.listen.endpoint import Endpoint
 from egress.service.process.control_socket import ControlSocket
@@ -85,15 +85,15 @@ def make_in_memory(
     control: ControlSocket | None = None,
 ) -> Supervisor:
     """Build a supervisor as `make_supervisor` does, with sockets, names and an audit log in memory."""
-    host = HostServices(reactor, FakeResolver(names))
+    host = HostServices(reactor, FakeResolver(names), FakeResolver(names))
     prepared = prepare(source, host, reactor, {})
     active = activate(prepared, host, reactor, binder, lambda: audit_log)
     own = () if active.status is None else (active.status.socket,)
     configuration = ActiveConfiguration(
         prepared, active.listeners, active.factories, active.server, host, reactor, None, {}, tuple(own_addresses(own))
     )
-    lookup = make_lookup(source.settings.dns, reactor)
-    return Supervisor(reactor, configuration, audit_log, lookup, None, notifier, active.status, control)
+    resolvers = make_resolvers(source.settings.dns, reactor)
+    return Supervisor(reactor, configuration, audit_log, resolvers, None, notifier, active.status, control)
 
 
 class SupervisorCase(SynchronousTestCase):

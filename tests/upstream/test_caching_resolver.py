@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from egress.errors import NameNotFound, ResolutionError, ResolverFailed, ResolverTimeout
 from egress.interfaces import IResolver
-from egress.model import Address, Resolution
+from egress.model import Resolution
 from egress.upstream import CachingResolver, DnsSettings
+from tests.upstream.lookups import HandLookup
 
 PUBLIC, OTHER = ip_address("203.0.113.1"), ip_address("203.0.113.2")
 
@@ -24,28 +24,10 @@ SETTINGS = DnsSettings(
     timeout_seconds=4,
     cache_names=3,
     concurrent=2,
+    concurrent_per_client=2,
     waiting=2,
+    waiting_per_client=2,
 )
-
-
-class Asked:
-    """A look-up whose answers the test gives by hand."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.open: dict[str, Deferred[tuple[Address, ...]]] = {}
-
-    def __call__(self, host: str) -> Deferred[tuple[Address, ...]]:
-        assert host not in self.open, f"{host} was asked for twice at the same time"
-        self.names.append(host)
-        self.open[host] = Deferred()
-        return self.open[host]
-
-    def answer(self, host: str, *addresses: Address) -> None:
-        self.open.pop(host).callback(addresses)
-
-    def fail(self, host: str, error: Exception) -> None:
-        self.open.pop(host).errback(error)
 
 
 class ResolverCase(SynchronousTestCase):
@@ -53,7 +35,7 @@ class ResolverCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.asked = Asked()
+        self.asked = HandLookup()
         self.resolver = CachingResolver(self.clock, self.asked, SETTINGS)
 
     def wait_for(self, host: str) -> Deferred[Resolution]:
@@ -210,6 +192,15 @@ class LifetimeTests(ResolverCase):
             (OTHER, PUBLIC, ip_address("fe80::1"), ip_address("::ffff:10.0.0.1")),
         )
 
+    def test_both_families_are_kept(self) -> None:
+        """Many addresses of one family do not push out those of the other."""
+        waiting = self.wait_for("example.com")
+        many = [ip_address(f"2001:db8::{number}") for number in range(40)]
+
+        self.asked.answer("example.com", *many, PUBLIC)
+
+        self.assertEqual(self.successResultOf(waiting).addresses, (many[0], PUBLIC, *many[1:31]))
+
     def test_addresses_are_bounded(self) -> None:
         """A name with a thousand addresses does not fill the memory."""
         waiting = self.wait_for("example.com")
@@ -334,94 +325,3 @@ class DeadlineTests(ResolverCase):
 
         self.successResultOf(last)
         self.assertEqual(self.asked.names, ["example.com"])
-
-
-class CrowdTests(ResolverCase):
-    """More names than look-ups."""
-
-    def crowd(self) -> dict[str, Deferred[Resolution]]:
-        """Fill both places and the queue."""
-        return {host: self.wait_for(host) for host in ("a.example", "b.example", "c.example", "d.example")}
-
-    def test_names_wait_for_their_turn(self) -> None:
-        """Only so many look-ups run at a time; the others follow in order."""
-        waiting = self.crowd()
-        self.assertEqual(self.asked.names, ["a.example", "b.example"])
-
-        self.asked.answer("b.example", PUBLIC)
-        self.assertEqual(self.asked.names, ["a.example", "b.example", "c.example"])
-        self.asked.fail("a.example", NameNotFound())
-        self.asked.answer("d.example", OTHER)
-
-        self.assertEqual(self.successResultOf(waiting["d.example"]).addresses, (OTHER,))
-        self.failureResultOf(waiting["a.example"], NameNotFound)
-
-    def test_the_queue_has_an_end(self) -> None:
-        """One name too many fails at once, and is not remembered for it; names that wait already are shared."""
-        self.crowd()
-
-        error = self.assertRaises(ResolverFailed, self.resolver.resolve, "e.example")
-        self.wait_for("c.example")
-        self.asked.answer("a.example", PUBLIC)
-        self.wait_for("e.example")
-
-        self.assertEqual(str(error), "too many look-ups are waiting")
-
-    def test_known_names_need_no_turn(self) -> None:
-        """What is remembered is answered, however full it is."""
-        self.wait_for("z.example")
-        self.asked.answer("z.example", PUBLIC)
-        self.crowd()
-
-        self.known("z.example")
-
-    def test_who_leaves_the_queue_makes_room(self) -> None:
-        """A name that nobody waits for any more is not looked up."""
-        waiting = self.crowd()
-
-        waiting["c.example"].cancel()
-        self.failureResultOf(waiting["c.example"], CancelledError)
-        self.wait_for("e.example")
-        self.asked.answer("a.example", PUBLIC)
-        self.asked.answer("b.example", PUBLIC)
-
-        self.assertEqual(self.asked.names, ["a.example", "b.example", "d.example", "e.example"])
-
-    def test_no_turn_in_time(self) -> None:
-        """Waiting in the queue counts; it says nothing about the name, so that is not remembered."""
-        waiting = self.crowd()
-
-        self.clock.advance(4)
-
-        failure = self.failureResultOf(waiting["d.example"], ResolverTimeout)
-        self.assertEqual(str(failure.value), "no turn in time")
-        for host in ("a.example", "b.example", "c.example"):
-            self.failureResultOf(waiting[host], ResolverTimeout)
-        self.wait_for("d.example")
-
-    def test_look_ups_that_fail_at_once(self) -> None:
-        """A long queue before a resolver that is stopped is worked off without recursion."""
-        stopped = False
-        first: Deferred[tuple[Address, ...]] = Deferred()
-
-        def lookup(host: str) -> Deferred[tuple[Address, ...]]:
-            return fail(ResolverFailed("stopped")) if stopped else first
-
-        settings = evolve(SETTINGS, concurrent=1, waiting=5000, cache_names=5000)
-        self.resolver = CachingResolver(self.clock, lookup, settings)
-        waiting = [self.wait_for(f"host{number}.example") for number in range(5000)]
-
-        stopped = True
-        first.errback(ResolverFailed("stopped"))
-
-        for each in waiting:
-            self.failureResultOf(each, ResolverFailed)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_look_ups_that_answer_at_once(self) -> None:
-        """A look-up may have its answer at hand."""
-        self.resolver = CachingResolver(self.clock, lambda host: succeed((PUBLIC,)), SETTINGS)
-
-        waiting = self.wait_for("example.com")
-
-        self.assertIs(self.successResultOf(waiting), self.known("example.com"))

@@ -76,7 +76,7 @@ class Names:
     known: dict[str, Resolution | Exception] = field(factory=dict)
     waiting: list[Deferred[Resolution]] = field(factory=list)
 
-    def resolve(self, host: str) -> Resolution | Deferred[Resolution]:
+    def resolve(self, host: str, client: str = "") -> Resolution | Deferred[Resolution]:
         """Look a name up."""
         if host in self.known:
             answer = self.known[host]

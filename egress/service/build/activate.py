@@ -14,9 +14,10 @@ from egress.errors import ConfigError
 from egress.gate.gate import Gate
 from egress.gate.own_addresses import OwnAddresses
 from egress.gate.snapshot import Snapshot
-from egress.interfaces import IAuditSink, IHostServices
+from egress.interfaces import IAuditSink
 from egress.policy.guard import Guard
 from egress.proxy.server import ProxyServer
+from egress.service.build.host_services import HostServices
 from egress.service.build.identification import check_listener_authentication, is_socket_local
 from egress.service.build.prepare import Prepared
 from egress.service.listen.endpoint import Endpoint, SystemdEndpoint
@@ -104,7 +105,7 @@ class Activated:
 
 def activate(
     prepared: Prepared,
-    host: IHostServices,
+    host: HostServices,
     reactor: Any,
     binder: Binder,
     open_log: Callable[[], AuditLog],
@@ -165,13 +166,13 @@ def own_addresses(sockets: Iterable[ListeningSocket]) -> list[tuple[str, int]]:
 
 
 def make_snapshot(
-    prepared: Prepared, host: IHostServices, own: Iterable[tuple[str, int]], dialler: Any, generation: int = 1
+    prepared: Prepared, host: HostServices, own: Iterable[tuple[str, int]], dialler: Any, generation: int = 1
 ) -> Snapshot:
     """Make the gate's configuration snapshot.
 
     Args:
         prepared: the configuration.
-        host: the services of the policies, whose resolver the gate uses.
+        host: the services of the policies, whose resolvers the gate uses.
         own: the address and port of each listener of this proxy, which are refused as destinations.
         dialler: the dialler: the engine or the reactor.
         generation: the generation of the previous snapshot, plus one.
@@ -191,7 +192,7 @@ def make_snapshot(
         limits.handshake_seconds,
         limits.head_bytes,
         routing.upstreams,
-        host.resolver,
+        host.hop_resolver,
         ourselves.dialling,
         routing.states,
     )
@@ -201,6 +202,7 @@ def make_snapshot(
         policies,
         Guard(settings.guard),
         host.resolver,
+        host.hop_resolver,
         routing.selector,
         agent,
         ourselves,

@@ -26,11 +26,10 @@ from egress.service.listen.tls import find_changed_tls
 from egress.service.reload.changes import list_changes
 from egress.service.reload.downgrades import find_downgrades
 from egress.service.settings.source import Source, load
-from egress.upstream import CachingResolver
 
 # Tables whose parts are opened or started only at the start.
 _FIXED = ("state", "engine", "audit", "status")
-_FIXED_DNS = ("concurrent", "hosts_file")
+_FIXED_DNS = ("hosts_file",)
 
 _SAID = 50
 
@@ -187,8 +186,7 @@ class ActiveConfiguration:
         settings = prepared.source.settings
         displaced = change.displaced
         self.listeners.commit(change, factories)
-        if isinstance(self.host.resolver, CachingResolver):
-            self.host.resolver.settings = settings.dns
+        self.host.renew(settings.dns)
         judged = self.server.renew(
             snapshot, prepared.identifier, settings.limits, settings.tls, displaced, settings.dns.delegated_seconds
         )

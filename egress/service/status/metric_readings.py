@@ -15,7 +15,7 @@ from egress.audit import AuditLog
 from egress.proxy.server import ProxyServer
 from egress.proxy.statistics import count_connections, count_reached, count_tunnels
 from egress.service.listen.sockets import ListeningSocket
-from egress.upstream import CachingResolver
+from egress.upstream import CachingResolver, HopResolver
 
 _OWN_DESCRIPTORS = "/proc/self/fd"
 
@@ -74,6 +74,10 @@ def read_server(
         found = server.gate.snapshot.resolver
         return found if isinstance(found, CachingResolver) else None
 
+    def stale_upstreams() -> int:
+        found = server.gate.snapshot.hop_resolver
+        return found.stale if isinstance(found, HopResolver) else 0
+
     def age() -> float:
         return monotonic() - server.gate.snapshot.created_at
 
@@ -98,6 +102,7 @@ def read_server(
     metrics.read_from("egress_config_last_reload_success_timestamp_seconds", applied_at)
     metrics.read_from("egress_resolver_cached_names", lambda: 0 if (found := resolver()) is None else found.names)
     metrics.read_from("egress_resolver_pending_lookups", lambda: 0 if (found := resolver()) is None else found.lookups)
+    metrics.read_from("egress_resolver_stale_upstreams", stale_upstreams)
 
 
 def read_process(metrics: Metrics) -> None:

@@ -138,6 +138,7 @@ class ReevaluationCase(ServerCase):
             "policies": made,
             "guard": old.guard,
             "resolver": old.resolver,
+            "hop_resolver": old.hop_resolver,
             "selector": old.selector,
             "agent": old.agent,
             "own": old.own,

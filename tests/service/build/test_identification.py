@@ -72,7 +72,8 @@ class WholeTests(CallersCase):
         reactor = self.network.reactor
         source = self.load(CONFIGURATION)
         limits = source.settings.limits
-        host = HostServices(reactor, FakeResolver({"origin.example": ADDRESS}))
+        resolver = FakeResolver({"origin.example": ADDRESS})
+        host = HostServices(reactor, resolver, resolver)
         prepared = prepare(source, host, reactor, {})
         snapshot = make_snapshot(prepared, host, [("127.0.0.1", 3128)], reactor)
         self.audit_log = MemoryAuditLog()

@@ -39,6 +39,7 @@ from egress.upstream import CachingResolver
 from egress.upstream.upstream_state import Stage
 from tests.service.test_supervisor import MemorySocket, make_in_memory
 from tests.upstream.certificates import Root
+from tests.upstream.lookups import HandLookup
 
 ROOT = Root()
 ADDRESS = "93.184.216.34"
@@ -259,12 +260,14 @@ class InForce(ReloadCase):
         """What is known of names stays, and its new lifetime holds for the next answer."""
         supervisor = self.start()
         configuration = supervisor.configuration
-        resolver = CachingResolver(self.bench.reactor, None, configuration.source.settings.dns)  # type: ignore[arg-type]
+        settings, lookup = configuration.source.settings.dns, HandLookup()
+        resolver = CachingResolver(self.bench.reactor, lookup, settings)
         configuration.host.resolver = resolver
 
-        self.reload(BASE + "[dns]\npositive_seconds = 7\ndelegated_seconds = 9\n")
+        self.reload(BASE + "[dns]\nconcurrent = 17\npositive_seconds = 7\ndelegated_seconds = 9\n")
 
         self.assertEqual(7.0, resolver.settings.positive_seconds)
+        self.assertEqual([17], [each.concurrent for each in lookup.renewed])
         self.assertEqual(9.0, supervisor.server.gate.delegated_seconds)
         self.assertIs(resolver, supervisor.server.gate.snapshot.resolver)
 
@@ -297,17 +300,17 @@ class InForce(ReloadCase):
     def test_what_only_a_start_can_change(self) -> None:
         """Where the record goes and what else was opened at the start stays, and each reload says so."""
         supervisor = self.start('engine = "twisted"\n' + BASE)
-        more = '[audit]\nto = ["stdout"]\n[dns]\nconcurrent = 3\npositive_seconds = 7\n'
+        more = '[audit]\nto = ["stdout"]\n[dns]\nhosts_file = false\npositive_seconds = 7\n'
 
         for _ in range(2):
             done = self.reload(f'state = "/elsewhere"\nengine = "auto"\n{BASE}{more}')
-            said = {f"{key} takes effect at the next start" for key in ("state", "engine", "audit", "dns.concurrent")}
+            said = {f"{key} takes effect at the next start" for key in ("state", "engine", "audit", "dns.hosts_file")}
             self.assertEqual(said, {*done.warnings})
             self.assertEqual((), done.weaker)
 
         settings = supervisor.configuration.source.settings
         self.assertEqual(("", "twisted", ("file",)), (settings.state, settings.engine, settings.audit.to))
-        self.assertEqual((32, 7.0), (settings.dns.concurrent, settings.dns.positive_seconds))
+        self.assertEqual((True, 7.0), (settings.dns.hosts_file, settings.dns.positive_seconds))
 
     def test_options_of_the_start(self) -> None:
         """What the command line said still holds; `--listen` still replaces the file's listeners."""
