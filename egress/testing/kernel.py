@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.task import Clock
@@ -26,6 +27,7 @@ class Kernel:
         window_bytes: the number of octets that each direction holds until its receiver reads.
         segment_bytes: the largest number of octets of one read.
         sockets: the open sockets by descriptor.
+        datagram_servers: the receivers of datagrams and of the sockets that sent them, by address and port.
     """
 
     clock: Clock
@@ -35,6 +37,7 @@ class Kernel:
     blackholes: set[tuple[str, int | None]] = field(factory=set)
     unreachable: set[str] = field(factory=set)
     delays: dict[str, float] = field(factory=dict)
+    datagram_servers: dict[tuple[str, int], Callable[[bytes, Any], object]] = field(factory=dict)
     _listening: dict[tuple[str, int], MemorySocket] = field(factory=dict)
     _ready: deque[MemorySocket] = field(factory=deque)
     _last_descriptor: int = 2
@@ -42,10 +45,14 @@ class Kernel:
 
     def socket(self, family: socket.AddressFamily, is_of_test: bool = False) -> MemorySocket:
         """Open a socket."""
-        self._last_descriptor += 1
-        made = MemorySocket(self, family, self._last_descriptor, is_of_test)
+        made = MemorySocket(self, family, self.fresh_descriptor(), is_of_test)
         self.sockets[made.descriptor] = made
         return made
+
+    def fresh_descriptor(self) -> int:
+        """Return a descriptor that was never used."""
+        self._last_descriptor += 1
+        return self._last_descriptor
 
     def fresh_port(self) -> int:
         """Return an unused ephemeral port."""
@@ -83,10 +90,10 @@ class Kernel:
             return errno.ENETUNREACH
         local_host, local_port = dialler.local
         if local_host in ("", WILDCARD[dialler.family]):
-            local_host = (_LOOPBACK if ip_address(host).is_loopback else _OUTWARD)[dialler.family]
+            local_host = self.source_to(host)
         dialler.local = (local_host, local_port or self.fresh_port())
         dialler.is_connecting = True
-        if (host, port) in self.blackholes or (host, None) in self.blackholes:
+        if self.is_blackhole(host, port):
             return errno.EINPROGRESS
         seconds = self.delays.get(host, 0)
         if seconds:
@@ -94,6 +101,14 @@ class Kernel:
         else:
             self.handshake(dialler, host, port)
         return errno.EINPROGRESS
+
+    def source_to(self, host: str) -> str:
+        """Return the local address from which a host is reached."""
+        return (_LOOPBACK if ip_address(host).is_loopback else _OUTWARD)[family_of(host)]
+
+    def is_blackhole(self, host: str, port: int) -> bool:
+        """Return whether what is sent to an address and port is lost."""
+        return (host, port) in self.blackholes or (host, None) in self.blackholes
 
     def handshake(self, dialler: MemorySocket, host: str, port: int) -> None:
         """Deliver a SYN. The listener at this time accepts the connection; without a listener the response is a RST."""

@@ -13,6 +13,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from egress.testing.datagrams import DatagramServer
 from egress.testing.kernel import Kernel
 from egress.testing.peers import NetworkPeer, Origin
 from egress.testing.reactor import NetworkReactor
@@ -103,6 +104,18 @@ class Network:
         listener.listen(0)
         return Origin(*listener.local, listener, answer)
 
+    def datagrams(self, host: str, port: int, answer: Callable[[bytes], bytes | None] | None = None) -> DatagramServer:
+        """Serve UDP, with the test as the server.
+
+        Args:
+            host: an address literal.
+            port: the port.
+            answer: called with each datagram; gives the answer, or None for none.
+        """
+        server = DatagramServer(literal(host), port, answer)
+        self._kernel.datagram_servers[server.host, port] = server
+        return server
+
     def dial(self, host: str, port: int, source: str | None = None) -> NetworkPeer:
         """Connect with the test as the client. The connection exists at once; the listener accepts it at `settle`.
 
@@ -125,7 +138,7 @@ class Network:
         return NetworkPeer(dialler)
 
     def blackhole(self, host: str, port: int | None = None) -> None:
-        """Drop connection attempts: they neither succeed nor fail.
+        """Drop connection attempts, which neither succeed nor fail, and datagrams.
 
         Args:
             host: an address literal.

@@ -25,6 +25,7 @@ from twisted.internet.protocol import ClientFactory, P, ServerFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from egress.testing.datagrams import MemoryDatagramSocket
 from egress.testing.kernel import Kernel
 from egress.testing.sockets import ERROR, HANGUP, READABLE, WRITABLE, MemorySocket, literal
 from egress.testing.transport import NetworkConnector, NetworkPort
@@ -55,6 +56,12 @@ class NetworkReactor:
     def open_socket(self, family: socket.AddressFamily) -> socket.socket:
         """Open a simulated socket where Twisted expects one of the socket module."""
         return cast(socket.socket, self.kernel.socket(family))
+
+    def open_datagrams(self, family: socket.AddressFamily) -> socket.socket:
+        """Open a simulated UDP socket where one of the socket module is expected."""
+        made = MemoryDatagramSocket(self.kernel, family, self.kernel.fresh_descriptor())
+        self.kernel.sockets[made.descriptor] = made
+        return cast(socket.socket, made)
 
     def connectTCP(
         self,
