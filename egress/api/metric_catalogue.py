@@ -132,6 +132,12 @@ READINGS = (
         (),
         "Names of upstream proxies that do not resolve any more, and whose last addresses are used.",
     ),
+    Metric(
+        "egress_resolver_silent_servers",
+        "gauge",
+        (),
+        "Name servers that have answered none of the last questions; 0 with the system's resolver.",
+    ),
     Metric("process_cpu_seconds_total", "counter", (), "Total user and system CPU time spent in seconds."),
     Metric("process_resident_memory_bytes", "gauge", (), "Resident memory size in bytes."),
     Metric("process_virtual_memory_bytes", "gauge", (), "Virtual memory size in bytes."),

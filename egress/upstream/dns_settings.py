@@ -2,11 +2,61 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Literal
+
 from attrs import Attribute, field, frozen
 
 from egress.config import between
 
+DNS_PORT = 53
+
 _seconds = between(0.05, 86_400)
+_is_port = re.compile("[1-9][0-9]{0,4}").fullmatch
+
+
+@frozen
+class ServerAddress:
+    """Where a name server listens, by UDP and TCP.
+
+    Attributes:
+        address: a literal, with a zone where it is link-local.
+        port: 1 to 65535.
+    """
+
+    address: str
+    port: int = DNS_PORT
+
+    @classmethod
+    def parse(cls, text: str) -> ServerAddress:
+        """Parse `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        with suppress(ValueError):
+            return cls(str(ip_address(text)))
+        host, colon, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            host = ""
+        if not (colon and _is_port(port) and int(port) <= 65535):
+            raise ValueError("write an address, such as 10.0.0.53, 10.0.0.53:5353 or [fd00::53]:5353")
+        try:
+            return cls(str(ip_address(host)), int(port))
+        except ValueError:
+            raise ValueError("write the address of the name server, because there is no other to look it up") from None
+
+
+def _check_servers(_instance: object, _attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for text in value:
+        try:
+            ServerAddress.parse(text)
+        except ValueError as error:
+            raise ValueError(f"holds {text!a}: {error}") from None
 
 
 def _check_share(instance: DnsSettings, attribute: Attribute[int], value: int) -> None:
@@ -21,6 +71,8 @@ class DnsSettings:
     """The `[dns]` table.
 
     Attributes:
+        resolver: "dns" asks name servers, "system" asks the system's resolver (`getaddrinfo`) in threads.
+        servers: the name servers that "dns" asks, see `ServerAddress.parse`; empty for those of /etc/resolv.conf.
         positive_seconds: lifetime of a cached resolution.
         negative_seconds: lifetime of the cached answer that a name does not exist.
         failure_seconds: lifetime of a cached failure or timeout of the resolver.
@@ -35,6 +87,8 @@ class DnsSettings:
         hosts_file: whether /etc/hosts is searched before the resolver is asked.
     """
 
+    resolver: Literal["dns", "system"] = "dns"
+    servers: tuple[str, ...] = field(default=(), validator=_check_servers)
     positive_seconds: float = field(default=30.0, validator=_seconds)
     negative_seconds: float = field(default=5.0, validator=_seconds)
     failure_seconds: float = field(default=1.0, validator=_seconds)

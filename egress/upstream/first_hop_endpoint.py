@@ -146,5 +146,5 @@ class _FirstHopDial:
 
     def _unresolved(self, problem: ResolutionError) -> DialFailed:
         endpoint, words = self._endpoint, "The name of an upstream proxy does not resolve."
-        detail = f"its name does not resolve: {problem.code}"
+        detail = f"its name does not resolve: {problem.code}: {problem}"
         return hop_failed(_CODE, words, endpoint.upstream, endpoint.trace, detail)

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, ip_address
 
 from attrs import define, field
 
+from egress.errors import ResolverFailed
 from egress.model import Address
 
 HOSTS_FILE = "/etc/hosts"
@@ -32,7 +33,7 @@ class HostsFile:
     _known: tuple[object, Table] = field(default=(None, {}), init=False, repr=False)
 
     def find(self, host: str) -> tuple[Address, ...]:
-        """Find a canonical name.
+        """Find a canonical name. Blocks where the file has changed.
 
         Returns:
             The addresses in the order of the file; none if the file does not list the name.
@@ -40,20 +41,44 @@ class HostsFile:
         Raises:
             OSError: the file exists and cannot be read, or is longer than 16 MiB.
         """
+        table = self.current()
+        return (self.read() if table is None else table).get(host, ())
+
+    def current(self) -> Table | None:
+        """Give the content of the file without reading it; None if it has to be read.
+
+        Raises:
+            OSError: the state of the file cannot be found out.
+        """
         try:
-            status = os.stat(self.path)
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            known, table = self._known
-            if known != stamp:
-                with open(self.path, "rb") as file:
-                    content = file.read(LIMIT_BYTES + 1)
-                if len(content) > LIMIT_BYTES:
-                    raise OSError("the hosts file is too long")
-                table = parse(content.decode("utf-8", "replace"))
-                self._known = (stamp, table)
+            stamp = _stamp_of(self.path)
         except FileNotFoundError:
-            return ()
-        return table.get(host, ())
+            return {}
+        known, table = self._known
+        return table if known == stamp else None
+
+    def read(self) -> Table:
+        """Read the file. Blocks.
+
+        Raises:
+            OSError: the file exists and cannot be read, or is longer than 16 MiB.
+        """
+        try:
+            stamp = _stamp_of(self.path)
+            with open(self.path, "rb") as file:
+                content = file.read(LIMIT_BYTES + 1)
+        except FileNotFoundError:
+            return {}
+        if len(content) > LIMIT_BYTES:
+            raise OSError("the hosts file is too long")
+        table = parse(content.decode("utf-8", "replace"))
+        self._known = (stamp, table)
+        return table
+
+
+def _stamp_of(path: str) -> object:
+    status = os.stat(path)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def parse(text: str) -> Table:
@@ -77,3 +102,8 @@ def parse(text: str) -> Table:
             if address not in known:
                 table[name] = (*known, address)
     return table
+
+
+def unusable_hosts(error: OSError) -> ResolverFailed:
+    """Make the failure of a hosts file that exists and cannot be used."""
+    return ResolverFailed(f"the hosts file cannot be used: {type(error).__name__}")

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from egress.errors import NameNotFound, ResolverFailed
 from egress.model import Address
 from egress.upstream import HostsFile, SystemLookup
+from egress.upstream.daemon_threads import DaemonThreads
 
 
 class ThreadedLookUpTests(TestCase):
@@ -22,7 +23,7 @@ class ThreadedLookUpTests(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        self.lookup = SystemLookup(reactor, 2)  # type: ignore[arg-type]
+        self.lookup = SystemLookup(DaemonThreads(reactor, 2))  # type: ignore[arg-type]
         self.lookup.start()
         self.addCleanup(self.lookup.stop)
 
@@ -85,7 +86,7 @@ class ThreadedLookUpTests(TestCase):
         yield gatherResults(waiting)
 
         self.assertTrue(all(thread.daemon for thread in workers))
-        self.assertEqual(self.lookup._threads, 2)
+        self.assertEqual(self.lookup.threads._count, 2)
 
     @inlineCallbacks
     def test_who_gives_up_loses_only_the_own_answer(self) -> Generator[Deferred[Any], Any, None]:

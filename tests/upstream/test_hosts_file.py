@@ -80,6 +80,18 @@ class HostsFileTests(SynchronousTestCase):
 
         self.assertEqual(self.hosts.find("one"), ())
 
+    def test_what_is_known_without_reading(self) -> None:
+        """A file that has changed has to be read, which may take long; one that is missing or known has not."""
+        self.assertEqual({}, self.hosts.current())
+        self.path.write_text("192.0.2.1 one\n")
+        self.assertIsNone(self.hosts.current())
+
+        table = self.hosts.read()
+
+        self.assertIs(table, self.hosts.current())
+        self.path.unlink()
+        self.assertEqual({}, self.hosts.read())
+
     def test_an_unreadable_file_is_an_error(self) -> None:
         """It was configured to be asked, so it is not passed over."""
         self.path.mkdir()

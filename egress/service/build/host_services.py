@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
@@ -11,16 +12,20 @@ from zope.interface import implementer
 
 from egress.interfaces import IHostServices, IResolver
 from egress.upstream import HOP_LOOKUPS, CachingResolver, DnsSettings, HopResolver, HostsFile, Lookup, SystemLookup
+from egress.upstream.daemon_threads import DaemonThreads
+from egress.upstream.dns.exchange import Sockets
+from egress.upstream.dns.lookup import DnsLookup, interval_of
+from egress.upstream.dns.servers import NameServers
 
 
 @frozen(eq=False)
 class Resolvers:
-    """The resolvers, and the look-ups that they share among clients.
+    """The resolvers and their look-ups.
 
     Attributes:
-        names: of destinations.
-        hops: of upstream proxies.
-        lookups: of both. They answer once they are started.
+        names: the resolver of the names of destinations.
+        hops: the resolver of the names of upstream proxies.
+        lookups: the look-ups of both, which work after their start.
     """
 
     names: CachingResolver
@@ -33,7 +38,7 @@ class Resolvers:
             lookup.start()
 
     def stop(self) -> None:
-        """Look nothing up any more. What waits for a name fails."""
+        """Accept no more look-ups, and fail those in progress."""
         self.hops.stop()
         for lookup in self.lookups:
             lookup.stop()
@@ -60,24 +65,36 @@ class HostServices:
         return self._counters.setdefault(name, {})
 
     def renew(self, settings: DnsSettings) -> None:
-        """Use other settings for the resolvers from now on."""
+        """Replace the settings of the resolvers."""
         for resolver in (self.resolver, self.hop_resolver):
             if isinstance(resolver, (CachingResolver, HopResolver)):
                 resolver.renew(settings)
 
 
 def make_resolvers(settings: DnsSettings, reactor: Any) -> Resolvers:
-    """Make the resolvers. They answer once they are started.
+    """Make the resolvers, which work after their start.
 
     Args:
         settings: the table `[dns]`.
         reactor: the clock, and the receiver of the look-up threads' results.
     """
     hosts = HostsFile() if settings.hosts_file else None
-    names = SystemLookup(reactor, settings.concurrent, hosts)
-    # Threads of their own: those of clients may all be waiting for slow names.
-    hops = SystemLookup(reactor, HOP_LOOKUPS, hosts)
+    names, hops = (_system_lookups if settings.resolver == "system" else _dns_lookups)(settings, reactor, hosts)
     return Resolvers(CachingResolver(reactor, names, settings), HopResolver(reactor, hops, settings), (names, hops))
+
+
+def _dns_lookups(settings: DnsSettings, reactor: Any, hosts: HostsFile | None) -> tuple[Lookup, Lookup]:
+    # Two lists of name servers: silence about names of clients must not affect names of proxies.
+    make = partial(DnsLookup, reactor, Sockets(reactor), DaemonThreads(reactor, 1))
+    interval = interval_of(settings)
+    first, second = (make(NameServers(settings.servers), interval, hosts) for _ in range(2))
+    return first, second
+
+
+def _system_lookups(settings: DnsSettings, reactor: Any, hosts: HostsFile | None) -> tuple[Lookup, Lookup]:
+    # Two sets of threads: those of clients may all wait for slow names.
+    names, hops = (SystemLookup(DaemonThreads(reactor, limit), hosts) for limit in (settings.concurrent, HOP_LOOKUPS))
+    return names, hops
 
 
 def make_host_services(settings: DnsSettings, reactor: Any) -> tuple[HostServices, Resolvers]:

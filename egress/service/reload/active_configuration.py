@@ -29,7 +29,7 @@ from egress.service.settings.source import Source, load
 
 # Tables whose parts are opened or started only at the start.
 _FIXED = ("state", "engine", "audit", "status")
-_FIXED_DNS = ("hosts_file",)
+_FIXED_DNS = ("resolver", "hosts_file")
 
 _SAID = 50
 

@@ -16,6 +16,7 @@ from egress.proxy.server import ProxyServer
 from egress.proxy.statistics import count_connections, count_reached, count_tunnels
 from egress.service.listen.sockets import ListeningSocket
 from egress.upstream import CachingResolver, HopResolver
+from egress.upstream.dns.lookup import DnsLookup
 
 _OWN_DESCRIPTORS = "/proc/self/fd"
 
@@ -78,6 +79,10 @@ def read_server(
         found = server.gate.snapshot.hop_resolver
         return found.stale if isinstance(found, HopResolver) else 0
 
+    def silent_servers() -> int:
+        lookup = found.lookup if (found := resolver()) is not None else None
+        return sum(each.is_silent for each in lookup.servers.current()) if isinstance(lookup, DnsLookup) else 0
+
     def age() -> float:
         return monotonic() - server.gate.snapshot.created_at
 
@@ -103,6 +108,7 @@ def read_server(
     metrics.read_from("egress_resolver_cached_names", lambda: 0 if (found := resolver()) is None else found.names)
     metrics.read_from("egress_resolver_pending_lookups", lambda: 0 if (found := resolver()) is None else found.lookups)
     metrics.read_from("egress_resolver_stale_upstreams", stale_upstreams)
+    metrics.read_from("egress_resolver_silent_servers", silent_servers)
 
 
 def read_process(metrics: Metrics) -> None:
