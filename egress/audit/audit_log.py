@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from egress.audit.chain_head import ChainHead
 from egress.audit.encoder import LineEncoder
 from egress.audit.fields import ENVELOPE, EVENTS
 from egress.audit.sink_monitor import SinkMonitor
@@ -58,6 +59,7 @@ class AuditLog:
         spawn: starts the writer of a queue.
         now: the time of day, seconds since the epoch.
         flush_seconds: seconds that `flush` and `stop` wait for sinks.
+        missing_head: the hash of a recorded line that the file does not hold any more; "" where it holds it.
     """
 
     _log = Logger()
@@ -72,6 +74,7 @@ class AuditLog:
         spawn: Spawn = ThreadWriter,
         now: Callable[[], float] = time.time,
         flush_seconds: float = FLUSH_SECONDS,
+        missing_head: str = "",
     ) -> None:
         self._clock = clock
         self._queues = tuple(queues)
@@ -81,6 +84,7 @@ class AuditLog:
         self._spawn = spawn
         self._now = now
         self._flush_seconds = flush_seconds
+        self._missing_head = missing_head
         self._backlog: deque[AuditEvent | bytes] = deque()
         self._accepted = 0
         self._formatted = 0
@@ -103,6 +107,11 @@ class AuditLog:
         """Lines lost so far on the sink that lost most."""
         return max((queue.lost for queue in self._queues), default=0)
 
+    @property
+    def heads(self) -> list[ChainHead]:
+        """The last line that was written to each sink whose lines are sealed."""
+        return [queue.head for queue in self._queues if queue.head is not None]
+
     def start(self, **facts: object) -> None:
         """Start the writers and write the `start` line. Threads do not survive a fork: call it after the last fork.
 
@@ -110,6 +119,13 @@ class AuditLog:
             facts: further fields of the line.
         """
         self._writers = [self._spawn(queue) for queue in self._queues]
+        if self._missing_head:
+            facts = {**facts, "missing_head": self._missing_head}
+            self._log.error(
+                "the audit log does not hold the line that was recorded as its last one, with the hash {hash}: "
+                "lines were cut off, or the file was moved or replaced",
+                hash=self._missing_head,
+            )
         self._backlog.appendleft(self._encoder.note("start", self._now(), facts))
         self._accepted += 1
         self._wake()

@@ -32,12 +32,17 @@ class Chain:
     Args:
         writer: the segment's id: 32 hex digits.
         previous: the hash of the line before the segment; None without such a line.
+
+    Attributes:
+        head: the hash of the last committed line; that of the line before the segment while there is none.
+        writer: the segment's id.
+        count: the number of committed lines.
     """
 
     def __init__(self, writer: str, previous: bytes | None) -> None:
         self.head = previous
-        self._writer = writer.encode("ascii")
-        self._count = 0
+        self.writer = writer
+        self.count = 0
         self._proposed: list[bytes] = []
 
     def seal(self, lines: Sequence[bytes], is_last: bool = False) -> list[bytes]:
@@ -49,9 +54,9 @@ class Chain:
         """
         sealed: list[bytes] = []
         self._proposed = proposed = []
-        head, count = self.head, self._count
+        head, count = self.head, self.count
         for line in lines:
-            writer = b',"writer":"%s"' % self._writer if count == 0 else b""
+            writer = f',"writer":"{self.writer}"'.encode("ascii") if count == 0 else b""
             prev = b"null" if head is None else b'"%s"' % head
             whole = b'%s%s,"seq":%d,"prev":%s}' % (line[:-1], writer, count, prev)
             if is_last or line.startswith(_STOP, _EVENT_OFFSET):
@@ -66,4 +71,4 @@ class Chain:
         """Confirm that the first `taken` lines of the last `seal` are written or will be."""
         if taken:
             self.head = self._proposed[taken - 1]
-            self._count += taken
+            self.count += taken

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from egress.audit.chain_head import ChainHead
+
 JOURNALD = "/run/systemd/journal/socket"
 
 # syslog(3): warning, notice, informational.
@@ -84,6 +86,31 @@ class JournaldSink:
             self._socket.sendmsg([], passed, 0, self._path)
         finally:
             os.close(descriptor)
+
+
+def send_head(head: ChainHead, path: str = JOURNALD) -> None:
+    """Send the head of a chain as an entry of its own. Does not wait.
+
+    Raises:
+        OSError: there is no journald, or its queue is full.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sending:
+        sending.setblocking(False)
+        sending.sendto(head_entry(head), path)
+
+
+def head_entry(head: ChainHead) -> bytes:
+    """Format the head of a chain as an entry. No value holds a line end."""
+    place = head.place.encode("unicode_escape", "surrogateescape").decode("ascii")
+    fields = (
+        f"MESSAGE=audit log {place}: line {head.seq} of the run {head.writer} has the hash {head.hash}",
+        f"SYSLOG_IDENTIFIER=egress\nPRIORITY={_INFORMATIONAL}",
+        f"EGRESS_AUDIT_PLACE={place}",
+        f"EGRESS_AUDIT_WRITER={head.writer}",
+        f"EGRESS_AUDIT_SEQ={head.seq}",
+        f"EGRESS_AUDIT_HASH={head.hash}",
+    )
+    return "\n".join(fields).encode("ascii") + b"\n"
 
 
 def entry(line: bytes) -> bytes:

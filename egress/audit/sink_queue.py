@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from threading import Lock
 
+from egress.audit.chain_head import ChainHead
 from egress.audit.encoder import TimestampFormat, encode_note
 from egress.audit.hash_chain import Chain, digest
+from egress.audit.head_recorder import HeadRecorder
 from egress.audit.sinks import Sink
 
 _WARNINGS_LIMIT = 16
@@ -27,6 +29,7 @@ class SinkQueue:
         backlog_records: the largest number of waiting lines.
         backlog_bytes: the largest number of waiting octets.
         now: returns the time of day, in seconds since the epoch.
+        heads: records the head of the chain; None for lines without seals.
 
     Attributes:
         submitted: the number of lines submitted so far, including `loss` lines.
@@ -37,7 +40,13 @@ class SinkQueue:
     """
 
     def __init__(
-        self, sink: Sink, is_chained: bool, backlog_records: int, backlog_bytes: int, now: Callable[[], float]
+        self,
+        sink: Sink,
+        is_chained: bool,
+        backlog_records: int,
+        backlog_bytes: int,
+        now: Callable[[], float],
+        heads: HeadRecorder | None = None,
     ) -> None:
         self.name = sink.name
         self.submitted = 0
@@ -46,6 +55,8 @@ class SinkQueue:
         self.failure: Exception | None = None
         self.warnings: deque[str] = deque(maxlen=_WARNINGS_LIMIT)
         self._sink = sink
+        self._heads = heads
+        self._head_problem = ""
         self._chain = _make_chain(sink, None) if is_chained else None
         self._records_limit = backlog_records
         self._bytes_limit = backlog_bytes
@@ -68,6 +79,16 @@ class SinkQueue:
     def is_settled(self) -> bool:
         """Whether no line waits and no other work is pending."""
         return not (self._queue or self._unreported or self._sink.rest or self._first_line or self._is_reopening)
+
+    @property
+    def due_seconds(self) -> float | None:
+        """Seconds until `work` has to be called although no line waits; None where it has not."""
+        return None if self._heads is None else self._heads.due_seconds
+
+    @property
+    def head(self) -> ChainHead | None:
+        """The last line that was written; None before the first one, and where lines are not sealed."""
+        return None if self._heads is None else self._heads.head
 
     @property
     def is_safe(self) -> bool:
@@ -146,12 +167,14 @@ class SinkQueue:
             self.failure = None
         except OSError as error:
             self.failure = error
+        self._record_head()
 
     def close(self) -> None:
         """Close the sink. A line written in part is lost."""
         if self._sink.rest:
             with self._lock:
                 self.lost += 1
+        self._record_head(is_urgent=True)
         self._sink.close()
 
     def _write_batch(self) -> bool:
@@ -166,7 +189,9 @@ class SinkQueue:
             return False
         taken = self._sink.write(lines if self._chain is None else self._chain.seal(lines))
         if self._chain is not None:
+            is_first = not self._chain.count
             self._chain.commit(taken)
+            self._take_head(is_first)
         if taken:
             self.failure = None
             if self._first_line is not None:
@@ -216,6 +241,7 @@ class SinkQueue:
             if self._chain is not None:
                 self._chain.commit(taken)
             self._sink.write([])
+            self._take_head(is_urgent=True)
         except OSError as error:
             self.warnings.append(f"the old file has no last line: {error.strerror}")
         if self._sink.rest:
@@ -226,6 +252,20 @@ class SinkQueue:
         if self._chain is not None:
             self._chain = _make_chain(self._sink, self._chain.head)
         self._first_line = line
+
+    def _take_head(self, is_urgent: bool) -> None:
+        # A head must not name a line that is not whole yet: the process may be killed before it is.
+        if self._heads is not None and self._chain is not None and self._chain.count and not self._sink.rest:
+            self._heads.take(self._chain, is_urgent)
+
+    def _record_head(self, is_urgent: bool = False) -> None:
+        if self._heads is None:
+            return
+        self._heads.record(is_urgent)
+        problem = self._heads.problem
+        if problem not in ("", self._head_problem):
+            self.warnings.append(f"the head of its chain cannot be recorded: {problem}")
+        self._head_problem = problem
 
 
 def _make_chain(sink: Sink, head: bytes | None) -> Chain:

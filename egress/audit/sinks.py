@@ -148,23 +148,20 @@ class FileSink(StreamSink):
     """Appends to a file.
 
     Args:
-        path: the path of the file, which is created with mode 0600.
-        is_exclusive: whether the sink locks the file against other exclusive sinks, because two chains cannot share a
-            file.
+        path: the path of the file, which is created with mode 0600 and locked: two processes cannot share a file.
 
     Raises:
         OSError: the file cannot be opened, is not a regular file, or is locked by another process.
     """
 
-    def __init__(self, path: str, is_exclusive: bool = False) -> None:
+    def __init__(self, path: str) -> None:
         # Sealing holds the interpreter lock for 3 us a line, until the next write releases the lock.
         super().__init__("file", self._append, batch_lines=64, unit_bytes=1024 * 1024)
         self._path = path
-        self._is_exclusive = is_exclusive
         self._next: int | None = None
         self._descriptor = self._open()
         try:
-            self._lock(self._descriptor)
+            _lock(self._descriptor)
             self._read_last_line()
         except OSError:
             os.close(self._descriptor)
@@ -174,7 +171,7 @@ class FileSink(StreamSink):
         opened = self._open()
         try:
             if not _is_same(opened, self._descriptor):
-                self._lock(opened)
+                _lock(opened)
         except OSError:
             os.close(opened)
             raise
@@ -208,18 +205,17 @@ class FileSink(StreamSink):
             raise OSError(errno.EINVAL, "not a regular file")
         return descriptor
 
-    def _lock(self, descriptor: int) -> None:
-        if not self._is_exclusive:
-            return
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OSError(errno.EBUSY, "another process keeps its audit log in this file")
-
     def _read_last_line(self) -> None:
         self.last_line, is_ended = last_line(self._path)
         # A line that an earlier process left incomplete must not be joined with the next line.
         self.rest = b"" if is_ended else b"\n"
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another process keeps its audit log in this file")
 
 
 def _is_same(one: int, other: int) -> bool:

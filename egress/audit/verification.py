@@ -1,14 +1,16 @@
-"""Verifies a sealed audit log: whole, truncated, or altered, and at which line."""
+"""Verifies a sealed audit log: whole, truncated, cut off, or altered, and at which line."""
 
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from attrs import define, frozen
 
+from egress.audit.chain_head import ChainHead, parse_hash
 from egress.audit.hash_chain import digest
 from egress.errors import AuditLogCorrupt
 
@@ -40,6 +42,8 @@ class Summary:
         head: the hash of the last line, to be stored elsewhere.
         is_converted: the line ends are CRLF, which no writer makes: a program has converted the file. The chain does
             not cover line ends.
+        vouched: the number of the line that the given head names; 0 where none was given.
+        is_ended: whether the last segment ended in order.
     """
 
     lines: int
@@ -48,6 +52,8 @@ class Summary:
     previous: str
     head: str
     is_converted: bool = False
+    vouched: int = 0
+    is_ended: bool = True
 
 
 @define
@@ -59,38 +65,53 @@ class _Reading:
         head: the hash of the last line.
         sequence: the last line's place in its segment; None where it has no seal.
         is_ended: whether the last line ended its segment.
+        is_partial: whether the last line has no line end.
         suspect: the number of a line without seal after a sealed one; only the next line can explain it.
         cut: the line at which the first segment ended out of order, and how.
         is_converted: whether the first line ends with CRLF.
+        expected: the line that must be there.
+        writer: the id of the segment.
+        vouched: the number of the expected line; 0 while it has not been read.
+        is_vouched: whether the expected line is in the segment.
+        missing: the line that says that an earlier head was missing, and that head.
     """
 
     number: int = 0
     head: bytes | None = None
     sequence: int | None = None
     is_ended: bool = False
+    is_partial: bool = False
     suspect: int = 0
     unsealed: int = 0
     segments: int = 0
     previous: str = ""
     cut: tuple[int, str] | None = None
     is_converted: bool = False
+    expected: ChainHead | None = None
+    writer: str = ""
+    vouched: int = 0
+    is_vouched: bool = False
+    missing: tuple[int, str] | None = None
 
 
-def verify(stream: BinaryIO, file: str) -> Summary:
+def verify(stream: BinaryIO, file: str, head: ChainHead | None = None, is_growing: bool = False) -> Summary:
     """Read an audit log from its beginning to its end, once.
 
     Args:
         stream: the octets of the audit log.
         file: the file's name, for errors.
+        head: a line that the audit log held at some time; None where none is known.
+        is_growing: a process is writing the audit log, so that the last segment need not be ended if `head` is in it.
 
     Returns:
         The contents, if the audit log is whole. `segments` is 0 where no line carries a seal.
 
     Raises:
-        AuditLogCorrupt: problem "altered" if any line is; else "truncated" if lines may be missing, because a segment
-            ends without its last line. So does the last segment of an audit log that is being written.
+        AuditLogCorrupt: problem "altered" if any line is; else "cut off" if lines are missing that were there, because
+            the line of a head is missing; else "truncated" if lines may be missing, because a segment ends without its
+            last line. So does the last segment of an audit log that is being written.
     """
-    reading = _Reading()
+    reading = _Reading(expected=head)
     for line in _lines(stream):
         reading.number += 1
         if reading.number == 1:
@@ -98,17 +119,36 @@ def verify(stream: BinaryIO, file: str) -> Summary:
         # A line with another end than the first line keeps its CR or LF, so its seal is not valid.
         is_whole = line.endswith(b"\n") or len(line) == LINE_LIMIT_BYTES
         _take(reading, line.removesuffix(_CONVERTED_END if reading.is_converted else b"\n"), is_whole, file)
-    if not reading.segments:
-        return Summary(reading.number, reading.number, 0, "", "", reading.is_converted)
     if reading.suspect:
         raise AuditLogCorrupt(file, reading.suspect, "altered", "the line carries no valid seal")
-    if reading.cut is None and not reading.is_ended:
-        reading.cut = reading.number, "the audit log is whole so far, but its last line does not end it"
+    if head is not None and not reading.vouched:
+        raise AuditLogCorrupt(file, reading.number, "cut off", f"the file does not hold {_named(head)}")
+    if reading.missing is not None:
+        number, detail = reading.missing
+        raise AuditLogCorrupt(file, number, "cut off", detail)
+    if not reading.segments:
+        return Summary(reading.number, reading.number, 0, "", "", reading.is_converted)
+    is_open = not reading.is_ended and is_growing and reading.is_vouched
+    if reading.cut is None and not reading.is_ended and not is_open:
+        how = (
+            "ends in the middle of a line"
+            if reading.is_partial
+            else "is whole so far, but its last line does not end it"
+        )
+        reading.cut = reading.number, f"the audit log {how}"
     if reading.cut is not None:
         number, detail = reading.cut
         raise AuditLogCorrupt(file, number, "truncated", detail)
-    head = (reading.head or b"").decode("ascii")
-    return Summary(reading.number, reading.unsealed, reading.segments, reading.previous, head, reading.is_converted)
+    return Summary(
+        reading.number,
+        reading.unsealed,
+        reading.segments,
+        reading.previous,
+        (reading.head or b"").decode("ascii"),
+        reading.is_converted,
+        reading.vouched,
+        reading.is_ended,
+    )
 
 
 def _take(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
@@ -126,17 +166,20 @@ def _take(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
         raise AuditLogCorrupt(file, number, "altered", "only the first line of a segment names its writer")
     if sequence == 0:
         _open_segment(reading, prev, file)
+        reading.writer = seal["writer"].decode("ascii")
+        _read_missing(reading, line)
     else:
         _continue_segment(reading, sequence, prev, file)
     reading.head, reading.sequence, reading.is_ended = digest(line), sequence, seal["sum"] is not None
+    if reading.expected is not None:
+        _compare(reading, reading.expected, reading.head.decode("ascii"), file)
 
 
 def _take_unsealed(reading: _Reading, line: bytes, is_whole: bool, file: str) -> None:
     number = reading.number
     if reading.segments and not is_whole:
         # Only the last line of a file can have no line end.
-        reading.cut = reading.cut or (number, "the audit log ends in the middle of a line")
-        reading.is_ended = False
+        reading.is_ended, reading.is_partial = False, True
         return
     if reading.suspect or (reading.segments and reading.is_ended):
         raise AuditLogCorrupt(file, reading.suspect or number, "altered", "the line carries no valid seal")
@@ -158,7 +201,7 @@ def _open_segment(reading: _Reading, prev: bytes | None, file: str) -> None:
         reading.cut = reading.cut or (reading.suspect, "a writer was cut off in the middle of a line")
     elif reading.segments and not reading.is_ended:
         reading.cut = reading.cut or (number - 1, "a writer did not end in order: lines may be missing after it")
-    reading.suspect = 0
+    reading.suspect, reading.is_vouched = 0, False
     reading.segments += 1
 
 
@@ -175,6 +218,30 @@ def _continue_segment(reading: _Reading, sequence: int, prev: bytes | None, file
         raise AuditLogCorrupt(file, number, "altered", problem)
     if prev is None or reading.head is None or not hmac.compare_digest(prev, reading.head):
         raise AuditLogCorrupt(file, number - 1, "altered", _other_hash(number))
+
+
+def _compare(reading: _Reading, expected: ChainHead, found: str, file: str) -> None:
+    """Look for the expected line; a line of its place in the chain must be that line."""
+    if found == expected.hash:
+        reading.vouched, reading.is_vouched = reading.number, True
+    elif (reading.writer, reading.sequence) == (expected.writer, expected.seq):
+        detail = "the line was changed: its hash is not that of the recorded head"
+        raise AuditLogCorrupt(file, reading.number, "altered", detail)
+
+
+def _read_missing(reading: _Reading, line: bytes) -> None:
+    """Read in the first line of a segment whether the file lacked the head that its writer had recorded before."""
+    try:
+        head = parse_hash(json.loads(line).get("missing_head", ""))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return
+    detail = f"when this run began, the file did not hold {_named(head)}"
+    reading.missing = reading.missing or (reading.number, detail)
+
+
+def _named(head: ChainHead) -> str:
+    place = f" (line {head.seq} of the run {head.writer})" if head.writer else ""
+    return f"the recorded line with the hash {head.hash}{place}"
 
 
 def _other_hash(number: int) -> str:

@@ -57,11 +57,17 @@ class ThreadWriter:
 
     def _run(self) -> None:
         while not self._is_finishing:
-            self._event.wait(None if self._queue.is_settled else self._retry_seconds)
+            self._event.wait(self._wait_seconds())
             self._event.clear()
             self._work()
         self._work()
         self._queue.close()
+
+    def _wait_seconds(self) -> float | None:
+        due = self._queue.due_seconds
+        if self._queue.is_settled:
+            return due
+        return self._retry_seconds if due is None else min(due, self._retry_seconds)
 
     def _work(self) -> None:
         try:

@@ -210,7 +210,7 @@ class AuditLogCorrupt(EgressError):
     Attributes:
         file: the name of the file.
         line: the number of the first wrong line, from 1.
-        problem: "altered" or "truncated".
+        problem: "altered", "cut off" or "truncated".
         detail: one sentence.
     """
 

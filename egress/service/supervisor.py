@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from attrs import asdict
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
@@ -26,6 +27,7 @@ from egress.service.process.control_socket import ControlSocket
 from egress.service.process.descriptors import raise_descriptor_limit
 from egress.service.process.notify import Notifier
 from egress.service.process.signals import Signals
+from egress.service.process.state_lock import StateLock
 from egress.service.reload.active_configuration import ActiveConfiguration, Reloaded
 from egress.service.settings.places import state_of
 from egress.service.settings.source import Source
@@ -51,6 +53,7 @@ class Supervisor(Service):
         notifier: the notifier of the service manager; None for no notifications.
         status: the status listener; None where there is none.
         control: the control socket; None where there is none.
+        lock: of the state directory; None where it is not locked.
     """
 
     name = "egress"
@@ -65,6 +68,7 @@ class Supervisor(Service):
         notifier: Notifier | None = None,
         status: Status | None = None,
         control: ControlSocket | None = None,
+        lock: StateLock | None = None,
     ) -> None:
         self.notifier = notifier or Notifier(reactor)
         self.notifier.is_well = self._is_well
@@ -76,8 +80,10 @@ class Supervisor(Service):
         self._engine = engine
         self._status_listener = status
         self._control = control
+        self._lock = lock
         if control is not None:
             control.commands["reload"] = lambda _question: self.reload().facts()
+            control.commands["status"] = lambda _question: self._status_facts()
         self._signals = Signals(reactor, {signal.SIGHUP: self._hang_up})
         self._ending = Signals(reactor, {signal.SIGTERM: self._end, signal.SIGINT: self._end})
         self._is_ending = False
@@ -154,6 +160,8 @@ class Supervisor(Service):
         self.notifier.stop()
         self._signals.stop()
         self._ending.stop()
+        if self._lock is not None:
+            self._lock.release()
 
     def status(self) -> str:
         """Describe the active configuration and a failed reload in one line."""
@@ -192,6 +200,15 @@ class Supervisor(Service):
         if not self._audit_log.is_accepting:
             faults.append("The audit log cannot take records.")
         return [*faults, *self.configuration.routing.faults()]
+
+    def _status_facts(self) -> dict[str, object]:
+        log = self._audit_log
+        return {
+            "status": self.status(),
+            "faults": self.faults(),
+            "generation": self.server.gate.snapshot.generation,
+            "audit": {"lost": log.lost, "heads": [asdict(head) for head in log.heads]},
+        }
 
     def _tell_ready(self) -> None:
         if not self._is_ending:
@@ -238,11 +255,21 @@ def make_supervisor(
         ConfigError: the configuration cannot be used; one line with the fault and its place.
     """
     settings, state = source.settings, state_of(source.settings)
+    lock = StateLock(state)
+
+    def open_log() -> AuditLog:
+        lock.acquire()
+        return open_audit_log(settings.audit, state, reactor)
+
     host, resolvers = make_host_services(settings.dns, reactor)
     prepared = prepare(source, host, reactor, environ)
     engine = make_engine(settings.engine, reactor)
     binder = SocketBinder(activation_sockets or ActivationSockets([]), engine)
-    active = activate(prepared, host, reactor, binder, lambda: open_audit_log(settings.audit, state, reactor), engine)
+    try:
+        active = activate(prepared, host, reactor, binder, open_log, engine)
+    except ConfigError:
+        lock.release()
+        raise
     configuration = ActiveConfiguration(
         prepared,
         active.listeners,
@@ -255,4 +282,6 @@ def make_supervisor(
         tuple(own_addresses([] if active.status is None else [active.status.socket])),
     )
     control = ControlSocket(reactor, state)
-    return Supervisor(reactor, configuration, active.audit_log, resolvers, engine, notifier, active.status, control)
+    return Supervisor(
+        reactor, configuration, active.audit_log, resolvers, engine, notifier, active.status, control, lock
+    )

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.audit import AuditSettings, open_audit_log
+from egress.audit.chain_head import ChainHead, head_path
 from egress.audit.hash_chain import digest
 from egress.audit.journald import JournaldSink, entry
 from egress.audit.sink_queue import SinkQueue
@@ -48,8 +49,8 @@ class FileTests(SynchronousTestCase):
         os.makedirs(self.directory)
         self.path = os.path.join(self.directory, "audit.jsonl")
 
-    def open(self, is_exclusive: bool = False) -> FileSink:
-        return FileSink(self.path, is_exclusive)
+    def open(self) -> FileSink:
+        return FileSink(self.path)
 
     def content(self, path: str = "") -> bytes:
         with open(path or self.path, "rb") as stream:
@@ -79,7 +80,7 @@ class FileTests(SynchronousTestCase):
 
     def test_rotation(self) -> None:
         """After a rename, a new file is made under the old name."""
-        sink = self.open(is_exclusive=True)
+        sink = self.open()
         self.addCleanup(sink.close)
         sink.write([b"a"])
         os.rename(self.path, self.path + ".1")
@@ -94,7 +95,7 @@ class FileTests(SynchronousTestCase):
 
     def test_reopen_without_rotation(self) -> None:
         """A reopen of an unrenamed file continues it, with its lock."""
-        sink = self.open(is_exclusive=True)
+        sink = self.open()
         self.addCleanup(sink.close)
         sink.write([b"a"])
 
@@ -103,15 +104,15 @@ class FileTests(SynchronousTestCase):
         sink.write([b"b"])
 
         self.assertEqual((b"a\nb\n", b"a"), (self.content(), sink.last_line))
-        self.assertEqual(errno.EBUSY, self.assertRaises(OSError, self.open, True).errno)
+        self.assertEqual(errno.EBUSY, self.assertRaises(OSError, self.open).errno)
 
-    def test_two_chains_in_one_file(self) -> None:
-        """A second process cannot keep a sealed audit log in the same file."""
-        sink = self.open(is_exclusive=True)
-        self.assertRaises(OSError, self.open, True)
+    def test_two_writers_of_one_file(self) -> None:
+        """A second process cannot keep its audit log in the same file, sealed or not."""
+        sink = self.open()
+        self.assertRaises(OSError, self.open)
         sink.close()
 
-        self.open(is_exclusive=True).close()
+        self.open().close()
 
     def test_not_a_file(self) -> None:
         """A FIFO, a directory or a device is no audit log, and opening one does not hang."""
@@ -137,7 +138,7 @@ class FileTests(SynchronousTestCase):
     def test_runs_in_one_file(self) -> None:
         """A second supervisor continues the file of the first: whole if the first ended in order, else reported."""
         for is_ended in (True, False):
-            queue = SinkQueue(self.open(True), True, 100, 1 << 20, lambda: EPOCH)
+            queue = SinkQueue(self.open(), True, 100, 1 << 20, lambda: EPOCH)
             queue.submit(
                 [
                     b'{"schema":1,"timestamp":"2026-01-01T00:00:00.000000Z","event":"%s"}'
@@ -165,6 +166,32 @@ class OpenTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, open_audit_log, AuditSettings(file="sub/a.jsonl"), state, Clock())
         self.assertEqual("audit.file", error.where)
         self.assertEqual(["audit.jsonl"], os.listdir(state))
+
+    def test_missing_head(self) -> None:
+        """A recorded head that the file does not hold is missing at the start; another file's head is ignored."""
+        state = os.path.abspath(self.mktemp())
+        os.makedirs(state)
+        path = os.path.join(state, "audit.jsonl")
+        recorded = head_path(state, "file")
+        with open(path, "wb") as stream:
+            stream.write(b"one\ntwo\n")
+        for line, place, is_missing in (
+            (b"one", path, False),
+            (b"two", path, False),
+            (b"three", path, True),
+            (b"three", path + ".1", False),
+        ):
+            value = digest(line).decode("ascii")
+            with open(recorded, "wb") as stream:
+                stream.write(ChainHead(value, place, "ab" * 16, 1).encode())
+            audit_log = open_audit_log(AuditSettings(chain=True), state, Clock())
+            self.successResultOf(audit_log.stop())
+            self.assertEqual(value if is_missing else "", audit_log._missing_head, line)
+        with open(recorded, "wb") as stream:
+            stream.write(b"")
+        audit_log = open_audit_log(AuditSettings(chain=True), state, Clock())
+        self.successResultOf(audit_log.stop())
+        self.assertEqual("", audit_log._missing_head)
 
     def test_cannot_be_opened(self) -> None:
         """An audit log that cannot be opened fails the start with the name of the file."""

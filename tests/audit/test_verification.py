@@ -8,7 +8,9 @@ from io import BytesIO
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encoder import encode_note
+from egress.audit.audit_log import AuditLog
+from egress.audit.chain_head import ChainHead, parse_hash
+from egress.audit.encoder import LineEncoder, encode_note
 from egress.audit.hash_chain import Chain, digest
 from egress.audit.verification import LINE_LIMIT_BYTES, Summary, verify
 from egress.errors import AuditLogCorrupt
@@ -28,9 +30,9 @@ def keep(count: int = 5, is_stopped: bool = True) -> list[bytes]:
     return scene.sink.files[-1].splitlines(keepends=True)
 
 
-def segment(previous: bytes | None, count: int = 3, is_ended: bool = True) -> list[bytes]:
+def segment(previous: bytes | None, count: int = 3, is_ended: bool = True, writer: str = "ab" * 16) -> list[bytes]:
     """Seal a run of `count` lines by hand."""
-    chain = Chain("ab" * 16, previous)
+    chain = Chain(writer, previous)
     kinds = ["start"] + ["loss"] * (count - 1)
     stamp = "2026-01-01T00:00:00.000000Z"
     lines = chain.seal([encode_note(kind, stamp, {"count": 1}) for kind in kinds])
@@ -40,8 +42,15 @@ def segment(previous: bytes | None, count: int = 3, is_ended: bool = True) -> li
     return [line + b"\n" for line in lines]
 
 
-def check(lines: list[bytes]) -> Summary:
-    return verify(BytesIO(b"".join(lines)), "a.jsonl")
+def check(lines: list[bytes], head: ChainHead | None = None, is_growing: bool = False) -> Summary:
+    return verify(BytesIO(b"".join(lines)), "a.jsonl", head, is_growing)
+
+
+def head_at(lines: list[bytes], place: int = -1) -> ChainHead:
+    """Give the head of an audit log when it ended with this line, which must be of its last run."""
+    facts = [json.loads(line) for line in lines]
+    writer = next(each["writer"] for each in reversed(facts) if "writer" in each)
+    return ChainHead(digest(lines[place][:-1]).decode(), "/a.jsonl", writer, facts[place]["seq"])
 
 
 class VerifyTests(SynchronousTestCase):
@@ -205,3 +214,73 @@ class VerifyTests(SynchronousTestCase):
         self.assertEqual((1, len(scene.types())), (summary.segments, summary.lines))
         lost = sum(line["count"] for line in scene.sink.lines if isinstance(line.get("count"), int))  # type: ignore[misc]
         self.assertEqual((scene.audit_log.lost, 42), (lost, lost + scene.types().count("end")))
+
+
+class HeadTests(SynchronousTestCase):
+    """What a recorded head adds: lines that were there must be there."""
+
+    def assert_corrupt(self, problem: str, line: int, lines: list[bytes], head: ChainHead) -> None:
+        error = self.assertRaises(AuditLogCorrupt, check, lines, head)
+        self.assertEqual((problem, line), (error.problem, error.line), str(error))
+
+    def test_whole(self) -> None:
+        """Any line of a whole audit log may be the head, and its number is given."""
+        lines = keep()
+        for place in range(len(lines)):
+            self.assertEqual(place + 1, check(lines, head_at(lines, place)).vouched)
+        self.assertEqual(len(lines), check(lines, parse_hash(check(lines).head)).vouched)
+
+    def test_last_run_cut_off(self) -> None:
+        """An audit log whose whole last run was cut off is cut off, although what is left ended in order."""
+        first = segment(None)
+        second = segment(digest(first[-1][:-1]), writer="cd" * 16)
+        head = head_at(first + second)
+        self.assertEqual(4, check(first).lines)
+
+        for hidden in (head, parse_hash(head.hash)):
+            self.assert_corrupt("cut off", 4, first, hidden)
+            self.assert_corrupt("cut off", 0, [], hidden)
+            self.assert_corrupt("cut off", 6, (first + second)[:6], hidden)
+        self.assertEqual(8, check(first + second, head).vouched)
+
+    def test_replaced(self) -> None:
+        """A new chain in place of the old one is found: by its run, or by the line that took the head's place."""
+        lines = segment(None)
+        head = head_at(lines)
+
+        self.assert_corrupt("cut off", 4, segment(None, writer="cd" * 16), head)
+        self.assert_corrupt("cut off", 1, [b'{"event":"end"}\n'], head)
+        forged = Chain("ab" * 16, None)
+        bare = [b'{"schema":1,"timestamp":"2026-01-01T00:00:00.000000Z","event":"loss"}'] * 5
+        self.assert_corrupt("altered", 4, [line + b"\n" for line in forged.seal(bare)], head)
+
+    def test_being_written(self) -> None:
+        """An audit log that is being written is whole if the head is in its last run, half a line after it or not."""
+        lines = keep(is_stopped=False)
+        head = head_at(lines, 3)
+
+        for end in ([], [b'{"schema":1,']):
+            summary = check(lines + end, head, is_growing=True)
+            self.assertEqual((4, False), (summary.vouched, summary.is_ended))
+            self.assertEqual("truncated", self.assertRaises(AuditLogCorrupt, check, lines + end, head).problem)
+        error = self.assertRaises(AuditLogCorrupt, check, lines, None, True)
+        self.assertEqual("truncated", error.problem)
+        first = segment(None)
+        second = segment(digest(first[-1][:-1]), is_ended=False)
+        error = self.assertRaises(AuditLogCorrupt, check, first + second, head_at(first), True)
+        self.assertEqual("truncated", error.problem)
+
+    def test_cut_off_before_a_start(self) -> None:
+        """What was cut off while no proxy ran is told by the first line of the next run."""
+        scene = Scene(is_chained=True)
+        scene.audit_log = AuditLog(
+            scene.clock, [scene.queue], LineEncoder("first"), 100, spawn=scene.spawn, missing_head="5" * 64
+        )
+        scene.audit_log.start()
+        scene.audit_log.stop()
+        scene.settle()
+
+        error = self.assertRaises(AuditLogCorrupt, verify, BytesIO(scene.sink.files[0]), "a")
+
+        self.assertEqual(("cut off", 1), (error.problem, error.line))
+        self.assertIn("when this run began, the file did not hold the recorded line with the hash 5555", error.detail)

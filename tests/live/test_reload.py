@@ -269,8 +269,8 @@ class ReloadTests(ReloadCase):
         proxy.end()
 
     def test_nobody_there(self) -> None:
-        """Without a proxy the command says so, with status 3."""
-        self.assertEqual(3, self.reload("").returncode)
+        """Without a proxy the command says so, with status 4."""
+        self.assertEqual(4, self.reload("").returncode)
 
 
 class EndTests(ReloadCase):

@@ -104,15 +104,15 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(0, done.exit_code, done.output)
 
     def test_nobody(self) -> None:
-        """Status 3 where no proxy listens, also where one was killed."""
-        self.assertEqual(3, self.run_reload().exit_code)
+        """Status 4 where no proxy listens, also where one was killed."""
+        self.assertEqual(4, self.run_reload().exit_code)
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(control_path(str(self.state)))
         done = self.run_reload()
 
-        self.assertEqual(3, done.exit_code)
+        self.assertEqual(4, done.exit_code)
         self.assertIn("no proxy listens on ", done.output)
-        self.assertEqual(3, self.run_reload(None, ["--state", "/" + "x" * 200]).exit_code)
+        self.assertEqual(4, self.run_reload(None, ["--state", "/" + "x" * 200]).exit_code)
 
     def test_nonsense(self) -> None:
         """An answer that is none is no success."""
@@ -143,7 +143,7 @@ class ReloadTests(SynchronousTestCase):
 
             done = CliRunner().invoke(main, arguments)
 
-            self.assertEqual(3, done.exit_code)
+            self.assertEqual(4, done.exit_code)
             self.assertIn("control.sock is served by user 12345: ", done.output)
             listening.setblocking(False)
             connection, _ = listening.accept()

@@ -136,6 +136,7 @@ class StatusTests(ProcessCase):
     def test_no_destination(self) -> None:
         """An agent cannot ask the proxy to take it there, although a rule would allow it."""
         proxy, entry, status = self.launch()
+        self.state = self.state.with_name("another")
         allowing = self.start(
             "--listen", "tcp:0:interface=127.0.0.1", "--allow", status, "-c", self.write("[guard]\nenabled = false\n")
         )

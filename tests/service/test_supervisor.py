@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from egress.audit import AuditLog
+from egress.audit.chain_head import ChainHead, parse_head
 from egress.audit.encoder import LineEncoder
+from egress.audit.head_recorder import HeadRecorder
+from egress.audit.sink_queue import SinkQueue
 from egress.service.build.activate import Binder, activate, own_addresses
 from egress.service.build.host_services import HostServices, make_resolvers
 from egress.service.build.prepare import prepare
@@ -28,6 +32,7 @@ from egress.service.reload.active_configuration import ActiveConfiguration
 from egress.service.settings.source import Source, load
 from egress.service.supervisor import Supervisor
 from egress.testing.host import FakeResolver
+from tests.audit.fakes import MemorySink, TurnWriter
 
 LISTENER = '[[listener]]\nname = "agents"\nendpoint = "tcp:3128:interface=127.0.0.1"\n'
 
@@ -180,6 +185,29 @@ class SupervisorTests(SupervisorCase):
         self.successResultOf(stopped)
         self.assertTrue(self.socket.is_closed)
         self.assertEqual(1, len(self.flushLoggedErrors()))
+
+    def test_status_command(self) -> None:
+        """The control socket tells the status, the faults, and the heads of the audit log."""
+        self.make()
+        queue = SinkQueue(MemorySink(), True, 64, 65_536, self.reactor.seconds, HeadRecorder("/log", self.mktemp()))
+        audit_log = AuditLog(self.reactor, [queue], LineEncoder("none"), 64, spawn=self.spawn)
+        control = ControlSocket(self.reactor, self.mktemp())
+        supervisor = make_in_memory(self.source, self.reactor, self, audit_log, control=control)
+        self.start(supervisor)
+        self.reactor.pump([0.1] * 3)
+
+        facts: Any = control.commands["status"]({})
+
+        self.assertIn("1 listener, 0 policies", facts["status"])
+        self.assertEqual(([], 1, 0), (facts["faults"], facts["generation"], facts["audit"]["lost"]))
+        head = ChainHead(**facts["audit"]["heads"][0])
+        self.assertEqual(("/log", 0), (head.place, head.seq))
+        self.assertEqual(head, parse_head(json.dumps(facts["audit"]["heads"][0]).encode()))
+        self.stop(supervisor)
+
+    def spawn(self, queue: SinkQueue) -> TurnWriter:
+        """Write on this thread."""
+        return TurnWriter(queue, self.reactor)
 
     def test_signals_are_given_back(self) -> None:
         """The handlers of SIGHUP, SIGTERM and SIGINT are what they were, once it has stopped."""
