@@ -124,6 +124,18 @@ READINGS = (
     Metric(
         "egress_audit_log_lost_lines_total", "counter", (), "Lines of the audit log lost on the sink that lost most."
     ),
+    Metric(
+        "egress_audit_log_writable",
+        "gauge",
+        (),
+        "1 while every sink of the audit log is written; 0 from a failure or a loss on until the sink works again.",
+    ),
+    Metric(
+        "egress_audit_log_repeated_requests_total",
+        "counter",
+        (),
+        "Requests without a line of their own in the audit log, because a line counts them.",
+    ),
     Metric("egress_resolver_cached_names", "gauge", (), "Names in the resolver's cache."),
     Metric("egress_resolver_pending_lookups", "gauge", (), "Look-ups in progress or queued."),
     Metric(

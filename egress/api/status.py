@@ -40,14 +40,22 @@ class StatusPage(Resource):
         registry: the metrics that `/metrics` exposes.
         faults: returns the reasons why requests cannot be served now.
         hosts: the names that a Host field may have, besides addresses and localhost.
+        warnings: returns what an operator must know although requests are served.
     """
 
     isLeaf = True
 
-    def __init__(self, registry: CollectorRegistry, faults: Callable[[], Sequence[str]], hosts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        faults: Callable[[], Sequence[str]],
+        hosts: Sequence[str],
+        warnings: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         super().__init__()
         self._registry = registry
         self._faults = faults
+        self._warnings = warnings
         self._hosts = frozenset(("localhost", *hosts))
 
     def render(self, request: Any) -> bytes:
@@ -76,8 +84,8 @@ class StatusPage(Resource):
         if request.path == b"/readyz":
             faults = self._faults()
             if faults:
-                return 503, _TEXT, "".join(f"{fault}\n" for fault in faults).encode("ascii")
-            return 200, _TEXT, b"ready\n"
+                return 503, _TEXT, _lines(faults)
+            return 200, _TEXT, _lines(["ready", *self._warnings()])
         if request.path == b"/metrics":
             accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
             return 200, *self._exposition(accept.decode("latin-1"))
@@ -107,6 +115,10 @@ class StatusPage(Resource):
         except ValueError:
             return False
         return address is not None or name in self._hosts
+
+
+def _lines(sentences: Sequence[str]) -> bytes:
+    return "".join(f"{sentence}\n" for sentence in sentences).encode("ascii")
 
 
 class _OnlyRequest(Request):

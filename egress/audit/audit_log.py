@@ -6,18 +6,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from attrs import define
+from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.audit.chain_head import ChainHead
-from egress.audit.encoder import LineEncoder
+from egress.audit.encoder import LineEncoder, TimestampFormat
 from egress.audit.fields import ENVELOPE, EVENTS
+from egress.audit.pending_flushes import PendingFlushes
+from egress.audit.refusal_folding import FOLD_SECONDS, REFUSAL_BYTES_PER_SECOND, RefusalFolding
+from egress.audit.repeated import Repeated
 from egress.audit.sink_monitor import SinkMonitor
 from egress.audit.sink_queue import SinkQueue
-from egress.audit.writer import Spawn, ThreadWriter, Writer
+from egress.audit.writer import Spawn, ThreadWriter, Writer, await_end
 from egress.interfaces import IAuditSink
 from egress.model import AuditEvent
 
@@ -27,23 +30,18 @@ BATCH_SECONDS = 0.025
 TURN_EVENTS = 128
 WATCH_SECONDS = 0.1
 FLUSH_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
 
 
-@define(eq=False)
-class _Flush:
-    """A pending call of `flush`.
+@frozen(eq=False)
+class _Note:
+    """A line about the supervisor, which is queued whatever the backlog."""
 
-    Attributes:
-        target: events and notes that had been accepted.
-        deadline: the time at which to stop waiting, on the audit log's clock.
-        fired: fires at the end of the flush.
-        marks: lines that each queue must have settled; None until everything is formatted.
-    """
+    line: bytes
 
-    target: int
-    deadline: float
-    fired: Deferred[None]
-    marks: list[int] | None = None
+
+_REOPEN = _Note(b"")
+"""The place in the backlog up to which lines belong to the old file."""
 
 
 @implementer(IAuditSink)
@@ -60,6 +58,7 @@ class AuditLog:
         now: the time of day, seconds since the epoch.
         flush_seconds: seconds that `flush` and `stop` wait for sinks.
         missing_head: the hash of a recorded line that the file does not hold any more; "" where it holds it.
+        refusal_bytes_per_second: see `RefusalFolding`.
     """
 
     _log = Logger()
@@ -75,6 +74,7 @@ class AuditLog:
         now: Callable[[], float] = time.time,
         flush_seconds: float = FLUSH_SECONDS,
         missing_head: str = "",
+        refusal_bytes_per_second: int = REFUSAL_BYTES_PER_SECOND,
     ) -> None:
         self._clock = clock
         self._queues = tuple(queues)
@@ -85,13 +85,16 @@ class AuditLog:
         self._now = now
         self._flush_seconds = flush_seconds
         self._missing_head = missing_head
-        self._backlog: deque[AuditEvent | bytes] = deque()
+        self._backlog: deque[AuditEvent | Repeated | bytes | _Note] = deque()
         self._accepted = 0
         self._formatted = 0
         self._writers: list[Writer] = []
-        self._flushes: list[_Flush] = []
-        self._monitor = SinkMonitor(self._queues)
+        self._flushes = PendingFlushes(self._queues)
+        self._monitor = SinkMonitor(self._queues, is_strict)
+        self._folding = RefusalFolding(encoder, refusal_bytes_per_second, clock.seconds)
+        self._stamp = TimestampFormat()
         self._call: IDelayedCall | None = None
+        self._interval: IDelayedCall | None = None
         self._is_stopped = False
         self._is_closed = False
 
@@ -103,9 +106,19 @@ class AuditLog:
         return len(self._backlog) * 2 <= self._limit and all(queue.is_safe for queue in self._queues)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether every sink is written; False from a failure or loss on until the sink works again."""
+        return all(queue.is_safe for queue in self._queues)
+
+    @property
     def lost(self) -> int:
         """Lines lost so far on the sink that lost most."""
         return max((queue.lost for queue in self._queues), default=0)
+
+    @property
+    def repeated(self) -> int:
+        """Requests so far that have no line of their own, because a `repeated` line counts them."""
+        return self._folding.folded
 
     @property
     def heads(self) -> list[ChainHead]:
@@ -126,7 +139,7 @@ class AuditLog:
                 "lines were cut off, or the file was moved or replaced",
                 hash=self._missing_head,
             )
-        self._backlog.appendleft(self._encoder.note("start", self._now(), facts))
+        self._backlog.appendleft(_Note(self._encoder.note("start", self._now(), facts)))
         self._accepted += 1
         self._wake()
 
@@ -141,9 +154,13 @@ class AuditLog:
         """
         if self._is_stopped:
             return succeed(None)
+        self._write_counts()
         if self._writers:
             self.note("stop", **facts)
         self._is_stopped = True
+        if self._interval is not None:
+            self._interval.cancel()
+            self._interval = None
         if self._writers:
             return self.flush().addCallback(self._close)
         self._cancel_turn()
@@ -152,12 +169,21 @@ class AuditLog:
         return succeed(None)
 
     def record(self, record: AuditEvent) -> None:
-        """Queue one event. It is formatted later and must not change. See `IAuditSink.record`."""
+        """Queue one event. It is formatted later and must not change. See `IAuditSink.record`.
+
+        Repeated events of requests that were not admitted are counted: see `RefusalFolding`.
+        """
+        item: AuditEvent | bytes = record
+        if record.admission is None and not self._is_stopped:
+            line = self._fold(record)
+            if line is None:
+                return
+            item = line
         if self._is_stopped or len(self._backlog) >= self._limit:
             self._lose(1)
             return
         self._accepted += 1
-        self._backlog.append(record)
+        self._backlog.append(item)
         if self._call is None:
             self._call = self._clock.callLater(BATCH_SECONDS, self._turn)
 
@@ -177,7 +203,7 @@ class AuditLog:
             self._lose(1)
             return
         self._accepted += 1
-        self._backlog.append(self._encoder.note(event, self._now(), facts))
+        self._backlog.append(_Note(self._encoder.note(event, self._now(), facts)))
         self._wake()
 
     def flush(self) -> Deferred[None]:
@@ -186,18 +212,16 @@ class AuditLog:
         Returns:
             Fires when all of it is written or lost, or at the deadline.
         """
-        flush = _Flush(self._accepted, self._clock.seconds() + self._flush_seconds, Deferred(self._forget))
-        self._flushes.append(flush)
+        self._write_counts()
         self._wake(0.0)
-        return flush.fired
+        return self._flushes.add(self._accepted, self._clock.seconds() + self._flush_seconds)
 
     def reopen(self) -> None:
-        """Reopen the file by its name, after a rotation has renamed it."""
-        for queue in self._queues:
-            queue.reopen()
-        for writer in self._writers:
-            writer.wake()
-        self._wake()
+        """Reopen the file by its name, after a rotation has renamed it. What was recorded before is in the old file."""
+        self._write_counts()
+        self._accepted += 1
+        self._backlog.append(_REOPEN)
+        self._wake(0.0)
 
     def _cancel_turn(self) -> None:
         if self._call is not None:
@@ -216,7 +240,7 @@ class AuditLog:
                 if not queue.is_settled:
                     writer.wake()
         self._monitor.check(self._clock.seconds())
-        self._settle_flushes()
+        self._flushes.settle(self._formatted, self._clock.seconds())
         if self._call is not None or self._is_closed:
             return
         if self._backlog and self._writers:
@@ -233,13 +257,20 @@ class AuditLog:
         self._formatted += count
         for _ in range(count):
             item = backlog.popleft()
-            if isinstance(item, bytes):
+            if isinstance(item, _Note):
                 self._submit(lines)
                 lines = []
-                self._submit([item], is_urgent=True)
+                if item is not _REOPEN:
+                    self._submit([item.line], is_urgent=True)
+                    continue
+                for queue in self._queues:
+                    queue.reopen()
                 continue
             try:
-                lines.append(encode(item))
+                if isinstance(item, AuditEvent):
+                    lines.append(encode(item))
+                else:
+                    lines.append(item if isinstance(item, bytes) else item.encode(self._encoder, self._stamp))
             except Exception:
                 # An event that cannot be formatted must not stop the events after it.
                 self._log.failure("an audit event could not be formatted")
@@ -251,46 +282,42 @@ class AuditLog:
             for queue in self._queues:
                 queue.submit(lines, is_urgent)
 
+    def _fold(self, record: AuditEvent) -> bytes | None:
+        """Return the line of a request that was not admitted, or None if it has none."""
+        if self._interval is None:
+            self._interval = self._clock.callLater(FOLD_SECONDS, self._close_interval)
+        try:
+            return self._folding.take(record)
+        except Exception:
+            self._log.failure("an audit event could not be formatted")
+            self._lose(1)
+            return None
+
+    def _close_interval(self) -> None:
+        self._interval = None
+        self._write_counts(is_last=False)
+        if not self._folding.is_empty:
+            self._interval = self._clock.callLater(FOLD_SECONDS, self._close_interval)
+
+    def _write_counts(self, is_last: bool = True) -> None:
+        """Queue the lines of the requests that are counted. While the backlog has no room, they are counted further."""
+        counted = self._folding.close_interval(None if is_last else self._limit - len(self._backlog))
+        self._accepted += len(counted)
+        self._backlog.extend(counted)
+        if counted and self._call is None:
+            self._wake()
+
     def _lose(self, count: int) -> None:
         for queue in self._queues:
             queue.lose(count)
 
-    def _settle_flushes(self) -> None:
-        for flush in tuple(self._flushes):
-            if flush.marks is None and self._formatted >= flush.target:
-                flush.marks = [queue.submitted for queue in self._queues]
-            if self._is_done(flush) or self._clock.seconds() >= flush.deadline:
-                self._flushes.remove(flush)
-                flush.fired.callback(None)
-
-    def _is_done(self, flush: _Flush) -> bool:
-        if flush.marks is None:
-            return False
-        pairs = zip(self._queues, flush.marks, strict=True)
-        return all(queue.settled >= mark or queue.is_settled for queue, mark in pairs)
-
-    def _forget(self, fired: Deferred[None]) -> None:
-        self._flushes = [flush for flush in self._flushes if flush.fired is not fired]
-
     def _close(self, _: None) -> Deferred[None]:
         self._is_closed = True
         self._cancel_turn()
-        given_up = self._drop_waiting() + max((queue.give_up() for queue in self._queues), default=0)
+        given_up = len(self._backlog) + max((queue.give_up() for queue in self._queues), default=0)
+        self._backlog.clear()
         if given_up:
             self._log.error("the audit log ends without its last {count} lines", count=given_up)
         for writer in self._writers:
             writer.finish()
-        closed: Deferred[None] = Deferred()
-        self._await_writers(closed, self._clock.seconds() + 1.0)
-        return closed
-
-    def _drop_waiting(self) -> int:
-        count = len(self._backlog)
-        self._backlog.clear()
-        return count
-
-    def _await_writers(self, closed: Deferred[None], deadline: float) -> None:
-        if all(writer.is_finished for writer in self._writers) or self._clock.seconds() >= deadline:
-            closed.callback(None)
-            return
-        self._clock.callLater(BATCH_SECONDS, self._await_writers, closed, deadline)
+        return await_end(self._writers, self._clock, CLOSE_SECONDS)

@@ -18,6 +18,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "end": "A request has ended, successfully or not.",
         "open": "A tunnel has been open for 2 seconds; its `end` follows. Counts and durations are those so far.",
         "refused": "A request was refused.",
+        "repeated": "Requests that were not admitted and are counted, because one like them has a line already.",
         "loss": "Lines were lost before this line.",
         "start": "The supervisor opened this audit log.",
         "stop": "The supervisor stopped in order; the last line of its run.",
@@ -47,7 +48,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
     {
         "schema": Field("Version of this list of fields: 1."),
         "timestamp": Field("Time of the event: RFC 3339, UTC, microseconds.", "Timestamp", "@timestamp"),
-        "event": Field("`end`, `open` or `refused`.", "EventName", "event.action"),
+        "event": Field("`end`, `open`, `refused` or `repeated`.", "EventName", "event.action"),
         "request_id": Field(
             "Id of the request, unique within a supervisor; the answer to a refused request holds it.",
             ecs="http.request.id",
@@ -160,4 +161,15 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "cause": Field("Cause of the end; null while a tunnel continues."),
     }
 )
-"""Fields of the lines `end`, `open` and `refused`, in the order of the line."""
+"""Fields of the lines `end`, `open`, `refused` and `repeated`, in the order of the line."""
+
+REPEATED_FIELDS: Mapping[str, Field] = MappingProxyType(
+    {
+        "count": Field("Number of requests that the line counts."),
+        "first_request_id": Field("Id of the first of them; `request_id` is that of the last."),
+        "first_timestamp": Field(
+            "Time of the first of them, in the format of `timestamp`, which is the time of the last.", ecs="event.start"
+        ),
+    }
+)
+"""Further fields of the line `repeated`, after those."""

@@ -16,7 +16,7 @@ from egress.audit.chain_head import ChainHead
 JOURNALD = "/run/systemd/journal/socket"
 
 # syslog(3): warning, notice, informational.
-_PRIORITIES: Mapping[str, int] = MappingProxyType({"loss": 4, "refused": 5})
+_PRIORITIES: Mapping[str, int] = MappingProxyType({"loss": 4, "refused": 5, "repeated": 5})
 _INFORMATIONAL = 6
 
 

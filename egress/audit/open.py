@@ -60,6 +60,7 @@ def open_audit_log(settings: AuditSettings, state_directory: str, reactor: IReac
         settings.backlog_records,
         is_strict=settings.on_loss == "refuse",
         missing_head=_find_missing_head(places["file"], state_directory) if settings.chain and "file" in places else "",
+        refusal_bytes_per_second=settings.refusal_bytes_per_second,
     )
 
 

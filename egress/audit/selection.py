@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from attrs import frozen
 
 _AGO = re.compile(r"(\d{1,9})\s*([smhd])\Z")
+_HEX = re.compile(r"[0-9a-f]{1,16}\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -65,7 +66,7 @@ class Selection:
         verdict: "allow", "deny" or "none".
         code: the code of a refusal.
         rule: the rule's name.
-        request: the request's id.
+        request: the request's id. A line that counts requests matches if it may count this one.
         since: the earliest time.
     """
 
@@ -85,7 +86,7 @@ class Selection:
             and (not self.verdict or line.get("verdict") == self.verdict)
             and (not self.code or line.get("code") == self.code)
             and (not self.rule or line.get("rule") == self.rule)
-            and (not self.request or line.get("request_id") == self.request)
+            and (not self.request or self._is_request(line))
             and (self.since is None or self._is_recent(line, self.since))
         )
 
@@ -94,11 +95,27 @@ class Selection:
         names = [line.get("client"), *(labels if isinstance(labels, list) else [])]
         return any(isinstance(name, str) and fnmatchcase(name, self.client) for name in names)
 
+    def _is_request(self, line: Mapping[str, object]) -> bool:
+        last, first = _text(line, "request_id"), _text(line, "first_request_id")
+        if self.request in (last, first):
+            return True
+        # Ids of one supervisor are numbers in hex behind the supervisor's own part.
+        parts = [_request_number(each) for each in (first, self.request, last)]
+        if None in parts or not first:
+            return False
+        (one, low), (other, number), (another, high) = parts  # type: ignore[misc]  # none of them is None
+        return one == other == another and low <= number <= high
+
     def _is_recent(self, line: Mapping[str, object], since: datetime) -> bool:
         try:
             return moment(_text(line, "timestamp"), since) >= since
         except ValueError:
             return False
+
+
+def _request_number(request_id: str) -> tuple[str, int] | None:
+    boot, _, number = request_id.rpartition("-")
+    return (boot, int(number, 16)) if _HEX.match(number) else None
 
 
 def _text(line: Mapping[str, object], key: str) -> str:

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
+from egress.audit.refusal_folding import REFUSAL_BYTES_PER_SECOND
+
 SINKS = ("file", "stdout", "journald")
 PATHS = ("none", "first", "full")
 ON_LOSS = ("continue", "refuse")
@@ -70,6 +72,11 @@ def _check_backlog_bytes(instance: object, attribute: Attribute[int], value: int
         raise ValueError("must be at least 65536")
 
 
+def _check_refusal_bytes(instance: object, attribute: Attribute[int], value: int) -> None:
+    if not 256 <= value <= 1 << 40:
+        raise ValueError("must be between 256 and 1099511627776")
+
+
 @frozen
 class AuditSettings:
     """The `[audit]` table.
@@ -78,11 +85,13 @@ class AuditSettings:
         to: sinks: "file", "stdout", "journald"; one or more.
         file: the audit log's file; relative to the state directory.
         paths: the part of a path that is logged: "none", only the "first" segment, or "full".
-        on_loss: the effect on new requests while lines cannot be written: "continue" serves them, "refuse" refuses
-            them.
+        on_loss: the effect on new requests while lines cannot be written, for example on a full disk: "continue" serves
+            them, so that they may leave no line; "refuse" refuses them.
         chain: whether each line is sealed to the line before (`egress audit verify`).
         backlog_records: the largest number of lines that wait for each sink.
         backlog_bytes: the largest number of octets of lines that wait for each sink.
+        refusal_bytes_per_second: the largest number of octets per second that lines about requests of one client that
+            were not admitted add to each sink. Requests beyond it are counted.
     """
 
     to: Words = field(default=("file",), validator=_check_sinks)
@@ -92,6 +101,7 @@ class AuditSettings:
     chain: bool = False
     backlog_records: int = field(default=65_536, validator=_check_backlog)
     backlog_bytes: int = field(default=67_108_864, validator=_check_backlog_bytes)
+    refusal_bytes_per_second: int = field(default=REFUSAL_BYTES_PER_SECOND, validator=_check_refusal_bytes)
 
     def path_in(self, directory: str) -> str:
         """Return the path of the audit log file, for this state directory."""

@@ -1,4 +1,4 @@
-"""Reports to the program's log that a sink fails or loses lines, and that the sink has recovered."""
+"""Reports to the program's log that a sink fails, that it loses lines, and that it has recovered."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ class _SinkState:
     Attributes:
         lost: the number of lines lost as of the last check.
         is_failing: whether a failure was reported, and no recovery since.
+        is_losing: whether a loss was reported, and no recovery since.
         next_report_at: the earliest time of the next report of a failure.
     """
 
     lost: int = 0
     is_failing: bool = False
+    is_losing: bool = False
     next_report_at: float = 0.0
 
 
 class SinkMonitor:
-    """Checks sinks, and reports a failure of each at most once in `LOG_SECONDS`.
+    """Checks sinks, and reports a failure of each at most once in `LOG_SECONDS`, and its first loss at once.
 
     Args:
         queues: the queues of the sinks.
+        is_strict: whether new requests are refused meanwhile.
     """
 
     _log = Logger()
 
-    def __init__(self, queues: Sequence[SinkQueue]) -> None:
+    def __init__(self, queues: Sequence[SinkQueue], is_strict: bool) -> None:
+        self._effect = "refused" if is_strict else "served without a line"
         self._watched = [(queue, _SinkState()) for queue in queues]
 
     @property
@@ -54,11 +58,14 @@ class SinkMonitor:
         for queue, state in self._watched:
             while queue.warnings:
                 self._log.error("audit log, {sink}: {problem}", sink=queue.name, problem=queue.warnings.popleft())
-            if queue.failure is not None or queue.lost > state.lost:
+            is_losing = queue.lost > state.lost
+            if queue.failure is not None or is_losing:
                 state.lost, state.is_failing = queue.lost, True
+                if is_losing and not state.is_losing:
+                    state.is_losing, state.next_report_at = True, now
                 self._report_failure(queue, state, now)
             elif state.is_failing and queue.is_safe:
-                state.is_failing = False
+                state.is_failing = state.is_losing = False
                 self._log.info(
                     "audit log, {sink}: works again; {lost} lines lost so far", sink=queue.name, lost=queue.lost
                 )
@@ -68,11 +75,12 @@ class SinkMonitor:
             return
         state.next_report_at = now + LOG_SECONDS
         self._log.error(
-            "audit log, {sink}: {problem}; {lost} lines lost so far, {waiting} waiting",
+            "audit log, {sink}: {problem}; {lost} lines lost so far, {waiting} waiting{effect}",
             sink=queue.name,
             problem=_problem(queue.failure),
             lost=queue.lost,
             waiting=queue.waiting,
+            effect=f"; new requests are {self._effect} ([audit] on_loss)" if state.is_losing else "",
         )
 
 

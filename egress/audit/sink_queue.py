@@ -68,7 +68,7 @@ class SinkQueue:
         self._unreported = 0
         self._lost_since = 0.0
         self._first_line: bytes | None = None
-        self._is_reopening = False
+        self._reopen_mark: int | None = None
 
     @property
     def waiting(self) -> int:
@@ -78,7 +78,9 @@ class SinkQueue:
     @property
     def is_settled(self) -> bool:
         """Whether no line waits and no other work is pending."""
-        return not (self._queue or self._unreported or self._sink.rest or self._first_line or self._is_reopening)
+        return not (
+            self._queue or self._unreported or self._sink.rest or self._first_line or self._reopen_mark is not None
+        )
 
     @property
     def due_seconds(self) -> float | None:
@@ -150,23 +152,18 @@ class SinkQueue:
         return count
 
     def reopen(self) -> None:
-        """Reopen the sink before the next line is written."""
-        self._is_reopening = True
+        """Reopen the sink once the lines submitted so far are written, or cannot be written now."""
+        self._reopen_mark = self.submitted
 
     def work(self) -> None:
         """Write until no line is left or the sink accepts no more."""
-        if self._is_reopening:
+        mark = self._reopen_mark
+        if mark is not None:
             # Cleared before the work, because another request to reopen may arrive during the work.
-            self._is_reopening = False
+            self._reopen_mark = None
+            self._write_out(mark)
             self._rotate()
-        try:
-            while self._write_batch():
-                pass
-        except BlockingIOError:
-            # A sink without room is slow, not failing: the queue buffers the lines.
-            self.failure = None
-        except OSError as error:
-            self.failure = error
+        self._write_out(None)
         self._record_head()
 
     def close(self) -> None:
@@ -177,11 +174,23 @@ class SinkQueue:
         self._record_head(is_urgent=True)
         self._sink.close()
 
-    def _write_batch(self) -> bool:
+    def _write_out(self, mark: int | None) -> None:
+        """Write what waits; up to a number of lines submitted, or None for everything."""
+        try:
+            while (mark is None or self.settled < mark) and self._write_batch(mark):
+                pass
+        except BlockingIOError:
+            # A sink without room is slow, not failing; the queue absorbs that.
+            self.failure = None
+        except OSError as error:
+            self.failure = error
+
+    def _write_batch(self, mark: int | None) -> bool:
         with self._lock:
             if not self._queue and self._unreported:
                 self._report_losses()
-            lines = list(islice(self._queue, self._sink.batch_lines))
+            limit = self._sink.batch_lines if mark is None else max(0, min(self._sink.batch_lines, mark - self.settled))
+            lines = list(islice(self._queue, limit))
         if self._first_line is not None:
             lines.insert(0, self._first_line)
         if not lines and not self._sink.rest:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from typing import Protocol, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from egress.audit.sink_queue import SinkQueue
 
@@ -24,6 +27,22 @@ class Writer(Protocol):
 
 
 Spawn: TypeAlias = Callable[[SinkQueue], Writer]
+
+_POLL_SECONDS = 0.025
+
+
+def await_end(writers: Sequence[Writer], clock: IReactorTime, seconds: float) -> Deferred[None]:
+    """Wait until all writers are finished, or for so many seconds."""
+    ended: Deferred[None] = Deferred()
+
+    def poll(deadline: float) -> None:
+        if all(writer.is_finished for writer in writers) or clock.seconds() >= deadline:
+            ended.callback(None)
+        else:
+            clock.callLater(_POLL_SECONDS, poll, deadline)
+
+    poll(clock.seconds() + seconds)
+    return ended
 
 
 class ThreadWriter:

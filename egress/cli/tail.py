@@ -171,7 +171,7 @@ def describe(facts: dict[str, object]) -> Text:
     """Format one line for people."""
     event = _word(facts, "event")
     text = Text(_word(facts, "timestamp")[:19].replace("T", " "), style="dim")
-    if event not in ("end", "open", "refused"):
+    if event not in ("end", "open", "refused", "repeated"):
         rest = " ".join(f"{escaped(key)}={escaped(str(value))}" for key, value in facts.items() if key not in ENVELOPE)
         return text.append(f" {event} {rest}".rstrip(), style="bold yellow" if event == "loss" else "bold")
     verdict = _word(facts, "verdict")
@@ -191,6 +191,9 @@ def describe(facts: dict[str, object]) -> Text:
         text.append(f" via {_word(facts, 'upstream')} {moved}", style="dim")
     if (cause := _word(facts, "cause")) not in ("", "complete", "refused"):
         text.append(f" {cause}", style="yellow")
+    if event == "repeated":
+        first = _word(facts, "first_timestamp")[11:19]
+        text.append(f" {_word(facts, 'count')} times since {first}, from id {_word(facts, 'first_request_id')}", "bold")
     if code and (request := _word(facts, "request_id")):
         text.append(f" id {request}", style="dim")
     return text

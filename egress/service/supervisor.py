@@ -123,7 +123,7 @@ class Supervisor(Service):
             read_from = self._status_listener.metrics.read_from
             read_from("egress_config_last_reload_successful", lambda: not self.configuration.problem)
             read_from("egress_upstream_up", lambda: self.configuration.routing.up())
-            self._status_listener.start(self._reactor, self.faults)
+            self._status_listener.start(self._reactor, self.faults, self.warnings)
         self.notifier.start()
         self._reactor.callWhenRunning(self._tell_ready)
 
@@ -201,11 +201,19 @@ class Supervisor(Service):
             faults.append("The audit log cannot take records.")
         return [*faults, *self.configuration.routing.faults()]
 
+    def warnings(self) -> list[str]:
+        """Return what an operator must know although requests are served, a sentence each."""
+        log = self._audit_log
+        if log.is_whole or not log.is_accepting:
+            return []
+        return [f"The audit log cannot be written, and requests are served without it: {log.lost} lines lost so far."]
+
     def _status_facts(self) -> dict[str, object]:
         log = self._audit_log
         return {
             "status": self.status(),
             "faults": self.faults(),
+            "warnings": self.warnings(),
             "generation": self.server.gate.snapshot.generation,
             "audit": {"lost": log.lost, "heads": [asdict(head) for head in log.heads]},
         }

@@ -18,7 +18,8 @@ class StatusCase(SynchronousTestCase):
         self.network = Network()
         self.metrics = Metrics()
         self.faults: list[str] = []
-        page = StatusPage(self.metrics.registry, lambda: self.faults, ["egress.monitoring.svc"])
+        self.warnings: list[str] = []
+        page = StatusPage(self.metrics.registry, lambda: self.faults, ["egress.monitoring.svc"], lambda: self.warnings)
         self.network.listen("127.0.0.1", 3181, StatusFactory(page, self.network.clock))
 
     def said(self, data: bytes) -> NetworkPeer:
@@ -54,6 +55,12 @@ class PageTests(StatusCase):
     def test_ready(self) -> None:
         """Without a fault it is ready."""
         self.assertEqual((200, "ready\n"), self.ask("/readyz"))
+
+    def test_ready_with_a_warning(self) -> None:
+        """A warning is said, and changes nothing for probes."""
+        self.warnings.append("the audit log cannot be written")
+
+        self.assertEqual((200, "ready\nthe audit log cannot be written\n"), self.ask("/readyz"))
 
     def test_not_ready(self) -> None:
         """Otherwise the faults are named, one a line."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections import Counter
+from io import BytesIO
 
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -14,10 +15,14 @@ from zope.interface.verify import verifyObject
 
 from egress.audit.audit_log import AuditLog
 from egress.audit.encoder import LineEncoder
+from egress.audit.refusal_folding import FOLD_SECONDS
 from egress.audit.sink_queue import SinkQueue
+from egress.audit.verification import verify
+from egress.errors import Refused
 from egress.interfaces import IAuditSink
 from egress.model import Client
 from tests.audit.fakes import EPOCH, MemorySink, Scene, TurnWriter, make_event, make_request
+from tests.audit.test_refusal_folding import refusal
 
 
 def listen(case: SynchronousTestCase) -> list[str]:
@@ -203,7 +208,8 @@ class LossTests(SynchronousTestCase):
                 scene.audit_log.record(make_event())
             scene.settle()
         self.assertEqual(15, scene.audit_log.lost)
-        self.assertEqual(1, len([text for text in said if "No space left" in text]), said)
+        # The failure, and the first loss.
+        self.assertEqual(2, len([text for text in said if "No space left" in text]), said)
 
         scene.sink.room = None
         scene.settle()
@@ -392,3 +398,140 @@ class ReopenTests(SynchronousTestCase):
 
         self.assertEqual(["reopen"] + ["end"] * 4 + ["loss"], scene.types())
         self.assertEqual(1, scene.audit_log.lost)
+
+
+class FoldingTests(SynchronousTestCase):
+    """Requests that were not admitted, in the whole audit log."""
+
+    def test_flood(self) -> None:
+        """A flood of refusals has one line, and one more each ten seconds; allowed requests have all of theirs."""
+        scene = Scene()
+        scene.audit_log.start()
+        for number in range(1_000):
+            scene.audit_log.record(refusal(number))
+        for _ in range(5):
+            scene.audit_log.record(make_event())
+        scene.settle()
+        self.assertEqual(["start", "refused"] + ["end"] * 5, scene.types())
+
+        scene.settle(FOLD_SECONDS)
+
+        self.assertEqual("repeated", scene.types()[-1])
+        self.assertEqual((999, 999), (scene.sink.lines[-1]["count"], scene.audit_log.repeated))
+        scene.settle(FOLD_SECONDS * 3)
+        self.assertEqual([], scene.clock.getDelayedCalls())
+        self.assertEqual(0, scene.audit_log.lost)
+
+    def test_admitted_requests(self) -> None:
+        """A request that was admitted has its own line whatever became of it, however often."""
+        scene = Scene()
+        scene.audit_log.start()
+        for _ in range(10):
+            scene.audit_log.record(make_event("refused", refused=Refused("server_name_refused", "It differs.")))
+            scene.audit_log.record(make_event(refused=Refused("connection_refused", "It failed.")))
+        scene.settle()
+
+        self.assertEqual({"start": 1, "refused": 10, "end": 10}, Counter(scene.types()))
+
+    def test_stop(self) -> None:
+        """What was counted is written before the stop line, in a chain too; nothing is left to do."""
+        scene = Scene(is_chained=True)
+        scene.audit_log.start()
+        for number in range(10):
+            scene.audit_log.record(refusal(number))
+
+        stopped = scene.audit_log.stop()
+        scene.settle()
+
+        self.successResultOf(stopped)
+        self.assertEqual(["start", "refused", "repeated", "stop"], scene.types())
+        self.assertEqual(4, verify(BytesIO(scene.sink.files[0]), "a").lines)
+        self.assertEqual([], scene.clock.getDelayedCalls())
+
+    def test_rotation(self) -> None:
+        """What was counted before a rotation is in the old file, and what came after it in the new one."""
+        scene = Scene(is_chained=True)
+        scene.audit_log.start()
+        for number in range(10):
+            scene.audit_log.record(refusal(number))
+
+        scene.audit_log.reopen()
+        scene.audit_log.record(refusal(10))
+        scene.audit_log.stop()
+        scene.settle()
+
+        old, new = ([json.loads(line)["event"] for line in data.splitlines()] for data in scene.sink.files)
+        self.assertEqual(["start", "refused", "repeated", "reopen"], old)
+        self.assertEqual(["reopen", "repeated", "stop"], new)
+
+    def test_flush(self) -> None:
+        """A flush writes what was counted."""
+        scene = Scene()
+        scene.audit_log.start()
+        for number in range(3):
+            scene.audit_log.record(refusal(number))
+
+        flushed = scene.audit_log.flush()
+        scene.settle(0.1)
+
+        self.successResultOf(flushed)
+        self.assertEqual(["start", "refused", "repeated"], scene.types())
+
+    def test_full_disk(self) -> None:
+        """While the disk is full a flood takes no room from other lines, and is counted on; nothing of it is lost."""
+        scene = Scene(backlog_records=64)
+        scene.audit_log.start()
+        scene.settle()
+        scene.sink.room = 0
+        for _ in range(5):
+            for number in range(100):
+                scene.audit_log.record(refusal(number))
+            scene.settle(FOLD_SECONDS)
+        scene.sink.room = None
+        scene.settle(FOLD_SECONDS * 2)
+
+        counts = [line["count"] for line in scene.sink.lines if line["event"] == "repeated"]
+        self.assertEqual(499, sum(counts))
+        self.assertLessEqual(len(counts), 5)
+        self.assertEqual(0, scene.audit_log.lost)
+
+    def test_a_record_that_cannot_be_formatted(self) -> None:
+        """A refusal that cannot be formatted is counted as lost, and logged; the proxy goes on."""
+        scene = Scene()
+        scene.audit_log.start()
+        broken = refusal(0)
+        broken.client = Client("c", None)  # type: ignore[arg-type]
+        scene.audit_log.record(broken)
+        scene.audit_log.record(refusal(1))
+        scene.settle()
+
+        self.assertEqual({"start": 1, "refused": 1, "loss": 1}, Counter(scene.types()))
+        self.assertEqual(1, len(self.flushLoggedErrors()))
+
+
+class FirstLossTests(SynchronousTestCase):
+    """What is said when lines are lost."""
+
+    def test_said_at_once(self) -> None:
+        """The first loss is said at once, with what happens to requests, and again after a recovery."""
+        for is_strict, effect in ((False, "served without a line"), (True, "refused")):
+            scene = Scene(is_strict=is_strict, backlog_records=4)
+            said = listen(self)
+            scene.audit_log.start()
+            scene.settle()
+            for _ in range(2):
+                scene.sink.room = 0
+                scene.audit_log.record(make_event())
+                scene.settle()
+                self.assertNotIn("on_loss", said[-1])
+                self.assertFalse(scene.audit_log.is_whole)
+                for _ in range(5):
+                    scene.audit_log.record(make_event())
+                scene.settle()
+                self.assertIn("No space left on device", said[-1])
+                self.assertTrue(said[-1].endswith(f"; new requests are {effect} ([audit] on_loss)"), said[-1])
+                scene.sink.room = None
+                scene.settle()
+                self.assertIn("works again", said[-1])
+                self.assertTrue(scene.audit_log.is_whole)
+                scene.settle(20)

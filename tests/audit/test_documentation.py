@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,11 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import egress
 from egress.audit import AuditSettings
-from egress.audit.fields import EVENTS, FIELDS
+from egress.audit.encoder import LineEncoder, TimestampFormat
+from egress.audit.fields import EVENTS, FIELDS, REPEATED_FIELDS
+from egress.audit.refusal_folding import CEILINGS, CLIENTS, DESTINATIONS_PER_CLIENT, FOLD_SECONDS, FOLDS
+from egress.audit.repeated import Repeated
 from egress.audit.settings import ON_LOSS, PATHS, SINKS
 from egress.cli import audit
 from egress.cli.tail import tail
 from egress.config import structure
+from tests.audit.fakes import make_event
 
 DOCUMENT = Path(next(iter(egress.__path__))).parent / "docs" / "reference" / "audit-log.md"
 
@@ -34,9 +39,28 @@ class AuditLogDocumentTests(SynchronousTestCase):
         """Every field of a line is documented, in its order and in the code's words."""
         self.assertEqual([(name, field.meaning) for name, field in FIELDS.items()], self.rows("| field | meaning |"))
 
+    def test_further_fields(self) -> None:
+        """So are the further fields of counted lines."""
+        wanted = [(name, field.meaning) for name, field in REPEATED_FIELDS.items()]
+        self.assertEqual(wanted, self.rows("| further field | meaning |"))
+        line = Repeated(make_event("repeated"), 2, "a", 0.0).encode(LineEncoder("none"), TimestampFormat())
+        self.assertEqual([*FIELDS, *REPEATED_FIELDS], list(json.loads(line)))
+
+    def test_bounds_of_refusals(self) -> None:
+        """So are the bounds of lines about refusals."""
+        text = " ".join(self.text.split())
+        for words in (
+            f"Every {FOLD_SECONDS:.0f} seconds, at a rotation",
+            f"at most {DESTINATIONS_PER_CLIENT} kinds at a time",
+            f"at most {CLIENTS:,} clients and {FOLDS:,} kinds at a time",
+            f"at most {CEILINGS} times `refusal_bytes_per_second`",
+        ):
+            self.assertIn(words, text)
+
     def test_conventions(self) -> None:
         """The page gives for each field the names of OpenTelemetry and ECS that the code gives."""
-        wanted = [(name, field.otel, field.ecs) for name, field in FIELDS.items() if field.otel or field.ecs]
+        fields = {**FIELDS, **REPEATED_FIELDS}
+        wanted = [(name, field.otel, field.ecs) for name, field in fields.items() if field.otel or field.ecs]
         table = self.text.split("\n| field | OpenTelemetry | ECS |\n", 1)[1].split("\n\n", 1)[0]
 
         found = [tuple(cell.strip(" `") for cell in row.strip("|").split("|")) for row in table.splitlines()[1:]]

@@ -36,6 +36,8 @@ class SettingsTests(SynchronousTestCase):
             ("chain", "yes"),
             ("backlog_records", 1),
             ("backlog_bytes", 10),
+            ("refusal_bytes_per_second", 255),
+            ("refusal_bytes_per_second", 1 << 41),
         ]
         for key, value in cases:
             with self.subTest(key=key, value=value):

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encoder import LineEncoder, encode_note
+from egress.audit.encoder import LineEncoder, TimestampFormat, encode_note
 from egress.audit.follower import Follower
+from egress.audit.repeated import Repeated
 from egress.audit.selection import Selection
 from egress.cli.tail import View, describe, tail
 from egress.errors import Refused
@@ -29,6 +30,18 @@ DENIED = ENCODER.encode(
         timestamp=EPOCH + 60,
     )
 )
+REPEATED = Repeated(
+    make_event(
+        "repeated",
+        make_request(request_id="b-1f", host="evil.example"),
+        admission=None,
+        refused=Refused("denied", "Rule telemetry denies it.", "destinations", "telemetry"),
+        timestamp=EPOCH + 70,
+    ),
+    37,
+    "b-2",
+    EPOCH + 61,
+).encode(ENCODER, TimestampFormat())
 LOSS = encode_note("loss", "2026-09-21T14:15:00.000000Z", {"sink": "file", "count": 7, "since": "T"})
 
 
@@ -56,6 +69,26 @@ class TailTests(SynchronousTestCase):
         self.assertIn("evil.example:443 200 denied: Rule telemetry denies it. [destinations/telemetry]", denied)
         self.assertTrue(denied.endswith(f" id {json.loads(DENIED)['request_id']}"), denied)
         self.assertEqual("2026-09-21 14:15:00 loss sink=file count=7 since=T", loss)
+
+    def test_counted(self) -> None:
+        """A line that counts requests says how many, since when and which; its criteria are those of a refusal."""
+        told = (
+            "2026-09-21 14:14:30 deny  listener:agents CONNECT evil.example:443 200 denied: Rule telemetry denies it."
+            " [destinations/telemetry] 37 times since 14:14:21, from id b-2 id b-1f\n"
+        )
+        self.assertEqual(told, self.run_tail([REPEATED]).output)
+        for options, is_selected in (
+            (["--verdict", "deny", "--host", "evil.*", "--rule", "telemetry", "--code", "denied"], True),
+            (["--request", "b-2"], True),
+            (["--request", "b-1f"], True),
+            (["--request", "b-a"], True),
+            (["--request", "b-1"], False),
+            (["--request", "b-20"], False),
+            (["--request", "a-a"], False),
+            (["--request", "nonsense"], False),
+            (["--request", "b-"], False),
+        ):
+            self.assertEqual(told if is_selected else "", self.run_tail([REPEATED], *options).output, options)
 
     def test_json_has_no_control_characters(self) -> None:
         """Blanks of JSON that move a terminal's cursor are printed as spaces: the line is JSON, and hides nothing."""

@@ -205,6 +205,28 @@ class SupervisorTests(SupervisorCase):
         self.assertEqual(head, parse_head(json.dumps(facts["audit"]["heads"][0]).encode()))
         self.stop(supervisor)
 
+    def test_audit_log_that_loses_lines(self) -> None:
+        """A full disk is a warning where requests are served all the same, and a fault where they are refused."""
+        for is_strict in (False, True):
+            self.make()
+            sink = MemorySink()
+            queue = SinkQueue(sink, False, 64, 65_536, self.reactor.seconds)
+            audit_log = AuditLog(self.reactor, [queue], LineEncoder("none"), 64, is_strict, self.spawn)
+            supervisor = make_in_memory(self.source, self.reactor, self, audit_log)
+            self.start(supervisor)
+            self.reactor.pump([0.1] * 3)
+            self.assertEqual(([], []), (supervisor.warnings(), supervisor.faults()))
+
+            sink.room = 0
+            audit_log.note("reload")
+            self.reactor.pump([0.1] * 3)
+
+            said = "The audit log cannot be written, and requests are served without it: 0 lines lost so far."
+            self.assertEqual([] if is_strict else [said], supervisor.warnings())
+            self.assertEqual(["The audit log cannot take records."] if is_strict else [], supervisor.faults())
+            sink.room = None
+            self.stop(supervisor)
+
     def spawn(self, queue: SinkQueue) -> TurnWriter:
         """Write on this thread."""
         return TurnWriter(queue, self.reactor)

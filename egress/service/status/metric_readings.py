@@ -42,6 +42,8 @@ def read_everything(
     read_server(metrics, server, lambda: (each.name for each in sockets()))
     metrics.read_from("egress_listener_pauses_total", lambda: _pauses(sockets()))
     metrics.read_from("egress_audit_log_accepting", lambda: audit_log.is_accepting)
+    metrics.read_from("egress_audit_log_writable", lambda: audit_log.is_whole)
+    metrics.read_from("egress_audit_log_repeated_requests_total", lambda: audit_log.repeated)
     metrics.read_from("egress_audit_log_lost_lines_total", lambda: audit_log.lost)
     read_process(metrics)
 

@@ -42,15 +42,18 @@ class Status:
         """Connect the metrics with their sources. See `read_everything`."""
         read_everything(self.metrics, server, audit_log, sockets, engine)
 
-    def start(self, reactor: Any, faults: Callable[[], Sequence[str]]) -> None:
+    def start(
+        self, reactor: Any, faults: Callable[[], Sequence[str]], warnings: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         """Begin to serve.
 
         Args:
             reactor: the reactor, which serves the socket even if there is an engine, so that the engine's faults can be
                 reported.
             faults: returns the reasons why requests cannot be served now.
+            warnings: returns what an operator must know although requests are served.
         """
-        page = StatusPage(self.metrics.registry, faults, self.hosts)
+        page = StatusPage(self.metrics.registry, faults, self.hosts, warnings)
         self._port = self.socket.serve(reactor, StatusFactory(page, reactor))
         _log.info("status: {address}: /livez, /readyz, /metrics", address=self.socket.address)
         if self.socket.own is not None and not ip_address(self.socket.own[0]).is_loopback:
