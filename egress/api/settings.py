@@ -6,6 +6,9 @@ from attrs import Attribute, field, frozen
 
 from egress.hostname import canonical_host
 
+CONNECTIONS_LIMIT = 64
+"""Connections of the status listener. For one more, the oldest without an answer is reset, so that a probe gets one."""
+
 
 def _check_hosts(_instance: object, _attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
     for host in value:

@@ -17,10 +17,8 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from egress.api.settings import CONNECTIONS_LIMIT
 from egress.hostname import canonical_host
-
-CONNECTIONS_LIMIT = 64
-"""Open connections. For one more, the oldest without a response is reset, so that idle ones cannot block a probe."""
 
 HEAD_SECONDS = 2.0
 """Seconds from the accept of a connection to the end of the request's head."""

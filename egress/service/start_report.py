@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from twisted.logger import Logger
 
 from egress.service.build.summary import allows_nothing, summary
-from egress.service.process.descriptors import needed_descriptors
 from egress.service.reload.active_configuration import ActiveConfiguration
 from egress.service.settings.places import audit_log_places
 
 _log = Logger()
 
 
-def report_start(configuration: ActiveConfiguration, transports: str, descriptor_limit: int) -> None:
+def report_start(configuration: ActiveConfiguration, transports: str, warnings: Sequence[str] = ()) -> None:
     """Log the listeners, the audit log, the policies and the routes, with a warning for each likely mistake.
 
     Args:
         configuration: the active configuration.
         transports: the implementation of TCP transports: "egress" or "twisted".
-        descriptor_limit: the limit of open descriptors of the process.
+        warnings: further warnings.
     """
     prepared, routing = configuration.prepared, configuration.routing
     settings = prepared.source.settings
@@ -32,7 +32,7 @@ def report_start(configuration: ActiveConfiguration, transports: str, descriptor
     _log.info("audit log: {places}", places=", ".join(audit_log_places(settings)))
     _log.info("{summary}", summary=summary(prepared))
     _log.info("routes: {routing}", routing=routing.summary())
-    for warning in routing.warnings:
+    for warning in (*routing.warnings, *warnings):
         _log.warn("{warning}", warning=warning)
     if not settings.guard.enabled:
         _log.warn("the guard is off: a rule for a name may lead to any address")
@@ -40,12 +40,4 @@ def report_start(configuration: ActiveConfiguration, transports: str, descriptor
         _log.info(
             "nothing is allowed, so every request is refused: allow a host with --allow HOST, or write a file "
             "(conf/egress.toml shows every key) and name it with --config; `egress tail` shows what is refused"
-        )
-    needed = needed_descriptors(settings.limits.connections)
-    if descriptor_limit < needed:
-        _log.warn(
-            "{descriptors} descriptors are too few for limits.connections = {connections}: it may need {needed}",
-            descriptors=descriptor_limit,
-            connections=settings.limits.connections,
-            needed=needed,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from egress.service.listen.socket_activation import ActivationSockets
 from egress.service.listen.sockets import ListeningSocket
 from egress.service.process.control_protocol import ControlRefused
 from egress.service.process.control_socket import ControlSocket
-from egress.service.process.descriptors import raise_descriptor_limit
+from egress.service.process.descriptors import DescriptorBudget, raise_descriptor_limit
 from egress.service.process.notify import Notifier
 from egress.service.process.signals import Signals
 from egress.service.process.state_lock import StateLock
@@ -54,6 +54,7 @@ class Supervisor(Service):
         status: the status listener; None where there is none.
         control: the control socket; None where there is none.
         lock: of the state directory; None where it is not locked.
+        warnings: for the operator, at the start.
     """
 
     name = "egress"
@@ -69,6 +70,7 @@ class Supervisor(Service):
         status: Status | None = None,
         control: ControlSocket | None = None,
         lock: StateLock | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
         self.notifier = notifier or Notifier(reactor)
         self.notifier.is_well = self._is_well
@@ -81,6 +83,7 @@ class Supervisor(Service):
         self._status_listener = status
         self._control = control
         self._lock = lock
+        self._warnings = warnings
         if control is not None:
             control.commands["reload"] = lambda _question: self.reload().facts()
             control.commands["status"] = lambda _question: self._status_facts()
@@ -98,7 +101,6 @@ class Supervisor(Service):
     def startService(self) -> None:
         """Start every part. Mistakes of the operator are detected earlier, in `make_supervisor`."""
         super().startService()
-        descriptor_limit = raise_descriptor_limit()
         self._resolvers.start()
         self._audit_log.start(
             version=version("egress"),
@@ -115,7 +117,7 @@ class Supervisor(Service):
             self._engine.start()
         self.configuration.listeners.start(self.configuration.factories)
         self._probes.start()
-        report_start(self.configuration, self._transports(), descriptor_limit)
+        report_start(self.configuration, self._transports(), self._warnings)
         if self._control is not None:
             self._control.start()
         if self._status_listener is not None:
@@ -271,10 +273,17 @@ def make_supervisor(
 
     host, resolvers = make_host_services(settings.dns, reactor)
     prepared = prepare(source, host, reactor, environ)
-    engine = make_engine(settings.engine, reactor)
-    binder = SocketBinder(activation_sockets or ActivationSockets([]), engine)
+    raise_descriptor_limit()
+    budget = DescriptorBudget()
     try:
-        active = activate(prepared, host, reactor, binder, open_log, engine)
+        fitted = budget.fit(settings)
+    except ConfigError as error:
+        raise source.place(error)
+    budget.apply(fitted)
+    engine = make_engine(settings.engine, reactor, budget.ceiling)
+    binder = SocketBinder(activation_sockets or ActivationSockets([]), engine, budget.ceiling)
+    try:
+        active = activate(prepared, host, reactor, binder, open_log, engine, fitted.limits)
     except ConfigError:
         lock.release()
         raise
@@ -288,8 +297,10 @@ def make_supervisor(
         engine,
         environ,
         tuple(own_addresses([] if active.status is None else [active.status.socket])),
+        budget,
     )
     control = ControlSocket(reactor, state)
+    warnings = [fitted.warning] if fitted.warning else []
     return Supervisor(
-        reactor, configuration, active.audit_log, resolvers, engine, notifier, active.status, control, lock
+        reactor, configuration, active.audit_log, resolvers, engine, notifier, active.status, control, lock, warnings
     )

@@ -1,4 +1,4 @@
-"""Pauses a listener while the process or the system has no descriptors or memory for another connection."""
+"""Pauses a listener while there are no descriptors or no memory for another connection."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 
 PAUSE_SECONDS = 0.1
 """The seconds for which a listener pauses before it accepts again."""
@@ -30,15 +32,32 @@ class AcceptBackoff:
         clock: provides callLater and seconds of IReactorTime.
         stop: stops accepting.
         restart: accepts again.
+        ceiling: the ceiling of the descriptors that the listener's connections may use.
         pauses: the number of pauses so far.
+        is_near: whether `may_accept` has to be called before the next accept, because the last one came near the
+            ceiling.
     """
 
     clock: Any
     stop: Callable[[], object]
     restart: Callable[[], object]
+    ceiling: DescriptorCeiling = field(factory=DescriptorCeiling)
     pauses: int = field(init=False, default=0)
+    is_near: bool = field(init=False, default=False)
     _call: IDelayedCall | None = field(init=False, default=None)
     _logged_at: float | None = field(init=False, default=None)
+
+    def may_accept(self, listening: int) -> bool:
+        """Whether there is a descriptor for one more connection. If not, accepting pauses.
+
+        Args:
+            listening: the descriptor of the listener.
+        """
+        if not self.ceiling.is_reached(listening):
+            self.is_near = False
+            return True
+        self.pause(OSError(errno.EMFILE, "the descriptors that are left are reserved"))
+        return False
 
     def pause(self, problem: OSError) -> bool:
         """Pause, if an error of accept(2) reports that descriptors or memory are exhausted.

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from egress.api.event_counters import KEYS_LIMIT, OTHER
 from egress.api.metric_catalogue import METRICS, PHASES, RECORDED
 from egress.api.metrics import Metrics
-from egress.api.settings import StatusSettings
-from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS
+from egress.api.settings import CONNECTIONS_LIMIT, StatusSettings
+from egress.api.status import CONNECTION_SECONDS, HEAD_SECONDS
 from egress.config import structure
 from egress.errors import CAUSES, CODES
 from egress.proxy.limits import Limits

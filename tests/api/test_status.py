@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.api.metrics import Metrics
-from egress.api.status import CONNECTION_SECONDS, CONNECTIONS_LIMIT, HEAD_SECONDS, StatusFactory, StatusPage
+from egress.api.settings import CONNECTIONS_LIMIT
+from egress.api.status import CONNECTION_SECONDS, HEAD_SECONDS, StatusFactory, StatusPage
 from egress.testing.network import Network
 from egress.testing.peers import NetworkPeer
 from tests.api.events import make_admission, make_event

@@ -40,6 +40,7 @@ from egress.transports.engine import is_supported
 if not is_supported():
     raise SkipTest("this system has no epoll")
 
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine.engine import Engine
 from egress.transports.engine.transport import Transport
 from tests.live import test_network_truth as truth
@@ -418,6 +419,35 @@ class FaultTests(EngineCase):
         reset(plain)
         yield self.until(lambda: not side.tcp.connected)
         self.assertEqual(0, self.engine.buffered)
+
+    @inlineCallbacks
+    def test_reserved_descriptors(self) -> Generator[Deferred[Any], Any, None]:
+        """At the ceiling no connection is accepted or dialled: clients wait, and a dial fails."""
+        ceiling = DescriptorCeiling()
+        self.begin(Engine(real_reactor, ceiling=ceiling))
+        sides: list[Side] = []
+        bound = listening_socket()
+        clients = [socket.create_connection(bound.getsockname()) for _ in range(3)]
+        for client in clients:
+            self.addCleanup(client.close)
+        lowest = os.dup(bound.fileno())
+        os.close(lowest)
+        ceiling.set(lowest + 1)
+
+        def make() -> Side:
+            sides.append(Side())
+            return sides[-1]
+
+        port = self.engine.listen(bound, Taker(make))
+        dialler = Dialler(Side)
+        yield self.until(lambda: port.pauses)
+        self.engine.connectTCP("127.0.0.1", bound.getsockname()[1], dialler)
+        yield self.until(lambda: "stop" in dialler.told)
+
+        self.assertEqual(1, len(sides))
+        self.assertEqual(["start", "connecting", "failed ConnectBindError", "stop"], dialler.told)
+        ceiling.set(None)
+        yield self.until(lambda: len(sides) == 3)
 
     @inlineCallbacks
     def test_write_never_tells_of_a_loss(self) -> Generator[Deferred[Any], Any, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -251,53 +253,133 @@ class SecrecyTests(ManagedCase):
         self.assertFalse(can_read(process.pid, "environ"))
 
 
+class Press:
+    """Clients that take every connection they can get, say nothing, and come again when they are turned away.
+
+    Args:
+        place: where they connect: a port on 127.0.0.1, or the path of a unix socket.
+        number: how many there are.
+    """
+
+    def __init__(self, place: int | Path, number: int) -> None:
+        self._place = str(place) if isinstance(place, Path) else ("127.0.0.1", place)
+        self._family = socket.AF_UNIX if isinstance(place, Path) else socket.AF_INET
+        self._clients = [self._connect() for _ in range(number)]
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _connect(self) -> socket.socket:
+        client = socket.socket(self._family)
+        client.setblocking(False)
+        client.connect_ex(self._place)
+        return client
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.01):
+            for at, client in enumerate(self._clients):
+                try:
+                    if client.recv(65_536):
+                        continue
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    pass
+                client.close()
+                self._clients[at] = self._connect()
+
+    def stop(self) -> None:
+        """Let them all go."""
+        if not self._is_over.is_set():
+            self._is_over.set()
+            self._thread.join()
+            for client in self._clients:
+                client.close()
+
+
 class DescriptorTests(ManagedCase):
-    """More connections than descriptors."""
+    """More clients than descriptors."""
 
-    def crowd(self, place: str | tuple[str, int], number: int = 100) -> list[socket.socket]:
-        """Open many connections that say nothing."""
-        crowd = []
-        for _ in range(number):
-            client = socket.socket(socket.AF_UNIX if isinstance(place, str) else socket.AF_INET)
-            self.addCleanup(client.close)
-            client.connect(place)
-            crowd.append(client)
-        return crowd
+    def crowd(self, engine: str, endpoint: str, path: Path | None = None) -> tuple[Managed, Press, str]:
+        """Start a proxy with few descriptors, and more clients than it can have.
 
-    def exhaust(self, engine: str, endpoint: str, path: Path | None = None) -> None:
-        """Take all descriptors, and give them back."""
-        file = self.write(f'engine = "{engine}"\n[[listener]]\nname = "a"\nendpoint = "{endpoint}"\n')
+        Returns:
+            The proxy, the clients, and where its status is.
+        """
+        file = self.write(
+            f'engine = "{engine}"\n[[listener]]\nname = "a"\nendpoint = "{endpoint}"\n'
+            '[status]\nendpoint = "tcp:0:interface=127.0.0.1"\n'
+        )
         manager = {"NOTIFY_SOCKET": self.listen_for_notices(), "WATCHDOG_USEC": "200000"}
-        proxy = self.manage("-c", file, environment=manager, files=64)
+        proxy = self.manage("-c", file, environment=manager, files=128)
         self.hear("READY=1")
-        place = path or proxy.port()
-        crowd = self.crowd(str(path) if path else ("127.0.0.1", proxy.port()))
+        status = proxy.hear(r"status: (\S+): ")[1]
+        press = Press(path or int(proxy.hear(r"listener a: 127\.0\.0\.1:(\d+)")[1]), 300)
+        self.addCleanup(press.stop)
+        proxy.hear("no more connections can be accepted for now: the descriptors that are left are reserved")
+        return proxy, press, status
 
-        proxy.hear("no more connections can be accepted for now: Too many open files")
+    def read(self, status: str, path: str) -> tuple[int, str]:
+        """Ask the status listener."""
+        connection = http.client.HTTPConnection(status, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode("ascii")
+        finally:
+            connection.close()
+
+    def control(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that asks the proxy."""
+        command = [str(EGRESS), *words, "--state", str(self.state)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+
+    def check(self, engine: str, endpoint: str, path: Path | None = None) -> None:
+        """Do what an operator does, while clients have all descriptors that they can have."""
+        proxy, press, status = self.crowd(engine, endpoint, path)
+        warned = r"128 descriptors \(RLIMIT_NOFILE\) permit only limits\.connections = (\d+) \(not 8192\), "
+        self.assertLess(int(proxy.hear(warned)[1]), 64)
+        log, rotated = self.state / "audit.jsonl", self.state / "audit.jsonl.1"
+
+        for _ in range(10):
+            self.assertEqual((200, "alive\n"), self.read(status, "/livez"))
+        self.assertEqual((200, "ready\n"), self.read(status, "/readyz"))
         self.hear("WATCHDOG=1")
-        self.hear("WATCHDOG=1")
-        # Those that wait are not turned away: they are accepted when others have gone.
-        last = crowd.pop()
-        for client in crowd:
-            client.close()
-        last.settimeout(PATIENCE_SECONDS)
-        last.sendall(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-        self.assertIn(b" 403 ", last.recv(65_536))
-        self.assertIn(b" 403 ", self.ask(place))
+        reloaded = self.control("reload")
+        self.assertEqual(0, reloaded.returncode, reloaded.stderr)
+        self.assertIn("egress: 128 descriptors (RLIMIT_NOFILE) permit only limits.connections = ", reloaded.stderr)
+        log.rename(rotated)
+        proxy.process.send_signal(signal.SIGHUP)
+        self.await_that(log.exists, "the audit log is opened anew")
+        self.await_that(lambda: '"event":"reopen"' in rotated.read_text("ascii"), "the old file has its last line")
+        proxy.hear("configuration 3 is in force")
+        _, metrics = self.read(status, "/metrics")
+        found = re.search(r"^process_open_fds (\d+)", metrics, re.MULTILINE)
+        assert found is not None, metrics
+        self.assertLess(int(float(found[1])), 110)
+
+        press.stop()
+        self.await_that(lambda: b" 403 " in self.ask(path or proxy.port()), "those who come now are served")
         self.assertEqual(0, proxy.end(), proxy.said)
-
-        self.assertEqual(1, proxy.said.count("no more connections can be accepted"), proxy.said)
         self.assertNotIn("Traceback", proxy.said)
         assert self.notices is not None
         self.notices.close()
         (self.short / "notify").unlink()
 
     def test_tcp(self) -> None:
-        """A TCP listener rests and recovers, whoever serves it."""
+        """With every descriptor of clients used, status, control, reload and rotation work, whoever serves clients."""
         for engine in ENGINES:
-            self.exhaust(engine, "tcp:0:interface=127.0.0.1")
+            self.check(engine, "tcp:0:interface=127.0.0.1")
 
     def test_unix(self) -> None:
-        """A unix listener rests and recovers."""
-        path = self.short / "door"
-        self.exhaust("auto", f"unix:{path}", path)
+        """So they do with clients on a unix socket."""
+        path = self.short / "clients"
+        self.check("auto", f"unix:{path}", path)
+
+    def test_too_few(self) -> None:
+        """With far too few descriptors nothing starts, and one line says why."""
+        proxy = self.manage(*LOCAL, files=64)
+
+        self.assertEqual(1, proxy.wait())
+        self.assertIn("limits.connections: 64 descriptors (RLIMIT_NOFILE) permit no proxy", proxy.said)
+        self.assertEqual(1, len(proxy.said.strip().splitlines()), proxy.said)

@@ -13,6 +13,8 @@ from egress.cli import main
 from egress.proxy.limits import Limits
 from egress.service.listen.endpoint import SystemdEndpoint, parse_endpoint
 from egress.service.listen.sockets import BACKLOG
+from egress.service.process.descriptors import fit
+from egress.service.settings.settings import Settings
 from egress.service.tap import Options
 
 UNITS = Path(__file__).resolve().parent.parent.parent / "systemd"
@@ -49,8 +51,8 @@ class UnitTests(SynchronousTestCase):
         self.assertGreater(int(self.service["WatchdogSec"]), 10)
 
     def test_descriptors(self) -> None:
-        """There are as many descriptors as the default limits may need."""
-        self.assertGreater(int(self.service["LimitNOFILE"]), 2 * Limits().connections)
+        """There are as many descriptors as the default limits need."""
+        self.assertEqual("", fit(Settings(), int(self.service["LimitNOFILE"])).warning)
 
     def test_socket(self) -> None:
         """The socket's name is one that an endpoint can have, and its backlog is ours."""

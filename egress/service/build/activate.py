@@ -16,6 +16,7 @@ from egress.gate.own_addresses import OwnAddresses
 from egress.gate.snapshot import Snapshot
 from egress.interfaces import IAuditSink
 from egress.policy.guard import Guard
+from egress.proxy.limits import Limits
 from egress.proxy.server import ProxyServer
 from egress.service.build.host_services import HostServices
 from egress.service.build.identification import check_listener_authentication, is_socket_local
@@ -24,7 +25,8 @@ from egress.service.listen.endpoint import Endpoint, SystemdEndpoint
 from egress.service.listen.factories import make_factories
 from egress.service.listen.listeners import Listener, Listeners
 from egress.service.listen.socket_activation import ActivationSockets
-from egress.service.listen.sockets import ListeningSocket, bind
+from egress.service.listen.sockets import BoundSocket, ListeningSocket, bind
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.upstream import TunnelingAgent
 
 if TYPE_CHECKING:
@@ -61,14 +63,18 @@ class SocketBinder:
     Attributes:
         activation_sockets: the sockets from systemd.
         engine: the engine that serves TCP sockets; None for the reactor.
+        ceiling: the ceiling of the descriptors that connections may use; None for no ceiling.
     """
 
     activation_sockets: ActivationSockets
     engine: Engine | None = None
+    ceiling: DescriptorCeiling | None = None
 
     def bind(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
         """Bind a listener's socket. See `Binder.bind`."""
-        return self._bind(name, endpoint, where, self.engine)
+        bound = self._bind(name, endpoint, where, self.engine)
+        bound.ceiling = self.ceiling
+        return bound
 
     def bind_for_reactor(self, name: str, endpoint: Endpoint, where: str) -> ListeningSocket:
         """Bind a socket for the reactor. See `Binder.bind_for_reactor`."""
@@ -78,7 +84,7 @@ class SocketBinder:
         """Close systemd's other sockets. See `Binder.close_rest`."""
         self.activation_sockets.close_rest()
 
-    def _bind(self, name: str, endpoint: Endpoint, where: str, engine: Engine | None) -> ListeningSocket:
+    def _bind(self, name: str, endpoint: Endpoint, where: str, engine: Engine | None) -> BoundSocket:
         if isinstance(endpoint, SystemdEndpoint):
             return self.activation_sockets.adopt(name, endpoint, where, engine)
         return bind(name, endpoint, where, engine)
@@ -110,6 +116,7 @@ def activate(
     binder: Binder,
     open_log: Callable[[], AuditLog],
     dialler: Any = None,
+    limits: Limits | None = None,
 ) -> Activated:
     """Bind every socket, or none, and build the rest of the proxy.
 
@@ -121,6 +128,7 @@ def activate(
         open_log: opens the audit log. Called after all sockets are bound, so that a second proxy with this
             configuration fails at the port.
         dialler: the dialler of origins and upstreams; None for the reactor.
+        limits: the limits that apply; None for those of the settings.
 
     Raises:
         ConfigError: a socket or the audit log cannot be opened; `where` is its setting.
@@ -142,7 +150,7 @@ def activate(
         for each in bound:
             each.close()
         raise source.place(error)
-    server = _make_server(prepared, snapshot, reactor, audit_log if status is None else _tee(audit_log, status))
+    server = _make_server(prepared, snapshot, reactor, audit_log if status is None else _tee(audit_log, status), limits)
     listeners = Listeners(reactor, tuple(map(Listener, sockets, prepared.endpoints)), binder.bind)
     return Activated(listeners, make_factories(source, server, prepared.tls), server, audit_log, status)
 
@@ -225,7 +233,9 @@ def _tee(audit_log: AuditLog, status: Status) -> IAuditSink:
     return Tee(audit_log, status.metrics.record)
 
 
-def _make_server(prepared: Prepared, snapshot: Snapshot, reactor: Any, sink: IAuditSink) -> ProxyServer:
+def _make_server(
+    prepared: Prepared, snapshot: Snapshot, reactor: Any, sink: IAuditSink, limits: Limits | None
+) -> ProxyServer:
     settings = prepared.source.settings
     gate = Gate(snapshot, reactor, settings.limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds)
-    return ProxyServer(gate, prepared.identifier, sink, reactor, settings.limits, settings.tls)
+    return ProxyServer(gate, prepared.identifier, sink, reactor, limits or settings.limits, settings.tls)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine import is_supported
 
 if TYPE_CHECKING:
     from egress.transports.engine.engine import Engine
 
 
-def make_engine(choice: str, reactor: Any) -> Engine | None:
+def make_engine(choice: str, reactor: Any, ceiling: DescriptorCeiling | None = None) -> Engine | None:
     """Make the engine, which serves connections after its start.
 
     Args:
         choice: the key `engine`: "auto" or "twisted".
         reactor: the reactor of the engine.
+        ceiling: the ceiling of the descriptors that connections may use; None for no ceiling.
 
     Returns:
         The engine; None where the reactor serves TCP connections.
@@ -25,4 +27,4 @@ def make_engine(choice: str, reactor: Any) -> Engine | None:
     # The module can be imported only where the system has epoll.
     from egress.transports.engine.engine import Engine
 
-    return Engine(reactor)
+    return Engine(reactor, ceiling=ceiling)

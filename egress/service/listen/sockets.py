@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from egress.errors import ConfigError
 from egress.service.listen.endpoint import TcpEndpoint, UnixEndpoint
 from egress.service.listen.unix_path import short_name
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.twisted_port import BackoffSocket
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class BoundSocket:
         mode: the permissions of a unix socket; None where systemd has set them.
         inode: the device and inode of a unix socket's file, so that no other file is removed.
         engine: the engine that serves a TCP socket; None for the reactor.
+        ceiling: the ceiling of the descriptors of connections, if the reactor serves the socket; None for no ceiling.
     """
 
     name: str
@@ -71,6 +73,7 @@ class BoundSocket:
     mode: int | None = None
     inode: tuple[int, int] | None = None
     engine: Engine | None = None
+    ceiling: DescriptorCeiling | None = None
     _served: Port | BackoffSocket | None = None
 
     @property
@@ -89,7 +92,7 @@ class BoundSocket:
         if self.own is not None and self.engine is not None:
             port = self._served = self.engine.listen(self.socket.dup(), factory)
         else:
-            patient = self._served = BackoffSocket(os.dup(self.socket.fileno()))
+            patient = self._served = BackoffSocket(os.dup(self.socket.fileno()), self.ceiling)
             if self.own is None:
                 twisted_port: tcp.Port = _UnixPort(self.address.removeprefix("unix:"), self.mode, factory, reactor)
             else:

@@ -23,6 +23,7 @@ from egress.service.build.routing import Routing
 from egress.service.listen.factories import make_factories
 from egress.service.listen.listeners import ListenerChange, Listeners
 from egress.service.listen.tls import find_changed_tls
+from egress.service.process.descriptors import DescriptorBudget, Fit
 from egress.service.reload.changes import list_changes
 from egress.service.reload.downgrades import find_downgrades
 from egress.service.settings.source import Source, load
@@ -74,6 +75,7 @@ class ActiveConfiguration:
         dialler: the dialler of origins and upstreams; None for the reactor.
         environ: the environment with the proxy variables; None for the environment of this process.
         own: the address and port of further sockets of this proxy, which are refused as destinations.
+        budget: fits limits into the descriptors of the process; None for no limit of descriptors.
         problem: the reason why the last reload failed; "" where it succeeded.
     """
 
@@ -86,6 +88,7 @@ class ActiveConfiguration:
     dialler: Any = None
     environ: Mapping[str, str] | None = None
     own: tuple[tuple[str, int], ...] = ()
+    budget: DescriptorBudget | None = None
     problem: str = field(init=False, default="")
     _file: str | None = field(init=False)
 
@@ -134,6 +137,7 @@ class ActiveConfiguration:
         prepared, warnings = self._keep_fixed(read)
         source = prepared.source
         try:
+            fitted = Fit(source.settings.limits, 0) if self.budget is None else self.budget.fit(source.settings)
             resecured = find_changed_tls(self.prepared.tls, prepared.tls)
             change = self.listeners.plan(source, prepared.endpoints, resecured)
         except ConfigError as error:
@@ -148,7 +152,7 @@ class ActiveConfiguration:
                 generation,
                 tuple(list_changes(old.settings, read.source.settings)),
                 tuple(find_downgrades(old.settings, source.settings, self.prepared.policies, prepared.policies)),
-                (*warnings, *prepared.routing.warnings),
+                (*warnings, *prepared.routing.warnings, *([fitted.warning] if fitted.warning else [])),
             )
             self.listeners.serve_new(change, factories)
         except ConfigError as error:
@@ -160,7 +164,7 @@ class ActiveConfiguration:
         except Exception:
             change.abandon()
             raise
-        self._commit(prepared, snapshot, factories, change)
+        self._commit(prepared, snapshot, factories, change, fitted)
         return done
 
     def _keep_fixed(self, read: Prepared) -> tuple[Prepared, list[str]]:
@@ -180,15 +184,22 @@ class ActiveConfiguration:
         return read, warnings
 
     def _commit(
-        self, prepared: Prepared, snapshot: Snapshot, factories: Mapping[str, IProtocolFactory], change: ListenerChange
+        self,
+        prepared: Prepared,
+        snapshot: Snapshot,
+        factories: Mapping[str, IProtocolFactory],
+        change: ListenerChange,
+        fitted: Fit,
     ) -> None:
         """Activate a configuration, in one turn of the reactor. No step can fail."""
         settings = prepared.source.settings
         displaced = change.displaced
         self.listeners.commit(change, factories)
         self.host.renew(settings.dns)
+        if self.budget is not None:
+            self.budget.apply(fitted)
         judged = self.server.renew(
-            snapshot, prepared.identifier, settings.limits, settings.tls, displaced, settings.dns.delegated_seconds
+            snapshot, prepared.identifier, fitted.limits, settings.tls, displaced, settings.dns.delegated_seconds
         )
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
         self.prepared, self.factories = prepared, factories

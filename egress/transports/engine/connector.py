@@ -180,6 +180,8 @@ class Connector:
         connection = None
         try:
             connection = SocketType(self._family, _KIND)
+            if connection.fileno() >= self._engine.ceiling.number:
+                raise OSError(errno.EMFILE, "the descriptors that are left are reserved")
             if self._bind_address is not None:
                 connection.bind(self._bind_address)
         except OSError as problem:

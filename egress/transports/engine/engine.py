@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from egress.timing.timer_wheel import TimerWheel
 from egress.transports.contract import SocketAddress
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine.connector import Connector
 from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
@@ -69,6 +70,7 @@ class Engine:
         budget_bytes: see `BUDGET_BYTES`.
         pipe: the pipe by which relays splice; None makes one. The pipe is closed when the engine stops.
         turn_bytes: see `TURN_BYTES`.
+        ceiling: of the descriptors that connections may use; None for no ceiling.
 
     Attributes:
         callLater: the reactor's method.
@@ -88,6 +90,7 @@ class Engine:
         entries: the object of each descriptor in the epoll set.
         bulk_budget: the number of octets that bulk connections may still move in this turn.
         pipe: for the splicing of relays.
+        ceiling: of the descriptors that connections may use.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Engine:
         budget_bytes: int = BUDGET_BYTES,
         pipe: Pipe | None = None,
         turn_bytes: int = TURN_BYTES,
+        ceiling: DescriptorCeiling | None = None,
     ) -> None:
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
@@ -108,6 +112,7 @@ class Engine:
         self.corked: list[Any] = []
         self.bulk_budget = turn_bytes
         self.pipe = pipe or Pipe()
+        self.ceiling = ceiling or DescriptorCeiling()
         self._reactor = reactor
         self._budget_bytes = budget_bytes
         self.add_buffered(0)

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.timing.timer_wheel import TimerWheel
+from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
 
@@ -63,6 +64,7 @@ class PollingEngine(Protocol):
     relay_budget: int
     is_budget_low: bool
     pipe: Pipe
+    ceiling: DescriptorCeiling
 
     @property
     def seconds(self) -> Callable[[], float]:

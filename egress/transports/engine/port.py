@@ -46,7 +46,8 @@ class Port:
         self._family = int(listening.family)
         self._accepted: Callable[[SocketAddress], IProtocol | None] = getattr(factory, "accepted", self._build)
         self._fd = -1
-        self._backoff = AcceptBackoff(engine, self._stop_accepting, self._restart_accepting)
+        self._ceiling = engine.ceiling
+        self._backoff = AcceptBackoff(engine, self._stop_accepting, self._restart_accepting, engine.ceiling)
         self._host = describe(listening.getsockname())
 
     # IListeningPort.
@@ -83,18 +84,23 @@ class Port:
 
     def event(self, _events: int) -> None:
         """Accept waiting connections."""
+        backoff, ceiling = self._backoff, self._ceiling
         for _ in range(_ACCEPTS):
             if self._fd < 0:
                 return  # a protocol has closed the port
+            if backoff.is_near and not backoff.may_accept(self._fd):
+                return
             try:
                 descriptor, peer = self._accept()
             except BlockingIOError:
                 return
             except OSError as problem:
-                if self._backoff.pause(problem):
+                if backoff.pause(problem):
                     return
                 # Other errors concern the one connection that was to be accepted (accept(2)).
                 continue
+            if descriptor >= ceiling.near:
+                backoff.is_near = True
             self._open(descriptor, peer)
 
     def run(self) -> None:

@@ -30,6 +30,7 @@ from egress.service.listen.listeners import SwitchableFactory
 from egress.service.listen.tls import find_changed_tls
 from egress.service.process.control_protocol import ControlRefused
 from egress.service.process.control_socket import ControlSocket
+from egress.service.process.descriptors import DescriptorBudget
 from egress.service.process.notify import Notifier
 from egress.service.settings.source import load
 from egress.service.supervisor import Supervisor
@@ -573,6 +574,26 @@ class Failures(ReloadCase):
 
         self.assertIn("a new one cannot be served: Too many open files", error)
         self.assertTrue(self.bench.bound[-1].is_closed)
+
+    def test_limits_that_descriptors_do_not_permit(self) -> None:
+        """A reload is fitted into the descriptors too, with a warning; too few of them leave the old one in force."""
+        self.start()
+        configuration = self.supervisor.configuration
+        available = [1_024]
+        configuration.budget = budget = DescriptorBudget(lambda: available[0])
+
+        done = self.reload(BASE + "[limits]\nconnections = 5000\n")
+
+        self.assertEqual(283, self.supervisor.server.limits.connections)
+        self.assertEqual(283, self.supervisor.server.connections.limits.connections)
+        self.assertIn("limits.connections = 283 (not 5000)", done.warnings[-1])
+        self.assertEqual(856, budget.ceiling.number)
+        available[0] = 60
+        self.assertIn("60 descriptors (RLIMIT_NOFILE) permit no proxy", self.fails(BASE))
+        self.assertEqual((283, 856), (self.supervisor.server.limits.connections, budget.ceiling.number))
+        available[0] = 65_536
+        self.assertEqual((), self.reload(BASE).warnings)
+        self.assertEqual(8_192, self.supervisor.server.limits.connections)
 
     def test_two_of_which_one_fails(self) -> None:
         """Where one of two new listeners cannot be bound, the other one is closed again."""
