@@ -19,7 +19,6 @@ class Connections:
         limits: the limits, of which `connections` and `connections_per_client` apply.
         live: connections that requests are read from.
         handshaking: connections whose TLS handshake is not complete.
-        started_handshakes: the handshaking connections that sent their first byte, the oldest first.
         per_client: the number of connections by client key, live and handshaking together.
         is_stopping: whether no further request is served.
     """
@@ -27,7 +26,6 @@ class Connections:
     limits: Limits
     live: set[LiveConnection] = field(init=False, factory=set)
     handshaking: set[CountedConnection] = field(init=False, factory=set)
-    started_handshakes: dict[CountedConnection, None] = field(init=False, factory=dict)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
     _emptied: Deferred[None] | None = field(init=False, default=None)
@@ -85,7 +83,6 @@ class Connections:
     def remove_handshaking(self, connection: CountedConnection) -> None:
         """Remove a connection whose TLS handshake is over. After a complete handshake, `add_live` follows."""
         self.handshaking.discard(connection)
-        self.started_handshakes.pop(connection, None)
         self._uncount(connection.client.key)
         if self._emptied is not None:
             self._tell_if_empty()

@@ -29,7 +29,9 @@ class Limits:
         dial_seconds_per_address: the time to connect to one address. Then the next address is dialled, or the response
             is 504.
         dial_seconds: the time to connect, all addresses together. Response: 504.
-        handshakes: the largest number of TLS handshakes with clients, each from its first byte. The oldest is reset.
+        handshakes: the largest number of TLS handshakes with clients, each from its first byte. The oldest of the
+            client with most is reset.
+        handshakes_per_client: the largest number of TLS handshakes with one client. Its oldest is reset.
         handshake_seconds: the time of one handshake. TLS with a client: the connection is reset. TLS or CONNECT with a
             proxy of the route: the response is 504 `proxy_timeout`.
         response_seconds: the time from the end of the request to the response head. Response: 504.
@@ -58,6 +60,7 @@ class Limits:
     dial_seconds_per_address: float = field(default=10.0, validator=_seconds)
     dial_seconds: float = field(default=20.0, validator=_seconds)
     handshakes: int = field(default=1_024, validator=_count)
+    handshakes_per_client: int = field(default=256, validator=_count)
     handshake_seconds: float = field(default=15.0, validator=_seconds)
     response_seconds: float = field(default=300.0, validator=_seconds)
     body_stall_seconds: float = field(default=120.0, validator=_seconds)

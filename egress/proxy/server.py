@@ -19,6 +19,7 @@ from egress.interfaces import IAuditSink, IIdentifier
 from egress.model import Outcome
 from egress.proxy.connections import Connections
 from egress.proxy.forwarding import Forwardings
+from egress.proxy.handshakes import Handshakes
 from egress.proxy.http1.request_parsing import RequestParser
 from egress.proxy.limits import Limits, TlsSettings
 from egress.proxy.origin.connection import OriginFactory
@@ -79,6 +80,7 @@ class ProxyServer:
     via: Via = field(factory=Via.make)
     timers: TimerWheel = field(init=False)
     turns: TurnQueue = field(init=False)
+    handshakes: Handshakes = field(init=False)
     connections: Connections = field(init=False)
     pool: OriginPool = field(init=False)
     origins: OriginFactory = field(init=False, factory=OriginFactory)
@@ -96,6 +98,7 @@ class ProxyServer:
     def __attrs_post_init__(self) -> None:
         self.timers = TimerWheel(self.clock)
         self.turns = TurnQueue(self.clock)
+        self.handshakes = Handshakes(self.limits, self.clock)
         self.connections = Connections(self.limits)
         self.pool = OriginPool(self.limits, self.timers, self.gate.snapshot.generation)
         self.date_field = DateField(self.now)
@@ -133,7 +136,7 @@ class ProxyServer:
         self._is_observed = self._is_observed or bool(self.gate.snapshot.observers)
         self.gate.renew(snapshot, limits.policy_seconds, delegated_seconds)
         self.identifier, self.limits, self.tls = identifier, limits, tls
-        self.connections.limits = limits
+        self.connections.limits = self.handshakes.limits = limits
         self.request_parser, self.forwardings = RequestParser(limits, self.via), Forwardings(self.via)
         for client in self.connections.live:
             client.renew_limits()

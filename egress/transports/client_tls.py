@@ -21,18 +21,25 @@ from twisted.python.failure import Failure
 
 from egress.transports.tls import TlsTransport
 
+# A ClientHello is shorter. With more octets the client waits.
+_HELD_BYTES = 16_384
+
 
 class ConnectedBeforeTls(Protocol):
-    """The first protocol of a `ClientTlsTransport`."""
+    """The protocol of a `ClientTlsTransport` until the end of the handshake."""
 
     def arrive(self, transport: ClientTlsTransport) -> None:
         """Receive the transport once the TCP connection is established; TLS has not begun."""
+
+    def octets_arrived(self) -> None:
+        """Have `ClientTlsTransport.proceed` called when the octets of the handshake may be processed."""
 
 
 class ClientTlsTransport(TlsTransport):
     """The transport inside TLS with a client.
 
     - Start: TLS needs tens of KiB, so TLS begins with the client's first octet.
+    - Handshake: its octets are processed when the protocol calls `proceed`, because they cost much computing.
     - Half-close: in TLS 1.3 the protocol receives the client's close_notify as `readConnectionLost`. Before TLS 1.3 the
       client's direction is drained until a deadline.
     - Close: the transport does not wait for the client's close_notify, as RFC 8446 section 6.1 and RFC 5246 section
@@ -44,6 +51,8 @@ class ClientTlsTransport(TlsTransport):
 
     factory: ClientTlsFactory
     _has_begun = False
+    _held = b""
+    _is_paused = False
     _has_ended = False
     _is_end_told = False
     _is_pulled = False
@@ -56,13 +65,32 @@ class ClientTlsTransport(TlsTransport):
         cast(ConnectedBeforeTls, self.wrappedProtocol).arrive(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Receive octets; the first octets start TLS (IProtocol)."""
+        """Receive octets; those of the handshake wait for `proceed` (IProtocol)."""
+        if self._handshakeDone:
+            super().dataReceived(data)
+            return
+        if self._aborted:
+            return
+        is_waiting = bool(self._held)
+        self._held += data
+        if len(self._held) >= _HELD_BYTES and not self._is_paused:
+            self._is_paused = True
+            cast(Any, self.transport).pauseProducing()
+        if not is_waiting:
+            cast(ConnectedBeforeTls, self.wrappedProtocol).octets_arrived()
+
+    def proceed(self) -> None:
+        """Process the octets of the handshake that have arrived; the first octets start TLS."""
+        held, self._held = self._held, b""
+        if self._aborted or not held:
+            return
         if not self._has_begun:
-            if self._aborted:
-                return
             self._has_begun = True
             super().makeConnection(cast(ITransport, self.transport))
-        super().dataReceived(data)
+        if self._is_paused:
+            self._is_paused = False
+            cast(Any, self.transport).resumeProducing()
+        super().dataReceived(held)
 
     def _await_peer_end(self) -> None:
         factory = self.factory
@@ -100,6 +128,7 @@ class ClientTlsTransport(TlsTransport):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """Pass the end of the connection to the protocol (IProtocol)."""
+        self._held = b""
         closing, self._closing = self._closing, None
         if closing is not None:
             closing.cancel()

@@ -126,16 +126,6 @@ class ConnectionsTests(SynchronousTestCase):
 
         self.assertEqual({"alice": 1}, self.connections.per_client)
 
-    def test_started_handshakes(self) -> None:
-        """A connection whose handshake is over is no started handshake any more."""
-        shaking = Counted(ALICE)
-        self.connections.add_handshaking(shaking)
-        self.connections.started_handshakes[shaking] = None
-
-        self.connections.remove_handshaking(shaking)
-
-        self.assertEqual({}, self.connections.started_handshakes)
-
     def test_end_all(self) -> None:
         """Connections of both kinds are ended."""
         live, shaking = Counted(ALICE), Counted(BOB)

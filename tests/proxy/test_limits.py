@@ -196,7 +196,15 @@ class LimitTests(Counting):
 
     def test_handshakes(self) -> None:
         """With one TLS handshake more, the one that has taken longest is reset."""
-        self.limit(handshakes=1)
+        self.check_handshakes("handshakes")
+
+    def test_handshakes_per_client(self) -> None:
+        """So it is with one more of a client that has its share."""
+        self.check_handshakes("handshakes_per_client")
+
+    def check_handshakes(self, limit: str) -> None:
+        """Begin one handshake more than there may be."""
+        self.limit(**{limit: 1})
         server = Root().issue("proxy.example")
         tls = ServerTls.make(server.own)
         self.network.listen("127.0.0.3", 3129, TlsProxyFactory(tls, ProxyFactory("secure", self.server)))
@@ -208,7 +216,7 @@ class LimitTests(Counting):
         self.network.settle()
 
         self.assertTrue(slow.was_reset)
-        self.assert_counted("handshakes")
+        self.assert_counted(limit)
 
     def test_policy_seconds(self) -> None:
         """A policy that answers later is a DENY."""

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     ITransport,
 )
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,6 +25,8 @@ from egress.proxy.server import ProxyServer
 from egress.tls import ServerTls, name_of
 from egress.tls.errors import refuse_client
 from egress.transports.client_tls import ClientTlsFactory, ClientTlsTransport
+
+_log = Logger()
 
 
 @implementer(IProtocol, IHandshakeListener)
@@ -46,6 +49,7 @@ class ClientTlsHandshake:
     visit: int = field(init=False, default=0)
     _transport: ClientTlsTransport = field(init=False)
     _is_counted: bool = field(init=False, default=False)
+    _is_started: bool = field(init=False, default=False)
     _is_over: bool = field(init=False, default=False)
 
     def arrive(self, transport: ClientTlsTransport) -> None:
@@ -66,17 +70,25 @@ class ClientTlsHandshake:
             return
         server.timers.expect(self, server.limits.handshake_seconds)
 
-    def makeConnection(self, transport: ITransport) -> None:
-        """Start TLS: the first octet has arrived (IProtocol).
+    def octets_arrived(self) -> None:
+        """Wait for this client's turn; the first octets count as the start of a handshake (see `Handshakes`)."""
+        handshakes = self.inner.server.handshakes
+        if not self._is_started:
+            self._is_started = True
+            handshakes.start(self)
+        handshakes.wait(self)
 
-        At the limit of handshakes, the oldest handshake is reset: a genuine handshake takes milliseconds.
-        """
-        server = self.inner.server
-        started = server.connections.started_handshakes
-        if len(started) >= server.limits.handshakes:
-            oldest = cast(ClientTlsHandshake, next(iter(started)))
-            oldest.displaced()
-        started[self] = None
+    def proceed(self) -> None:
+        """Process the octets that have arrived (Handshake)."""
+        try:
+            self._transport.proceed()
+        except Exception:
+            # One faulty connection must not keep the other handshakes from their turns.
+            _log.failure("a TLS handshake failed")
+            self.end("internal_error")
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Do nothing: `octets_arrived` has counted the handshake (IProtocol)."""
 
     def handshakeCompleted(self) -> None:
         """Read the certificate, and pass the connection on to the inner protocol (IHandshakeListener)."""
@@ -119,14 +131,14 @@ class ClientTlsHandshake:
         """Fail: the deadline of the handshake has passed."""
         self._fail(Refused("tls_failed", "The TLS handshake did not end in time."))
 
-    def displaced(self) -> None:
-        """Fail: a newer handshake replaces this handshake at the limit."""
-        self._fail(Refused("busy", "The proxy has reached its limit of TLS handshakes."))
+    def displaced(self, refused: Refused) -> None:
+        """Fail: a newer handshake replaces this handshake at a limit (Handshake)."""
+        self._fail(refused)
 
     def end(self, cause: str, refused: Refused | None = None) -> None:
         """Reset the connection."""
         self._is_over = True
-        self.inner.server.connections.started_handshakes.pop(self, None)
+        self.inner.server.handshakes.remove(self)
         self._transport.abortConnection()
 
     def _fail(self, refused: Refused) -> None:
@@ -148,7 +160,7 @@ class ClientTlsHandshake:
         server = self.inner.server
         self._is_over = True
         server.timers.forget(self)
-        server.connections.started_handshakes.pop(self, None)
+        server.handshakes.remove(self)
         if self._is_counted:
             self._is_counted = False
             server.connections.remove_handshaking(self)

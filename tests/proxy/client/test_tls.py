@@ -12,12 +12,14 @@ from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.client.tls import TlsProxyFactory
+from egress.proxy.client.tls import ClientTlsHandshake, TlsProxyFactory
 from egress.proxy.connections import Connections
 from egress.proxy.factory import ProxyFactory
+from egress.proxy.handshakes import Handshakes
 from egress.proxy.limits import Limits
 from egress.testing.peers import NetworkPeer
 from egress.tls import ServerTls
+from egress.transports.client_tls import ClientTlsTransport
 from tests.proxy.accounts import ALICE, Roster, facts
 from tests.proxy.support import ServerCase
 from tests.proxy.tls_peer import TlsPeer, client_context
@@ -442,7 +444,7 @@ class Ends(SecureCase):
         self.assert_gone()
 
 
-class Handshakes(SecureCase):
+class FailedHandshakes(SecureCase):
     """Connections on which no TLS comes about."""
 
     def faults(self) -> list[tuple[str, int, str]]:
@@ -549,7 +551,7 @@ class FirstBytes(SecureCase):
             (
                 self.tls_made.made,
                 len(self.connections.handshaking),
-                len(self.connections.started_handshakes),
+                self.server.handshakes.count,
             ),
         )
 
@@ -560,13 +562,13 @@ class FirstBytes(SecureCase):
             (
                 self.tls_made.made,
                 len(self.connections.handshaking),
-                len(self.connections.started_handshakes),
+                self.server.handshakes.count,
             ),
         )
 
         self.network.advance(self.server.limits.handshake_seconds + 1)
         self.assertTrue(client.was_reset)
-        self.assertEqual((1, {}), (self.tls_made.made, self.connections.started_handshakes))
+        self.assertEqual((1, 0), (self.tls_made.made, self.server.handshakes.count))
         self.assert_gone()
 
     def test_silent_ends(self) -> None:
@@ -589,7 +591,7 @@ class FirstBytes(SecureCase):
         client = TlsPeer(self.network, self.network.dial(AT, 3130), client_context())
         client.says(GET)
 
-        self.assertEqual((1, {}), (self.tls_made.made, self.connections.started_handshakes))
+        self.assertEqual((1, 0), (self.tls_made.made, self.server.handshakes.count))
 
 
 class HandshakeCeiling(SecureCase):
@@ -613,7 +615,7 @@ class HandshakeCeiling(SecureCase):
         self.assertEqual([True, False], [each.was_reset for each in slow])
         self.assertEqual([False] * 5, [each.was_reset for each in silent])
         self.assertEqual("busy", getattr(self.ends()[0].refused, "code", ""))
-        self.assertEqual(1, len(self.connections.started_handshakes))
+        self.assertEqual(1, self.server.handshakes.count)
 
     def test_at_once(self) -> None:
         """Those that come in the same moment each take another one's place."""
@@ -625,6 +627,109 @@ class HandshakeCeiling(SecureCase):
         self.assertEqual([True, True, True, False, False], [each.was_reset for each in clients])
         self.assertEqual(["busy"] * 3, [getattr(each.refused, "code", "") for each in self.ends()])
         self.assertEqual(2, len(self.connections.handshaking))
+
+
+class HandshakeShares(SecureCase):
+    """A client has its share of handshakes, and no more."""
+
+    limits = Limits(handshakes=6, handshakes_per_client=3)
+
+    def begin(self, number: int, source: str) -> list[NetworkPeer]:
+        """Begin handshakes from an address, which get no further."""
+        clients = [self.network.dial(AT, 3129, source) for _ in range(number)]
+        for each in clients:
+            each.says(b"\x16\x03")
+        self.network.settle()
+        return clients
+
+    def test_own_share(self) -> None:
+        """A client with too many loses its own oldest; the handshakes of other addresses go on."""
+        slow = self.begin(1, "127.0.0.5")
+
+        many = self.begin(5, "127.0.0.6")
+
+        self.assertEqual([True] * 2 + [False] * 3, [each.was_reset for each in many])
+        self.assertEqual(["too_many_connections"] * 2, [getattr(each.refused, "code", "") for each in self.ends()])
+        self.assertFalse(slow[0].was_reset)
+
+    def test_all(self) -> None:
+        """Where many addresses have all handshakes together, the one with most loses one to a newcomer."""
+        two, three, one = self.begin(2, "127.0.0.5"), self.begin(3, "127.0.0.6"), self.begin(1, "127.0.0.7")
+        self.origin(answer=lambda peer, _: peer.says(OK))
+
+        client = self.dial()
+        client.says(GET)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+        self.assertEqual(
+            [[False] * 2, [True, False, False], [False]],
+            [[each.was_reset for each in group] for group in (two, three, one)],
+        )
+
+
+class HandshakeTurns(SecureCase):
+    """Handshakes wait for their turn."""
+
+    def test_octets_wait(self) -> None:
+        """However much a client sends before its turn, all of it is processed then, in order."""
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        client = self.dial()
+        body = b"x" * 300_000
+        post = b"POST http://origin.example/page HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+        client.says(post + body)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+
+    def test_octets_are_bounded(self) -> None:
+        """A client that goes on sending before its turn is read no further."""
+        plain = self.plain()
+        waited: list[object] = []
+        self.patch(Handshakes, "wait", lambda _self, handshake: waited.append(handshake))
+        for _ in range(100):
+            plain.says(b"\x16" * 10_000)
+            self.network.settle()
+
+        (handshake,) = waited
+        self.assertIsInstance(handshake, ClientTlsHandshake)
+        self.assertLess(len(handshake._transport._held), 200_000)  # type: ignore[attr-defined]
+        self.assertGreater(plain.unsent, 0)
+
+    def test_lost_before_its_turn(self) -> None:
+        """A client that leaves before its turn leaves nothing behind."""
+        plain = self.plain()
+        waited: list[object] = []
+        self.patch(Handshakes, "wait", lambda _self, handshake: waited.append(handshake))
+        plain.says(b"\x16\x03")
+        self.network.settle()
+        self.assertEqual(1, self.server.handshakes.count)
+
+        plain.aborts()
+        self.network.settle()
+
+        self.assertEqual(0, self.server.handshakes.count)
+        self.assert_gone()
+
+    def test_fault(self) -> None:
+        """A fault in one handshake ends that connection, and takes no turn from the others."""
+        self.origin(answer=lambda peer, _: peer.says(OK))
+        proceed = ClientTlsTransport.proceed
+        faults = [ValueError()]
+
+        def fail_once(transport: ClientTlsTransport) -> None:
+            if faults:
+                raise faults.pop()
+            proceed(transport)
+
+        self.patch(ClientTlsTransport, "proceed", fail_once)
+        broken, whole = self.plain(), self.plain()
+        broken.says(b"\x16")
+        client = TlsPeer(self.network, whole, client_context())
+        client.says(GET)
+
+        self.assertTrue(client.received.endswith(b"hello"))
+        self.assertTrue(broken.was_reset)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
 
 
 class HandshakeCounts(SecureCase):
