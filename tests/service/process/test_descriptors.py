@@ -45,12 +45,12 @@ class FitTests(SynchronousTestCase):
         """With too few there are fewer connections, in the configured proportions; the warning has the numbers."""
         fitted = fit(Settings(), 4_096)
 
-        self.assertEqual((1_659, 1_244, 512), (
+        self.assertEqual((1_499, 1_124, 512), (
             fitted.limits.connections, fitted.limits.connections_per_client, fitted.limits.pool_connections
         ))  # fmt: skip
         self.assertEqual(
-            "4096 descriptors (RLIMIT_NOFILE) permit only limits.connections = 1659 (not 8192), "
-            "limits.connections_per_client = 1244 (not 6144); 168 are reserved",
+            "4096 descriptors (RLIMIT_NOFILE) permit only limits.connections = 1499 (not 8192), "
+            "limits.connections_per_client = 1124 (not 6144); 488 are reserved",
             fitted.warning,
         )
         changed = {"connections", "connections_per_client"}
@@ -59,9 +59,9 @@ class FitTests(SynchronousTestCase):
     def test_pool(self) -> None:
         """The pool gives way before connections do, and takes what few connections leave."""
         limits = fit(Settings(), 1_024).limits
-        self.assertEqual((284, 189), (limits.connections, limits.pool_connections))
+        self.assertEqual((251, 167), (limits.connections, limits.pool_connections))
         few = Settings(limits=Limits(connections=100, connections_per_client=100))
-        self.assertEqual((100, 100, 512), (
+        self.assertEqual((100, 100, 470), (
             (limits := fit(few, 1_024).limits).connections, limits.connections_per_client, limits.pool_connections
         ))  # fmt: skip
 
@@ -135,4 +135,4 @@ class LimitTests(SynchronousTestCase):
 
         budget.apply(fitted)
 
-        self.assertEqual(856, budget.ceiling.number)
+        self.assertEqual(768, budget.ceiling.number)

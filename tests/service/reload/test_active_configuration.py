@@ -584,13 +584,13 @@ class Failures(ReloadCase):
 
         done = self.reload(BASE + "[limits]\nconnections = 5000\n")
 
-        self.assertEqual(283, self.supervisor.server.limits.connections)
-        self.assertEqual(283, self.supervisor.server.connections.limits.connections)
-        self.assertIn("limits.connections = 283 (not 5000)", done.warnings[-1])
-        self.assertEqual(856, budget.ceiling.number)
+        self.assertEqual(250, self.supervisor.server.limits.connections)
+        self.assertEqual(250, self.supervisor.server.connections.limits.connections)
+        self.assertIn("limits.connections = 250 (not 5000)", done.warnings[-1])
+        self.assertEqual(768, budget.ceiling.number)
         available[0] = 60
         self.assertIn("60 descriptors (RLIMIT_NOFILE) permit no proxy", self.fails(BASE))
-        self.assertEqual((283, 856), (self.supervisor.server.limits.connections, budget.ceiling.number))
+        self.assertEqual((250, 768), (self.supervisor.server.limits.connections, budget.ceiling.number))
         available[0] = 65_536
         self.assertEqual((), self.reload(BASE).warnings)
         self.assertEqual(8_192, self.supervisor.server.limits.connections)
