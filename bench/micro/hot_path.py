@@ -25,13 +25,13 @@ from egress.proxy.limits import Limits
 from egress.testing import FakeHost, FakeResolver, make_request
 from egress.timing.timer_wheel import TimerWheel
 from egress.upstream import DirectSelector, TunnelingAgent
-from egress.wire.client_hello import is_tls_record
 from egress.wire.date_field import DateField
 from egress.wire.forwarding import serialize_request, serialize_response
 from egress.wire.framing import response_framing
 from egress.wire.request_head import RequestReader
 from egress.wire.response_head import ResponseReader
 from egress.wire.target import parse_target
+from egress.wire.tls_record import begins_tls
 from egress.wire.via import Via
 
 USES = 20_000
@@ -211,7 +211,7 @@ def best_of_batch(encoder: LineEncoder, records: list[AuditEvent]) -> float:
 def main() -> None:
     """Measure and print."""
     measure_heads()
-    say("a first look at a tunnel's bytes", best(lambda: is_tls_record(b"\x16\x03\x01")))
+    say("a first look at a tunnel's bytes", best(lambda: begins_tls(b"\x16\x03\x01")))
     for rules in RULES:
         measure_gate(rules)
     measure_record()

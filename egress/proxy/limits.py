@@ -37,8 +37,9 @@ class Limits:
         response_seconds: the time from the end of the request to the response head. Response: 504.
         body_stall_seconds: the time without an octet of a request body. Response: 408.
         request_body_bytes: the largest request body. Response: 413.
-        hello_bytes: the longest ClientHello at the start of a tunnel. Then the tunnel is reset.
-        hello_seconds: the time of a ClientHello from its first byte. Then the tunnel is reset.
+        hello_bytes: the longest ClientHello at the start of a tunnel. Then the tunnel is reset, or joined where no name
+            is compared.
+        hello_seconds: the time of a ClientHello from its first byte. Then the tunnel is reset, or joined likewise.
         idle_seconds: the time without an octet in a tunnel or a response body. Then it is reset.
         tunnel_seconds: the longest life of a tunnel. Then the tunnel is closed.
         linger_seconds: the time of reading after a refusal, so that a reset does not destroy the response.

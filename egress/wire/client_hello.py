@@ -15,8 +15,8 @@ from struct import error as StructError
 from attrs import define, field, frozen
 
 from egress.errors import ProtocolError
+from egress.wire.tls_record import HANDSHAKE, HEADER_BYTES, MAJOR_VERSION
 
-_HANDSHAKE = 0x16
 _CLIENT_HELLO = 1
 _RECORD_LIMIT = 1 << 14
 _SERVER_NAME = 0
@@ -32,9 +32,6 @@ _read_size = Struct(">H").unpack_from
 _read_kind_and_size = Struct(">HH").unpack_from
 _read_name_header = Struct(">HBH").unpack_from
 
-# RFC 8446 section 5.1 and RFC 6520: change_cipher_spec, alert, handshake, application_data, heartbeat.
-_RECORD_TYPES = frozenset((b"\x14", b"\x15", b"\x16", b"\x17", b"\x18"))
-
 
 @frozen
 class ClientHello:
@@ -48,16 +45,6 @@ class ClientHello:
 
     server_name: str
     has_ech: bool
-
-
-def is_tls_record(first: bytes) -> bool:
-    """Whether the first octet of a stream is the content type of a TLS record.
-
-    All content types count, not only handshake (22): some servers skip an alert (21), and perhaps other records (20,
-    23, 24), before the ClientHello, which would then pass unread. The reader refuses such records. A hello in the
-    format of SSL 2.0 (RFC 5246 appendix E.2) begins with another octet and does not count as TLS.
-    """
-    return first[:1] in _RECORD_TYPES
 
 
 @define(eq=False)
@@ -101,11 +88,11 @@ class ClientHelloReader:
         """Extract the handshake message from the records; return whether it is complete (RFC 8446 section 5.1)."""
         while True:
             if not self._record_left:
-                header = self.held[self._at : self._at + 5]
-                if len(header) < 5:
+                header = self.held[self._at : self._at + HEADER_BYTES]
+                if len(header) < HEADER_BYTES:
                     return False
                 self._record_left = _fragment_length(header)
-                self._at += 5
+                self._at += HEADER_BYTES
             fragment = self.held[self._at : self._at + self._record_left]
             if not fragment:
                 return False
@@ -134,9 +121,9 @@ def _malformed(reason: str) -> ProtocolError:
 def _fragment_length(header: bytes) -> int:
     """Check a record header and return the length of its fragment (RFC 8446 section 5.1)."""
     # RFC 8446 ignores the minor version; servers differ about the major version.
-    if header[0] != _HANDSHAKE or header[1] != 3:
+    if header[0] != HANDSHAKE or header[1] != MAJOR_VERSION:
         raise _malformed("a record of the ClientHello is not a handshake record of TLS")
-    length = int.from_bytes(header[3:5], "big")
+    length = int.from_bytes(header[3:HEADER_BYTES], "big")
     if not 0 < length <= _RECORD_LIMIT:
         raise _malformed("a record of the ClientHello is empty or too long")
     return length

@@ -26,7 +26,7 @@ from tests.proxy.client import test_identification as test_callers
 from tests.proxy.http1 import test_heads
 from tests.proxy.origin import test_pool_dialogues as test_pool
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
-from tests.proxy.tunnel import test_inspection_hello, test_setup, test_tunnel
+from tests.proxy.tunnel import test_inspection, test_inspection_hello, test_setup, test_tunnel
 
 # What the in-memory network can do and a real one cannot: cut segments, lose packets, delay handshakes, count rests.
 _MEMORY_ONLY = (
@@ -113,6 +113,7 @@ for _module in (
     test_factory,
     test_forwarding,
     test_heads,
+    test_inspection,
     test_inspection_hello,
     test_observers,
     test_pool,

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import CAUSES, ProtocolError
-from egress.wire.client_hello import ClientHello, ClientHelloReader, is_tls_record
+from egress.wire.client_hello import ClientHello, ClientHelloReader
+from egress.wire.tls_record import begins_tls
 
 LIMIT = 65536
 
@@ -254,14 +255,6 @@ class HelloTests(SynchronousTestCase):
                 hello = reader.feed(piece)
             self.assertEqual((hello, reader.held), (ClientHello("a.example", False), stream))
 
-    def test_first_octet(self) -> None:
-        """A record's first octet tells TLS from other protocols, and from a hello of SSL 2.0."""
-        self.assertTrue(is_tls_record(records(_GOOD)))
-        for first in (b"\x14", b"\x15\x03\x01", b"\x16", b"\x17\x03\x03", b"\x18"):
-            self.assertTrue(is_tls_record(first), first)
-        for first in (b"", b"\x80\x2e\x01\x03\x01", b"\x13", b"\x19", b"GET / HTTP/1.1", b"SSH-2.0-x"):
-            self.assertFalse(is_tls_record(first), first)
-
 
 class RefusalTests(SynchronousTestCase):
     """What could be read differently by a server is refused."""
@@ -335,7 +328,7 @@ class RealHelloTests(SynchronousTestCase):
         """The name is read, in TLS 1.2 and 1.3, for every split."""
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             stream = spoken("Real.Example", version)
-            self.assertTrue(is_tls_record(stream))
+            self.assertTrue(begins_tls(stream))
             for pieces in splits(stream):
                 self.assertEqual(read(pieces), ClientHello("real.example", False))
 

@@ -105,6 +105,19 @@ class Hellos(TunnelCase):
                 self.assertTrue(client.was_reset)
                 self.assertEqual(origin.peer.received, b"")
 
+    def test_record_that_some_servers_accept(self) -> None:
+        """A record with a version that only some servers accept does not carry a ClientHello past us."""
+        evil = hello("evil.example")
+        for first in (b"", b"\x15\xff\xff\x00\x02\x01\x5a", b"\x16\xff\xff\x00\x00"):
+            with self.subTest(first):
+                self.setUp()
+                client, origin = self.open()
+                client.says(first + evil[:1] + b"\x47\x45" + evil[3:])
+                self.network.settle()
+                self.assertTrue(client.was_reset)
+                self.assertEqual(origin.peer.received, b"")
+                self.assertEqual(self.ends()[-1].cause, "hello_malformed")
+
     def test_unfinished(self) -> None:
         """One that does not end in time, or ends in a FIN, goes no further."""
         for ends in (True, False):
