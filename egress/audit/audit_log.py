@@ -13,13 +13,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from egress.audit.chain_head import ChainHead
-from egress.audit.encoder import LineEncoder, TimestampFormat
+from egress.audit.encoder import LineEncoder
 from egress.audit.fields import ENVELOPE, EVENTS
 from egress.audit.pending_flushes import PendingFlushes
 from egress.audit.refusal_folding import FOLD_SECONDS, REFUSAL_BYTES_PER_SECOND, RefusalFolding
 from egress.audit.repeated import Repeated
 from egress.audit.sink_monitor import SinkMonitor
 from egress.audit.sink_queue import SinkQueue
+from egress.audit.timestamps import TimestampFormat
 from egress.audit.writer import Spawn, ThreadWriter, Writer, await_end
 from egress.interfaces import IAuditSink
 from egress.model import AuditEvent

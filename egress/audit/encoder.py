@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as quoted
-from time import gmtime, strftime
 from typing import TypeAlias
 
 from attrs import define, frozen
 
 from egress.audit.fields import ENVELOPE, SCHEMA
+from egress.audit.timestamps import MICROS, TimestampFormat
 from egress.errors import CODES, Refused
 from egress.memo import Memo
 from egress.model import Admission, AuditEvent, Client, Connection, Outcome, Verdict
@@ -31,7 +31,6 @@ _DENYING_STATUSES = frozenset({403, 407, 429})
 _NO_UPSTREAM = '"upstream":null,"upstream_level":null,"upstream_source":null'
 _NO_ADDRESSES = '"hops":[],"resolved_addresses":[],"address_check":null'
 _NOT_JUDGED = '"verdict":"none","policy":"","rule":"","reason":"","code":null,"detail":null'
-_MICROS = 1_000_000
 # By `%`, which needs two thirds of the time of a format specification for a float.
 _MS = "%.3f"
 # The upper bound excludes an infinity, which JSON cannot represent; a NaN fails both bounds.
@@ -44,42 +43,6 @@ _TargetKey: TypeAlias = tuple[str, str, str, str | None, str, str | None, int, s
 def bounded(text: str, limit: int) -> str:
     """Quote text for JSON. Longer text is cut after `limit` characters and marked."""
     return quoted(text if len(text) <= limit else text[:limit] + CUT)
-
-
-class TimestampFormat:
-    """Formats times as RFC 3339 in UTC. The text of a second is kept, because most consecutive lines share a second.
-
-    Attributes:
-        begun: the beginning of the kept second, in microseconds since the epoch.
-        text: the kept second as text, up to the decimal point.
-    """
-
-    def __init__(self) -> None:
-        self.begun = -_MICROS
-        self.text = ""
-
-    def turn(self, micros: int) -> int:
-        """Replace the kept second.
-
-        Args:
-            micros: a time within the new second, in microseconds since the epoch.
-
-        Returns:
-            The microseconds from the beginning of the second to the time.
-        """
-        second = micros // _MICROS
-        self.begun = second * _MICROS
-        self.text = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))
-        return micros - self.begun
-
-    def format(self, time: float) -> str:
-        """Format a time with microseconds.
-
-        Args:
-            time: seconds since the epoch.
-        """
-        micros = self.turn(int(time * _MICROS))
-        return f"{self.text}{micros:06d}Z"
 
 
 @define(eq=False)
@@ -173,14 +136,14 @@ class LineEncoder:
             target = known.target
         identity = record.request_id if request is None else request.id
         stamp = self._stamp
-        micros = int(record.timestamp * _MICROS) - stamp.begun
-        if not 0 <= micros < _MICROS:
+        micros = int(record.timestamp * MICROS) - stamp.begun
+        if not 0 <= micros < MICROS:
             micros = stamp.turn(micros + stamp.begun)
         phases, duration, cause = record.phases, record.duration_ms, record.cause
         judge, resolve, dial, wait = phases.judge, phases.resolve, phases.dial, phases.wait
         return (
             # Adding a million and removing the first digit costs half as much as padding with zeros.
-            f'{{"schema":1,"timestamp":"{stamp.text}{f"{micros + _MICROS}"[1:]}Z","event":{quoted(record.event)},'
+            f'{{"schema":1,"timestamp":"{stamp.text}{f"{micros + MICROS}"[1:]}Z","event":{quoted(record.event)},'
             f'"request_id":{quoted(identity) if identity or request is not None else "null"},'
             f'"connection_id":{quoted(record.connection_id)},{parts.origin}{connection.peer_port}{target}'
             f'{record.client_bytes},"server_bytes":{record.server_bytes},'

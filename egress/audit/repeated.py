@@ -6,7 +6,8 @@ from json.encoder import encode_basestring_ascii as quoted
 
 from attrs import define, evolve
 
-from egress.audit.encoder import METHOD_LIMIT, LineEncoder, TimestampFormat
+from egress.audit.encoder import METHOD_LIMIT, LineEncoder
+from egress.audit.timestamps import TimestampFormat
 from egress.errors import Refused
 from egress.model import AuditEvent, Client, Connection, Phases
 

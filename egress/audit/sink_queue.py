@@ -9,10 +9,11 @@ from itertools import islice
 from threading import Lock
 
 from egress.audit.chain_head import ChainHead
-from egress.audit.encoder import TimestampFormat, encode_note
+from egress.audit.encoder import encode_note
 from egress.audit.hash_chain import Chain, digest
 from egress.audit.head_recorder import HeadRecorder
 from egress.audit.sinks import Sink
+from egress.audit.timestamps import TimestampFormat
 
 _WARNINGS_LIMIT = 16
 

@@ -12,11 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import egress
 from egress.audit import AuditSettings
-from egress.audit.encoder import LineEncoder, TimestampFormat
+from egress.audit.encoder import LineEncoder
 from egress.audit.fields import EVENTS, FIELDS, REPEATED_FIELDS
 from egress.audit.refusal_folding import CEILINGS, CLIENTS, DESTINATIONS_PER_CLIENT, FOLD_SECONDS, FOLDS
 from egress.audit.repeated import Repeated
 from egress.audit.settings import ON_LOSS, PATHS, SINKS
+from egress.audit.timestamps import TimestampFormat
 from egress.cli import audit
 from egress.cli.tail import tail
 from egress.config import structure

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encoder import LineEncoder, TimestampFormat, encode_note
+from egress.audit.encoder import LineEncoder, encode_note
 from egress.audit.fields import FIELDS
 from egress.errors import CODES, Refused
 from egress.model import (
@@ -319,18 +319,6 @@ class PlainTests(SynchronousTestCase):
             with self.subTest(other=str(other)):
                 for record in (first, evolve(first, **other), first):  # type: ignore[arg-type]
                     self.assertEqual(plain_line(record, "first"), encoder.encode(record))
-
-
-class StampTests(SynchronousTestCase):
-    def test_backwards(self) -> None:
-        """A clock that is set back is followed."""
-        stamp = TimestampFormat()
-
-        texts = [stamp.format(time) for time in (EPOCH, EPOCH - 60, EPOCH + 0.5)]
-
-        self.assertEqual(
-            ["2026-09-21T14:13:20.250000Z", "2026-09-21T14:12:20.250000Z", "2026-09-21T14:13:20.750000Z"], texts
-        )
 
 
 class NoteTests(SynchronousTestCase):

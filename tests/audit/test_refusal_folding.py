@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encoder import LineEncoder, TimestampFormat
+from egress.audit.encoder import LineEncoder
 from egress.audit.refusal_folding import (
     CEILINGS,
     CLIENTS,
@@ -22,6 +22,7 @@ from egress.audit.refusal_folding import (
     REASONS_PER_CLIENT,
     RefusalFolding,
 )
+from egress.audit.timestamps import TimestampFormat
 from egress.errors import Refused
 from egress.model import AuditEvent, Client
 from tests.audit.fakes import EPOCH, make_event, make_request

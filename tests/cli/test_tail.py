@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.audit.encoder import LineEncoder, TimestampFormat, encode_note
+from egress.audit.encoder import LineEncoder, encode_note
 from egress.audit.follower import Follower
 from egress.audit.repeated import Repeated
 from egress.audit.selection import Selection
+from egress.audit.timestamps import TimestampFormat
 from egress.cli.tail import View, describe, tail
 from egress.errors import Refused
 from tests.audit.fakes import EPOCH, make_event, make_request
