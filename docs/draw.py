@@ -229,7 +229,7 @@ def _lines(names: Sequence[str]) -> list[str]:
 def pictures() -> dict[str, str]:
     """Draw every picture: its file's name and its text."""
     sys.path.insert(0, str(ROOT))
-    from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL
+    from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL, TUNNEL_INSPECTION
     from tests.test_layers import LAYERS
 
     return {
@@ -238,6 +238,7 @@ def pictures() -> dict[str, str]:
         "states-client-connection.svg": draw_states("The states of a client connection", CLIENT_CONNECTION),
         "states-transaction.svg": draw_states("The states of a transaction", TRANSACTION),
         "states-exchange.svg": draw_states("The states of an exchange", EXCHANGE),
+        "states-tunnel-inspection.svg": draw_states("The states of the inspection of a tunnel", TUNNEL_INSPECTION),
         "states-tunnel.svg": draw_states("The states of an open tunnel", TUNNEL),
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL
+from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL, TUNNEL_INSPECTION
 from egress.service.dry_run import make_dry_run
 from egress.service.settings.source import load
 from tests.documents import DOCS, blocks_of
@@ -119,7 +119,7 @@ class PictureTests(SynchronousTestCase):
             r"^\| ((?:`\w+`(?:, )?)+) \|", (DOCS / "explanation" / "states.md").read_text("utf-8"), re.MULTILINE
         )
         words = {word for cell in listed for word in re.findall(r"\w+", cell)}
-        tables = (CLIENT_CONNECTION, TRANSACTION, EXCHANGE, TUNNEL)
+        tables = (CLIENT_CONNECTION, TRANSACTION, EXCHANGE, TUNNEL_INSPECTION, TUNNEL)
         states = {state for table in tables for state in table}
         events = {event for table in tables for events in table.values() for event in events}
         self.assertEqual(words - states - events, set())

@@ -17,7 +17,7 @@ from egress.audit.fields import ENVELOPE, SCHEMA
 from egress.audit.timestamps import MICROS, TimestampFormat
 from egress.errors import CODES, Refused
 from egress.memo import Memo
-from egress.model import Admission, AuditEvent, Client, Connection, Outcome, Verdict
+from egress.model import Admission, AuditEvent, Client, Connection, HelloFacts, Outcome, Verdict
 
 METHOD_LIMIT = 32
 PATH_LIMIT = 256
@@ -36,8 +36,10 @@ _MS = "%.3f"
 # The upper bound excludes an infinity, which JSON cannot represent; a NaN fails both bounds.
 _MS_LIMIT = 1e15
 
-_TargetKey: TypeAlias = tuple[str, str, str, str | None, str, str | None, int, str]
-"""Request form, method, authority, path, address dialled, server name, status and response source."""
+_NO_HELLO = '"tls_client_server_name":null,"tls_client_retry_server_name":null,'
+
+_TargetKey: TypeAlias = tuple[str, str, str, str | None, str, HelloFacts | None, int, str]
+"""Request form, method, authority, path, address dialled, ClientHellos, status and response source."""
 
 
 def bounded(text: str, limit: int) -> str:
@@ -123,7 +125,7 @@ class LineEncoder:
                 request.authority.text,
                 request.path,
                 record.dialled,
-                record.server_name,
+                record.hello,
                 record.status,
                 record.response_source,
             )
@@ -176,7 +178,7 @@ class LineEncoder:
         return self._clients.keep(id(client), _ClientParts(client, listener, peer, origin, identity))
 
     def _target(self, record: AuditEvent, decision: str) -> str:
-        request, dialled, name, status = record.request, record.dialled, record.server_name, record.status
+        request, dialled, hello, status = record.request, record.dialled, record.hello, record.status
         if request is None:
             target = '"http_request_method":null,"server_address":null,"server_port":null,"url_path":null'
         else:
@@ -189,7 +191,7 @@ class LineEncoder:
         return (
             f',"request_form":{quoted(record.request_form)},{target},{decision},'
             f'"network_peer_address":{quoted(dialled) if dialled else "null"},'
-            f'"tls_client_server_name":{"null" if name is None else bounded(name, PATH_LIMIT)},'
+            f"{_NO_HELLO if hello is None else _hello(hello)}"
             f'"http_response_status_code":{status or "null"},'
             f'"response_source":{quoted(record.response_source) if status else "null"},"client_bytes":'
         )
@@ -259,6 +261,14 @@ def verdict_of(admission: Admission | None, refused: Refused | None) -> str:
     if refused is not None and refused.code in CODES and CODES[refused.code].status in _DENYING_STATUSES:
         return "deny"
     return "none" if admission is None else "allow"
+
+
+def _hello(hello: HelloFacts) -> str:
+    retry = hello.retry_server_name
+    return (
+        f'"tls_client_server_name":{bounded(hello.server_name, PATH_LIMIT)},'
+        f'"tls_client_retry_server_name":{"null" if retry is None else bounded(retry, PATH_LIMIT)},'
+    )
 
 
 def _upstream_of(refused: Refused | None) -> str:

@@ -136,6 +136,10 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "tls.client.server_name",
             "tls.client.server_name",
         ),
+        "tls_client_retry_server_name": Field(
+            "Server name of a second ClientHello, which an origin asks for with a HelloRetryRequest and serves: null "
+            "without a second ClientHello, empty where it has none."
+        ),
         "http_response_status_code": Field(
             "Status of the answer that the client received; null where it received none.",
             "http.response.status_code",

@@ -4,7 +4,7 @@ Values that are kept or shared are frozen. Values that are made once for each re
 `AuditEvent`) have plain slots, because creating a frozen one takes three times as long.
 """
 
-from egress.model.audit_event import AuditEvent
+from egress.model.audit_event import AuditEvent, HelloFacts
 from egress.model.clients import Client, Connection, Secret
 from egress.model.override_fields import METHOD_OVERRIDES, OVERRIDES, PATH_OVERRIDES
 from egress.model.policy_rules import PolicyRule, RuleEffect
@@ -23,6 +23,7 @@ __all__ = [
     "Client",
     "ConnectFields",
     "Connection",
+    "HelloFacts",
     "Hop",
     "Network",
     "Obligation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from egress.model.clients import Client, Connection
 from egress.model.requests import Phases, Request
@@ -12,6 +12,19 @@ from egress.model.routes import Admission
 
 if TYPE_CHECKING:
     from egress.errors import Refused
+
+
+@frozen
+class HelloFacts:
+    """What the ClientHellos of a tunnel say without encryption.
+
+    Attributes:
+        server_name: the server name of the first one; "" for none.
+        retry_server_name: that of the second one, after a HelloRetryRequest; None without a second one.
+    """
+
+    server_name: str
+    retry_server_name: str | None = None
 
 
 @define(eq=False)
@@ -33,8 +46,7 @@ class AuditEvent:
         refused: the refusal or failure; None where there was none.
         status: the HTTP status of the response that the client received; 0 for none.
         dialled: the network address that was dialled; "" for none.
-        server_name: the server name of the ClientHello in a tunnel: None without a ClientHello, "" where the
-            ClientHello has no server name.
+        hello: the facts of the ClientHellos in a tunnel; None without one.
         client_bytes: the number of octets of content or tunnel that the client sent, without heads.
         server_bytes: the number of octets of content or tunnel that were sent to the client, without heads.
         phases: the durations of the request's phases.
@@ -56,7 +68,7 @@ class AuditEvent:
     refused: Refused | None = None
     status: int = 0
     dialled: str = ""
-    server_name: str | None = None
+    hello: HelloFacts | None = None
     client_bytes: int = 0
     server_bytes: int = 0
     phases: Phases = field(factory=Phases)

@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from egress.errors import Refused
-from egress.model import Admission, AuditEvent, Client, Phases, Request
+from egress.model import Admission, AuditEvent, Client, HelloFacts, Phases, Request
 from egress.proxy.roles import AuditSubject
 
 
@@ -29,7 +29,7 @@ class Progress(Protocol):
 
     admission: Admission | None
     dialled: str
-    server_name: str | None
+    hello: HelloFacts | None
     up: int
     down: int
     response_source: str
@@ -88,6 +88,6 @@ def build_event(
     )
     if progress is not None:
         made.admission, made.response_source = progress.admission, progress.response_source
-        made.dialled, made.server_name = progress.dialled, progress.server_name
+        made.dialled, made.hello = progress.dialled, progress.hello
         made.client_bytes, made.server_bytes = progress.up, progress.down
     return made

@@ -109,6 +109,26 @@ EXCHANGE: Table = {
 }
 """The states of an exchange: one HTTP request and its response."""
 
+UNREAD = "unread"
+"""The client has sent nothing that tells whether it speaks TLS."""
+READING_HELLO = "reading_hello"
+"""A ClientHello has begun."""
+HELLO_SENT = "hello_sent"
+"""The ClientHello was forwarded, and the origin's answer to it is not known."""
+RETRYING = "retrying"
+"""The origin has asked for a second ClientHello, or may have."""
+JOINED = "joined"
+"""The tunnel relays both directions."""
+
+TUNNEL_INSPECTION: Table = {
+    UNREAD: {"hello_begun": READING_HELLO, "join": JOINED},
+    READING_HELLO: {"hello_read": HELLO_SENT, "join": JOINED},
+    HELLO_SENT: {"retry": RETRYING, "join": JOINED},
+    RETRYING: {"join": JOINED},
+    JOINED: {},
+}
+"""The states of the inspection of an open tunnel: what is known of its TLS handshake."""
+
 OPEN = "open"
 """Both directions move bytes."""
 CLIENT_ENDED = "client_ended"

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from egress.errors import DialFailed, Refused
 from egress.gate.eager import is_pending
 from egress.interfaces import IDial, IDialListener, IForwardProxy
-from egress.model import NO_FIELDS, Admission, AuditEvent, ConnectFields, Request, Trace, Verdict
+from egress.model import NO_FIELDS, Admission, AuditEvent, ConnectFields, HelloFacts, Request, Trace, Verdict
 from egress.proxy.audit_events import build_event
 from egress.proxy.exchange_roles import PooledConnection
 from egress.proxy.observers import Observers
@@ -46,7 +46,7 @@ class Transaction:
         upward: the relay of octets from the client; `downward` to the client.
         status: the status of the response that the client received; 0 for none.
         response_source: the generator of that response; see `AuditEvent`.
-        server_name: the server name of the ClientHello in a tunnel; see `AuditEvent`.
+        hello: the facts of the ClientHellos in a tunnel; see `AuditEvent`.
         pending: the pending step before the transfer begins.
         evaluation: the pending re-evaluation after a reload, during the transfer.
     """
@@ -65,7 +65,7 @@ class Transaction:
     downward: IRelay | None = None
     status: int = 0
     response_source: str = "origin"
-    server_name: str | None = None
+    hello: HelloFacts | None = None
     pending: Deferred[Any] | IDial | None = None
     evaluation: Deferred[Any] | None = None
     _dialled_at: float = 0.0

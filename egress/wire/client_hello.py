@@ -54,11 +54,12 @@ class ClientHelloReader:
     Attributes:
         limit_bytes: the largest number of octets of the hello in the stream, record headers included.
         held: all octets fed so far, for forwarding.
+        size: octets of the hello in `held`, record headers included, once it is complete.
     """
 
     limit_bytes: int
     held: bytes = field(init=False, default=b"", repr=False)
-    _at: int = field(init=False, default=0)
+    size: int = field(init=False, default=0)
     _record_left: int = field(init=False, default=0)
     _message: bytes = field(init=False, default=b"", repr=False)
     _hello: ClientHello | None = field(init=False, default=None)
@@ -77,7 +78,7 @@ class ClientHelloReader:
         """
         self.held = self.held + data if self.held else data
         if self._hello is None and self._is_message_complete():
-            if self._at > self.limit_bytes:
+            if self.size > self.limit_bytes:
                 raise _malformed("the ClientHello is too long")
             self._hello = _read_hello(self._message)
         elif self._hello is None and len(self.held) >= self.limit_bytes:
@@ -88,15 +89,15 @@ class ClientHelloReader:
         """Extract the handshake message from the records; return whether it is complete (RFC 8446 section 5.1)."""
         while True:
             if not self._record_left:
-                header = self.held[self._at : self._at + HEADER_BYTES]
+                header = self.held[self.size : self.size + HEADER_BYTES]
                 if len(header) < HEADER_BYTES:
                     return False
                 self._record_left = _fragment_length(header)
-                self._at += HEADER_BYTES
-            fragment = self.held[self._at : self._at + self._record_left]
+                self.size += HEADER_BYTES
+            fragment = self.held[self.size : self.size + self._record_left]
             if not fragment:
                 return False
-            self._at += len(fragment)
+            self.size += len(fragment)
             self._record_left -= len(fragment)
             self._message += fragment
             message = self._message

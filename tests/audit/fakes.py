@@ -20,6 +20,7 @@ from egress.model import (
     Authority,
     Client,
     Connection,
+    HelloFacts,
     Outcome,
     Phases,
     Request,
@@ -149,7 +150,7 @@ def make_event(
     request: Request | None = None,
     admission: Admission | None = ADMISSION,
     refused: Refused | None = None,
-    server_name: str | None = None,
+    hello: HelloFacts | None = None,
     timestamp: float = EPOCH,
 ) -> AuditEvent:
     return AuditEvent(
@@ -164,7 +165,7 @@ def make_event(
         refused=refused,
         status=200,
         dialled="140.82.121.6",
-        server_name=server_name,
+        hello=hello,
         client_bytes=517,
         server_bytes=4096,
         phases=Phases(judge=0.0213, dial=12.5),

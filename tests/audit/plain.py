@@ -27,6 +27,7 @@ def plain(record: AuditEvent, paths: str) -> dict[str, object]:
     request, admission, refused = record.request, record.admission, record.refused
     plan, resolution = (admission.plan, admission.resolution) if admission else (None, None)
     verdicts = admission.verdicts if admission else refused.verdicts if refused else ()
+    hello, retry = record.hello, record.hello.retry_server_name if record.hello else None
     return {
         "schema": 1,
         "timestamp": _time(record.timestamp),
@@ -53,7 +54,8 @@ def plain(record: AuditEvent, paths: str) -> dict[str, object]:
         "audit_mode": [_audit_mode_verdicts(verdict) for verdict in verdicts if _is_rehearsed(verdict)],
         "config_generation": admission.generation if admission else None,
         "network_peer_address": record.dialled or None,
-        "tls_client_server_name": None if record.server_name is None else cut(record.server_name, 256),
+        "tls_client_server_name": cut(hello.server_name, 256) if hello else None,
+        "tls_client_retry_server_name": None if retry is None else cut(retry, 256),
         "http_response_status_code": record.status or None,
         "response_source": record.response_source if record.status else None,
         "client_bytes": record.client_bytes,

@@ -20,6 +20,7 @@ from egress.model import (
     Authority,
     Client,
     Connection,
+    HelloFacts,
     Hop,
     Outcome,
     Phases,
@@ -69,6 +70,7 @@ class LineTests(SynchronousTestCase):
         )
         self.assertIsNone(line["url_path"])
         self.assertIsNone(line["tls_client_server_name"])
+        self.assertIsNone(line["tls_client_retry_server_name"])
 
     def test_numbers_that_json_cannot_spell(self) -> None:
         """A clock that goes wrong does not make a line that nobody can read."""
@@ -165,12 +167,13 @@ class LineTests(SynchronousTestCase):
         path=st.text(max_size=600),
         host=st.text(max_size=80),
         name=st.text(max_size=600),
+        retry=st.none() | st.text(max_size=600),
         paths=st.sampled_from(["none", "first", "full"]),
     )
     @settings(max_examples=150, deadline=None)
-    def test_any_text(self, method: str, path: str, host: str, name: str, paths: str) -> None:
+    def test_any_text(self, method: str, path: str, host: str, name: str, retry: str | None, paths: str) -> None:
         """Whatever a client sends, a line is one line of printable ASCII and valid JSON, of bounded length."""
-        record = make_event(request=make_request(method, path, host=host), server_name=name)
+        record = make_event(request=make_request(method, path, host=host), hello=HelloFacts(name, retry))
 
         line = LineEncoder(paths).encode(record)
 
@@ -208,6 +211,9 @@ PLANS = st.builds(
     RoutePlan, TEXTS, st.sampled_from(["none", "route"]), st.just("auto"), st.lists(HOPS, max_size=2).map(tuple), TEXTS
 )
 DURATIONS = st.floats() | st.floats(0, 1e6) | st.sampled_from([-1.0, 0.0, 0.0005, 12.5])
+
+
+HELLOS = (None, HelloFacts(""), HelloFacts("a.example"), HelloFacts("a.example", ""), HelloFacts("", "\u2028"))
 
 
 @st.composite
@@ -269,7 +275,7 @@ def records(draw: st.DrawFn) -> list[AuditEvent]:
                 draw(st.sampled_from(refusals)),
                 draw(st.sampled_from([0, 200, 404])),
                 draw(st.sampled_from(["", "192.0.2.1", '"'])),
-                draw(st.sampled_from([None, "", "a.example", "\u2028"])),
+                draw(st.sampled_from(HELLOS)),
                 draw(st.integers(0, 1 << 40)),
                 draw(st.integers(0, 1 << 40)),
                 Phases(*(draw(DURATIONS) for _ in range(4))),
@@ -306,7 +312,9 @@ class PlainTests(SynchronousTestCase):
             {"request": make_request(path="/a/b")},
             {"request": make_request(request_id="r2")},
             {"dialled": ""},
-            {"server_name": ""},
+            {"hello": HelloFacts("")},
+            {"hello": HelloFacts("", "")},
+            {"hello": HelloFacts("a.example", "b.example")},
             {"status": 0},
             {"connection_id": "c2"},
             {"event": "open", "cause": ""},

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import Refused
-from egress.model import Admission, AuditEvent, Client, Connection, Request
+from egress.model import Admission, AuditEvent, Client, Connection, HelloFacts, Request
 from egress.proxy.audit_events import build_event
 from egress.testing import make_request
 
@@ -48,7 +48,7 @@ class Moved:
 
     admission: Admission | None = None
     dialled: str = "93.184.216.34"
-    server_name: str | None = "a.example"
+    hello: HelloFacts | None = field(factory=lambda: HelloFacts("a.example"))
     up: int = 5
     down: int = 7
     response_source: str = "origin"
@@ -79,7 +79,7 @@ class EventTests(SynchronousTestCase):
 
         self.assertEqual(("of the request", "http", 200), (built.client.key, built.request_form, built.status))
         self.assertEqual((5, 7), (built.client_bytes, built.server_bytes))
-        self.assertEqual(("93.184.216.34", "a.example"), (built.dialled, built.server_name))
+        self.assertEqual(("93.184.216.34", HelloFacts("a.example")), (built.dialled, built.hello))
         self.assertEqual((2_500.0, "origin"), (built.duration_ms, built.response_source))
         self.assertIs(self.request.phases, built.phases)
 

@@ -16,12 +16,15 @@ from egress.proxy import exchange, states, transaction
 from egress.proxy.client import connection, pipelining
 from egress.proxy.client.connection import ClientConnection
 from egress.proxy.reload.displaced_listeners import DisplacedListeners
-from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL, YIELDING, Table
-from egress.proxy.tunnel import tunnel
+from egress.proxy.states import CLIENT_CONNECTION, EXCHANGE, TRANSACTION, TUNNEL, TUNNEL_INSPECTION, YIELDING, Table
+from egress.proxy.tunnel import inspection, tunnel
 from egress.testing.peers import NetworkPeer, Origin
 from tests.documents import DOCS
 from tests.proxy.reload.test_reevaluation import CONNECT, GET, OK, OTHERS, SAME, ReevaluationCase
 from tests.proxy.support import ADDRESS, SHORT
+from tests.wire.test_client_hello import SUPPORTED_VERSIONS, message, records, server_name
+from tests.wire.test_server_hello import HELLO as SERVER_HELLO
+from tests.wire.test_server_hello import RETRY
 
 OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
 DENIED = b"CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n"
@@ -31,6 +34,7 @@ POST = b"POST http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\nContent
 LAST_GET = GET[:-2] + b"Connection: close\r\n\r\n"
 # More than the window of a client that does not read holds, by less than the proxy buffers.
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 66000\r\n\r\n" + bytes(66_000)
+HELLO = records(message((server_name(b"origin.example"), SUPPORTED_VERSIONS)))
 LOST = DisplacedListeners(lost=frozenset({"agents"}))
 
 Transition: TypeAlias = tuple[str, str]
@@ -39,6 +43,7 @@ TABLES: Mapping[str, Table] = {
     "CLIENT_CONNECTION": CLIENT_CONNECTION,
     "TRANSACTION": TRANSACTION,
     "EXCHANGE": EXCHANGE,
+    "TUNNEL_INSPECTION": TUNNEL_INSPECTION,
     "TUNNEL": TUNNEL,
 }
 
@@ -122,6 +127,7 @@ class Dialogues(ReevaluationCase):
             (pipelining, "CLIENT_CONNECTION"),
             (transaction, "TRANSACTION"),
             (exchange, "EXCHANGE"),
+            (inspection, "TUNNEL_INSPECTION"),
             (tunnel, "TUNNEL"),
         ):
             self.patch(module, name, Recording(TABLES[name], self.taken[name]))
@@ -524,6 +530,54 @@ class Dialogues(ReevaluationCase):
         """A response is complete."""
         self.says(self.serving()[1].peer, OK)
 
+    # The inspection of a tunnel.
+
+    def unread_hello_begun(self) -> None:
+        """A client sends the beginning of a ClientHello."""
+        client, _ = self.tunnelled()
+        self.says(client, HELLO[:9])
+
+    def unread_join(self) -> None:
+        """A client sends what is not TLS."""
+        client, _ = self.tunnelled()
+        self.says(client, b"SSH-2.0-x\r\n")
+
+    def reading_hello_hello_read(self) -> None:
+        """A client sends the rest of a ClientHello."""
+        client, _ = self.tunnelled()
+        self.says(client, HELLO[:9])
+        self.watch()
+        self.says(client, HELLO[9:])
+
+    def reading_hello_join(self) -> None:
+        """In a tunnel to an address, a client sends a malformed ClientHello."""
+        self.origin(port=443)
+        client = self.said(f"CONNECT {ADDRESS}:443 HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n".encode() + HELLO[:9])
+        self.watch()
+        self.says(client, b"\xff" * len(HELLO))
+
+    def greeted(self) -> tuple[NetworkPeer, NetworkPeer]:
+        """Send a ClientHello through a tunnel, and give both ends."""
+        client, origin = self.tunnelled()
+        self.says(client, HELLO)
+        self.watch()
+        return client, origin
+
+    def hello_sent_retry(self) -> None:
+        """An origin answers with a HelloRetryRequest."""
+        self.says(self.greeted()[1], records(RETRY))
+
+    def hello_sent_join(self) -> None:
+        """An origin answers with a ServerHello."""
+        self.says(self.greeted()[1], records(SERVER_HELLO))
+
+    def retrying_join(self) -> None:
+        """A client sends its second ClientHello."""
+        client, origin = self.greeted()
+        self.says(origin, records(RETRY))
+        self.watch()
+        self.says(client, HELLO)
+
     # The tunnel.
 
     def tunnelled(self) -> tuple[NetworkPeer, NetworkPeer]:
@@ -575,13 +629,16 @@ class Dialogues(ReevaluationCase):
     def test_users_of_the_tables(self) -> None:
         """No other module uses a table: a transition that is taken there would not be noted."""
         modules = {
-            Path(inspect.getfile(module)) for module in (connection, pipelining, transaction, exchange, tunnel, states)
+            Path(inspect.getfile(module))
+            for module in (connection, pipelining, transaction, exchange, inspection, tunnel, states)
         }
         users = {
             path
             for path in Path(inspect.getfile(states)).parent.rglob("*.py")
             if re.search(
-                r"^[^\"#]*\b(CLIENT_CONNECTION|TRANSACTION|EXCHANGE|TUNNEL)\b", path.read_text("utf-8"), re.MULTILINE
+                r"^[^\"#]*\b(CLIENT_CONNECTION|TRANSACTION|EXCHANGE|TUNNEL|TUNNEL_INSPECTION)\b",
+                path.read_text("utf-8"),
+                re.MULTILINE,
             )
         }
 
@@ -614,6 +671,10 @@ class Dialogues(ReevaluationCase):
     def test_exchange(self) -> None:
         """Each transition of an exchange happens in its dialogue."""
         self.walk("EXCHANGE")
+
+    def test_tunnel_inspection(self) -> None:
+        """Each transition of a tunnel's inspection happens in its dialogue."""
+        self.walk("TUNNEL_INSPECTION")
 
     def test_tunnel(self) -> None:
         """Each transition of a tunnel happens in its dialogue."""
@@ -689,6 +750,15 @@ DIALOGUES: Mapping[str, Mapping[Transition, Dialogue]] = {
         ("responding", "sent"): Dialogues.responding_sent,
         ("responding", "finish"): Dialogues.responding_finish,
         ("receiving", "finish"): Dialogues.receiving_finish,
+    },
+    "TUNNEL_INSPECTION": {
+        ("unread", "hello_begun"): Dialogues.unread_hello_begun,
+        ("unread", "join"): Dialogues.unread_join,
+        ("reading_hello", "hello_read"): Dialogues.reading_hello_hello_read,
+        ("reading_hello", "join"): Dialogues.reading_hello_join,
+        ("hello_sent", "retry"): Dialogues.hello_sent_retry,
+        ("hello_sent", "join"): Dialogues.hello_sent_join,
+        ("retrying", "join"): Dialogues.retrying_join,
     },
     "TUNNEL": {
         ("open", "client_fin"): Dialogues.open_client_fin,

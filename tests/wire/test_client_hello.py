@@ -254,6 +254,7 @@ class HelloTests(SynchronousTestCase):
             for piece in pieces:
                 hello = reader.feed(piece)
             self.assertEqual((hello, reader.held), (ClientHello("a.example", False), stream))
+            self.assertEqual(reader.held[reader.size :], early)
 
 
 class RefusalTests(SynchronousTestCase):

@@ -78,6 +78,7 @@ FAST_PATHS = {
     "egress.wire.framing.response_framing": "ResponseTests.test_simple_heads",
     "egress.wire.request_head.RequestReader.feed": "RequestTests.test_reader",
     "egress.wire.response_head.ResponseReader.feed": "ResponseTests.test_reader",
+    "egress.wire.server_hello.ServerHelloReader.feed": "tests.wire.test_server_hello",
 }
 """Fast paths by name: the test that compares the fast path with the slow one."""
 

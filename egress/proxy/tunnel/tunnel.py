@@ -46,13 +46,18 @@ class Tunnel:
     idle: IdleWatch | None = None
 
     def begin(self) -> None:
+        """Set the first deadline."""
+        self.started = self.server.clock.seconds()
+        self.transaction.release_dial()
+        self.expect()
+
+    def relay_down(self) -> None:
         """Relay from the origin to the client."""
         client, origin = self.client, self.origin
-        assert origin.transport is not None, "a connection that is joined is open"
-        self.started = self.server.clock.seconds()
         origin.receiver = self
-        self.transaction.downward = origin.transport.relay_to(client.transport)
-        self.expect()
+        transport = origin.transport
+        if transport is not None:
+            self.transaction.downward = transport.relay_to(client.transport)
 
     def join(self, data: bytes) -> None:
         """Relay from the client to the origin.
@@ -60,12 +65,11 @@ class Tunnel:
         Args:
             data: the octets that the client has sent so far.
         """
-        transaction, transport = self.transaction, self.origin.transport
-        transaction.release_dial()
+        transport = self.origin.transport
         if data:
             self.client_data(data)
         if transport is not None:
-            transaction.upward = self.client.transport.relay_to(transport)
+            self.transaction.upward = self.client.transport.relay_to(transport)
 
     def take_over(self, rest: bytes) -> None:
         """Begin and join at once, after a change of protocol.
@@ -76,6 +80,7 @@ class Tunnel:
         client = self.client
         client.receiver = self
         self.begin()
+        self.relay_down()
         held = client.take_held()
         client.resume()
         if rest:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from egress.model import HelloFacts
 from egress.proxy.limits import Limits, TlsSettings
 from tests.proxy.support import ADDRESS
 from tests.proxy.tunnel.support import CONNECT, TunnelCase, hello
+
+EARLY = b"\x17\x03\x03\x00\x05early"
 
 
 class Hellos(TunnelCase):
@@ -23,7 +26,7 @@ class Hellos(TunnelCase):
         client.closes()
         origin.peer.closes()
         self.network.settle()
-        self.assertEqual(self.ends()[-1].server_name, "origin.example")
+        self.assertEqual(self.ends()[-1].hello, HelloFacts("origin.example"))
 
     def test_early_hello(self) -> None:
         """One that comes with CONNECT is looked at, too."""
@@ -42,7 +45,8 @@ class Hellos(TunnelCase):
         self.assertTrue(client.was_reset)
         self.assertEqual(origin.peer.received, b"")
         record = self.ends()[-1]
-        self.assertEqual((record.event, record.cause, record.server_name), ("refused", "server_name", "evil.example"))
+        self.assertEqual((record.event, record.cause), ("refused", "server_name"))
+        self.assertEqual(record.hello, HelloFacts("evil.example"))
 
     def test_no_name(self) -> None:
         """One without a name passes, and the record says so."""
@@ -56,7 +60,7 @@ class Hellos(TunnelCase):
         self.network.settle()
 
         self.assertEqual(origin.peer.received, sent)
-        self.assertEqual(self.ends()[-1].server_name, "")
+        self.assertEqual(self.ends()[-1].hello, HelloFacts(""))
 
     def test_literal_address(self) -> None:
         """Inside a tunnel to an address any name passes and is recorded."""
@@ -68,7 +72,7 @@ class Hellos(TunnelCase):
         origin.peer.closes()
         self.network.settle()
 
-        self.assertEqual(self.ends()[-1].server_name, "any.example")
+        self.assertEqual(self.ends()[-1].hello, HelloFacts("any.example"))
         self.assertGreater(len(origin.peer.received), 100)
 
     def test_other_protocols(self) -> None:
@@ -81,7 +85,7 @@ class Hellos(TunnelCase):
         origin.peer.closes()
         self.network.settle()
 
-        self.assertIs(self.ends()[-1].server_name, None)
+        self.assertIs(self.ends()[-1].hello, None)
 
     def test_malformed(self) -> None:
         """What begins like TLS and is not goes no further."""
@@ -163,10 +167,10 @@ class Hellos(TunnelCase):
         self.network.settle()
 
         self.network.advance(self.limits.hello_seconds * 2)
-        client.says(b"more")
+        client.says(EARLY)
         self.network.settle()
 
-        self.assertEqual(sent + b"more", origin.peer.received)
+        self.assertEqual(sent + EARLY, origin.peer.received)
 
     def test_slow_hello(self) -> None:
         """A ClientHello has its whole time, also beyond the moment at which a tunnel counts as open for long."""
@@ -241,7 +245,7 @@ class RecordedHellos(TunnelCase):
         origin.peer.closes()
         self.network.settle()
 
-        self.assertEqual(self.ends()[-1].server_name, "other.example")
+        self.assertEqual(self.ends()[-1].hello, HelloFacts("other.example"))
         self.assertGreater(len(origin.peer.received), 100)
 
 
