@@ -36,7 +36,7 @@ _MS = "%.3f"
 # The upper bound excludes an infinity, which JSON cannot represent; a NaN fails both bounds.
 _MS_LIMIT = 1e15
 
-_NO_HELLO = '"tls_client_server_name":null,"tls_client_retry_server_name":null,'
+_NO_HELLO = '"tls_client_server_name":null,"tls_client_retry_server_name":null,"tls_client_ech":null,'
 
 _TargetKey: TypeAlias = tuple[str, str, str, str | None, str, HelloFacts | None, int, str]
 """Request form, method, authority, path, address dialled, ClientHellos, status and response source."""
@@ -268,6 +268,7 @@ def _hello(hello: HelloFacts) -> str:
     return (
         f'"tls_client_server_name":{bounded(hello.server_name, PATH_LIMIT)},'
         f'"tls_client_retry_server_name":{"null" if retry is None else bounded(retry, PATH_LIMIT)},'
+        f'"tls_client_ech":{"true" if hello.has_ech else "false"},'
     )
 
 

@@ -140,6 +140,10 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "Server name of a second ClientHello, which an origin asks for with a HelloRetryRequest and serves: null "
             "without a second ClientHello, empty where it has none."
         ),
+        "tls_client_ech": Field(
+            "Whether a ClientHello in a tunnel has an encrypted ClientHello (ECH), or a decoy of one, so that another "
+            "server name may count: true or false; null without a ClientHello."
+        ),
         "http_response_status_code": Field(
             "Status of the answer that the client received; null where it received none.",
             "http.response.status_code",

@@ -116,6 +116,11 @@ CODES: Mapping[str, Code] = MappingProxyType(
             "The TLS server name differs from the CONNECT host",
             "Use one host in CONNECT and as TLS server name; bypassing the proxy will not work.",
         ),
+        "ech_refused": Code(
+            403,
+            "Encrypted ClientHello (ECH) refused",
+            "Switch ECH off in the TLS client, so that its server name can be read; bypassing the proxy will not work.",
+        ),
         "rate_limited": Code(
             429, "Rate limit exceeded", "Slow down; Retry-After gives the time to wait.", may_retry=True
         ),
@@ -191,6 +196,7 @@ CAUSES: Mapping[str, str] = MappingProxyType(
         "hello_malformed": "A ClientHello in a tunnel was malformed or too long.",
         "hello_truncated": "The client ended a tunnel within its ClientHello.",
         "server_name": "The server name of the ClientHello differs from the CONNECT host.",
+        "ech": "A ClientHello in a tunnel was encrypted (ECH), or looked so.",
         "policy": "A policy ended the request.",
         "stopping": "The supervisor stopped.",
         "internal_error": "The proxy failed; its log has a traceback.",

@@ -20,10 +20,12 @@ class HelloFacts:
 
     Attributes:
         server_name: the server name of the first one; "" for none.
+        has_ech: one of them has an encrypted ClientHello, or a decoy of one.
         retry_server_name: that of the second one, after a HelloRetryRequest; None without a second one.
     """
 
     server_name: str
+    has_ech: bool = False
     retry_server_name: str | None = None
 
 

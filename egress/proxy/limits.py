@@ -84,6 +84,9 @@ class TlsSettings:
     Attributes:
         sni: the effect of a ClientHello in a tunnel whose server name differs from the judged host: "enforce" resets
             the tunnel, "record" only records the name.
+        ech: the effect of a ClientHello in a tunnel with an encrypted ClientHello (ECH), which may name another host:
+            "refuse" resets the tunnel, "record" only records it. A browser's decoy has the same effect.
     """
 
     sni: Literal["enforce", "record"] = "enforce"
+    ech: Literal["record", "refuse"] = "record"

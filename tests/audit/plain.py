@@ -56,6 +56,7 @@ def plain(record: AuditEvent, paths: str) -> dict[str, object]:
         "network_peer_address": record.dialled or None,
         "tls_client_server_name": cut(hello.server_name, 256) if hello else None,
         "tls_client_retry_server_name": None if retry is None else cut(retry, 256),
+        "tls_client_ech": hello.has_ech if hello else None,
         "http_response_status_code": record.status or None,
         "response_source": record.response_source if record.status else None,
         "client_bytes": record.client_bytes,

@@ -167,13 +167,16 @@ class LineTests(SynchronousTestCase):
         path=st.text(max_size=600),
         host=st.text(max_size=80),
         name=st.text(max_size=600),
+        has_ech=st.booleans(),
         retry=st.none() | st.text(max_size=600),
         paths=st.sampled_from(["none", "first", "full"]),
     )
     @settings(max_examples=150, deadline=None)
-    def test_any_text(self, method: str, path: str, host: str, name: str, retry: str | None, paths: str) -> None:
+    def test_any_text(
+        self, method: str, path: str, host: str, name: str, has_ech: bool, retry: str | None, paths: str
+    ) -> None:
         """Whatever a client sends, a line is one line of printable ASCII and valid JSON, of bounded length."""
-        record = make_event(request=make_request(method, path, host=host), hello=HelloFacts(name, retry))
+        record = make_event(request=make_request(method, path, host=host), hello=HelloFacts(name, has_ech, retry))
 
         line = LineEncoder(paths).encode(record)
 
@@ -213,7 +216,13 @@ PLANS = st.builds(
 DURATIONS = st.floats() | st.floats(0, 1e6) | st.sampled_from([-1.0, 0.0, 0.0005, 12.5])
 
 
-HELLOS = (None, HelloFacts(""), HelloFacts("a.example"), HelloFacts("a.example", ""), HelloFacts("", "\u2028"))
+HELLOS = (
+    None,
+    HelloFacts(""),
+    HelloFacts("a.example"),
+    HelloFacts("a.example", True, ""),
+    HelloFacts("", False, "\u2028"),
+)
 
 
 @st.composite
@@ -313,8 +322,9 @@ class PlainTests(SynchronousTestCase):
             {"request": make_request(request_id="r2")},
             {"dialled": ""},
             {"hello": HelloFacts("")},
-            {"hello": HelloFacts("", "")},
-            {"hello": HelloFacts("a.example", "b.example")},
+            {"hello": HelloFacts("", False, "")},
+            {"hello": HelloFacts("a.example", False, "b.example")},
+            {"hello": HelloFacts("a.example", True)},
             {"status": 0},
             {"connection_id": "c2"},
             {"event": "open", "cause": ""},

@@ -1,4 +1,4 @@
-"""The beginning of an open tunnel: what the client and the origin send is read until their TLS handshake is known."""
+"""The beginning of an open tunnel: both sides' octets are read until the server names of its TLS are known."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from egress.model import HelloFacts
 from egress.proxy.roles import TunnelClient
 from egress.proxy.server import ProxyServer
 from egress.proxy.states import HELLO_SENT, RETRYING, TUNNEL_INSPECTION, UNREAD
+from egress.proxy.tunnel.hello_rule import find_refusal, has_rule, unreadable
 from egress.proxy.tunnel.tunnel import Tunnel
 from egress.wire.client_hello import ClientHello, ClientHelloReader
 from egress.wire.client_records import ClientRecords
@@ -21,23 +22,23 @@ from egress.wire.tls_record import begins_tls
 class TunnelInspection:
     """An open tunnel that is not joined yet (ClientReceiver, OriginReceiver). States: `states.TUNNEL_INSPECTION`.
 
-    A ClientHello must name the judged host. Behind a shared address the tunnel would otherwise lead to another host. An
-    origin that answers with a HelloRetryRequest serves the name of the second ClientHello, so the client is relayed
-    only when no second one can follow, or when it was read. What the origin sends is forwarded at once.
+    A ClientHello must name the judged host (`hello_rule`). Behind a shared address the tunnel would otherwise lead to
+    another host. An origin that answers with a HelloRetryRequest serves the name of the second ClientHello, so the
+    client is relayed only when no second one can follow, or when it was read. What the origin sends is forwarded at
+    once.
 
-    Where nothing is compared (a tunnel to a literal address, or `sni = "record"`), what cannot be read as a ClientHello
-    is relayed like what is not TLS.
+    Where nothing is asked of a ClientHello, what cannot be read as one is relayed like what is not TLS.
 
     Attributes:
-        server: has the limits and the timers.
+        server: the server, with the limits and the timers.
         client: the client connection.
-        tunnel: writes to both sides, and receives their events once they are relayed.
-        state: see the table.
-        hello: reads the ClientHello that has begun.
-        records: finds the second ClientHello.
-        answer: reads what the origin sends, once it has sent anything.
-        is_relayed: the origin is relayed to the client, or has ended.
-        is_timed: octets came that may be the beginning of a ClientHello, which has a deadline.
+        tunnel: the tunnel, which writes to both sides and receives the events of a side that is relayed.
+        state: the state; see the table.
+        hello: the reader of the ClientHello that has begun.
+        records: the reader of the client's records between two ClientHellos.
+        answer: the reader of the origin's octets; None before the first of them.
+        is_relayed: whether the origin is relayed to the client, or has ended.
+        is_timed: whether the deadline of a ClientHello runs.
     """
 
     server: ProxyServer
@@ -82,7 +83,7 @@ class TunnelInspection:
             self._read_records(data)
 
     def client_ended(self) -> None:
-        """Pass the client's FIN on. One in a ClientHello leaves nothing to compare."""
+        """Pass the client's FIN on. One in a ClientHello leaves nothing to judge."""
         if self.hello is not None:
             self._unreadable("hello_truncated")
         else:
@@ -90,11 +91,11 @@ class TunnelInspection:
         self.tunnel.client_ended()
 
     def client_lost(self, reason: Failure) -> None:
-        """The client connection is gone."""
+        """Handle the loss of the client connection."""
         self.tunnel.client_lost(reason)
 
     def expired(self) -> None:
-        """The ClientHello took too long, or the tunnel has a deadline."""
+        """Handle the deadline of a ClientHello or of the tunnel."""
         if self.is_timed:
             self._unreadable("hello_timeout")
         else:
@@ -107,7 +108,7 @@ class TunnelInspection:
     # Events of the origin connection (OriginReceiver).
 
     def origin_data(self, data: bytes) -> None:
-        """Forward; relay once the octets tell whether a second ClientHello may follow."""
+        """Forward the octets; relay once they tell whether a second ClientHello may follow."""
         answer = self.answer
         if answer is None:
             answer = self.answer = ServerHelloReader()
@@ -132,15 +133,10 @@ class TunnelInspection:
         tunnel.origin_ended()
 
     def origin_lost(self, reason: Failure) -> None:
-        """The origin connection is gone."""
+        """Handle the loss of the origin connection."""
         self.tunnel.origin_lost(reason)
 
     # ClientHellos.
-
-    @property
-    def _is_compared(self) -> bool:
-        """Whether a ClientHello has to name the judged host."""
-        return self.server.tls.sni == "enforce" and self.tunnel.transaction.request.authority.address is None
 
     def _expect_hello(self) -> None:
         if not self.is_timed:
@@ -162,13 +158,16 @@ class TunnelInspection:
             self._forward_hello(reader)
 
     def _is_accepted(self, hello: ClientHello) -> bool:
-        """Compare the server name with the judged host. An encrypted name (ECH) has an outer one, which is compared."""
-        transaction, name = self.tunnel.transaction, hello.server_name
-        first = transaction.hello
-        transaction.hello = HelloFacts(name) if first is None else HelloFacts(first.server_name, name)
-        if name and name != transaction.request.authority.host and self._is_compared:
-            reason = "The TLS server name is not the host that was judged."
-            self.end("server_name", Refused("server_name_refused", reason))
+        """Record what a ClientHello says, and judge it."""
+        transaction = self.tunnel.transaction
+        name, first = hello.server_name, transaction.hello
+        if first is None:
+            transaction.hello = HelloFacts(name, hello.has_ech)
+        else:
+            transaction.hello = HelloFacts(first.server_name, first.has_ech or hello.has_ech, name)
+        found = find_refusal(hello, transaction.request.authority, self.server.tls)
+        if found is not None:
+            self.end(*found)
             return False
         return True
 
@@ -220,13 +219,14 @@ class TunnelInspection:
             self._join(b"" if self.records is None else self.records.kept)
 
     def _unreadable(self, cause: str, error: ProtocolError | None = None, data: bytes = b"") -> None:
-        """End the tunnel, if a ClientHello would have to be compared. Otherwise relay what was held, and `data`."""
-        if not self._is_compared:
+        """End the tunnel, if anything is asked of a ClientHello. Otherwise relay what was held, and `data`."""
+        authority, tls = self.tunnel.transaction.request.authority, self.server.tls
+        if not has_rule(authority, tls):
             self._join(self._take_kept() + data)
         elif error is None:
             self.end(cause)
         else:
-            self.end(cause, Refused("server_name_refused", error.sentence))
+            self.end(cause, unreadable(error, authority, tls))
 
     def _take_kept(self) -> bytes:
         """Take the client's octets that were not forwarded."""

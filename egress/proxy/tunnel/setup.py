@@ -25,11 +25,11 @@ class TunnelSetup:
     What the client sends early is held, bounded, until the tunnel is open.
 
     Attributes:
-        server: has the limits and the timers.
+        server: the server, with the limits and the timers.
         client: the client connection.
         request: the CONNECT; `head` is what was read.
-        transaction: admits, dials and records the request.
-        tunnel: once the 200 was sent.
+        transaction: the transaction, which admits, dials and records the request.
+        tunnel: the tunnel; None before the 200.
     """
 
     server: ProxyServer

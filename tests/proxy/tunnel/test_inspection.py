@@ -6,8 +6,8 @@ from egress.model import AuditEvent, HelloFacts
 from egress.proxy.limits import TlsSettings
 from egress.testing.peers import NetworkPeer, Origin
 from tests.proxy.support import ADDRESS
-from tests.proxy.tunnel.support import TunnelCase, hello
-from tests.wire.test_client_hello import SUPPORTED_VERSIONS, message, records, server_name
+from tests.proxy.tunnel.support import CONNECT, TunnelCase, hello
+from tests.wire.test_client_hello import ECH, SUPPORTED_VERSIONS, message, records, server_name
 from tests.wire.test_server_hello import HELLO, RETRY
 
 TO_ADDRESS = f"CONNECT {ADDRESS}:443 HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n".encode()
@@ -120,10 +120,11 @@ class NothingToCompareRecorded(NothingToCompare):
         return self.open()
 
 
-def made(name: str | None, size: int = 16384) -> bytes:
+def made(name: str | None, size: int = 16384, *, has_ech: bool = False) -> bytes:
     """Make a ClientHello by hand, in records of some size."""
     names = () if name is None else (server_name(name.encode()),)
-    return records(message((*names, SUPPORTED_VERSIONS)), size, version=b"\x03\x03")
+    more = (ECH,) if has_ech else ()
+    return records(message((*names, SUPPORTED_VERSIONS, *more)), size, version=b"\x03\x03")
 
 
 SPEC_CHANGE = b"\x14\x03\x03\x00\x01\x01"
@@ -200,7 +201,7 @@ class Retries(RetryCase):
 
         self.assertEqual(origin.take(), SPEC_CHANGE + made("origin.example"))
         self.assert_joined(client, origin)
-        self.assertEqual(self.end(client, origin).hello, HelloFacts("origin.example", "origin.example"))
+        self.assertEqual(self.end(client, origin).hello, HelloFacts("origin.example", False, "origin.example"))
 
     def test_another_name(self) -> None:
         """One for another host resets both sides, and the audit log has both names."""
@@ -216,7 +217,7 @@ class Retries(RetryCase):
                 event = self.ends()[-1]
                 assert event.refused is not None
                 self.assertEqual(event.refused.code, "server_name_refused")
-                self.assertEqual(event.hello, HelloFacts(first or "", "evil.example"))
+                self.assertEqual(event.hello, HelloFacts(first or "", False, "evil.example"))
 
     def test_no_name(self) -> None:
         """One without a name passes, and the audit log says so."""
@@ -225,7 +226,7 @@ class Retries(RetryCase):
         self.say(client, made(None))
 
         self.assert_joined(client, origin)
-        self.assertEqual(self.end(client, origin).hello, HelloFacts("origin.example", ""))
+        self.assertEqual(self.end(client, origin).hello, HelloFacts("origin.example", False, ""))
 
     def test_every_piece(self) -> None:
         """Both ClientHellos and the answer may come octet by octet, in any records, with early data between."""
@@ -520,7 +521,7 @@ class RecordedRetries(RetryCase):
         self.say(client, SPEC_CHANGE + made("other.example"))
 
         self.assert_joined(client, origin)
-        self.assertEqual(self.end(client, origin).hello, HelloFacts("origin.example", "other.example"))
+        self.assertEqual(self.end(client, origin).hello, HelloFacts("origin.example", False, "other.example"))
 
     def test_unreadable(self) -> None:
         """What is no second ClientHello, or comes before the answer, passes."""
@@ -559,3 +560,106 @@ class RetriesAtAnAddress(RecordedRetries):
     def open(self, request: bytes = TO_ADDRESS) -> tuple[NetworkPeer, Origin]:
         """Open a tunnel to an address."""
         return super().open(request)
+
+
+class Encrypted(RetryCase):
+    """A ClientHello that has an encrypted one (ECH), with `ech = "record"`."""
+
+    def test_it_is_recorded(self) -> None:
+        """The outer name is compared, and the audit log says that there is another one."""
+        client, origin = self.open()
+        self.say(client, made("origin.example", has_ech=True))
+        self.say(origin.peer, records(HELLO))
+
+        self.assert_joined(client, origin.peer)
+        self.assertEqual(self.end(client, origin.peer).hello, HelloFacts("origin.example", True))
+
+    def test_another_outer_name(self) -> None:
+        """Another outer name is refused as any other name."""
+        client, origin = self.open()
+        self.say(client, made("evil.example", has_ech=True))
+
+        self.assert_refused_by("server_name", client, origin.peer)
+
+    def test_in_either_of_two(self) -> None:
+        """One of two ClientHellos is enough for the audit log."""
+        for first, second in ((True, False), (False, True)):
+            with self.subTest(first=first):
+                self.setUp()
+                client, origin = self.open()
+                self.say(client, made("origin.example", has_ech=first))
+                self.say(origin.peer, records(RETRY))
+                self.say(client, made("origin.example", has_ech=second))
+                self.assert_joined(client, origin.peer)
+                facts = HelloFacts("origin.example", True, "origin.example")
+                self.assertEqual(self.end(client, origin.peer).hello, facts)
+
+
+class EncryptedRefused(RetryCase):
+    """With `ech = "refuse"`."""
+
+    tls = TlsSettings(ech="refuse")
+
+    def assert_ech_refused(self, cause: str, client: NetworkPeer, origin: NetworkPeer) -> None:
+        """Assert that both sides were reset, for ECH."""
+        self.assert_refused_by(cause, client, origin)
+        refused = self.ends()[-1].refused
+        assert refused is not None
+        self.assertEqual(refused.code, "ech_refused")
+
+    def test_first(self) -> None:
+        """A first ClientHello with ECH goes no further, by name and at a literal address."""
+        for request in (CONNECT, TO_ADDRESS):
+            with self.subTest(request):
+                self.setUp()
+                client, origin = self.open(request)
+                self.say(client, made("origin.example", has_ech=True))
+                self.assert_ech_refused("ech", client, origin.peer)
+                self.assertEqual(self.ends()[-1].hello, HelloFacts("origin.example", True))
+
+    def test_second(self) -> None:
+        """Neither does a second one, after a first without ECH."""
+        client, origin = self.retry()
+        self.say(client, made("origin.example", has_ech=True))
+
+        self.assert_ech_refused("ech", client, origin)
+        self.assertEqual(self.ends()[-1].hello, HelloFacts("origin.example", True, "origin.example"))
+
+    def test_without(self) -> None:
+        """A ClientHello without ECH passes, by name and at a literal address."""
+        for request in (CONNECT, TO_ADDRESS):
+            with self.subTest(request):
+                self.setUp()
+                client, origin = self.open(request)
+                self.say(client, hello("origin.example"))
+                self.say(origin.peer, records(HELLO))
+                self.assert_joined(client, origin.peer)
+
+    def test_unreadable_at_an_address(self) -> None:
+        """What could hide ECH is refused, where there is no name to compare as well."""
+        for sent in _UNREADABLE:
+            with self.subTest(sent):
+                self.setUp()
+                client, origin = self.open(TO_ADDRESS)
+                self.say(client, sent)
+                self.assert_ech_refused("hello_malformed", client, origin.peer)
+
+    def test_other_protocols_at_an_address(self) -> None:
+        """What is not TLS passes."""
+        client, origin = self.open(TO_ADDRESS)
+        self.say(client, b"SSH-2.0-x\r\n")
+
+        self.assertEqual(origin.peer.take(), b"SSH-2.0-x\r\n")
+
+
+class EncryptedRefusedRecorded(EncryptedRefused):
+    """With `sni = "record"` as well: ECH is refused, names are not compared."""
+
+    tls = TlsSettings(sni="record", ech="refuse")
+
+    def test_another_name(self) -> None:
+        """Another name passes."""
+        client, origin = self.open()
+        self.say(client, made("other.example"))
+
+        self.assertEqual(origin.peer.take(), made("other.example"))

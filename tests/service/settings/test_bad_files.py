@@ -119,6 +119,7 @@ CONTENTS: list[tuple[bytes | str, str]] = [
     ("dns = 5\n", "dns: must be a table"),
     ("[dns]\nconcurrent = 0\n", "dns.concurrent: must be between"),
     ("[dns]\nconcurrent = 1.5\n", "dns.concurrent: must be a whole number, not a number"),
+    ("[tls]\nech = 'allow'\n", 'tls.ech: must be "record" or "refuse", not "allow"'),
     ("[tls]\nsni = 'off'\n", 'tls.sni: must be "enforce" or "record", not "off"'),
     ("limits = []\n", "limits: must be a table"),
     ("[limits]\nconnections = -1\n", "limits.connections: must be between"),

@@ -38,6 +38,8 @@ def find_downgrades(
         said.append("the guard is off: a rule for a name may lead to any address")
     if old.tls.sni == "enforce" and new.tls.sni == "record":
         said.append('tls.sni is "record": a tunnel may lead to another host than the one that was judged')
+    if old.tls.ech == "refuse" and new.tls.ech == "record":
+        said.append('tls.ech is "record": a tunnel may lead to another host by an encrypted server name')
     said += policy_downgrades(old_policies, new_policies)
     said += routing_downgrades(old, new)
     said += upstream_downgrades(old.upstream, new.upstream)

@@ -9,6 +9,7 @@ TABLE: list[Row] = [
     ("guard off", "", "[guard]\nenabled = false", ["the guard is off"]),
     ("guard on", "[guard]\nenabled = false", "", []),
     ("names in tunnels", "", '[tls]\nsni = "record"', ['tls.sni is "record"']),
+    ("encrypted names in tunnels", '[tls]\nech = "refuse"', "", ['tls.ech is "record"']),
     ("limits are no protection", "", "[limits]\nconnections = 100000", []),
     (
         "more guesses",
