@@ -99,7 +99,7 @@ class Zone:
 
     def slow(self) -> int:
         """Count the slow names that were asked for."""
-        return len({name for name, _ in self.seen if name.startswith("slow")})
+        return len({name for name, _ in list(self.seen) if name.startswith("slow")})
 
 
 class Proxy(BaseHTTPRequestHandler):
