@@ -14,6 +14,7 @@ _COMMANDS = {
     "explain": "egress.cli.explain:explain",
     "plugins": "egress.cli.plugins:plugins",
     "reload": "egress.cli.reload:reload",
+    "run": "egress.cli.run:command",
     "serve": "egress.cli.serve:serve",
     "tail": "egress.cli.tail:tail",
     "token": "egress.cli.token:token",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -22,6 +23,9 @@ def serve(arguments: tuple[str, ...]) -> None:
 
     # Before secrets are read, because other processes of this user must not be able to read them.
     make_undumpable()
+    from egress.service.listen.socket_activation import keep_activation_variables
+
+    keep_activation_variables(os.environ)
     from twisted.scripts.twistd import run
 
     # twistd reads its options from sys.argv.

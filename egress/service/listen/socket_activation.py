@@ -27,6 +27,9 @@ _NAMELESS = "unknown"
 
 _FAMILIES = frozenset((socket.AF_INET, socket.AF_INET6, socket.AF_UNIX))
 
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_kept: dict[str, str] = {}
+
 _log = Logger()
 
 
@@ -130,6 +133,18 @@ def _bound(name: str, listening: socket.socket, engine: Engine | None) -> BoundS
     return BoundSocket(name, listening, spell(host, port), (host, port), engine=engine)
 
 
+def keep_activation_variables(environment: MutableMapping[str, str]) -> None:
+    """Take the variables from the environment, for `read_activation_sockets`.
+
+    To be called before twistd looks for plugins. Where the cache of plugins cannot be written, that search imports
+    modules of Twisted which remove the variables.
+    """
+    for name in _VARIABLES:
+        value = environment.pop(name, "")
+        if value:
+            _kept[name] = value
+
+
 def read_activation_sockets(environment: MutableMapping[str, str]) -> ActivationSockets:
     """Read from the environment which descriptors systemd passed to this process.
 
@@ -139,9 +154,7 @@ def read_activation_sockets(environment: MutableMapping[str, str]) -> Activation
     Args:
         environment: `os.environ`.
     """
-    pid = environment.pop("LISTEN_PID", "")
-    count = environment.pop("LISTEN_FDS", "")
-    names = environment.pop("LISTEN_FDNAMES", "")
+    pid, count, names = (environment.pop(name, "") or _kept.pop(name, "") for name in _VARIABLES)
     if not pid and not count:
         return ActivationSockets([])
     if pid != str(os.getpid()):

@@ -8,7 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ConfigError
 from egress.service.listen.endpoint import SystemdEndpoint
-from egress.service.listen.socket_activation import ActivationSockets, inherited, number, read_activation_sockets
+from egress.service.listen.socket_activation import (
+    ActivationSockets,
+    inherited,
+    keep_activation_variables,
+    number,
+    read_activation_sockets,
+)
 
 # No process of the tests has a descriptor of this number or a higher one, so nothing is closed by mistake.
 FAR = 1_000_000
@@ -34,6 +40,15 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """Without systemd an endpoint of its kind cannot be served."""
+        self.assertIn("handed no sockets", self.why(self.read()))
+
+    def test_kept(self) -> None:
+        """Variables that were taken before Twisted looked for plugins are read once."""
+        environment = {"LISTEN_PID": str(os.getpid() + 1), "LISTEN_FDS": "1", "HOME": "/"}
+        keep_activation_variables(environment)
+
+        self.assertEqual({"HOME": "/"}, environment)
+        self.assertIn("LISTEN_PID", self.why(self.read()))
         self.assertIn("handed no sockets", self.why(self.read()))
 
     def test_another_process(self) -> None:

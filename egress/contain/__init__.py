@@ -1,0 +1,1 @@
+"""Containment: commands whose only way out is the proxy, held by the kernel."""
