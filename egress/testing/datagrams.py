@@ -45,8 +45,9 @@ class MemoryDatagramSocket(MemorySocket):
                 server(bytes(data), self)
         return len(data)
 
-    def recv(self, limit: int) -> bytes:
-        """Return the oldest datagram, truncated at the limit."""
+    def recv(self, limit: int, flags: int = 0) -> bytes:
+        """Return the oldest datagram, truncated at the limit. No flag is supported."""
+        assert not flags, "datagrams are not peeked at"
         self._raise_error()
         if not self.received:
             raise os_error(errno.EWOULDBLOCK)

@@ -136,11 +136,16 @@ class MemorySocket:
         self.kernel.wake(self.other)
         return len(piece)
 
-    def recv(self, limit: int) -> bytes:
-        """Read at most one segment. Bytes that arrived before a FIN or a RST are not lost."""
+    def recv(self, limit: int, flags: int = 0) -> bytes:
+        """Read at most one segment. Bytes that arrived before a FIN or a RST are not lost.
+
+        The only flag is MSG_PEEK.
+        """
         if self.inbox:
             size = min(limit, self.kernel.segment_bytes)
             data = bytes(self.inbox[:size])
+            if flags == socket.MSG_PEEK:
+                return data
             del self.inbox[:size]
             if self.other is not None:
                 self.kernel.wake(self.other)

@@ -35,6 +35,12 @@ class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
         "needs no deadline."
     )
 
+    def is_quiet() -> bool:
+        """Look, without waiting, whether nothing has come that was not read: no octet, no FIN and no reset.
+
+        A connection that is closing is not quiet. The look costs one system call.
+        """
+
     def relay_to(sink: IStreamTransport) -> IRelay:
         """Write to `sink` the octets that this transport reads from now on, without calling either protocol.
 

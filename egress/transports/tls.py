@@ -121,6 +121,15 @@ class TlsTransport(TLSMemoryBIOProtocol):
     is_flushed = False
     """A close sends a close_notify first (IStreamTransport)."""
 
+    def is_quiet(self) -> bool:
+        """Look whether nothing has come that was not read (IStreamTransport).
+
+        What is decrypted is passed on at once, so that only the transport below can have more. Octets there may be a
+        message of TLS alone, such as a session ticket; a look cannot tell.
+        """
+        below = cast(IStreamTransport | None, self.transport)
+        return below is not None and not self.disconnecting and not self._lostTLSConnection and below.is_quiet()
+
     def relay_to(self, sink: IStreamTransport) -> IRelay:
         """Relay the decrypted octets to `sink` (IStreamTransport)."""
         assert self.wrappedProtocol is not None, "an open connection has a protocol"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from socket import socket
+from socket import MSG_PEEK, socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -65,6 +65,19 @@ class TwistedTransport:
 
     is_flushed = False
     """Twisted's transports close after the next writable event, which may never come (IStreamTransport)."""
+
+    def is_quiet(self) -> bool:
+        """Look whether nothing has come that was not read (IStreamTransport)."""
+        connection = self._connection
+        if not connection.connected or connection.disconnecting:
+            return False
+        try:
+            connection.socket.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
         """Relay to `sink` (IStreamTransport)."""

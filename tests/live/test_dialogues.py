@@ -25,6 +25,7 @@ from tests.proxy import (
 from tests.proxy.client import test_identification as test_callers
 from tests.proxy.http1 import test_heads
 from tests.proxy.origin import test_pool_dialogues as test_pool
+from tests.proxy.origin import test_reuse
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
 from tests.proxy.tunnel import test_inspection, test_inspection_hello, test_setup, test_tunnel
 
@@ -117,6 +118,7 @@ for _module in (
     test_inspection_hello,
     test_observers,
     test_pool,
+    test_reuse,
     test_routes,
     test_server,
     test_setup,

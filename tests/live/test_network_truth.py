@@ -29,6 +29,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import implementer
 
 from egress.testing.network import Network
+from egress.transports.adapt import adapt
 
 _QUIET_SECONDS = 0.01
 _PATIENCE_SECONDS = 3.0
@@ -57,6 +58,12 @@ class Side(Protocol):
             return list(self.told)
         shown = self.data.decode() if len(self.data) < 100 else f"{len(self.data)} bytes"
         return [*self.told, f"data {shown}"]
+
+    def look(self) -> bool:
+        """Write down whether nothing has come that was not read."""
+        is_quiet = adapt(self.tcp).is_quiet()
+        self.note("quiet" if is_quiet else "not quiet")
+        return is_quiet
 
     def connectionMade(self) -> None:
         self.note("made")
@@ -265,6 +272,34 @@ class TruthTests(TestCase):
             yield listening.stopListening()
         yield deferLater(clock, _QUIET_SECONDS)
         return stories
+
+    def test_look_at_octets(self) -> Deferred[None]:
+        """A look tells of octets that were not read, and only of those."""
+        return self.same_story(
+            lambda p: p.server.look(),
+            lambda p: p.server.tcp.pauseProducing(),
+            lambda p: p.client.tcp.write(b"x"),
+            lambda p: (p.server.look(), p.server.look()),
+            lambda p: p.server.tcp.resumeProducing(),
+            lambda p: p.server.look(),
+        )
+
+    def test_look_at_an_end(self) -> Deferred[None]:
+        """A look tells of a FIN before it is read, and after."""
+        return self.same_story(
+            lambda p: p.server.tcp.pauseProducing(),
+            lambda p: p.client.tcp.loseWriteConnection(),
+            lambda p: p.server.look(),
+            lambda p: p.server.tcp.resumeProducing(),
+            lambda p: p.server.look(),
+        )
+
+    def test_look_at_a_close(self) -> Deferred[None]:
+        """A look tells that the own side is closing."""
+        return self.same_story(
+            lambda p: (p.server.tcp.loseConnection(), p.server.look()),
+            lambda p: p.server.look(),
+        )
 
     def test_client_half_closes(self) -> Deferred[None]:
         """A FIN follows the data before it, and the other direction stays open."""

@@ -57,6 +57,18 @@ class TlsRouteTests(RouteCase):
         self.assertEqual(2, proxy.speaker.heard.count(b"GET http://origin.example/page?q=1 HTTP/1.1\r\n"))
         self.assertEqual(2, proxy.speaker.heard.count(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"))
 
+    def test_surplus(self) -> None:
+        """A record that comes with the next request of the client is not its answer."""
+        proxy = self.secure_proxy(lambda speaker, _: speaker.says(ANSWER))
+        client = self.said(GET)
+
+        client.says(GET)
+        proxy.speaker.says(ANSWER.replace(b"ok", b"no"))
+        self.network.settle()
+
+        self.assertNotIn(b"\r\n\r\nno", client.received)
+        self.assertEqual([1, 1], [each.heard.count(b"GET ") for each in proxy.speakers])
+
     def test_tunnel(self) -> None:
         """A tunnel carries bytes both ways, and the origin's end reaches the client after the last of them."""
 

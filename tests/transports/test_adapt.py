@@ -141,6 +141,41 @@ class WriteTests(SynchronousTestCase):
         self.assertEqual(b"123", self.peer.received)
 
 
+class LookTests(SynchronousTestCase):
+    """What has come and was not read."""
+
+    def setUp(self) -> None:
+        """Make a network and a connection that is not read."""
+        self.links = Links()
+        self.peer, protocol = self.links.open()
+        self.stream = protocol.stream
+
+    def test_quiet(self) -> None:
+        """Octets that were read are no news."""
+        self.peer.says(b"read")
+        self.links.network.settle()
+
+        self.assertTrue(self.stream.is_quiet())
+
+    def test_not_quiet(self) -> None:
+        """Octets, a FIN and a reset are, and a look takes none of them away."""
+        for act in (lambda peer: peer.says(b"x"), NetworkPeer.ends, NetworkPeer.aborts):
+            peer, protocol = self.links.open()
+            protocol.stream.pauseProducing()
+            act(peer)
+            self.links.network.settle()
+
+            self.assertFalse(protocol.stream.is_quiet())
+            self.assertFalse(protocol.stream.is_quiet())
+
+    def test_closing(self) -> None:
+        """A connection that is closing, or is gone, is not quiet."""
+        self.stream.loseConnection()
+        self.assertFalse(self.stream.is_quiet())
+        self.links.network.settle()
+        self.assertFalse(self.stream.is_quiet())
+
+
 @implementer(IPullProducer)
 @define(eq=False)
 class Counter:

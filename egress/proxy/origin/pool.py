@@ -53,14 +53,20 @@ class OriginPool:
             return None
         texts = route.texts
         for at in range(len(kept) - 1, -1, -1):
-            if kept[at].address in texts or place:
-                origin = kept.pop(at)
-                if not kept:
-                    del self._idle[key]
-                self._count -= 1
-                origin.due = 0  # as `TimerWheel.clear` does it
-                origin.pool = None
-                return origin
+            origin = kept[at]
+            if origin.address not in texts and not place:
+                continue
+            if origin.transport is None or not origin.transport.is_quiet():
+                # What has come belongs to no request, or the origin has closed: the event is on its way.
+                origin.retire()
+                continue
+            del kept[at]
+            if not kept:
+                del self._idle[key]
+            self._count -= 1
+            origin.due = 0  # as `TimerWheel.clear` does it
+            origin.pool = None
+            return origin
         return None
 
     def keep(self, origin: PooledConnection, request: Request, admission: Admission, place: str = "") -> bool:

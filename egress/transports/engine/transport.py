@@ -45,7 +45,7 @@ class Transport(Reading):
         self._fd = descriptor
         self._peer = peer
         self._connector = connector
-        self._protocol = self._producer = self._relay = self.unsent = self._corked = None
+        self._protocol = self._producer = self._relay = self.unsent = self._corked = self._look = None
         self._reason = None
         self._fin = FIN_UNSENT
         self._can_write = self._is_no_delay = True

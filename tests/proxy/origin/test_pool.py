@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from typing import cast
+
+from attrs import define, evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,14 +14,45 @@ from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.origin.pool import OriginPool
 from egress.testing import make_client, make_request, resolve_to
 from egress.timing.timer_wheel import TimerWheel
+from egress.transports.contract import IStreamTransport
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER
 
 GET = b"GET http://origin.example/a/b?q=1 HTTP/1.1\r\nHost: origin.example\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
+@define(eq=False)
+class QuietTransport:
+    """An open connection on which nothing happens.
+
+    Attributes:
+        unsent: nothing is.
+        is_flushed: everything is.
+        is_silent: what `is_quiet` tells.
+        is_closed: it was closed.
+    """
+
+    unsent: object | None = None
+    is_flushed: bool = True
+    is_silent: bool = True
+    is_closed: bool = False
+
+    def is_quiet(self) -> bool:
+        """Tell what the test says."""
+        return self.is_silent
+
+    def loseConnection(self) -> None:
+        """Close."""
+        self.is_closed = True
+
+
+def open_connection(address: str, generation: int) -> OriginConnection:
+    """Make an open connection."""
+    return OriginConnection(cast(IStreamTransport, QuietTransport()), address=address, generation=generation)
+
+
 class PoolTests(SynchronousTestCase):
-    """`OriginPool` with connections that are not open."""
+    """`OriginPool` with connections that are not real."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -40,7 +73,7 @@ class PoolTests(SynchronousTestCase):
 
     def keep(self, request: Request | None = None, address: str = ADDRESS, place: str = "") -> OriginConnection | None:
         """Keep a new connection; None where the pool does not want it."""
-        origin = OriginConnection(address=address, generation=1)
+        origin = open_connection(address, 1)
         return origin if self.pool.keep(origin, request or self.request, self.admission(), place) else None
 
     def test_newest_first(self) -> None:
@@ -50,6 +83,18 @@ class PoolTests(SynchronousTestCase):
         taken = [self.pool.take(self.request, self.admission()) for _ in range(3)]
 
         self.assertEqual([second, first, None], taken)
+        self.assertEqual(0, len(self.pool))
+
+    def test_not_quiet(self) -> None:
+        """A connection on which something came is closed, and the next one is given."""
+        older, newer = self.keep(), self.keep()
+        assert older is not None and newer is not None
+        transport = cast(QuietTransport, newer.transport)
+        transport.is_silent = False
+
+        self.assertIs(older, self.pool.take(self.request, self.admission()))
+
+        self.assertTrue(transport.is_closed)
         self.assertEqual(0, len(self.pool))
 
     def test_judged_address(self) -> None:
@@ -168,5 +213,5 @@ class PoolTests(SynchronousTestCase):
 
         self.assertEqual(0, len(self.pool))
         self.assertIs(None, self.keep())
-        made = [OriginConnection(address=ADDRESS, generation=2) for _ in range(2)]
+        made = [open_connection(ADDRESS, 2) for _ in range(2)]
         self.assertEqual([True, False], [self.pool.keep(each, self.request, self.admission()) for each in made])
