@@ -74,7 +74,8 @@ class Exchange:
         if route.hops:
             proxies = server.gate.snapshot.proxies
             self.forwarding = server.forwardings.choose(proxies, self.request, route, self.upgrade, self.parsed.head)
-        origin = server.pool.take(self.request, admission, self.forwarding.place)
+        is_repeatable = self.parsed.is_repeatable
+        origin = server.pool.take(self.request, admission, self.forwarding.place, is_repeatable=is_repeatable)
         if origin is None:
             self.transaction.dial(self.forwarding.recipient, self.forwarding.connect_fields)
         else:
@@ -182,6 +183,9 @@ class Exchange:
     def response(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
         """Forward the head of the response and the first of its body."""
         server, transaction = self.server, self.transaction
+        if head.status == 408 and self._repeat():
+            # It was sent because the connection was idle for too long, and crossed the request.
+            return
         if self.forwarding.is_absolute:
             if head.status == 407:
                 # The proxy wants other credentials of ours. The client's have nothing to do with it.
@@ -238,17 +242,20 @@ class Exchange:
     def origin_closed(self, reason: Failure | None) -> None:
         """Try again where that is safe: an origin may close an idle connection at any moment."""
         origin = self.origin
-        if origin is None:
-            return
-        can_retry = origin.connection.is_used and not origin.has_heard and self.parsed.is_repeatable
-        self._drop_origin()
-        if can_retry:
-            # A dialled connection is not used, so that this happens once.
-            self._step("reconnect")
-            self.server.timers.clear(self.client.subject)
-            self.transaction.dial(self.forwarding.recipient, self.forwarding.connect_fields)
-        else:
+        if origin is not None and (origin.has_heard or not self._repeat()):
+            self._drop_origin()
             self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
+
+    def _repeat(self) -> bool:
+        """Send a repeatable request again by a new connection, if the present one was idle. That happens once."""
+        origin = self.origin
+        if origin is None or not origin.connection.is_used or not self.parsed.is_repeatable:
+            return False
+        self._drop_origin()
+        self._step("reconnect")
+        self.server.timers.clear(self.client.subject)
+        self.transaction.dial(self.forwarding.recipient, self.forwarding.connect_fields)
+        return True
 
     # Ends.
 
@@ -275,29 +282,16 @@ class Exchange:
 
     def _complete(self, origin: OriginSide) -> None:
         """The response is complete. Keep the origin's connection if it can serve a further request."""
-        transaction, server, is_read = self.transaction, self.server, self.state is RECEIVING
+        transaction, is_read = self.transaction, self.state is RECEIVING
         admission = transaction.admission
         assert admission is not None
         self._step("finish")
         self.origin = None
-        connection = origin.connection
         if not is_read:
             self._stop_body(origin)
             origin.abort()
         else:
-            origin.sink = connection.receiver = None
-            transport = connection.transport
-            if (
-                origin.is_reusable
-                and not server.connections.is_stopping
-                and transport is not None
-                and transport.unsent is None
-                and admission.generation == server.gate.snapshot.generation
-                and server.pool.keep(connection, self.request, admission, self.forwarding.place)
-            ):
-                connection.is_used = True
-            else:
-                connection.close(server.timers, server.limits.linger_seconds)
+            self.server.pool.give_back(origin, self.request, admission, self.forwarding.place)
         transaction.record_end("complete")
         self.client.finish(is_read=is_read)
 

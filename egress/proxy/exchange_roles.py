@@ -280,6 +280,10 @@ class OriginSide(Protocol):
     def is_reusable(self) -> bool:
         """Whether the connection can serve a further request after this response."""
 
+    @property
+    def idle_seconds(self) -> float:
+        """For how long the origin keeps the connection open after this response; infinity where it does not say."""
+
     def request(self, parsed: ParsedRequest, upgrade: bytes | None, form: RequestForm, payload: bytes) -> None:
         """Write the request head and the first piece of the body.
 

@@ -154,7 +154,7 @@ class ProxyServer:
         if self._reevaluation is not None:
             self._reevaluation.stop()
         self.connections.end_all("stopping")
-        self.pool.close()
+        self.pool.stop()
         self.timers.stop()
         if self._pulse is not None:
             self._pulse.cancel()
@@ -169,7 +169,7 @@ class ProxyServer:
         """
         connections = self.connections
         connections.is_stopping = True
-        self.pool.close()
+        self.pool.stop()
         for client in list(connections.live):
             client.drain()
         for handshaking in list(connections.handshaking):

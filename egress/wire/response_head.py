@@ -8,6 +8,7 @@ are not. `response_framing` and `serialize_response` use that division instead o
 from __future__ import annotations
 
 import re
+from math import inf
 
 from attrs import define, field
 
@@ -16,6 +17,7 @@ from egress.memo import Memo
 from egress.wire.fields import Fields, parse_fields
 from egress.wire.framing import Framing, Kind
 from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, HeadRules
+from egress.wire.keep_alive import find_idle_seconds
 from egress.wire.response_repair import repair_head
 
 _STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n"
@@ -33,7 +35,8 @@ _ORDINARY = (
     + _VALUE
     + rb"\r\n)*+"
 )
-_PERSISTENT = rb"(?:(?:Connection: [Kk]eep-[Aa]live|Keep-Alive:" + _VALUE + rb")\r\n)*+"
+_PERSISTENT = rb"(?:(?:Connection: [Kk]eep-[Aa]live|(Keep-Alive):" + _VALUE + rb")\r\n)*+"
+_find_keep_alive = re.compile(rb"\nKeep-Alive:([^\r]*+)").findall
 # 1xx, 204 and 304 have no body, whatever their length says (RFC 9112 section 6.3).
 _match_simple = re.compile(
     rb"(HTTP/1\.1 ((?!204|304)[2-5][0-9][0-9]) ("
@@ -83,6 +86,8 @@ class ResponseHead:
             is simple; else b"".
         is_persistent: the origin keeps its connection open after the response (RFC 9112 section 9.3). False after a
             repair: if the origin reads its answer differently, the next answer may begin elsewhere.
+        idle_seconds: the seconds for which the origin keeps its idle connection open, by Keep-Alive; infinity if it
+            does not say.
     """
 
     status: int
@@ -93,10 +98,15 @@ class ResponseHead:
     framing: Framing | None = None
     forward_lines: bytes = field(default=b"", repr=False)
     is_persistent: bool = field()
+    idle_seconds: float = field()
 
     @is_persistent.default
     def _find_persistence(self) -> bool:
         return self.is_http11 and b"close" not in self.fields.options
+
+    @idle_seconds.default
+    def _find_idle_seconds(self) -> float:
+        return find_idle_seconds(self.fields.values(b"keep-alive"))
 
     @property
     def fields(self) -> Fields:
@@ -151,12 +161,13 @@ class ResponseReader:
             at = match.end()
             if at > self._limit_bytes:
                 return self._feed_buffer(data)
-            begin, status, reason, middle, digits, end, last = match.groups()
+            begin, status, reason, kept_before, middle, digits, end, kept_after, last = match.groups()
             # Most lengths come again: their framing is kept by its digits, at most 18 octets each.
             framing = _memo.get(digits) or _memo.keep(digits, Framing(Kind.LENGTH, int(digits)))
             lines = b"%b%b%b%bContent-Length: %d\r\nVia: 1.1 egress\r\n" % (begin, middle, end, last, framing.length)
             self.rest = data[at:]
-            return ResponseHead(int(status), reason, True, data[:at], framing, lines, True)
+            idle_seconds = find_idle_seconds(_find_keep_alive(data, 0, at)) if kept_before or kept_after else inf
+            return ResponseHead(int(status), reason, True, data[:at], framing, lines, True, idle_seconds)
         match = _match_response(data)
         if match is None or match.end() > self._limit_bytes:
             return self._feed_buffer(data)

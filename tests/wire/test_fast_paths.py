@@ -502,6 +502,7 @@ RESPONSE_FIELDS = [
     *(b"Content-Length:3\r\n", b"content-length: 4\r\n", b"Content-Length: x\r\n", b"Transfer-Encoding: chunked\r\n"),
     *(b"Connection: keep-alive\r\n", b"Connection: Keep-Alive\r\n", b"connection: keep-alive\r\n", b"TE: a\r\n"),
     *(b"Connection: close\r\n", b"Connection: A\r\n", b"Keep-Alive: timeout=5\r\n", b"keep-alive: x\r\n"),
+    *(b"Keep-Alive: max=9, timeout=4\r\n", b"keep-alive: timeout=3\r\n", b"Keep-Alive:\r\n"),
     *(b"Upgrade: h2c\r\n", b"Proxy-Status: a\r\n", b"Expect: a\r\n", b"Host: a\r\n", b"Max-Forwards: 1\r\n"),
     *(b"HTTP2-Settings: a\r\n", b"A\r\n", b" a: b\r\n", b"a: b\n", b"a : b\r\n", b"\x00: b\r\n", b"\r\n", b"a"),
     *(b"Date: x\r\n", b"date: y\r\n", b"Content-Length\t: 3\r\n", b"\tc\r\n", b" \r\n", b"Content-Length: 3, 3\r\n"),
@@ -530,7 +531,7 @@ def read_response(feed: Callable[[ResponseReader], ResponseHead | None]) -> obje
     head = result(lambda: feed(reader))
     if isinstance(head, ResponseHead):
         values = values_of(head.fields)
-        return head.status, head.reason, head.is_http11, head.is_persistent, values, reader.rest
+        return head.status, head.reason, head.is_http11, head.is_persistent, head.idle_seconds, values, reader.rest
     return head, reader.is_begun
 
 
@@ -580,6 +581,7 @@ class ResponseTests(SynchronousTestCase):
         if head is None:
             return
         parsed = ResponseHead(head.status, head.reason, head.is_http11, head.fields)
+        self.assertEqual(head.idle_seconds, parsed.idle_seconds)
         framing = result(lambda: response_framing(head, method))
         self.assertEqual(framing, result(lambda: response_framing(parsed, method)))
         if isinstance(framing, Framing):

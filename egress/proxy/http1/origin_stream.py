@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from attrs import define, field
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
@@ -35,6 +37,7 @@ class Http1OriginStream:
         via: the Via of this proxy.
         has_heard: whether any octet has arrived from the origin for this exchange.
         is_reusable: whether the connection can serve a further request after this response.
+        idle_seconds: the seconds for which the origin then keeps the connection open; infinity where it does not say.
         sink: the exchange; None between two exchanges.
     """
 
@@ -43,6 +46,7 @@ class Http1OriginStream:
     via: Via
     has_heard: bool = field(init=False, default=False)
     is_reusable: bool = field(init=False, default=False)
+    idle_seconds: float = field(init=False, default=inf)
     sink: ResponseSink | None = field(init=False, default=None)
     _method: str = field(init=False, default="")
     _body: BodyReader | None = field(init=False, default=None)
@@ -120,6 +124,7 @@ class Http1OriginStream:
                     sink = self.sink
                     continue
                 framing = response_framing(head, self._method)
+                self.idle_seconds = head.idle_seconds
                 if framing.kind is Kind.LENGTH and len(data) >= framing.length:
                     # The fast path of a complete body needs no reader. Surplus octets are not forwarded, and a
                     # connection with surplus octets is not reused.

@@ -5,11 +5,15 @@ from __future__ import annotations
 from attrs import define, field
 
 from egress.model import Admission, Request
-from egress.proxy.exchange_roles import PooledConnection, PoolKey
+from egress.proxy.exchange_roles import OriginSide, PooledConnection, PoolKey
 from egress.proxy.limits import Limits
 from egress.timing.timer_wheel import TimerWheel
 
 _SILENT = ("pool_connections", "pool_connections_per_origin", "pool_seconds")
+
+# An origin that closes an idle connection after a time that it tells begins to count before egress does, and its FIN
+# takes time to arrive. The timers add at most half a second.
+_MARGIN_SECONDS = 1.0
 
 
 @define(eq=False)
@@ -21,12 +25,14 @@ class OriginPool:
         timers: the timer wheel of the connections' deadlines.
         generation: the generation of the active snapshot. Connections of other snapshots are not kept, because their
             route may differ.
+        is_stopping: whether the server stops, so that no connection is kept.
         reached: the number of times that each of the three limits was reached.
     """
 
     limits: Limits
     timers: TimerWheel
     generation: int
+    is_stopping: bool = field(init=False, default=False)
     reached: dict[str, int] = field(init=False, factory=lambda: dict.fromkeys(_SILENT, 0))
     _idle: dict[PoolKey, list[PooledConnection]] = field(init=False, factory=dict)
     _count: int = field(init=False, default=0)
@@ -34,22 +40,31 @@ class OriginPool:
     def __len__(self) -> int:
         return self._count
 
-    def take(self, request: Request, admission: Admission, place: str = "") -> PooledConnection | None:
+    def take(
+        self, request: Request, admission: Admission, place: str = "", *, is_repeatable: bool = True
+    ) -> PooledConnection | None:
         """Return a connection that may serve the request; None without one.
 
         On a direct route the connection's address is among the addresses judged now. An open connection to any other
         address is not used.
 
+        A request that cannot be repeated gets none: its origin may be closing an idle connection at this very moment,
+        and the request would be lost. The connection that is dialled for it takes the place of an idle one.
+
         Args:
             request: the request to serve.
             admission: the admission of the request.
             place: see `Forwarding`; "" on a direct route.
+            is_repeatable: whether the request may be sent again if the connection is lost.
         """
         route, client = admission.route, request.client
         # The key equals the result of `_key`.
         key = route.upstream, place or request.authority.text, client.key, client.labels
         kept = self._idle.get(key)
         if kept is None:
+            return None
+        if not is_repeatable:
+            kept[0].retire()
             return None
         texts = route.texts
         for at in range(len(kept) - 1, -1, -1):
@@ -69,19 +84,32 @@ class OriginPool:
             return origin
         return None
 
-    def keep(self, origin: PooledConnection, request: Request, admission: Admission, place: str = "") -> bool:
-        """Keep a connection for reuse.
+    def give_back(self, side: OriginSide, request: Request, admission: Admission, place: str = "") -> None:
+        """Keep the connection of a complete exchange for reuse, or close it.
 
         Args:
-            origin: the connection.
+            side: the origin's side of the exchange.
             request: the request that the connection served.
             admission: the admission of that request.
             place: see `take`.
-
-        Returns:
-            Whether the connection is kept. If not, the caller closes the connection.
         """
-        if origin.generation != self.generation:
+        origin = side.connection
+        side.sink = origin.receiver = None
+        if (
+            side.is_reusable
+            and origin.transport is not None
+            and origin.transport.unsent is None
+            and self._keep(origin, request, admission, place, side.idle_seconds - _MARGIN_SECONDS)
+        ):
+            origin.is_used = True
+        else:
+            origin.close(self.timers, self.limits.linger_seconds)
+
+    def _keep(
+        self, origin: PooledConnection, request: Request, admission: Admission, place: str, seconds: float
+    ) -> bool:
+        """Keep a connection for so many seconds at most, unless there is no room for it, or no use."""
+        if origin.generation != self.generation or seconds <= 0 or self.is_stopping:
             return False
         key = origin.key
         if key is None:
@@ -101,7 +129,7 @@ class OriginPool:
         kept.append(origin)
         self._count += 1
         origin.pool, origin.timers = self, self.timers
-        self.timers.expect(origin, limits.pool_seconds)
+        self.timers.expect(origin, min(limits.pool_seconds, seconds))
         return True
 
     def forget(self, origin: PooledConnection) -> None:
@@ -119,6 +147,11 @@ class OriginPool:
     def renew(self, limits: Limits, generation: int) -> None:
         """Close every idle connection, and use another snapshot's generation."""
         self.limits, self.generation = limits, generation
+        self.close()
+
+    def stop(self) -> None:
+        """End every idle connection, and keep none any more."""
+        self.is_stopping = True
         self.close()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import cast
 
 from attrs import define, evolve
@@ -9,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.model import Admission, Outcome, Request, Route, RoutePlan, Verdict
+from egress.proxy.exchange_roles import OriginSide
 from egress.proxy.limits import Limits
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.origin.pool import OriginPool
@@ -26,7 +28,7 @@ class QuietTransport:
     """An open connection on which nothing happens.
 
     Attributes:
-        unsent: nothing is.
+        unsent: None while nothing is.
         is_flushed: everything is.
         is_silent: what `is_quiet` tells.
         is_closed: it was closed.
@@ -44,6 +46,23 @@ class QuietTransport:
     def loseConnection(self) -> None:
         """Close."""
         self.is_closed = True
+
+
+@define(eq=False)
+class Side:
+    """The origin's side of a complete exchange.
+
+    Attributes:
+        connection: its connection.
+        is_reusable: whether the connection can serve a further request.
+        idle_seconds: for how long the origin keeps it.
+        sink: none is told anything.
+    """
+
+    connection: OriginConnection
+    is_reusable: bool = True
+    idle_seconds: float = inf
+    sink: None = None
 
 
 def open_connection(address: str, generation: int) -> OriginConnection:
@@ -74,7 +93,16 @@ class PoolTests(SynchronousTestCase):
     def keep(self, request: Request | None = None, address: str = ADDRESS, place: str = "") -> OriginConnection | None:
         """Keep a new connection; None where the pool does not want it."""
         origin = open_connection(address, 1)
-        return origin if self.pool.keep(origin, request or self.request, self.admission(), place) else None
+        return origin if self.give_back(Side(origin), request, place) else None
+
+    def give_back(self, side: Side, request: Request | None = None, place: str = "") -> bool:
+        """Give a connection back; tell whether it is kept, else it is closed."""
+        self.pool.give_back(cast(OriginSide, side), request or self.request, self.admission(), place)
+        origin = side.connection
+        is_kept = origin.pool is self.pool
+        self.assertNotEqual(is_kept, cast(QuietTransport, origin.transport).is_closed)
+        self.assertEqual(is_kept, origin.is_used)
+        return is_kept
 
     def test_newest_first(self) -> None:
         """The connection that was used last is given first, and each once."""
@@ -199,7 +227,7 @@ class PoolTests(SynchronousTestCase):
         self.clock.pump([0.25] * 30)
         self.assertIs(kept, self.pool.take(self.request, self.admission()))
         assert kept is not None
-        self.assertTrue(self.pool.keep(kept, self.request, self.admission()))
+        self.assertTrue(self.give_back(Side(kept)))
 
         self.clock.pump([0.25] * 30)
 
@@ -214,4 +242,40 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(0, len(self.pool))
         self.assertIs(None, self.keep())
         made = [open_connection(ADDRESS, 2) for _ in range(2)]
-        self.assertEqual([True, False], [self.pool.keep(each, self.request, self.admission()) for each in made])
+        self.assertEqual([True, False], [self.give_back(Side(each)) for each in made])
+
+    def test_not_kept(self) -> None:
+        """What cannot serve a further request is closed, and so is everything while the server stops."""
+        origin = open_connection(ADDRESS, 1)
+        self.assertFalse(self.give_back(Side(origin, is_reusable=False)))
+        for seconds in (0.0, 1.0):
+            self.assertFalse(self.give_back(Side(open_connection(ADDRESS, 1), idle_seconds=seconds)))
+        unsent = open_connection(ADDRESS, 1)
+        cast(QuietTransport, unsent.transport).unsent = bytearray(b"x")
+        self.assertFalse(self.give_back(Side(unsent)))
+        kept = self.keep()
+        assert kept is not None
+
+        self.pool.stop()
+
+        self.assertTrue(cast(QuietTransport, kept.transport).is_closed)
+        self.assertIs(None, self.keep())
+
+    def test_told_by_the_origin(self) -> None:
+        """The time that the origin tells ends a second earlier; the pool's own limit holds too."""
+        for told, at_most in ((5.0, 4.0), (900.0, 10.0)):
+            self.assertTrue(self.give_back(Side(open_connection(ADDRESS, 1), idle_seconds=told)))
+            self.clock.pump([0.25] * int(at_most * 4 - 1))
+            self.assertEqual(1, len(self.pool), told)
+            self.clock.pump([0.25] * 4)
+            self.assertEqual(0, len(self.pool), told)
+
+    def test_unrepeatable(self) -> None:
+        """A request that cannot be repeated gets none, and the longest idle connection makes room for a new one."""
+        older, newer = self.keep(), self.keep()
+        assert older is not None
+
+        self.assertIs(None, self.pool.take(self.request, self.admission(), is_repeatable=False))
+
+        self.assertTrue(cast(QuietTransport, older.transport).is_closed)
+        self.assertIs(newer, self.pool.take(self.request, self.admission()))
