@@ -181,7 +181,7 @@ CAUSES: Mapping[str, str] = MappingProxyType(
         "complete": "The answer was forwarded completely, or both sides closed the tunnel.",
         "refused": "The request was refused, with an answer or a reset.",
         "failed": "The request was admitted, and the upstream or the destination failed before an answer.",
-        "client_closed": "The client closed the connection before the end.",
+        "client_closed": "The client closed the connection, or sent its FIN, before the end.",
         "client_reset": "The client connection was reset by the client or the network.",
         "origin_reset": "The origin connection of a tunnel was reset.",
         "origin_truncated": "The origin connection ended within an answer; the client connection was reset.",

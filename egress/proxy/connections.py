@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 
 from egress.errors import Refused
 from egress.model import Client
+from egress.proxy.departure import UnreadConnection
 from egress.proxy.limits import Limits
 from egress.proxy.roles import CountedConnection, LiveConnection
 
@@ -19,6 +20,7 @@ class Connections:
         limits: the limits, of which `connections` and `connections_per_client` apply.
         live: connections that requests are read from.
         handshaking: connections whose TLS handshake is not complete.
+        unread: the paused connections, whose transports do not report the end of their clients.
         per_client: the number of connections by client key, live and handshaking together.
         is_stopping: whether no further request is served.
     """
@@ -26,6 +28,7 @@ class Connections:
     limits: Limits
     live: set[LiveConnection] = field(init=False, factory=set)
     handshaking: set[CountedConnection] = field(init=False, factory=set)
+    unread: dict[UnreadConnection, None] = field(init=False, factory=dict)
     per_client: dict[str, int] = field(init=False, factory=dict)
     is_stopping: bool = field(init=False, default=False)
     _emptied: Deferred[None] | None = field(init=False, default=None)

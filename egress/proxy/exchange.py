@@ -143,11 +143,6 @@ class Exchange:
         """Fail: the request body breaks its framing."""
         self._fail(refused, "body_malformed")
 
-    def body_truncated(self) -> None:
-        """End the exchange, once its body was being sent. Before, the response may still reach the client."""
-        if self.origin is not None:
-            self.end("client_closed")
-
     def client_lost(self, reason: Failure) -> None:
         """End the exchange: its response has no recipient."""
         if self.state is not FINISHED:

@@ -161,9 +161,6 @@ class RequestSource(Protocol):
     def body_malformed(self, refused: Refused) -> None:
         """Fail: the request body violates its framing."""
 
-    def body_truncated(self) -> None:
-        """Handle the client's end within the request body."""
-
     def client_lost(self, reason: Failure) -> None:
         """Handle the loss of the client's side."""
 

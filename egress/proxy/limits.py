@@ -78,6 +78,23 @@ class Limits:
 
 
 @frozen
+class HttpSettings:
+    """The `[http]` table.
+
+    Attributes:
+        client_half_close: what a FIN of a client means whose request is not answered yet: "close" that the client has
+            left, so that the request ends; "answer" that it sends nothing more, and still reads the answer.
+    """
+
+    client_half_close: Literal["close", "answer"] = "close"
+
+    @property
+    def is_fin_close(self) -> bool:
+        """Whether a client has left that sends its FIN before its request is answered."""
+        return self.client_half_close == "close"
+
+
+@frozen
 class TlsSettings:
     """The `[tls]` table.
 

@@ -18,10 +18,11 @@ from egress.gate.snapshot import Snapshot
 from egress.interfaces import IAuditSink, IIdentifier
 from egress.model import Outcome
 from egress.proxy.connections import Connections
+from egress.proxy.departure import end_departed
 from egress.proxy.forwarding import Forwardings
 from egress.proxy.handshakes import Handshakes
 from egress.proxy.http1.request_parsing import RequestParser
-from egress.proxy.limits import Limits, TlsSettings
+from egress.proxy.limits import HttpSettings, Limits, TlsSettings
 from egress.proxy.origin.connection import OriginFactory
 from egress.proxy.origin.pool import OriginPool
 from egress.proxy.reload.displaced_listeners import NONE_DISPLACED, DisplacedListeners, displace
@@ -55,6 +56,7 @@ class ProxyServer:
         clock: the clock of every deadline and duration.
         limits: the `[limits]` table.
         tls: the `[tls]` table.
+        http: the `[http]` table.
         now: returns the time of day in seconds since the epoch, for audit events.
         boot: the first part of every id.
         via: the Via of this process.
@@ -75,6 +77,7 @@ class ProxyServer:
     clock: IReactorTime
     limits: Limits = field(factory=Limits)
     tls: TlsSettings = field(factory=TlsSettings)
+    http: HttpSettings = field(factory=HttpSettings)
     now: Callable[[], float] = time.time
     boot: str = field(factory=_make_boot_id)
     via: Via = field(factory=Via.make)
@@ -105,9 +108,9 @@ class ProxyServer:
         self.request_parser, self.forwardings = RequestParser(self.limits, self.via), Forwardings(self.via)
 
     def start(self) -> None:
-        """Start the timer wheel, and the reports to observers."""
+        """Start the timer wheel, the reports to observers, and the search for clients that have left."""
         self.timers.start()
-        self._pulse = self.clock.callLater(_PULSE_SECONDS, self._tell_observers)
+        self._pulse = self.clock.callLater(_PULSE_SECONDS, self._look)
 
     def renew(
         self,
@@ -115,6 +118,7 @@ class ProxyServer:
         identifier: IIdentifier,
         limits: Limits,
         tls: TlsSettings,
+        http: HttpSettings,
         displaced: DisplacedListeners = NONE_DISPLACED,
         delegated_seconds: float = 60.0,
     ) -> Deferred[Reevaluation]:
@@ -127,6 +131,7 @@ class ProxyServer:
             identifier: the new identifier of clients.
             limits: the new limits.
             tls: the new `[tls]` table.
+            http: the new `[http]` table.
             displaced: the listeners that were removed, renamed or moved.
             delegated_seconds: see `Gate`.
 
@@ -135,7 +140,7 @@ class ProxyServer:
         """
         self._is_observed = self._is_observed or bool(self.gate.snapshot.observers)
         self.gate.renew(snapshot, limits.policy_seconds, delegated_seconds)
-        self.identifier, self.limits, self.tls = identifier, limits, tls
+        self.identifier, self.limits, self.tls, self.http = identifier, limits, tls, http
         self.connections.limits = self.handshakes.limits = limits
         self.request_parser, self.forwardings = RequestParser(limits, self.via), Forwardings(self.via)
         for client in self.connections.live:
@@ -192,9 +197,14 @@ class ProxyServer:
         """Make an id for a connection. The letter is no hexadecimal digit, so that no request has the same id."""
         return f"{self.boot}-s{next(self._connection_numbers):x}"
 
+    def _look(self) -> None:
+        """Do what is done once a second."""
+        self._pulse = self.clock.callLater(_PULSE_SECONDS, self._look)
+        end_departed(self.connections.unread, is_fin_close=self.http.is_fin_close)
+        self._tell_observers()
+
     def _tell_observers(self) -> None:
-        """Report transferred octets to the observers, once a second. A DENY ends the request."""
-        self._pulse = self.clock.callLater(_PULSE_SECONDS, self._tell_observers)
+        """Report transferred octets to the observers. A DENY ends the request."""
         if not (self._is_observed or self.gate.snapshot.observers):
             return
         for client in list(self.connections.live):

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 if TYPE_CHECKING:
     from egress.testing.kernel import Kernel
 
-READABLE, WRITABLE, ERROR, HANGUP = 0x1, 0x4, 0x8, 0x10
+READABLE, WRITABLE, ERROR, HANGUP, READ_HANGUP = 0x1, 0x4, 0x8, 0x10, 0x2000
 """The events of epoll(7)."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -107,6 +107,8 @@ class MemorySocket:
             events |= HANGUP
         if self.inbox or self.was_reset or self.hears_no_more:
             events |= READABLE
+        if self.was_reset or self.hears_no_more:
+            events |= READ_HANGUP
         if self.was_reset or self.has_ended or self._has_room():
             events |= WRITABLE
         return events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, TypeAlias
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
@@ -9,6 +10,13 @@ from zope.interface import Attribute, Interface
 
 SocketAddress: TypeAlias = tuple[Any, ...]
 """An address in the form of the socket module: host and port, for IPv6 also flow and scope."""
+
+
+class PeerEnd(Enum):
+    """How the peer of a connection has ended its direction."""
+
+    FIN = "fin"
+    RESET = "reset"
 
 
 class IRelay(Interface):
@@ -39,6 +47,13 @@ class IStreamTransport(ITCPTransport, IPushProducer, IConsumer):
         """Look, without waiting, whether nothing has come that was not read: no octet, no FIN and no reset.
 
         A connection that is closing is not quiet. The look costs one system call.
+        """
+
+    def find_end() -> PeerEnd | None:
+        """Look, without waiting, whether the peer has ended, even if octets before its end were not read.
+
+        Returns:
+            None where it has not, or where the system cannot tell while octets are unread.
         """
 
     def relay_to(sink: IStreamTransport) -> IRelay:

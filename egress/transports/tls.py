@@ -13,7 +13,7 @@ from zope.interface import implementer
 from egress.interfaces import IConnectionNotifier
 from egress.transports.adapt import adapt
 from egress.transports.connection_notice import OnConnected
-from egress.transports.contract import IRelay, IStreamTransport
+from egress.transports.contract import IRelay, IStreamTransport, PeerEnd
 from egress.transports.protocol_relay import ProtocolRelay
 
 _RECORD_BYTES = 16_384
@@ -129,6 +129,11 @@ class TlsTransport(TLSMemoryBIOProtocol):
         """
         below = cast(IStreamTransport | None, self.transport)
         return below is not None and not self.disconnecting and not self._lostTLSConnection and below.is_quiet()
+
+    def find_end(self) -> PeerEnd | None:
+        """Look whether the peer has ended the connection below (IStreamTransport)."""
+        below = cast(IStreamTransport | None, self.transport)
+        return PeerEnd.RESET if below is None else below.find_end()
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
         """Relay the decrypted octets to `sink` (IStreamTransport)."""

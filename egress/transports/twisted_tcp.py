@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterable
 from socket import MSG_PEEK, socket
 from typing import Any
@@ -11,8 +12,11 @@ from twisted.internet.interfaces import IProducer
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
-from egress.transports.contract import IRelay, IStreamTransport
+from egress.transports.contract import IRelay, IStreamTransport, PeerEnd
 from egress.transports.protocol_relay import ProtocolRelay
+
+# Linux alone tells of a FIN behind octets that were not read.
+_ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
 
 
 @implementer(IStreamTransport)
@@ -78,6 +82,16 @@ class TwistedTransport:
         except OSError:
             return False
         return False
+
+    def find_end(self) -> PeerEnd | None:
+        """Look whether the peer has ended (IStreamTransport)."""
+        connection = self._connection
+        if not connection.connected:
+            return PeerEnd.RESET
+        events = _look(connection.socket)
+        if events & select.POLLERR:
+            return PeerEnd.RESET
+        return PeerEnd.FIN if events & _ENDED else None
 
     def relay_to(self, sink: IStreamTransport) -> IRelay:
         """Relay to `sink` (IStreamTransport)."""
@@ -166,6 +180,17 @@ class TwistedTransport:
     def stopProducing(self) -> None:
         """Close (IProducer)."""
         self._connection.stopProducing()
+
+
+def _look(connection: Any) -> int:
+    """Return the events of poll(2) that hold for a socket. Those of `egress.testing` tell them by themselves."""
+    if not isinstance(connection, socket):
+        events: int = connection.poll()
+        return events
+    look = select.poll()
+    look.register(connection, select.POLLIN | _ENDED)
+    found = look.poll(0)
+    return found[0][1] if found else 0
 
 
 def count_unsent(connection: Connection) -> int:

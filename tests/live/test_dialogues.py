@@ -12,6 +12,7 @@ from egress.testing.network import Network
 from tests.live.engine_network import EngineNetwork
 from tests.live.routes.namespaces import Namespace, needs_networks
 from tests.proxy import (
+    test_departure,
     test_dispatch,
     test_exchange,
     test_factory,
@@ -109,6 +110,7 @@ TAKEN: list[str] = []
 
 for _module in (
     test_callers,
+    test_departure,
     test_dispatch,
     test_exchange,
     test_factory,

@@ -60,9 +60,10 @@ class Side(Protocol):
         return [*self.told, f"data {shown}"]
 
     def look(self) -> bool:
-        """Write down whether nothing has come that was not read."""
-        is_quiet = adapt(self.tcp).is_quiet()
-        self.note("quiet" if is_quiet else "not quiet")
+        """Write down whether nothing has come that was not read, and how the other side has ended."""
+        stream = adapt(self.tcp)
+        is_quiet, end = stream.is_quiet(), stream.find_end()
+        self.note(f"{'quiet' if is_quiet else 'not quiet'}, {end}")
         return is_quiet
 
     def connectionMade(self) -> None:
@@ -291,6 +292,23 @@ class TruthTests(TestCase):
             lambda p: p.client.tcp.loseWriteConnection(),
             lambda p: p.server.look(),
             lambda p: p.server.tcp.resumeProducing(),
+            lambda p: p.server.look(),
+        )
+
+    def test_look_behind_octets(self) -> Deferred[None]:
+        """A look tells of a FIN behind octets that were not read."""
+        return self.same_story(
+            lambda p: p.server.tcp.pauseProducing(),
+            lambda p: (p.client.tcp.write(b"x"), p.client.tcp.loseWriteConnection()),
+            lambda p: p.server.look(),
+        )
+
+    def test_look_at_a_reset_behind_octets(self) -> Deferred[None]:
+        """And of a reset."""
+        return self.same_story(
+            lambda p: p.server.tcp.pauseProducing(),
+            lambda p: p.client.tcp.write(b"x"),
+            lambda p: p.client.tcp.abortConnection(),
             lambda p: p.server.look(),
         )
 

@@ -17,7 +17,7 @@ from egress.model import AuditEvent
 from egress.policy.destinations import make_destinations
 from egress.policy.guard import Guard, GuardSettings
 from egress.proxy.factory import ProxyFactory
-from egress.proxy.limits import Limits, TlsSettings
+from egress.proxy.limits import HttpSettings, Limits, TlsSettings
 from egress.proxy.server import ProxyServer
 from egress.testing import FakeHost, FakeResolver
 from egress.testing.audit_log import MemoryAuditLog
@@ -50,6 +50,7 @@ class ServerCase(SynchronousTestCase):
 
     limits = Limits()
     tls = TlsSettings()
+    http = HttpSettings()
     segment_bytes = 1460
     pseudonym = b"egress"
 
@@ -95,6 +96,7 @@ class ServerCase(SynchronousTestCase):
             reactor,
             self.limits,
             self.tls,
+            self.http,
             now=reactor.seconds,
             via=Via(self.pseudonym),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from egress.proxy.client.connection import ClientConnection
-from egress.proxy.limits import Limits
+from egress.proxy.limits import HttpSettings, Limits
 from egress.testing.peers import NetworkPeer
 from tests.proxy.support import ADDRESS, ADDRESS6, DATE, ServerCase
 
@@ -425,7 +425,8 @@ class Pipelines(ServerCase):
         self.assertFalse(client.saw_eof)
 
     def test_half_closed_client_gets_its_answer(self) -> None:
-        """A FIN after a whole request only means that no other will follow."""
+        """Where clients may half-close, a FIN after a whole request only means that no other will follow."""
+        self.server.http = HttpSettings(client_half_close="answer")
         origin = self.origin()
         client = self.said(GET)
         client.ends()
@@ -795,6 +796,7 @@ class Leftovers(ServerCase):
 
     def test_fin_behind_an_unfinished_head(self) -> None:
         """The connection closes at once."""
+        self.server.http = HttpSettings(client_half_close="answer")
         self.origin(answer=lambda peer, _: peer.says(OK))
         for rest in (b"\r\n", b"GET http://or"):
             with self.subTest(rest):

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from egress.interfaces import IPolicy, IPolicyObserver
 from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Verdict
 from egress.policy.destinations import make_destinations
+from egress.proxy.limits import HttpSettings
 from egress.testing.peers import NetworkPeer
 from tests.proxy.support import ADDRESS, RULES, ServerCase
 from tests.wire.test_client_hello import ALPN, ECH, SUPPORTED_VERSIONS, message, records, server_name
@@ -136,6 +137,7 @@ class FuzzTests(ServerCase):
         random = Random(9110)
         for turn in range(_ROUNDS):
             self.network.segment_bytes = random.choice((1, 9, 1460))
+            self.server.http = HttpSettings(random.choice(("close", "answer")))
             sent = mutated(random, random.choice(_REQUESTS), _REQUESTS) if turn % 3 else random.choice(_REQUESTS)
             answers = [
                 mutated(random, answer, _ANSWERS) if answer and random.random() < 0.4 else answer

@@ -210,7 +210,7 @@ class Renewal(ReevaluationCase):
         client = self.said(GET)
         client.take()
 
-        self.server.renew(self.gate.snapshot, Roster(), self.limits, self.tls)
+        self.server.renew(self.gate.snapshot, Roster(), self.limits, self.tls, self.http)
         client.says(GET)
         self.network.settle()
 
@@ -254,7 +254,7 @@ class Renewal(ReevaluationCase):
         """The Deferred of a renewal fires with its walk, at once where nothing is open."""
         snapshot = evolve(self.gate.snapshot, generation=2)
 
-        done = self.server.renew(snapshot, self.server.identifier, self.limits, self.tls)
+        done = self.server.renew(snapshot, self.server.identifier, self.limits, self.tls, self.http)
         self.network.settle()
 
         self.assertEqual((0, 0), attrgetter("judged", "ended")(self.successResultOf(done)))

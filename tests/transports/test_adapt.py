@@ -17,7 +17,7 @@ from zope.interface.verify import verifyClass, verifyObject
 from egress.testing.network import Network
 from egress.testing.peers import NetworkPeer
 from egress.transports.adapt import adapt
-from egress.transports.contract import IRelay, IStreamTransport
+from egress.transports.contract import IRelay, IStreamTransport, PeerEnd
 from egress.transports.protocol_relay import ProtocolRelay
 from egress.transports.tls import TlsTransport
 from egress.transports.twisted_tcp import TwistedTransport
@@ -167,6 +167,20 @@ class LookTests(SynchronousTestCase):
 
             self.assertFalse(protocol.stream.is_quiet())
             self.assertFalse(protocol.stream.is_quiet())
+
+    def test_end(self) -> None:
+        """A FIN and a reset are found behind octets that were not read."""
+        for act, end in ((NetworkPeer.ends, PeerEnd.FIN), (NetworkPeer.aborts, PeerEnd.RESET)):
+            peer, protocol = self.links.open()
+            protocol.stream.pauseProducing()
+            peer.says(b"x")
+            self.links.network.settle()
+            self.assertIsNone(protocol.stream.find_end())
+            act(peer)
+            self.links.network.settle()
+
+            self.assertIs(end, protocol.stream.find_end())
+            self.assertEqual(b"", protocol.data)
 
     def test_closing(self) -> None:
         """A connection that is closing, or is gone, is not quiet."""

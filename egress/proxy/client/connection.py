@@ -13,14 +13,24 @@ from egress.errors import Refused
 from egress.interfaces import IIdentifier
 from egress.model import Authority, Client, Connection
 from egress.proxy.client.connection_facts import ReadPeer, gather
-from egress.proxy.client.flush_producer import FlushProducer
-from egress.proxy.client.pipelining import proceed, read_requests
+from egress.proxy.client.flush import flush
+from egress.proxy.client.pipelining import proceed, queue_held, read_requests
 from egress.proxy.client.refusal import refuse_head
 from egress.proxy.error_responses import refusal_response
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.roles import ClientReceiver, Displacement, LiveTransaction
 from egress.proxy.server import ProxyServer
-from egress.proxy.states import CLIENT_CONNECTION, CLOSED, CLOSING, DISPATCHING, FLUSHING, IDLE, LINGERING, READING
+from egress.proxy.states import (
+    CLIENT_CONNECTION,
+    CLOSED,
+    CLOSING,
+    DISPATCHING,
+    FLUSHING,
+    IDLE,
+    LINGERING,
+    READING,
+    YIELDING,
+)
 from egress.transports.adapt import adapt
 from egress.transports.contract import IStreamTransport
 from egress.wire.request_head import RequestReader
@@ -75,20 +85,11 @@ class ClientConnection:
 
     # Events of the transport.
 
-    def gather_facts(self, transport: ITransport) -> Refused | None:
-        """Gather the facts of the connection: of TLS before its handshake, and again after it. See `gather`."""
-        server = self.server
-        self.connection_id = self.connection_id or server.connection_id()
-        facts = gather(server.identifier, self.connection, self.read_peer_of, transport)
-        self.connection, self.by_facts, self.settled_by = facts.connection, facts.client, facts.settled_by
-        self.client = facts.client
-        return facts.refused
-
     def makeConnection(self, transport: ITransport) -> None:
         """Count the connection in, and wait for a request (IProtocol)."""
         self.transport = adapt(transport)
         server = self.server
-        refused = self.gather_facts(transport)
+        refused = gather(self, transport)
         refused = server.connections.add_live(self) or refused
         if refused is not None:
             self.refuse_unread(refused)
@@ -110,12 +111,15 @@ class ClientConnection:
             self.hold(data)
 
     def readConnectionLost(self) -> None:
-        """The client's FIN: finish what runs, begin nothing (IHalfCloseableProtocol)."""
+        """The client's FIN: end what runs, or finish it and what was sent ahead (IHalfCloseableProtocol)."""
         self.has_ended = True
         state = self.state
         if self.receiver is not None:
             self.receiver.client_ended()
-        elif state is LINGERING or (state in (IDLE, READING, FLUSHING) and not self.held):
+            return
+        if self.server.http.is_fin_close:
+            self.held = b""
+        if state is LINGERING or (state in (IDLE, READING, YIELDING, FLUSHING) and not self.held):
             self.close()
 
     def writeConnectionLost(self) -> None:
@@ -126,6 +130,7 @@ class ClientConnection:
         self.step("lost")
         self.server.turns.remove(self)
         self.server.timers.forget(self)
+        self.server.connections.unread.pop(self, None)
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.client_lost(reason)
@@ -162,9 +167,7 @@ class ClientConnection:
         if keep_alive and self.can_continue:
             if self.transport.unsent is not None:
                 # A client that sends requests and does not read the responses would have all of them kept here.
-                self.step("finish_unread")
-                self.server.timers.expect(self, self.server.limits.idle_seconds)
-                self.transport.registerProducer(FlushProducer(self._flushed), False)
+                flush(self)
             else:
                 # The loop that dispatched a request goes on by itself.
                 is_looping = self.state is DISPATCHING
@@ -173,32 +176,11 @@ class ClientConnection:
                 if self._is_paused:
                     self.resume()
                 if not is_looping and (self.held or self.has_ended):
-                    self._read_held()
+                    queue_held(self)
         elif is_read and not self.held:
             self.close()
         else:
             self.linger()
-
-    def _flushed(self) -> None:
-        """The client has read the last response."""
-        self.transport.unregisterProducer()
-        if self.state is FLUSHING:
-            if self.displacement is not None or self.server.connections.is_stopping:
-                self.linger()
-                return
-            self.step("flushed")
-            self.server.timers.expect(self, self.server.limits.keepalive_seconds)
-            self.resume()
-            self._read_held()
-
-    def _read_held(self) -> None:
-        """Read the requests that are held, in a later turn; close where none are and the client sent its FIN."""
-        if self.held:
-            self.step("yield")
-            self.pause()
-            self.server.turns.add(self)
-        elif self.has_ended:
-            self.close()
 
     def proceed(self) -> None:
         """Read the requests that are held, in a later turn than the ones before them (turn queue)."""
@@ -246,18 +228,28 @@ class ClientConnection:
         """Read no more for now."""
         if not self._is_paused:
             self._is_paused = True
-            self.transport.pauseProducing()
+            self.stop_reading()
 
     def resume(self) -> None:
         """Read on."""
         if self._is_paused:
             self._is_paused = False
-            self.transport.resumeProducing()
+            self.read_on()
 
     def resume_unless_paused(self) -> None:
         """Read on where a consumer of this connection's octets paused it, but not where too many octets are kept."""
         if not self._is_paused:
-            self.transport.resumeProducing()
+            self.read_on()
+
+    def stop_reading(self) -> None:
+        """Leave octets in the kernel, and look once a second whether the client has left."""
+        self.transport.pauseProducing()
+        self.server.connections.unread[self] = None
+
+    def read_on(self) -> None:
+        """Read what is in the kernel."""
+        self.transport.resumeProducing()
+        self.server.connections.unread.pop(self, None)
 
     def forget_parser(self) -> None:
         """Release what reads request heads: no further request comes."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.interfaces import ITransport
 
 from egress.errors import Refused
 from egress.interfaces import IIdentifier
 from egress.model import Client, Connection
+from egress.proxy.server import ProxyServer
 from egress.transports.peer_credentials import read_peer_credentials
 
 ReadPeer: TypeAlias = Callable[[ITransport], tuple[int, int]]
@@ -33,37 +34,44 @@ def read_peer(transport: ITransport) -> tuple[int, int]:
     return peer.uid, peer.gid
 
 
-@frozen(eq=False)
-class Facts:
-    """The result of `gather`.
-
-    Attributes:
-        connection: the facts.
-        client: the client that the facts identify, without the credentials of any request.
-        settled_by: the identifier that gives this client for every request; None where each request is identified.
-        refused: the refusal of the connection; None where the connection can be served.
-    """
+class RecognisedConnection(Protocol):
+    """A client connection, as its facts are gathered. See `ClientConnection` for the attributes."""
 
     connection: Connection
+    connection_id: str
+    read_peer_of: ReadPeer | None
+    by_facts: Client
     client: Client
     settled_by: IIdentifier | None
-    refused: Refused | None
+
+    @property
+    def server(self) -> ProxyServer:
+        """The server."""
 
 
-def gather(identifier: IIdentifier, connection: Connection, read_peer: ReadPeer | None, transport: ITransport) -> Facts:
-    """Gather the facts of a connection.
+def gather(client: RecognisedConnection, transport: ITransport) -> Refused | None:
+    """Gather the facts of a connection, and the client that they identify without the credentials of any request.
+
+    Called for TLS before its handshake, and again after it.
 
     Args:
-        identifier: the identifier that recognises the client.
-        connection: the facts that the listener supplies.
-        read_peer: reads uid and gid of the peer of a unix socket; None for any other socket.
+        client: the connection.
         transport: the transport of the connection.
+
+    Returns:
+        The refusal of the connection; None where the connection can be served.
     """
-    if read_peer is not None:
-        uid, gid = read_peer(transport)
-        connection = evolve(connection, uid=uid, gid=gid)
+    server, connection = client.server, client.connection
+    client.connection_id = client.connection_id or server.connection_id()
+    if client.read_peer_of is not None:
+        uid, gid = client.read_peer_of(transport)
+        connection = client.connection = evolve(connection, uid=uid, gid=gid)
+    identifier = server.identifier
     try:
-        client = identifier.recognise(connection)
-        return Facts(connection, client, identifier if identifier.is_settled(connection) else None, None)
+        client.by_facts = client.client = identifier.recognise(connection)
+        client.settled_by = identifier if identifier.is_settled(connection) else None
     except Refused as refused:
-        return Facts(connection, Client(connection.peer), None, refused)
+        client.by_facts = client.client = Client(connection.peer)
+        client.settled_by = None
+        return refused
+    return None

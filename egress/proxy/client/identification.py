@@ -155,7 +155,9 @@ class PendingIdentification:
         self.client.hold(data)
 
     def client_ended(self) -> None:
-        """Continue: a client that sent its FIN may still read the response."""
+        """Stop, or continue for a client that still reads the response."""
+        if self.client.server.http.is_fin_close:
+            self.end("client_closed")
 
     def client_lost(self, reason: Failure) -> None:
         """Stop identifying: the client is gone."""

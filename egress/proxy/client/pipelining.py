@@ -107,6 +107,16 @@ def _await_rest(client: PipelinedConnection) -> None:
         client.server.timers.expect(client, client.server.limits.head_seconds)
 
 
+def queue_held(client: PipelinedConnection) -> None:
+    """Read the requests that are held, in a later turn; close where none are and the client sent its FIN."""
+    if client.held:
+        client.step("yield")
+        client.pause()
+        client.server.turns.add(client)
+    elif client.has_ended:
+        client.close()
+
+
 def proceed(client: PipelinedConnection) -> None:
     """Read on, after other connections were served."""
     if client.state is YIELDING:

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from egress.errors import Refused
 from egress.model import Client
 from egress.proxy.client.connection import ClientConnection
+from egress.proxy.client.connection_facts import gather
 from egress.proxy.client.refusal import record
 from egress.proxy.server import ProxyServer
 from egress.tls import ServerTls, name_of
@@ -60,7 +61,7 @@ class ClientTlsHandshake:
         """
         inner, server = self.inner, self.inner.server
         self._transport = transport
-        inner.gather_facts(cast(ITransport, transport))  # a refusal waits for all facts
+        gather(inner, cast(ITransport, transport))  # a refusal waits for all facts
         self.client = inner.client
         self._is_counted = True
         refused = server.connections.add_handshaking(self)

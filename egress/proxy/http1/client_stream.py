@@ -12,9 +12,8 @@ from zope.interface import implementer
 from egress.errors import ProtocolError, Refused
 from egress.proxy.exchange_roles import RequestSource, Trailers
 from egress.proxy.http1.request_parsing import ParsedRequest
-from egress.proxy.limits import Limits
+from egress.proxy.limits import HttpSettings, Limits
 from egress.proxy.roles import LiveTransaction, TunnelClient
-from egress.transports.contract import IStreamTransport
 from egress.wire.body import BodyReader, body_reader
 from egress.wire.chunked import chunk, forwardable_trailers, last_chunk
 from egress.wire.date_field import DateField
@@ -28,11 +27,13 @@ class StreamServer(Protocol):
 
     Attributes:
         limits: the bounds.
+        http: the `[http]` table.
         date_field: gives the line of the Date field for a response without one.
     """
 
     limits: Limits
     date_field: DateField
+    http: HttpSettings
 
 
 class Http1Connection(TunnelClient, Protocol):
@@ -45,6 +46,12 @@ class Http1Connection(TunnelClient, Protocol):
     @property
     def can_continue(self) -> bool:
         """Whether a request may follow the running one."""
+
+    def stop_reading(self) -> None:
+        """Read no more until `read_on` or `resume_unless_paused`."""
+
+    def read_on(self) -> None:
+        """Read on."""
 
     def resume_unless_paused(self) -> None:
         """Read on, unless too many octets are kept."""
@@ -84,7 +91,7 @@ class Http1ClientStream:
     @property
     def producer(self) -> IPushProducer:
         """The connection, as the producer of the request body."""
-        return _BodyProducer(self.subject.transport)
+        return _BodyProducer(self.subject)
 
     def _is_body_complete(self) -> bool:
         return self._body is None or self._body.is_complete
@@ -215,9 +222,9 @@ class Http1ClientStream:
             self.subject.hold(data)
 
     def client_ended(self) -> None:
-        """A FIN within the body truncates it. One after it means that no further request comes."""
-        if not self._is_body_complete():
-            self.source.body_truncated()
+        """A FIN within the body truncates it. One after it means that the client has left, or sends nothing more."""
+        if self.subject.server.http.is_fin_close or not self._is_body_complete():
+            self.source.end("client_closed")
 
     def client_lost(self, reason: Failure) -> None:
         """Tell the exchange."""
@@ -243,15 +250,15 @@ class _BodyProducer:
     to read on after that, so that no reset destroys the refusal.
     """
 
-    transport: IStreamTransport
+    client: Http1Connection
 
     def pauseProducing(self) -> None:
         """Read no more for now (IPushProducer)."""
-        self.transport.pauseProducing()
+        self.client.stop_reading()
 
     def resumeProducing(self) -> None:
         """Read on (IPushProducer)."""
-        self.transport.resumeProducing()
+        self.client.read_on()
 
     def stopProducing(self) -> None:
         """Do nothing: the exchange hears of the loss itself (IProducer)."""

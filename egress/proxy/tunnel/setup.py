@@ -83,7 +83,9 @@ class TunnelSetup:
         self.client.hold(data)
 
     def client_ended(self) -> None:
-        """Do nothing: a FIN before the tunnel is open waits for it."""
+        """End the request, or do nothing: the FIN then waits until the tunnel is open."""
+        if self.server.http.is_fin_close:
+            self.end("client_closed")
 
     def client_lost(self, _reason: Failure) -> None:
         """The client connection is gone."""

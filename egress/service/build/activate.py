@@ -238,4 +238,5 @@ def _make_server(
 ) -> ProxyServer:
     settings = prepared.source.settings
     gate = Gate(snapshot, reactor, settings.limits.policy_seconds, delegated_seconds=settings.dns.delegated_seconds)
-    return ProxyServer(gate, prepared.identifier, sink, reactor, limits or settings.limits, settings.tls)
+    limits = limits or settings.limits
+    return ProxyServer(gate, prepared.identifier, sink, reactor, limits, settings.tls, settings.http)

@@ -199,7 +199,13 @@ class ActiveConfiguration:
         if self.budget is not None:
             self.budget.apply(fitted)
         judged = self.server.renew(
-            snapshot, prepared.identifier, fitted.limits, settings.tls, displaced, settings.dns.delegated_seconds
+            snapshot,
+            prepared.identifier,
+            fitted.limits,
+            settings.tls,
+            settings.http,
+            displaced,
+            settings.dns.delegated_seconds,
         )
         judged.addCallbacks(_say_judged, lambda failure: _log.failure("judging again failed", failure))
         self.prepared, self.factories = prepared, factories

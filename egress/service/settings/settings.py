@@ -12,7 +12,7 @@ from egress.audit import AuditSettings
 from egress.config.validators import check_path
 from egress.errors import ConfigError
 from egress.policy.guard import GuardSettings
-from egress.proxy.limits import Limits, TlsSettings
+from egress.proxy.limits import HttpSettings, Limits, TlsSettings
 from egress.service.settings.listener import ListenerSettings
 from egress.upstream import DnsSettings, RouteSettings, RoutingSettings, UpstreamSettings
 
@@ -46,6 +46,7 @@ class Settings:
         guard: the SSRF guard.
         dns: the name resolution.
         tls: the check of server names in tunnels.
+        http: what clients may do.
         limits: deadlines, sizes and counts.
         audit: the audit log.
         status: the status listener.
@@ -63,6 +64,7 @@ class Settings:
     guard: GuardSettings = field(factory=GuardSettings)
     dns: DnsSettings = field(factory=DnsSettings)
     tls: TlsSettings = field(factory=TlsSettings)
+    http: HttpSettings = field(factory=HttpSettings)
     limits: Limits = field(factory=Limits)
     audit: AuditSettings = field(factory=AuditSettings)
     status: StatusSettings = field(factory=StatusSettings)

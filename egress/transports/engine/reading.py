@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 
-from egress.transports.engine.events import ERROR, LAST, READABLE, WRITE
+from egress.transports.contract import PeerEnd
+from egress.transports.engine.events import ERROR, HANGUP, LAST, READ_HANGUP, READABLE, WRITE
 from egress.transports.engine.writing import ABORTED, DONE, FIN_PENDING, FIN_UNSENT, LOST, Writing, half_closeable
 
 if TYPE_CHECKING:
@@ -265,9 +266,23 @@ class Reading(Writing):
         # Measured: a read with MSG_PEEK costs 1.7 times as much, for the exception that it raises where nothing waits.
         look = self._look
         if look is None:
-            look = self._look = poll()
-            look.register(self._fd, READABLE)
+            look = self._look = self._make_look()
         return not look.poll(0)
+
+    def find_end(self) -> PeerEnd | None:
+        """Look whether the peer has ended (IStreamTransport)."""
+        if self._fd < 0 or self._reason is not None:
+            return PeerEnd.RESET
+        found = self._make_look().poll(0)
+        events = found[0][1] if found else 0
+        if events & ERROR:
+            return PeerEnd.RESET
+        return PeerEnd.FIN if events & (READ_HANGUP | HANGUP) else None
+
+    def _make_look(self) -> poll:
+        look = poll()
+        look.register(self._fd, READABLE)
+        return look
 
     # Back-pressure.
 

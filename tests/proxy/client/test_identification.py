@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from egress.errors import Refused
 from egress.identity import ListenerIdentifier
 from egress.model import Client
-from egress.proxy.limits import Limits
+from egress.proxy.limits import HttpSettings, Limits
 from egress.testing.peers import NetworkPeer
 from tests.proxy.accounts import ALICE, BOB, Roster
 from tests.proxy.support import ADDRESS, ServerCase
@@ -369,7 +369,8 @@ class Slow(CallersCase):
         self.assertEqual(["alice", "bob"], self.clients())
 
     def test_tunnel_waits(self) -> None:
-        """Bytes for a tunnel wait for its client's name, too."""
+        """Bytes for a tunnel wait for its client's name, too, and so does a FIN where clients may half-close."""
+        self.server.http = HttpSettings(client_half_close="answer")
         origin = self.origin(port=443)
         client = self.said(connect(ALICE) + b"early")
         client.ends()

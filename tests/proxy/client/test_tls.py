@@ -16,7 +16,7 @@ from egress.proxy.client.tls import ClientTlsHandshake, TlsProxyFactory
 from egress.proxy.connections import Connections
 from egress.proxy.factory import ProxyFactory
 from egress.proxy.handshakes import Handshakes
-from egress.proxy.limits import Limits
+from egress.proxy.limits import HttpSettings, Limits
 from egress.testing.peers import NetworkPeer
 from egress.tls import ServerTls
 from egress.transports.client_tls import ClientTlsTransport
@@ -137,6 +137,7 @@ class Dialogues(SecureCase):
 
     def test_octets_and_an_end_together(self) -> None:
         """Octets that come in one read with the close_notify are delivered before the end."""
+        self.server.http = HttpSettings(client_half_close="answer")
         self.origin(answer=lambda peer, _: peer.says(OK))
         client = self.dial(versions=TLS13)
         client.settle()
@@ -277,7 +278,8 @@ class Ends(SecureCase):
         self.assert_gone()
 
     def test_client_half_closes_after_a_request(self) -> None:
-        """So a client may ask, end, and hear the answer; the connection ends with it."""
+        """Where clients may half-close, one may ask, end, and hear the answer; the connection ends with it."""
+        self.server.http = HttpSettings(client_half_close="answer")
         origin = self.origin()
         client = self.dial(versions=TLS13)
         client.says(GET)

@@ -176,7 +176,7 @@ class ReloadTests(ReevaluationCase):
         client.heard(b"HTTP/1.1 200 ")
         client.take()
         gate = self.gate
-        self.server.renew(gate.snapshot, self.server.identifier, Limits(head_fields=8), self.server.tls)
+        self.server.renew(gate.snapshot, self.server.identifier, Limits(head_fields=8), self.tls, self.http)
         client.says(get)
         self.network.settle()
 

@@ -217,6 +217,7 @@ class Handshakes(SecureCase):
             self.server.identifier,
             self.limits,
             self.tls,
+            self.http,
             DisplacedListeners(moved=frozenset({"secure"})),
         )
         self.network.settle()
@@ -256,6 +257,7 @@ class OldProxy(RouteCase):
             self.server.identifier,
             self.limits,
             self.tls,
+            self.http,
         )
         self.network.advance(4.0)
         client.heard(b"HTTP/1.1 200 ")

@@ -146,7 +146,9 @@ class ReevaluationCase(ServerCase):
         }
         settings.update(parts)
         walks: list[Reevaluation] = []
-        done = self.server.renew(type(old)(**settings), self.server.identifier, self.limits, self.tls, displaced)
+        done = self.server.renew(
+            type(old)(**settings), self.server.identifier, self.limits, self.tls, self.http, displaced
+        )
         done.addCallback(walks.append)
         walk = self.server._reevaluation
         assert walk is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from egress.proxy.limits import HttpSettings
 from tests.proxy.support import ADDRESS, ADDRESS6
 from tests.proxy.tunnel.support import CONNECT, ESTABLISHED, TunnelCase
 
@@ -44,7 +45,8 @@ class Openings(TunnelCase):
         self.assertEqual(origin.peer.received, b"x" * 1_000_000)
 
     def test_fin_before_the_tunnel_stands(self) -> None:
-        """A client that sends everything and a FIN at once still gets its answer."""
+        """Where clients may half-close, one that sends everything and a FIN at once still gets its answer."""
+        self.server.http = HttpSettings(client_half_close="answer")
         origin = self.origin(port=443)
         client = self.client()
         client.says(CONNECT + b"question")
@@ -135,7 +137,8 @@ class Openings(TunnelCase):
         self.assertEqual("complete", self.ends()[-1].cause)
 
     def test_fin_while_dialling(self) -> None:
-        """A FIN that comes before the tunnel is open reaches the origin behind the early bytes."""
+        """Where clients may half-close, a FIN that comes before the tunnel is open reaches the origin."""
+        self.server.http = HttpSettings(client_half_close="answer")
         origin = self.origin(port=443)
         self.network.delay(ADDRESS, 1.0)
         for early in (b"question", b""):
@@ -148,7 +151,8 @@ class Openings(TunnelCase):
                 self.assertEqual((early, True), (origin.peer.received, origin.peer.saw_eof))
 
     def test_client_that_leaves_after_its_fin(self) -> None:
-        """A client that sent its FIN and then resets leaves nothing behind once the dial is over."""
+        """A client that half-closed and then resets leaves nothing behind once the dial is over."""
+        self.server.http = HttpSettings(client_half_close="answer")
         self.network.blackhole(ADDRESS)
         client = self.said(CONNECT)
         client.ends()

@@ -248,14 +248,18 @@ class InForce(ReloadCase):
         self.assertIn("configuration 2 is in force: nothing changed in the file", self.said)
 
     def test_limits_and_tls(self) -> None:
-        """Limits and the treatment of names in tunnels hold from the next request on."""
+        """Limits, the treatment of names in tunnels and that of a FIN hold from the next request on."""
         supervisor = self.start()
 
-        self.reload(BASE + '[limits]\npolicy_seconds = 1\npool_connections = 3\n[tls]\nsni = "record"\n')
+        self.reload(
+            BASE + '[limits]\npolicy_seconds = 1\npool_connections = 3\n[tls]\nsni = "record"\n'
+            '[http]\nclient_half_close = "answer"\n'
+        )
 
         server = supervisor.server
         self.assertEqual((1.0, 1.0), (server.limits.policy_seconds, server.gate.policy_seconds))
         self.assertEqual((3, "record"), (server.pool.limits.pool_connections, server.tls.sni))
+        self.assertEqual("answer", server.http.client_half_close)
 
     def test_names(self) -> None:
         """What is known of names stays, and its new lifetime holds for the next answer."""
