@@ -11,14 +11,16 @@ from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
 from egress.model import Admission, Request
-from egress.proxy.exchange_roles import ClientSide, OriginSide, ParsedRequest, PooledConnection, Trailers
+from egress.proxy.exchange_roles import ClientSide, OriginSide, PooledConnection, Trailers
 from egress.proxy.forwarding import DIRECT_FORWARDING, Forwarding
 from egress.proxy.obligations import fulfil
+from egress.proxy.request_roles import ParsedRequest
 from egress.proxy.server import ProxyServer
 from egress.proxy.states import AWAITING, CONNECTING, EXCHANGE, FINISHED, RECEIVING, RESPONDING, SENDING
 from egress.proxy.transaction import Transaction
 from egress.proxy.tunnel.tunnel import Tunnel
 from egress.timing.idle_watch import IdleWatch
+from egress.wire.connection_authentication import has_proxy_support
 from egress.wire.framing import Framing, Kind
 from egress.wire.proxy_status import response_source
 from egress.wire.response_head import ResponseHead
@@ -74,8 +76,8 @@ class Exchange:
         if route.hops:
             proxies = server.gate.snapshot.proxies
             self.forwarding = server.forwardings.choose(proxies, self.request, route, self.upgrade, self.parsed.head)
-        is_repeatable = self.parsed.is_repeatable
-        origin = server.pool.take(self.request, admission, self.forwarding.place, is_repeatable=is_repeatable)
+        place, subject, is_repeatable = self.forwarding.place, self.client.subject, self.parsed.is_repeatable
+        origin = server.pool.take(self.request, admission, place, subject, is_repeatable=is_repeatable)
         if origin is None:
             self.transaction.dial(self.forwarding.recipient, self.forwarding.connect_fields)
         else:
@@ -192,7 +194,7 @@ class Exchange:
         transaction.status = head.status
         transaction.down += len(payload)
         self._step("respond")
-        self.client.respond(head, framing, payload, trailers)
+        self.client.respond(head, framing, payload, trailers, head.status == 401 and self._is_bound(head))
         origin = self.origin
         if origin is None:
             return
@@ -241,6 +243,12 @@ class Exchange:
             self._drop_origin()
             self.refused(self.forwarding.blame(Refused("origin_closed", _CLOSED), reason))
 
+    def _is_bound(self, head: ResponseHead) -> bool:
+        """Tell whether the client may authenticate the connection: all proxies between client and origin keep it."""
+        origin = self.origin
+        is_kept = origin is not None and origin.connection.is_bound
+        return is_kept and (not self.forwarding.is_absolute or has_proxy_support(head.fields))
+
     def _repeat(self) -> bool:
         """Send a repeatable request again by a new connection, if the present one was idle. That happens once."""
         origin = self.origin
@@ -286,7 +294,8 @@ class Exchange:
             self._stop_body(origin)
             origin.abort()
         else:
-            self.server.pool.give_back(origin, self.request, admission, self.forwarding.place)
+            place, subject = self.forwarding.place, self.client.subject
+            self.server.pool.give_back(origin, self.request, admission, place, subject)
         transaction.record_end("complete")
         self.client.finish(is_read=is_read)
 

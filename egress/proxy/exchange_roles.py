@@ -9,14 +9,13 @@ from twisted.python.failure import Failure
 
 from egress.errors import Refused
 from egress.proxy.limits import Limits
+from egress.proxy.request_roles import ParsedRequest, RequestForm
 from egress.proxy.roles import LiveTransaction, OriginReceiver, Requester, TunnelClient
 from egress.timing.timer_wheel import TimerWheel
 from egress.transports.contract import IStreamTransport
 from egress.wire.fields import Field
 from egress.wire.framing import Framing
-from egress.wire.request_head import RequestHead
 from egress.wire.response_head import ResponseHead
-from egress.wire.target import Target
 from egress.wire.via import Via
 
 PoolKey: TypeAlias = tuple[str, str, str, frozenset[str]]
@@ -26,20 +25,27 @@ Limits may count several clients as one; their labels keep their connections apa
 route, where the dialled address is compared when a connection is taken. For other routes see `forwarding`.
 """
 
+BindingKey: TypeAlias = tuple[PoolKey, str]
+"""The key in the pool, and the origin: through proxies, connections of several origins have one key in the pool."""
+
 Trailers: TypeAlias = tuple[Field, ...]
 """Trailer fields that may be forwarded."""
 
 
 class IdlePool(Protocol):
-    """The pool, as used by an idle connection.
+    """The owner of an idle connection, as used by the connection."""
 
-    Attributes:
-        limits: the server's limits.
-        reached: the number of times that each limit of the pool was reached.
-    """
+    @property
+    def limits(self) -> Limits:
+        """The server's limits."""
 
-    limits: Limits
-    reached: dict[str, int]
+    @property
+    def reached(self) -> dict[str, int]:
+        """The number of times that each limit of the pool was reached."""
+
+    @property
+    def timers(self) -> TimerWheel:
+        """The timer wheel of the deadlines of idle connections."""
 
     def forget(self, connection: PooledConnection) -> None:
         """Remove a connection that ended, or is about to end, while it was idle."""
@@ -54,7 +60,8 @@ class PooledConnection(Protocol):
         address: the address that was dialled.
         generation: the generation of the configuration snapshot that dialled the connection.
         is_used: whether the connection has served a request, so that its origin may close it at any moment.
-        pool: the pool that keeps the connection while it is idle; None otherwise.
+        is_bound: whether the connection may be authenticated, so that it serves one client connection only.
+        pool: the owner of the connection while it is idle; None otherwise.
         key: the connection's key in the pool, constant for its whole life.
         timers: the timer wheel of the connection's deadline, once a deadline was set.
         due: see `TimerWheel`.
@@ -66,6 +73,7 @@ class PooledConnection(Protocol):
     address: str
     generation: int
     is_used: bool
+    is_bound: bool
     pool: IdlePool | None
     key: PoolKey | None
     timers: TimerWheel | None
@@ -112,39 +120,27 @@ class PooledConnection(Protocol):
         """Reset the connection, without an event for the receiver."""
 
 
-class ParsedRequest(Protocol):
-    """A request head after parsing."""
+class OriginBinding(Protocol):
+    """Keeps the origin connection that belongs to one client connection. See `egress.proxy.origin.binding`."""
 
-    @property
-    def head(self) -> RequestHead:
-        """The head."""
+    def take(self, key: BindingKey, addresses: tuple[str, ...] | None, generation: int) -> PooledConnection | None:
+        """Return the connection, if it is for the origin of the request."""
 
-    @property
-    def target(self) -> Target:
-        """The parsed target."""
+    def keep(self, origin: PooledConnection, key: BindingKey, seconds: float) -> None:
+        """Keep a connection."""
 
-    @property
-    def framing(self) -> Framing:
-        """The framing of the body."""
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether the request may be sent again."""
-
-    def without_overrides(self) -> ParsedRequest:
-        """Return the request without its override fields."""
+    def close(self) -> None:
+        """Close the connection."""
 
 
-class RequestForm(Protocol):
-    """The form of a request on its route."""
+class BindingRequester(Requester, Protocol):
+    """The client's end of one request, which an origin connection can belong to.
 
-    @property
-    def is_absolute(self) -> bool:
-        """Whether the target is sent in absolute form, to an upstream proxy."""
+    Attributes:
+        binding: the owner of that connection while it is idle; None if there has been none.
+    """
 
-    @property
-    def authorization(self) -> bytes | None:
-        """The value of Proxy-Authorization for that proxy; None for none."""
+    binding: OriginBinding | None
 
 
 class RequestSource(Protocol):
@@ -207,7 +203,7 @@ class ClientSide(Protocol):
     """The client's side of one exchange: reads the body of one request and writes its response."""
 
     @property
-    def subject(self) -> Requester:
+    def subject(self) -> BindingRequester:
         """The client's end of the request. The expiry of the deadline calls `RequestSource.expired`."""
 
     def begin(self, source: RequestSource, transaction: LiveTransaction) -> None:
@@ -229,8 +225,18 @@ class ClientSide(Protocol):
     def interim_response(self, head: ResponseHead) -> None:
         """Write a 1xx response, if the client's HTTP version has them."""
 
-    def respond(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
-        """Write the response head and the first piece of the body. See `ResponseSink.response`."""
+    def respond(
+        self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None, is_bound: bool
+    ) -> None:
+        """Write the response head and the first piece of the body. See `ResponseSink.response`.
+
+        Args:
+            head: the head.
+            framing: the framing of the body.
+            payload: the first piece of the body, without its framing.
+            trailers: the trailer fields of a complete body; None while more follows.
+            is_bound: whether the client may authenticate the origin connection, because it is kept for the client.
+        """
 
     def send(self, payload: bytes, trailers: Trailers | None) -> None:
         """Write a further piece of the response body."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from egress.model import Admission, Obligation
-from egress.proxy.exchange_roles import ParsedRequest
+from egress.proxy.request_roles import ParsedRequest
 
 
 def fulfil(parsed: ParsedRequest, admission: Admission | None) -> ParsedRequest:

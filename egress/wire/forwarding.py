@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from egress.errors import ProtocolError
+from egress.wire.connection_authentication import PROXY_SUPPORT
 from egress.wire.framing import Framing, Kind, distinct_lengths
 from egress.wire.request_head import RequestHead
 from egress.wire.response_head import ResponseHead
@@ -168,6 +169,7 @@ def serialize_response(
     keep_alive: bool,
     make_date: Callable[[], bytes],
     upgrade: bytes | None = None,
+    is_bound: bool = False,
 ) -> bytes:
     """Serialize a response head for the client.
 
@@ -179,17 +181,18 @@ def serialize_response(
             head says `Connection: close` in any case.
         make_date: gives the line of the Date field for a final response without one (RFC 9110 section 6.6.1).
         upgrade: the protocol that a 101 changes to.
+        is_bound: the connection to the origin is kept for this client, which may authenticate it (`PROXY_SUPPORT`).
 
     Returns:
         The head with its blank line.
     """
-    if framing is head.framing and is_http11 and upgrade is None:
+    if framing is head.framing and is_http11 and upgrade is None and not is_bound:
         # The fast path of a simple head.
         lines, end = head.forward_lines, b"\r\n" if keep_alive else _CLOSE_END
         if _usual_date_line(lines) or _date_line(lines):
             return lines + end
         return lines + make_date() + end
-    return _serialize_response(head, framing, is_http11, keep_alive, make_date, upgrade)
+    return _serialize_response(head, framing, is_http11, keep_alive, make_date, upgrade, is_bound)
 
 
 def _serialize_response(
@@ -199,6 +202,7 @@ def _serialize_response(
     keep_alive: bool,
     make_date: Callable[[], bytes],
     upgrade: bytes | None,
+    is_bound: bool = False,
 ) -> bytes:
     status = head.status
     kind = framing.kind
@@ -230,6 +234,9 @@ def _serialize_response(
     elif status >= 200:
         if not keep_alive or kind is Kind.CLOSE or (kind is Kind.CHUNKED and not is_http11):
             connection = b"Connection: close\r\n"
+        elif is_bound:
+            kept = b"" if is_http11 else b"keep-alive, "
+            connection = b"%bConnection: %bProxy-Support\r\n" % (PROXY_SUPPORT, kept)
         elif not is_http11:
             connection = b"Connection: keep-alive\r\n"
     via = _VIA_11 if head.is_http11 else _VIA_10

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from egress.errors import ProtocolError
 from egress.memo import Memo
+from egress.wire.connection_authentication import has_credentials
 from egress.wire.fields import MEMO_BLOCK_BYTES, Fields, may_be_memoized, parse_fields
 from egress.wire.head_buffer import FIELD_LINES, HeadBuffer, HeadRules
 
@@ -48,12 +49,14 @@ class RequestHead:
         target: the request target as sent.
         is_http11: HTTP/1.1, else HTTP/1.0.
         fields: the parsed fields.
+        authenticates_connection: it has credentials of a scheme that authenticates the connection to the origin.
     """
 
     method: str
     target: bytes = field(repr=False)
     is_http11: bool
     fields: Fields = field(repr=False)
+    authenticates_connection: bool = False
 
     @property
     def is_persistent(self) -> bool:
@@ -116,6 +119,7 @@ class RequestReader:
         at = line.end()
         block = data[at : end - 2]
         fields = _fields_memo.get(block)
+        authenticates = False
         if fields is None:
             # Lines are counted first: a head with too many is not worth parsing.
             if block.count(b"\n") > self._field_limit or _match_field_lines(data, at) is None:
@@ -125,11 +129,13 @@ class RequestReader:
                 return self._feed_buffer(data)
             # Fields with a Host are valid in both versions.
             if minor == b"1" and len(block) <= MEMO_BLOCK_BYTES and may_be_memoized(fields):
-                _fields_memo.keep(block, fields)
+                _fields_memo.keep(block, fields)  # it has no credentials
+            else:
+                authenticates = has_credentials(data[:end])
         elif fields.lines > self._field_limit:
             return self._feed_buffer(data)
         self.rest = data[end:]
-        return RequestHead(_METHODS.get(method) or method.decode("ascii"), target, minor == b"1", fields)
+        return RequestHead(_METHODS.get(method) or method.decode("ascii"), target, minor == b"1", fields, authenticates)
 
     def _feed_buffer(self, data: bytes) -> RequestHead | None:
         """Read a head that arrives in pieces, or find the fault of one."""
@@ -158,7 +164,9 @@ class RequestReader:
             raise ProtocolError("bad_head", fault)
         self.rest = buffer.rest()
         self._buffer = None
-        return RequestHead(_METHODS.get(method) or method.decode("ascii"), target, minor == b"1", fields)
+        return RequestHead(
+            _METHODS.get(method) or method.decode("ascii"), target, minor == b"1", fields, has_credentials(octets)
+        )
 
     def _check_line(self, line: bytes) -> None:
         """Check a request line, its CRLF included (RFC 9112 section 3)."""

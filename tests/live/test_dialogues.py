@@ -25,8 +25,8 @@ from tests.proxy import (
 )
 from tests.proxy.client import test_identification as test_callers
 from tests.proxy.http1 import test_heads
+from tests.proxy.origin import test_binding, test_reuse
 from tests.proxy.origin import test_pool_dialogues as test_pool
-from tests.proxy.origin import test_reuse
 from tests.proxy.support import ADDRESS, ADDRESS6, OTHER, ServerCase
 from tests.proxy.tunnel import test_inspection, test_inspection_hello, test_setup, test_tunnel
 
@@ -109,6 +109,7 @@ LEFT_OUT: list[str] = []
 TAKEN: list[str] = []
 
 for _module in (
+    test_binding,
     test_callers,
     test_departure,
     test_dispatch,

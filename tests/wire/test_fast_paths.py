@@ -293,7 +293,8 @@ REQUEST_LINES = [
 REQUEST_FIELDS = [
     *(b"Host: a\r\n", b"host: b\r\n", b"Host: a b\r\n", b"Accept: */*\r\n", b"user-agent: c\r\n", b"X-Key: d\r\n"),
     *(b"Connection: keep-alive\r\n", b"Connection: close\r\n", b"Connection: X-Key\r\n", b"Proxy-Connection: e\r\n"),
-    *(b"Cookie: f\r\n", b"Authorization: g\r\n", b"Proxy-Authorization: Basic h\r\n", b"Content-Length: 1\r\n"),
+    *(b"Cookie: f\r\n", b"Authorization: g\r\n", b"authorization: NTLM g\r\n"),
+    *(b"Proxy-Authorization: Basic h\r\n", b"Content-Length: 1\r\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"Expect: i\r\n", b"Upgrade: j\r\n", b"Accept : k\r\n", b"Accept: \x00\r\n"),
     *(b"X-HTTP-Method-Override: o\r\n", b"x_original_url:p\r\n", b"X-Original: q\r\n", b"X-Rewrite-URL: \r\n"),
     *(b" l\r\n", b"Accept: m\n", b"Accept\r\n", b"TE: trailers\r\n", b"Max-Forwards: 0\r\n", b"Keep-Alive: n\r\n"),
@@ -313,7 +314,8 @@ def read_request(feed: Callable[[RequestReader], RequestHead | None], limits: tu
     reader = RequestReader(*limits)
     head = result(lambda: feed(reader))
     if isinstance(head, RequestHead):
-        return head.method, head.target, head.is_http11, values_of(head.fields), reader.rest
+        values = values_of(head.fields)
+        return head.method, head.target, head.is_http11, head.authenticates_connection, values, reader.rest
     return head, reader.is_begun
 
 

@@ -17,6 +17,7 @@ from egress.proxy.client.flush import flush
 from egress.proxy.client.pipelining import proceed, queue_held, read_requests
 from egress.proxy.client.refusal import refuse_head
 from egress.proxy.error_responses import refusal_response
+from egress.proxy.exchange_roles import OriginBinding
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.roles import ClientReceiver, Displacement, LiveTransaction
 from egress.proxy.server import ProxyServer
@@ -58,6 +59,7 @@ class ClientConnection:
         receiver: serves the current request.
         transaction: of the current request.
         held: octets that wait for their turn.
+        binding: keeps the origin connection that belongs to this connection; None where there has been none.
         has_ended: the client's FIN was seen.
         displacement: what a reload did to the listener.
         state: see the table.
@@ -76,6 +78,7 @@ class ClientConnection:
     receiver: ClientReceiver | None = field(init=False, default=None)
     transaction: LiveTransaction | None = field(init=False, default=None)
     held: bytes = field(init=False, default=b"")
+    binding: OriginBinding | None = field(init=False, default=None)
     has_ended: bool = field(init=False, default=False)
     displacement: Displacement | None = field(init=False, default=None)
     due: int = field(init=False, default=0)
@@ -134,7 +137,9 @@ class ClientConnection:
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.client_lost(reason)
-        self.transaction = self.reader = None
+        if self.binding is not None:
+            self.binding.close()
+        self.transaction = self.reader = self.binding = None
         self.held = b""
         self.server.connections.remove_live(self)
 

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.errors import ProtocolError, Refused
-from egress.proxy.exchange_roles import RequestSource, Trailers
+from egress.proxy.exchange_roles import BindingRequester, RequestSource, Trailers
 from egress.proxy.http1.request_parsing import ParsedRequest
 from egress.proxy.limits import HttpSettings, Limits
 from egress.proxy.roles import LiveTransaction, TunnelClient
@@ -36,7 +36,7 @@ class StreamServer(Protocol):
     http: HttpSettings
 
 
-class Http1Connection(TunnelClient, Protocol):
+class Http1Connection(TunnelClient, BindingRequester, Protocol):
     """The client connection that a request came on."""
 
     @property
@@ -145,8 +145,15 @@ class Http1ClientStream:
         if self.parsed.head.is_http11:
             self._write_head(head)
 
-    def respond(self, head: ResponseHead, framing: Framing, payload: bytes, trailers: Trailers | None) -> None:
-        """Write the response head and the first of the body. See `ResponseSink.response`."""
+    def respond(
+        self,
+        head: ResponseHead,
+        framing: Framing,
+        payload: bytes,
+        trailers: Trailers | None,
+        is_bound: bool,
+    ) -> None:
+        """Write the response head and the first of the body. See `ClientSide.respond`."""
         client, kind, body = self.subject, framing.kind, self._body
         is_http11 = self.parsed.head.is_http11
         has_length = kind is Kind.LENGTH
@@ -159,7 +166,12 @@ class Http1ClientStream:
             and client.can_continue
         )
         octets = serialize_response(
-            head, framing, is_http11=is_http11, keep_alive=is_kept, make_date=client.server.date_field
+            head,
+            framing,
+            is_http11=is_http11,
+            keep_alive=is_kept,
+            make_date=client.server.date_field,
+            is_bound=is_bound,
         )
         client.transport.write(octets + (_chunks(payload, trailers) if is_chunked else payload))
 

@@ -10,9 +10,11 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
 from egress.errors import ProtocolError, Refused
-from egress.proxy.exchange_roles import ParsedRequest, PooledConnection, RequestForm, ResponseSink, Trailers
+from egress.proxy.exchange_roles import PooledConnection, ResponseSink, Trailers
+from egress.proxy.request_roles import ParsedRequest, RequestForm
 from egress.wire.body import BodyReader, body_reader
 from egress.wire.chunked import chunk, forwardable_trailers, last_chunk
+from egress.wire.connection_authentication import is_challenged
 from egress.wire.forwarding import serialize_request
 from egress.wire.framing import Framing, Kind, response_framing
 from egress.wire.response_head import ResponseHead, ResponseReader
@@ -73,6 +75,8 @@ class Http1OriginStream:
         self._body = None
         self.has_heard = self.is_reusable = False
         self._interim = self._interim_bytes = 0
+        if parsed.head.authenticates_connection:
+            self.connection.is_bound = True
         transport = self.connection.transport
         assert transport is not None, "a connection that is taken for an exchange is open"
         transport.write(octets + payload)
@@ -125,6 +129,8 @@ class Http1OriginStream:
                     continue
                 framing = response_framing(head, self._method)
                 self.idle_seconds = head.idle_seconds
+                if (status == 401 or status == 407) and is_challenged(head.fields.block):
+                    self.connection.is_bound = True
                 if framing.kind is Kind.LENGTH and len(data) >= framing.length:
                     # The fast path of a complete body needs no reader. Surplus octets are not forwarded, and a
                     # connection with surplus octets is not reused.

@@ -38,7 +38,8 @@ class OriginConnection:
         timers: the timer wheel of the connection's deadline, once a deadline was set.
         is_closing: whether the connection has been closed while its last octets are unsent.
         is_used: whether the connection has served a request, so that its origin may close it at any moment.
-        pool: the pool that keeps it while it is idle.
+        is_bound: whether the connection may be authenticated, so that it serves one client connection only.
+        pool: the owner of the connection while it is idle.
         key: the connection's key in the pool, constant for its whole life.
         stream: the origin's side of the connection's exchanges.
         on_connected: see IConnectionNotifier; cleared after the call.
@@ -49,6 +50,7 @@ class OriginConnection:
     address: str = ""
     generation: int = 0
     is_used: bool = False
+    is_bound: bool = False
     pool: IdlePool | None = None
     key: PoolKey | None = None
     is_closing: bool = False

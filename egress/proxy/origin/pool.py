@@ -5,8 +5,9 @@ from __future__ import annotations
 from attrs import define, field
 
 from egress.model import Admission, Request
-from egress.proxy.exchange_roles import OriginSide, PooledConnection, PoolKey
+from egress.proxy.exchange_roles import BindingRequester, OriginSide, PooledConnection, PoolKey
 from egress.proxy.limits import Limits
+from egress.proxy.origin.binding import Binding
 from egress.timing.timer_wheel import TimerWheel
 
 _SILENT = ("pool_connections", "pool_connections_per_origin", "pool_seconds")
@@ -41,7 +42,7 @@ class OriginPool:
         return self._count
 
     def take(
-        self, request: Request, admission: Admission, place: str = "", *, is_repeatable: bool = True
+        self, request: Request, admission: Admission, place: str, requester: BindingRequester, *, is_repeatable: bool
     ) -> PooledConnection | None:
         """Return a connection that may serve the request; None without one.
 
@@ -49,17 +50,24 @@ class OriginPool:
         address is not used.
 
         A request that cannot be repeated gets none: its origin may be closing an idle connection at this very moment,
-        and the request would be lost. The connection that is dialled for it takes the place of an idle one.
+        and the request would be lost. The connection that is dialled for it takes the place of an idle one. Only the
+        connection that belongs to its client connection serves it, because no other is authenticated.
 
         Args:
             request: the request to serve.
             admission: the admission of the request.
             place: see `Forwarding`; "" on a direct route.
+            requester: the client's end of the request.
             is_repeatable: whether the request may be sent again if the connection is lost.
         """
         route, client = admission.route, request.client
         # The key equals the result of `_key`.
         key = route.upstream, place or request.authority.text, client.key, client.labels
+        if requester.binding is not None:
+            addresses = None if place else route.texts
+            bound = requester.binding.take((key, request.authority.text), addresses, self.generation)
+            if bound is not None:
+                return bound
         kept = self._idle.get(key)
         if kept is None:
             return None
@@ -84,7 +92,9 @@ class OriginPool:
             return origin
         return None
 
-    def give_back(self, side: OriginSide, request: Request, admission: Admission, place: str = "") -> None:
+    def give_back(
+        self, side: OriginSide, request: Request, admission: Admission, place: str, requester: BindingRequester
+    ) -> None:
         """Keep the connection of a complete exchange for reuse, or close it.
 
         Args:
@@ -92,25 +102,33 @@ class OriginPool:
             request: the request that the connection served.
             admission: the admission of that request.
             place: see `take`.
+            requester: the client's end of the request.
         """
         origin = side.connection
         side.sink = origin.receiver = None
+        seconds = min(self.limits.pool_seconds, side.idle_seconds - _MARGIN_SECONDS)
         if (
             side.is_reusable
             and origin.transport is not None
             and origin.transport.unsent is None
-            and self._keep(origin, request, admission, place, side.idle_seconds - _MARGIN_SECONDS)
+            and origin.generation == self.generation
+            and seconds > 0
+            and not self.is_stopping
         ):
-            origin.is_used = True
-        else:
-            origin.close(self.timers, self.limits.linger_seconds)
+            if origin.is_bound:
+                binding = requester.binding = requester.binding or Binding(self)
+                binding.keep(origin, (_key(request, admission, place), request.authority.text), seconds)
+                origin.is_used = True
+                return
+            if self._keep(origin, request, admission, place, seconds):
+                origin.is_used = True
+                return
+        origin.close(self.timers, self.limits.linger_seconds)
 
     def _keep(
         self, origin: PooledConnection, request: Request, admission: Admission, place: str, seconds: float
     ) -> bool:
-        """Keep a connection for so many seconds at most, unless there is no room for it, or no use."""
-        if origin.generation != self.generation or seconds <= 0 or self.is_stopping:
-            return False
+        """Keep a connection for so many seconds at most, unless there is no room for it."""
         key = origin.key
         if key is None:
             key = origin.key = _key(request, admission, place)
@@ -129,7 +147,7 @@ class OriginPool:
         kept.append(origin)
         self._count += 1
         origin.pool, origin.timers = self, self.timers
-        self.timers.expect(origin, min(limits.pool_seconds, seconds))
+        self.timers.expect(origin, seconds)
         return True
 
     def forget(self, origin: PooledConnection) -> None:

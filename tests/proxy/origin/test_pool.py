@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from egress.model import Admission, Outcome, Request, Route, RoutePlan, Verdict
-from egress.proxy.exchange_roles import OriginSide
+from egress.proxy.exchange_roles import BindingRequester, OriginBinding, OriginSide, PooledConnection
 from egress.proxy.limits import Limits
 from egress.proxy.origin.connection import OriginConnection
 from egress.proxy.origin.pool import OriginPool
@@ -65,6 +65,17 @@ class Side:
     sink: None = None
 
 
+@define(eq=False)
+class ClientEnd:
+    """A client connection.
+
+    Attributes:
+        binding: its own.
+    """
+
+    binding: OriginBinding | None = None
+
+
 def open_connection(address: str, generation: int) -> OriginConnection:
     """Make an open connection."""
     return OriginConnection(cast(IStreamTransport, QuietTransport()), address=address, generation=generation)
@@ -82,6 +93,7 @@ class PoolTests(SynchronousTestCase):
             Limits(pool_connections=4, pool_connections_per_origin=2, pool_seconds=10), self.timers, 1
         )
         self.request = make_request("http://a.example/", client=make_client("me"))
+        self.client = cast(BindingRequester, ClientEnd())
 
     def admission(self, *addresses: str, upstream: str = "direct") -> Admission:
         """Admit to addresses."""
@@ -95,9 +107,15 @@ class PoolTests(SynchronousTestCase):
         origin = open_connection(address, 1)
         return origin if self.give_back(Side(origin), request, place) else None
 
+    def take(
+        self, request: Request, admission: Admission, place: str = "", *, is_repeatable: bool = True
+    ) -> PooledConnection | None:
+        """Take a connection for a request of this client connection."""
+        return self.pool.take(request, admission, place, self.client, is_repeatable=is_repeatable)
+
     def give_back(self, side: Side, request: Request | None = None, place: str = "") -> bool:
         """Give a connection back; tell whether it is kept, else it is closed."""
-        self.pool.give_back(cast(OriginSide, side), request or self.request, self.admission(), place)
+        self.pool.give_back(cast(OriginSide, side), request or self.request, self.admission(), place, self.client)
         origin = side.connection
         is_kept = origin.pool is self.pool
         self.assertNotEqual(is_kept, cast(QuietTransport, origin.transport).is_closed)
@@ -108,7 +126,7 @@ class PoolTests(SynchronousTestCase):
         """The connection that was used last is given first, and each once."""
         first, second = self.keep(), self.keep()
 
-        taken = [self.pool.take(self.request, self.admission()) for _ in range(3)]
+        taken = [self.take(self.request, self.admission()) for _ in range(3)]
 
         self.assertEqual([second, first, None], taken)
         self.assertEqual(0, len(self.pool))
@@ -120,7 +138,7 @@ class PoolTests(SynchronousTestCase):
         transport = cast(QuietTransport, newer.transport)
         transport.is_silent = False
 
-        self.assertIs(older, self.pool.take(self.request, self.admission()))
+        self.assertIs(older, self.take(self.request, self.admission()))
 
         self.assertTrue(transport.is_closed)
         self.assertEqual(0, len(self.pool))
@@ -129,8 +147,8 @@ class PoolTests(SynchronousTestCase):
         """On a direct route only connections to an address that was judged are given, whichever is older."""
         here, _there = self.keep(), self.keep(address=OTHER)
 
-        self.assertIs(None, self.pool.take(self.request, self.admission(ADDRESS6)))
-        self.assertIs(here, self.pool.take(self.request, self.admission(ADDRESS6, ADDRESS)))
+        self.assertIs(None, self.take(self.request, self.admission(ADDRESS6)))
+        self.assertIs(here, self.take(self.request, self.admission(ADDRESS6, ADDRESS)))
         self.assertEqual(1, len(self.pool))
 
     def test_place(self) -> None:
@@ -138,9 +156,9 @@ class PoolTests(SynchronousTestCase):
         kept = self.keep(address=OTHER, place="proxy p")
         elsewhere = make_request("http://b.example/", client=self.request.client)
 
-        self.assertIs(None, self.pool.take(self.request, self.admission(OTHER)))
-        self.assertIs(None, self.pool.take(elsewhere, self.admission(), "proxy q"))
-        self.assertIs(kept, self.pool.take(elsewhere, self.admission(), "proxy p"))
+        self.assertIs(None, self.take(self.request, self.admission(OTHER)))
+        self.assertIs(None, self.take(elsewhere, self.admission(), "proxy q"))
+        self.assertIs(kept, self.take(elsewhere, self.admission(), "proxy p"))
 
     def test_what_keeps_connections_apart(self) -> None:
         """A connection serves requests of its client with its labels, for its host, port and upstream, and no other."""
@@ -153,9 +171,9 @@ class PoolTests(SynchronousTestCase):
             make_request("http://b.example/", client=client),
         )
 
-        self.assertEqual([None] * 4, [self.pool.take(each, self.admission()) for each in others])
-        self.assertIs(None, self.pool.take(self.request, self.admission(upstream="corp")))
-        self.assertIsNot(None, self.pool.take(self.request, self.admission()))
+        self.assertEqual([None] * 4, [self.take(each, self.admission()) for each in others])
+        self.assertIs(None, self.take(self.request, self.admission(upstream="corp")))
+        self.assertIsNot(None, self.take(self.request, self.admission()))
 
     def test_bounds(self) -> None:
         """Beyond each bound a connection is not kept, and the bound that it met is counted."""
@@ -179,7 +197,7 @@ class PoolTests(SynchronousTestCase):
         self.pool.forget(forgotten)
 
         self.assertEqual(1, len(self.pool))
-        taken = self.pool.take(self.request, self.admission())
+        taken = self.take(self.request, self.admission())
         assert taken is not None
         self.pool.forget(taken)
         self.assertEqual(0, len(self.pool))
@@ -195,7 +213,7 @@ class PoolTests(SynchronousTestCase):
                 assert kept is not None
 
                 if name == "take":
-                    self.pool.take(self.request, self.admission())
+                    self.take(self.request, self.admission())
                 else:
                     self.pool.forget(kept)
 
@@ -212,7 +230,7 @@ class PoolTests(SynchronousTestCase):
     def test_deadline(self) -> None:
         """A connection that nobody takes in its time is dropped and counted; one that was taken has no deadline."""
         taken = self.keep()
-        self.assertIs(taken, self.pool.take(self.request, self.admission()))
+        self.assertIs(taken, self.take(self.request, self.admission()))
         self.keep()
 
         self.clock.pump([0.25] * 39)
@@ -225,7 +243,7 @@ class PoolTests(SynchronousTestCase):
         """A connection that was kept, taken and kept again has its whole time anew."""
         kept = self.keep()
         self.clock.pump([0.25] * 30)
-        self.assertIs(kept, self.pool.take(self.request, self.admission()))
+        self.assertIs(kept, self.take(self.request, self.admission()))
         assert kept is not None
         self.assertTrue(self.give_back(Side(kept)))
 
@@ -275,7 +293,7 @@ class PoolTests(SynchronousTestCase):
         older, newer = self.keep(), self.keep()
         assert older is not None
 
-        self.assertIs(None, self.pool.take(self.request, self.admission(), is_repeatable=False))
+        self.assertIs(None, self.take(self.request, self.admission(), is_repeatable=False))
 
         self.assertTrue(cast(QuietTransport, older.transport).is_closed)
-        self.assertIs(newer, self.pool.take(self.request, self.admission()))
+        self.assertIs(newer, self.take(self.request, self.admission()))
