@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from egress.config import between
+from egress.transports.keepalive import MOST_SECONDS
 
 _seconds = between(0.05, 31_536_000)
 _count = between(1, 10_000_000)
@@ -42,6 +43,7 @@ class Limits:
         hello_seconds: the time of a ClientHello from its first byte. Then the tunnel is reset, or joined likewise.
         idle_seconds: the time without an octet in a tunnel or a response body. Then it is reset.
         tunnel_seconds: the longest life of a tunnel. Then the tunnel is closed.
+        tcp_keepalive_seconds: the time without a received octet before the kernel probes a TCP connection; 0 for never.
         linger_seconds: the time of reading after a refusal, so that a reset does not destroy the response.
         drain_seconds: the time for running requests after SIGTERM.
         pool_connections: the largest number of idle origin connections.
@@ -70,6 +72,7 @@ class Limits:
     hello_seconds: float = field(default=15.0, validator=_seconds)
     idle_seconds: float = field(default=900.0, validator=_seconds)
     tunnel_seconds: float = field(default=86_400.0, validator=_seconds)
+    tcp_keepalive_seconds: int = field(default=60, validator=between(0, MOST_SECONDS))
     linger_seconds: float = field(default=2.0, validator=_seconds)
     drain_seconds: float = field(default=30.0, validator=between(0, 86_400))
     pool_connections: int = field(default=512, validator=between(0, 1_000_000))

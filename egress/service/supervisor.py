@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from egress.audit import AuditLog, open_audit_log
 from egress.errors import ConfigError
-from egress.service.build.activate import SocketBinder, activate, own_addresses
+from egress.service.build.activate import SocketBinder, activate
 from egress.service.build.engine import make_engine
 from egress.service.build.host_services import Resolvers, make_host_services
 from egress.service.build.prepare import prepare
@@ -296,7 +296,7 @@ def make_supervisor(
         reactor,
         engine,
         environ,
-        tuple(own_addresses([] if active.status is None else [active.status.socket])),
+        () if active.status is None else (active.status.socket,),
         budget,
     )
     control = ControlSocket(reactor, state)

@@ -43,9 +43,11 @@ if not is_supported():
 from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine.engine import Engine
 from egress.transports.engine.transport import Transport
+from egress.transports.keepalive import set_keepalive
 from tests.live import test_network_truth as truth
 from tests.live.certificates import CertificateAuthority
 from tests.live.test_network_truth import Dialler, HalfSide, Pair, Side, Source, Step, Story, Taker
+from tests.transports.test_keepalive import options_of
 
 _QUIET_SECONDS = 0.01
 _PATIENCE_SECONDS = 3.0
@@ -700,6 +702,23 @@ class ConnectorTests(EngineCase):
             ["start", "connecting", "failed ConnectionRefusedError", "connecting", "failed UserError", "stop"],
             dialler.told,
         )
+
+    @inlineCallbacks
+    def test_keepalive(self) -> Generator[Deferred[Any], Any, None]:
+        """Accepted connections are probed as their listening socket says, dialled ones as the caller says."""
+        for seconds in (7, 0):
+            pair = Pair(Dialler(Side), Taker(Side))
+            bound = listening_socket()
+            set_keepalive(bound, seconds)
+            address = bound.getsockname()
+            self.engine.listen(bound, pair.taker)
+            self.engine.connectTCP(address[0], address[1], pair.dialler, keepalive_seconds=seconds)
+            yield self.until(lambda pair=pair: pair.taker.side and pair.dialler.side)  # type: ignore[misc]
+
+            for side in (pair.client, pair.server):
+                is_kept, idle, _, _ = options_of(side.tcp.getHandle())
+                self.assertEqual(bool(seconds), bool(is_kept))
+                self.assertEqual(seconds, idle if is_kept else 0)
 
     @inlineCallbacks
     def test_release(self) -> Generator[Deferred[Any], Any, None]:

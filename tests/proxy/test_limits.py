@@ -365,6 +365,17 @@ class LimitTests(Counting):
         self.assertTrue(client.was_reset)
         self.assert_counted("tunnel_seconds")
 
+    def test_tcp_keepalive_seconds(self) -> None:
+        """A peer that the kernel has given up ends its tunnel as a reset does; tests/live has the kernel's part."""
+        origin = self.origin(port=443)
+        for cause in ("client_reset", "origin_reset"):
+            client = self.said(CONNECT)
+
+            (client if cause == "client_reset" else origin.peer).aborts()
+            self.network.settle()
+
+            self.assert_counted("tcp_keepalive_seconds", cause)
+
     def test_linger_seconds(self) -> None:
         """Who keeps the connection after a refusal is let go."""
         self.limit(linger_seconds=3)

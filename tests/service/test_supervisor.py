@@ -22,7 +22,7 @@ from egress.audit.chain_head import ChainHead, parse_head
 from egress.audit.encoder import LineEncoder
 from egress.audit.head_recorder import HeadRecorder
 from egress.audit.sink_queue import SinkQueue
-from egress.service.build.activate import Binder, activate, own_addresses
+from egress.service.build.activate import Binder, activate
 from egress.service.build.host_services import HostServices, make_resolvers
 from egress.service.build.prepare import prepare
 from egress.service.listen.endpoint import Endpoint
@@ -69,11 +69,16 @@ class MemorySocket:
     factory: IProtocolFactory | None = None
     is_closed: bool = False
     pauses: int = 0
+    keepalive_seconds: int = -1
 
     def serve(self, reactor: object, factory: IProtocolFactory) -> IListeningPort:
         """Take the factory."""
         self.factory = factory
         return self.port
+
+    def keep_alive(self, seconds: int) -> None:
+        """Note it."""
+        self.keepalive_seconds = seconds
 
     def close(self) -> None:
         """Close."""
@@ -95,7 +100,7 @@ def make_in_memory(
     active = activate(prepared, host, reactor, binder, lambda: audit_log)
     own = () if active.status is None else (active.status.socket,)
     configuration = ActiveConfiguration(
-        prepared, active.listeners, active.factories, active.server, host, reactor, None, {}, tuple(own_addresses(own))
+        prepared, active.listeners, active.factories, active.server, host, reactor, None, {}, own
     )
     resolvers = make_resolvers(source.settings.dns, reactor)
     return Supervisor(reactor, configuration, audit_log, resolvers, None, notifier, active.status, control)

@@ -18,6 +18,7 @@ from egress.interfaces import IAuditSink
 from egress.policy.guard import Guard
 from egress.proxy.limits import Limits
 from egress.proxy.server import ProxyServer
+from egress.service.build.engine import make_dialler
 from egress.service.build.host_services import HostServices
 from egress.service.build.identification import check_listener_authentication, is_socket_local
 from egress.service.build.prepare import Prepared
@@ -115,7 +116,7 @@ def activate(
     reactor: Any,
     binder: Binder,
     open_log: Callable[[], AuditLog],
-    dialler: Any = None,
+    engine: Engine | None = None,
     limits: Limits | None = None,
 ) -> Activated:
     """Bind every socket, or none, and build the rest of the proxy.
@@ -127,7 +128,7 @@ def activate(
         binder: binds the sockets.
         open_log: opens the audit log. Called after all sockets are bound, so that a second proxy with this
             configuration fails at the port.
-        dialler: the dialler of origins and upstreams; None for the reactor.
+        engine: the engine that dials origins and upstreams; None for the reactor.
         limits: the limits that apply; None for those of the settings.
 
     Raises:
@@ -144,7 +145,11 @@ def activate(
             bound.append(status.socket)
         binder.close_rest()
         check_sockets(prepared, sockets)
-        snapshot = make_snapshot(prepared, host, own_addresses(bound), dialler or reactor)
+        keepalive_seconds = source.settings.limits.tcp_keepalive_seconds
+        for each in bound:
+            each.keep_alive(keepalive_seconds)
+        dialler = make_dialler(engine, reactor, keepalive_seconds)
+        snapshot = make_snapshot(prepared, host, own_addresses(bound), dialler)
         audit_log = open_log()
     except ConfigError as error:
         for each in bound:
@@ -182,7 +187,7 @@ def make_snapshot(
         prepared: the configuration.
         host: the services of the policies, whose resolvers the gate uses.
         own: the address and port of each listener of this proxy, which are refused as destinations.
-        dialler: the dialler: the engine or the reactor.
+        dialler: the dialler of origins and upstreams.
         generation: the generation of the previous snapshot, plus one.
 
     Raises:

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define
@@ -17,6 +18,7 @@ from egress.errors import ConfigError
 from egress.service.listen.endpoint import TcpEndpoint, UnixEndpoint
 from egress.service.listen.unix_path import short_name
 from egress.transports.descriptor_ceiling import DescriptorCeiling
+from egress.transports.keepalive import OptionSocket, set_keepalive
 from egress.transports.twisted_port import BackoffSocket
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ class ListeningSocket(Protocol):
     def serve(self, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
         """Begin to accept connections."""
 
+    def keep_alive(self, seconds: int) -> None:
+        """Have the connections that are accepted from now on probed. See `egress.transports.keepalive`."""
+
     def close(self) -> None:
         """Close the socket, and remove the file of a unix socket."""
 
@@ -75,6 +80,7 @@ class BoundSocket:
     engine: Engine | None = None
     ceiling: DescriptorCeiling | None = None
     _served: Port | BackoffSocket | None = None
+    _listening: OptionSocket | None = None
 
     @property
     def pauses(self) -> int:
@@ -90,9 +96,10 @@ class BoundSocket:
         """
         port: IListeningPort
         if self.own is not None and self.engine is not None:
-            port = self._served = self.engine.listen(self.socket.dup(), factory)
+            self._listening = self.socket.dup()
+            port = self._served = self.engine.listen(self._listening, factory)
         else:
-            patient = self._served = BackoffSocket(os.dup(self.socket.fileno()), self.ceiling)
+            patient = self._listening = self._served = BackoffSocket(os.dup(self.socket.fileno()), self.ceiling)
             if self.own is None:
                 twisted_port: tcp.Port = _UnixPort(self.address.removeprefix("unix:"), self.mode, factory, reactor)
             else:
@@ -101,6 +108,12 @@ class BoundSocket:
             port = twisted_port
         self.socket.close()
         return port
+
+    def keep_alive(self, seconds: int) -> None:
+        """Have accepted TCP connections probed: they inherit it on Linux. See `ListeningSocket.keep_alive`."""
+        if self.own is not None:
+            with suppress(OSError):  # a port that has failed is closed
+                set_keepalive(self._listening or self.socket, seconds)
 
     def close(self) -> None:
         """Close the socket if it was not served, and remove a unix socket's file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, evolve, field, frozen
 from twisted.internet.interfaces import IProtocolFactory
@@ -17,16 +17,21 @@ from egress.gate.snapshot import Snapshot
 from egress.proxy.reload.reevaluation import Reevaluation
 from egress.proxy.server import ProxyServer
 from egress.service.build.activate import check_sockets, make_snapshot, own_addresses
+from egress.service.build.engine import make_dialler
 from egress.service.build.host_services import HostServices
 from egress.service.build.prepare import Prepared, prepare
 from egress.service.build.routing import Routing
 from egress.service.listen.factories import make_factories
 from egress.service.listen.listeners import ListenerChange, Listeners
+from egress.service.listen.sockets import ListeningSocket
 from egress.service.listen.tls import find_changed_tls
 from egress.service.process.descriptors import DescriptorBudget, Fit
 from egress.service.reload.changes import list_changes
 from egress.service.reload.downgrades import find_downgrades
 from egress.service.settings.source import Source, load
+
+if TYPE_CHECKING:
+    from egress.transports.engine.engine import Engine
 
 # Tables whose parts are opened or started only at the start.
 _FIXED = ("state", "engine", "audit", "status")
@@ -72,9 +77,9 @@ class ActiveConfiguration:
         server: the proxy server.
         host: the services of policies. The counters and the resolver's cache survive a reload.
         reactor: the reactor of all parts.
-        dialler: the dialler of origins and upstreams; None for the reactor.
+        engine: the engine that dials origins and upstreams; None for the reactor.
         environ: the environment with the proxy variables; None for the environment of this process.
-        own: the address and port of further sockets of this proxy, which are refused as destinations.
+        others: the further listening sockets of this proxy, which are refused as destinations.
         budget: fits limits into the descriptors of the process; None for no limit of descriptors.
         problem: the reason why the last reload failed; "" where it succeeded.
     """
@@ -85,9 +90,9 @@ class ActiveConfiguration:
     server: ProxyServer
     host: HostServices
     reactor: Any
-    dialler: Any = None
+    engine: Engine | None = None
     environ: Mapping[str, str] | None = None
-    own: tuple[tuple[str, int], ...] = ()
+    others: tuple[ListeningSocket, ...] = ()
     budget: DescriptorBudget | None = None
     problem: str = field(init=False, default="")
     _file: str | None = field(init=False)
@@ -145,8 +150,9 @@ class ActiveConfiguration:
         try:
             check_sockets(prepared, change.sockets)
             generation = self.server.gate.snapshot.generation + 1
-            own = [*self.own, *own_addresses(change.sockets)]
-            snapshot = make_snapshot(prepared, self.host, own, self.dialler or self.reactor, generation)
+            own = own_addresses([*self.others, *change.sockets])
+            dialler = make_dialler(self.engine, self.reactor, source.settings.limits.tcp_keepalive_seconds)
+            snapshot = make_snapshot(prepared, self.host, own, dialler, generation)
             factories = make_factories(source, self.server, prepared.tls)
             done = Reloaded(
                 generation,
@@ -195,6 +201,8 @@ class ActiveConfiguration:
         settings = prepared.source.settings
         displaced = change.displaced
         self.listeners.commit(change, factories)
+        for each in (*self.listeners.sockets, *self.others):
+            each.keep_alive(settings.limits.tcp_keepalive_seconds)
         self.host.renew(settings.dns)
         if self.budget is not None:
             self.budget.apply(fitted)

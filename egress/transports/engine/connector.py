@@ -19,6 +19,7 @@ from egress.transports.engine.events import GONE, READABLE, WRITE
 from egress.transports.engine.polled import PollingEngine
 from egress.transports.engine.socket_addresses import describe, describe_dialled
 from egress.transports.engine.transport import Transport
+from egress.transports.keepalive import set_keepalive
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
@@ -36,6 +37,7 @@ class Connector:
         factory: builds the protocol, and receives failure and loss.
         timeout: the deadline in seconds; None for the kernel's own.
         bind_address: the local host and port.
+        keepalive_seconds: see `set_keepalive`.
 
     Attributes:
         due: see `egress.timing.timer_wheel.Entry`.
@@ -53,6 +55,7 @@ class Connector:
         "_family",
         "_fd",
         "_is_started",
+        "_keepalive_seconds",
         "_socket",
         "_timeout",
         "_transport",
@@ -69,6 +72,7 @@ class Connector:
         factory: ClientFactory[Any],
         timeout: float | None,
         bind_address: SocketAddress | None,
+        keepalive_seconds: int,
     ) -> None:
         self._engine = engine
         self._family = family
@@ -76,6 +80,7 @@ class Connector:
         self._factory = factory
         self._timeout = timeout
         self._bind_address = bind_address
+        self._keepalive_seconds = keepalive_seconds
         self._is_started = False
         self._socket: SocketType | None = None
         self._fd = -1
@@ -189,6 +194,8 @@ class Connector:
                 connection.close()
             return error.ConnectBindError(problem.errno, problem.strerror)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._keepalive_seconds:
+            set_keepalive(connection, self._keepalive_seconds)
         number = connection.connect_ex(self._address)
         if number and number != errno.EINPROGRESS:
             connection.close()

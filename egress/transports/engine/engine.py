@@ -82,8 +82,7 @@ class Engine:
         read_bytes: the size of a protocol's read, as the budget permits now.
         high_watermark: the number of octets that may be buffered for one reader before its producer is paused.
         buffered: the number of octets that are buffered for slow readers.
-        relay_budget: the number of octets that relays may buffer in addition. Half of the budget is reserved for
-            protocols.
+        relay_budget: the number of octets that relays may buffer in addition. Protocols have half of the budget.
         is_budget_low: whether `relay_budget` is less than one relay may need.
         is_corked: whether small writes wait until the events of this turn are handled.
         corked: the connections with corked writes.
@@ -169,16 +168,17 @@ class Engine:
         factory: ClientFactory[Any],
         timeout: float | None = 30.0,
         bindAddress: SocketAddress | None = None,
+        keepalive_seconds: int = 0,
     ) -> IConnector:
-        """Dial an address literal (IReactorTCP).
+        """Dial an address literal (IReactorTCP). See `set_keepalive` for `keepalive_seconds`.
 
         Raises:
             ValueError: the host is not an IPv4 or IPv6 literal.
         """
         family, address = parse(host, port)
-        connector = Connector(self, family, address, factory, timeout, bindAddress)
-        connector.connect()
-        return connector
+        made = Connector(self, family, address, factory, timeout, bindAddress, keepalive_seconds)
+        made.connect()
+        return made
 
     # Called by the reactor.
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -260,6 +260,21 @@ class InForce(ReloadCase):
         self.assertEqual((1.0, 1.0), (server.limits.policy_seconds, server.gate.policy_seconds))
         self.assertEqual((3, "record"), (server.pool.limits.pool_connections, server.tls.sni))
         self.assertEqual("answer", server.http.client_half_close)
+
+    def test_keepalive(self) -> None:
+        """Connections that are accepted or dialled later are probed as the new configuration says."""
+        configuration = self.start(BASE + STATUS).configuration
+
+        def seconds(*sockets: MemorySocket) -> list[int]:
+            dialler: Any = configuration.server.gate.snapshot.agent
+            others = [cast(MemorySocket, each) for each in configuration.others]
+            return [*(each.keepalive_seconds for each in (*sockets, *others)), dialler.reactor.keepalive_seconds]
+
+        self.assertEqual([60] * 4, seconds(*self.bench.bound))
+
+        self.reload(BASE.replace("3129", "4000") + STATUS + "[limits]\ntcp_keepalive_seconds = 0\n")
+
+        self.assertEqual([0] * 4, seconds(self.bench.bound[0], self.bench.bound[2]))
 
     def test_names(self) -> None:
         """What is known of names stays, and its new lifetime holds for the next answer."""
