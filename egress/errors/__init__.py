@@ -187,7 +187,8 @@ class DialFailed(EgressError):
     """A route could not be dialled.
 
     Attributes:
-        code: "connection_refused", "unreachable" or "dial_timeout"; where an upstream proxy failed, a ``proxy_`` code.
+        code: "connection_refused", "unreachable", "dial_timeout" or "origin_closed"; where an upstream proxy failed, a
+            ``proxy_`` code.
         attempts: each address or target tried, and the outcome.
         reason: one sentence for the client, where the code is not enough; it names no hop.
         detail: details for the audit log only, which may name the upstream.

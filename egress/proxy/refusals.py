@@ -8,6 +8,7 @@ _REASONS = {
     "connection_refused": "The destination refused the connection.",
     "unreachable": "The destination cannot be reached from here.",
     "dial_timeout": "The destination did not answer in time.",
+    "origin_closed": "The destination closed the connection at once.",
 }
 
 

@@ -18,8 +18,8 @@ from egress.upstream.happy_eyeballs import Dialler, HappyEyeballs
 class DirectEndpoint:
     """Connects to the first of several addresses that accepts the connection.
 
-    A dial fails with DialFailed: `connection_refused` if any address refused, else `dial_timeout` if a deadline passed,
-    else `unreachable`.
+    A dial fails with DialFailed: `connection_refused` if any address refused, else `origin_closed` if any accepted and
+    reset, else `dial_timeout` if a deadline passed, else `unreachable`.
 
     Attributes:
         reactor: provides connectTCP and the clock.
@@ -27,8 +27,9 @@ class DirectEndpoint:
         port: the port of every address.
         per_address_seconds: the deadline of the attempt for one address.
         total_seconds: the deadline of all addresses together.
-        trace: records every attempt: "" while in progress or connected, later `refused`, `timeout`, `no_route`, the
-            system's name of the error in lower case, `overtaken` (another address connected first) or `cancelled`.
+        trace: records every attempt: "" while in progress or connected, later `refused`, `timeout`, `reset`,
+            `no_route`, the system's name of the error in lower case, `overtaken` (another address connected first) or
+            `cancelled`.
         texts: the addresses as text, if already formatted; else empty.
     """
 

@@ -22,6 +22,7 @@ _CODE = "proxy_unreachable"
 _REASONS = {
     "connection_refused": "An upstream proxy refuses connections.",
     "dial_timeout": "An upstream proxy does not answer in time.",
+    "origin_closed": "An upstream proxy closes connections at once.",
     "unreachable": "An upstream proxy cannot be reached from here.",
 }
 

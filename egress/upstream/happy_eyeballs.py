@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 ATTEMPT_DELAY_SECONDS = 0.25
 """Seconds before the next address is dialled in parallel with the attempt in progress (RFC 8305 section 5)."""
 
+# The errors of a connect(2) whose connection was accepted, and reset before its result was read. A reset after a FIN
+# gives EPIPE.
+_RESETS = frozenset((errno.ECONNRESET, errno.EPIPE))
+
 # A shorter remainder of a deadline can be a rounding error of the clock. No connection is established in less time.
 _TICK_SECONDS = 0.001
 
@@ -170,6 +174,8 @@ class HappyEyeballs:
         outcomes = {outcome for _, outcome in self._outcomes}
         if "refused" in outcomes:
             code = "connection_refused"
+        elif "reset" in outcomes:
+            code = "origin_closed"
         elif "timeout" in outcomes or self._tried < len(self._texts):
             code = "dial_timeout"
         else:
@@ -275,4 +281,6 @@ def _describe(reason: BaseException | None) -> str:
     if isinstance(reason, error.NoRouteError):
         return "no_route"
     number = reason.osError if isinstance(reason, error.ConnectError) else None
+    if number in _RESETS:
+        return "reset"
     return "failed" if number is None else errno.errorcode.get(number, "failed").lower()

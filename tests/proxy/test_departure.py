@@ -105,15 +105,16 @@ class ReadTests(DepartureCase):
         """Dials and look-ups end with their client, of tunnels too."""
         self.network.blackhole(ADDRESS)
         for request in (GET, CONNECT, CONNECT + b"early", POST % 9 + b"part"):
-            for is_resolving in (False, True):
-                if is_resolving:
-                    self.resolver.hold("origin.example")
-                client = self.said(request)
-                client.closes()
-                self.network.settle()
+            for cause, leave in LEAVES.items():
+                for is_resolving in (False, True):
+                    if is_resolving:
+                        self.resolver.hold("origin.example")
+                    client = self.said(request)
+                    leave(client)
+                    self.network.settle()
 
-                self.assert_left(client, "client_closed")
-                self.resolver.answer("origin.example", ADDRESS)
+                    self.assert_left(client, cause)
+                    self.resolver.answer("origin.example", ADDRESS)
 
     def test_requests_sent_ahead(self) -> None:
         """What a client sent ahead is not served when it has left."""

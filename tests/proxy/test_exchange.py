@@ -323,6 +323,22 @@ class Answers(ServerCase):
                 self.network.settle()
                 self.assert_refused(client, 502, "origin_closed")
 
+    def test_accepted_and_reset(self) -> None:
+        """A destination that accepts a connection and resets it at once is not called unreachable, in tunnels too."""
+        for port, request in ((80, GET), (443, b"CONNECT origin.example:443 HTTP/1.1\r\nHost: a\r\n\r\n")):
+            with self.subTest(port):
+                self.setUp()
+                origin = self.origin(port=port)
+                self.network.delay(ADDRESS, 1)
+                client = self.said(request)
+                # What waits to be accepted is reset, before the proxy server has looked at the result of its dial.
+                self.network.clock.callLater(1, origin.stops)
+                self.network.advance(1)
+
+                problem = self.assert_refused(client, 502, "origin_closed")
+                self.assertEqual("The destination closed the connection at once.", problem["reason"])
+                self.assertEqual("failed", self.ends()[-1].cause)
+
     def test_slow_reader_holds_the_origin_back(self) -> None:
         """A client that does not read lets the origin wait, and nothing is gathered."""
         origin = self.origin()

@@ -369,6 +369,18 @@ class HopTests(RouteCase):
                 client = self.said(b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (place, place))
                 self.assert_refused(client, 403, "own_address")
 
+    def test_accepted_and_reset(self) -> None:
+        """A proxy that accepts a connection and resets it at once is told so."""
+        proxy = self.proxy()
+        self.network.delay(PROXY, 1)
+        client = self.said(CONNECT)
+        self.network.clock.callLater(1, proxy.stops)
+        self.network.advance(1)
+
+        problem = self.assert_refused(client, 502, "proxy_unreachable")
+
+        self.assertEqual("An upstream proxy closes connections at once.", problem["reason"])
+
     def test_loop(self) -> None:
         """A route that leads to a listener of ours is cut off before anything is sent."""
         self.resolver.answer("proxy.corp.example", "127.0.0.1")

@@ -116,7 +116,7 @@ class Pending(ReevaluationCase):
         self.network.settle()
 
         self.assertTrue(origin.peer.was_reset)
-        self.assertEqual((["client_closed"], 0), ([record.cause for record in self.ends()], self.network.open_links()))
+        self.assertEqual((["client_reset"], 0), ([record.cause for record in self.ends()], self.network.open_links()))
 
     def test_the_origin_leaves_before_the_200(self) -> None:
         """An origin that does not wait is told to the client as what it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import define, field
+from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from egress.errors import Refused
@@ -87,10 +88,10 @@ class TunnelSetup:
         if self.server.http.is_fin_close:
             self.end("client_closed")
 
-    def client_lost(self, _reason: Failure) -> None:
+    def client_lost(self, reason: Failure) -> None:
         """The client connection is gone."""
         self.transaction.cancel()
-        self.transaction.record_end("client_closed")
+        self.transaction.record_end("client_closed" if reason.check(ConnectionDone) else "client_reset")
 
     def expired(self) -> None:
         """Do nothing: a tunnel that is not open has no deadline here."""

@@ -71,7 +71,7 @@ class Openings(TunnelCase):
         self.network.settle()
 
         self.assertEqual(self.network.open_links(), 0)
-        self.assertEqual(self.ends()[-1].cause, "client_closed")
+        self.assertEqual(self.ends()[-1].cause, "client_reset")
 
     def test_client_that_leaves_while_looking_up(self) -> None:
         """So is the look-up."""
@@ -82,7 +82,7 @@ class Openings(TunnelCase):
         self.network.settle()
 
         self.assertEqual(self.resolver.waiting("origin.example"), 0)
-        self.assertEqual(self.ends()[-1].cause, "client_closed")
+        self.assertEqual(self.ends()[-1].cause, "client_reset")
 
     def test_ipv6_in_brackets(self) -> None:
         """A literal IPv6 address is dialled."""
