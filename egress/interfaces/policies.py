@@ -37,20 +37,20 @@ class IPolicyObserver(Interface):
     """Optional for a policy: receives the progress and the end of admitted requests."""
 
     def started(request: Request, admission: Admission) -> None:
-        """Note that an admitted request begins to transfer bytes."""
+        """Note that a request is admitted. Its origin is dialled next, if no idle connection leads to it."""
 
     def moved(request: Request, up: int, down: int) -> Verdict | None:
         """Note the bytes transferred since the last call; called at most once a second for each request.
 
         The first call is made within a second of ``started`` or at the end, even if no bytes were transferred, so that
-        an idle tunnel can be ended too.
+        an idle tunnel, or a request that is still dialled, can be ended too.
 
         Returns:
-            None, or a verdict; a DENY ends the request.
+            None, or a verdict; a DENY ends the request: with an answer while it is dialled, else by a reset.
         """
 
     def ended(record: AuditEvent) -> None:
-        """Note the end of a started request. Called exactly once for each ``started``."""
+        """Note the end of a started request, also if its dial failed. Called exactly once for each ``started``."""
 
 
 class IFailureVerdict(Interface):

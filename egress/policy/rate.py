@@ -127,8 +127,8 @@ class RatePolicy:
     def moved(self, request: Request, up: int, down: int) -> Verdict | None:
         """Count bytes; end a request over a limit.
 
-        Requests that were judged while others were dialling may have started beyond `connections`. The first call for
-        each, which comes even if no bytes have moved, ends it.
+        Requests that were judged at the same moment, because another policy made them wait, may exceed `connections`.
+        The first call for each, which comes even if no bytes have moved, ends it.
         """
         counted = self.counters.get(f"counted {request.id}")
         if counted is None:

@@ -22,7 +22,7 @@ class Observers:
 
     Attributes:
         request: the request.
-        observers: the observers of the configuration snapshot under which the transfer began.
+        observers: the observers of the configuration snapshot that admitted the request.
         up: the number of octets from the client that were reported to the observers.
         down: the number of octets to the client that were reported to the observers.
     """

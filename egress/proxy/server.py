@@ -211,7 +211,7 @@ class ProxyServer:
             try:
                 refused = self._observe(client)
                 if refused is not None:
-                    client.end("policy", refused)
+                    _end(client, refused)
             except Exception:
                 # An exception of one connection must not prevent reports about the others.
                 _log.failure("ending a request failed")
@@ -227,3 +227,12 @@ class ProxyServer:
         except Exception:
             _log.failure("telling the observers of a request failed")
             return Refused("policy_failed", FAILED)
+
+
+def _end(client: LiveConnection, refused: Refused) -> None:
+    """End a request that an observer refuses: with an answer while it is dialled, else by a reset."""
+    transaction = client.transaction
+    if transaction is None or transaction.is_streaming:
+        client.end("policy", refused)
+    else:
+        transaction.refuse_unstarted(refused)

@@ -114,6 +114,10 @@ class Transaction:
     def _admitted(self, admission: Admission) -> None:
         self.admission = admission
         request = self.request
+        observers = self.server.gate.snapshot.observers
+        if observers and self._observers is None:
+            self._observers = Observers(request, observers)
+            self._observers.started(admission)
         phases = request.phases
         spent = (self.server.clock.seconds() - request.begun) * 1000.0
         phases.judge = spent - phases.resolve if phases.resolve > 0.0 else spent
@@ -241,13 +245,8 @@ class Transaction:
             self.owner.refused(refused)
 
     def start(self) -> None:
-        """Report the start of the transfer to the observers, except when the origin is dialled again."""
+        """Note that the transfer begins."""
         self.state = TRANSACTION[self.state]["start"]
-        observers = self.server.gate.snapshot.observers
-        if observers and self._observers is None:
-            assert self.admission is not None
-            self._observers = Observers(self.request, observers)
-            self._observers.started(self.admission)
 
     def release_dial(self) -> None:
         """Release dial-time references: an open tunnel may live for days. Without a cycle they are freed at once."""

@@ -14,7 +14,8 @@ from egress.model import Admission, AuditEvent, Outcome, Request, Resolution, Ve
 from egress.policy.audit_only import AuditOnly
 from egress.policy.rate import make_rate
 from egress.testing import FixedPolicy
-from tests.proxy.support import RULES, ServerCase
+from egress.testing.peers import NetworkPeer
+from tests.proxy.support import ADDRESS, RULES, ServerCase
 from tests.proxy.tunnel.support import CONNECT
 
 GET = b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\n\r\n"
@@ -130,11 +131,33 @@ class ObserverTests(ObserverCase):
         self.assertEqual(self.policy.heard.count("ended policy"), 1)
 
     def test_refused_requests_are_not_started(self) -> None:
-        """What never moved has no start and no end."""
+        """What was not admitted has no start and no end."""
+        self._port += 1
+        self.arrange([self.policy, FixedPolicy("deny", Outcome.DENY)])
         self.said(GET)
 
-        self.assertEqual(self.ends()[-1].cause, "failed")
+        self.assertEqual(self.ends()[-1].cause, "refused")
         self.assertEqual(self.policy.heard, [])
+
+    def test_failed_dial(self) -> None:
+        """A request whose dial fails has a start and an end, as one that a reload refuses meanwhile."""
+        self.said(GET)
+
+        self.assertEqual(self.policy.heard, ["started 80", "moved 0 0", "ended failed"])
+
+    def test_while_dialling(self) -> None:
+        """A request that is dialled is told of within a second, and a DENY is its answer."""
+        self.network.blackhole(ADDRESS)
+        self.policy.verdict = Verdict(Outcome.DENY, "listener", "r", "Enough.")
+        for request in (GET, CONNECT):
+            self.policy.heard.clear()
+
+            client = self.said(request)
+            self.network.advance(1)
+
+            self.assert_refused(client, 403, "denied")
+            self.assertEqual(self.policy.heard[1:], ["moved 0 0", "ended refused"])
+        self.assertEqual(self.network.open_links(), len(self.server.connections.live))
 
     def test_retried_exchange(self) -> None:
         """An exchange that changes connections starts once."""
@@ -218,6 +241,27 @@ class ObserverTests(ObserverCase):
             self.assertFalse(client.was_reset)
 
 
+@implementer(IPolicy)
+@define(eq=False)
+class Pending:
+    """Abstains when the test says so."""
+
+    name: str = "pending"
+    pure: bool = False
+    waiting: list[Deferred[Verdict]] = field(factory=list)
+
+    def decide(self, _request: Request, _resolution: Resolution | None) -> Deferred[Verdict]:
+        """Let wait."""
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+    def answer(self) -> None:
+        """Abstain wherever an answer is awaited."""
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each.callback(Verdict(Outcome.ABSTAIN, self.name))
+
+
 class RateTests(ServerCase):
     """The rate policy on the real proxy server."""
 
@@ -255,16 +299,50 @@ class RateTests(ServerCase):
 
         self.said(CONNECT).heard(b"HTTP/1.1 200 ")
 
+    def test_dialling(self) -> None:
+        """Requests whose origin is still dialled count, and one whose dial fails makes room."""
+        self.arrange_rate(connections=2)
+        self.network.blackhole(ADDRESS)
+        for request in (GET, CONNECT):
+            dialling = [self.said(request) for _ in range(2)]
+
+            self.assert_refused(self.said(request), 429, "rate_limited")
+
+            self.network.advance(self.limits.dial_seconds + 1)
+            for client in dialling:
+                client.heard(b"HTTP/1.1 504 ")
+        self.assertEqual({}, {key: count for key, count in self.host.counters("pace").items() if count})
+
+    def arrange_excess(self) -> tuple[list[NetworkPeer], Pending]:
+        """Let five tunnels be judged at the same moment, of which two may be open."""
+        pending = Pending()
+        self._port += 1
+        self.arrange([FixedPolicy(), make_rate("pace", {"connections": 2}, self.host), pending])
+        clients = [self.said(CONNECT) for _ in range(5)]
+        pending.answer()
+        return clients, pending
+
+    def test_excess_while_dialling(self) -> None:
+        """What was admitted together exceeds the limit for a second at most, and is told so if it is still dialled."""
+        self.network.blackhole(ADDRESS)
+        clients, pending = self.arrange_excess()
+        pending.answer()
+        self.network.settle()
+        self.assertEqual(5, len(self.network.dialled))
+
+        self.network.advance(1)
+
+        self.assertEqual(3, sum(b"HTTP/1.1 429 " in client.received for client in clients))
+        self.assertEqual(2, self.network.open_links() - len(self.server.connections.live))
+
     def test_idle_excess(self) -> None:
         """Tunnels that were admitted together exceed the limit for a second at most, even if they stay idle."""
-        self.arrange_rate(connections=2)
         self.origin(port=443)
-        clients = [self.client() for _ in range(5)]
-        for client in clients:
-            client.says(CONNECT)
+        clients, pending = self.arrange_excess()
+        pending.answer()
         self.network.settle()
         opened = [client for client in clients if b"HTTP/1.1 200 " in client.received]
-        self.assertGreater(len(opened), 2)
+        self.assertEqual(len(opened), 5)
 
         self.network.advance(1)
 

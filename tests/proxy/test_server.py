@@ -140,6 +140,8 @@ class Ids(ServerCase):
 class Faulty:
     """A connection that fails where its request is observed and ended."""
 
+    is_streaming = True
+
     @property
     def transaction(self) -> Faulty:
         """Be the transaction too."""
