@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from typing import NoReturn
@@ -19,6 +20,11 @@ from egress.contain.plan import Plan
 from egress.contain.run import Launch, LaunchFailed, run
 from egress.contain.suggestion import count, suggest
 from egress.contain.view import View, check_path
+from egress.errors import ConfigError
+from egress.service.process.state_lock import StateLock
+
+KEPT_RUNS = 100
+"""The number of launches whose audit logs are kept."""
 
 _SHOWN = 10
 _PATH = click.Path(exists=True, resolve_path=True)
@@ -56,7 +62,9 @@ def command(
         os.execv(sys.executable, [sys.executable, "-I", "-m", "egress.cli", *sys.argv[1:]])
     home = os.path.realpath(os.path.expanduser("~"))
     directory = os.path.realpath(os.getcwd())
-    kept = tuple(map(os.path.realpath, (sys.prefix, os.path.dirname(sys.executable), state_directory())))
+    # What the next launch executes or believes.
+    own = (sys.prefix, sys.base_prefix, os.path.dirname(sys.executable), os.path.dirname(__file__), state_directory())
+    kept = tuple(map(os.path.realpath, own))
     for path in (directory, *read_write):
         reason = check_path(path, home, (*kept, *((configuration,) if configuration else ())))
         if reason is not None:
@@ -78,11 +86,26 @@ def command(
 
 
 def _make_state() -> str:
-    """Make the directory of this launch."""
-    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-    state = os.path.join(state_directory(), "runs", name)
-    os.makedirs(state, mode=0o700)
+    """Make the directory of this launch, and remove those of the oldest ones."""
+    runs = os.path.join(state_directory(), "runs")
+    os.makedirs(runs, mode=0o700, exist_ok=True)
+    for name in sorted(os.listdir(runs))[: -KEPT_RUNS + 1]:
+        _remove_ended(os.path.join(runs, name))
+    state = os.path.join(runs, f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
+    os.mkdir(state, 0o700)
     return state
+
+
+def _remove_ended(state: str) -> None:
+    """Remove the directory of a launch, unless its supervisor still uses it."""
+    lock = StateLock(state)
+    try:
+        lock.acquire()
+        shutil.rmtree(state, ignore_errors=True)
+    except ConfigError:
+        return
+    finally:
+        lock.release()
 
 
 def _show_summary(state: str, configuration: str | None) -> None:

@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from egress.contain import kernel, seccomp
@@ -53,15 +54,14 @@ def send_plan(connection: socket.socket, plan: Plan) -> None:
 
 
 def _receive_plan(connection: socket.socket) -> Plan:
-    with connection.makefile("rb", buffering=0) as stream:
-        head = _read(stream, _LENGTH.size)
-        return Plan.load(_read(stream, _LENGTH.unpack(head)[0]))
+    head = _receive(connection, _LENGTH.size)
+    return Plan.load(_receive(connection, _LENGTH.unpack(head)[0]))
 
 
-def _read(stream: object, size: int) -> bytes:
+def _receive(connection: socket.socket, size: int) -> bytes:
     octets = b""
     while len(octets) < size:
-        more = stream.read(size - len(octets))  # type: ignore[attr-defined]
+        more = connection.recv(size - len(octets))
         if not more:
             raise EOFError("the caller is gone")
         octets += more
@@ -102,10 +102,10 @@ def _enter_namespaces() -> None:
     bring_up_loopback()
 
 
-def _guard(run: object) -> NoReturn:
+def _guard(run: Callable[[], None]) -> NoReturn:
     """Run a part of a forked process, which never returns to the code of its parent."""
     try:
-        run()  # type: ignore[operator]
+        run()
     except BaseException as error:
         os.write(2, f"egress run: {error}\n".encode("utf-8", "replace"))
     finally:
