@@ -8,6 +8,9 @@ import os
 from ipaddress import ip_address
 
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import provider
 
 from egress.audit.audit_log import AuditLog
 from egress.audit.encoder import LineEncoder
@@ -136,6 +139,20 @@ class Scene:
     def types(self) -> list[object]:
         """The types of the lines in the file."""
         return [line["event"] for line in self.sink.lines]
+
+
+def listen(case: SynchronousTestCase) -> list[str]:
+    """Collect the messages of the audit log."""
+    said: list[str] = []
+
+    @provider(ILogObserver)
+    def hear(event: LogEvent) -> None:
+        if str(event.get("log_namespace")).startswith("egress.audit."):
+            said.append(str(event["log_format"]).format(**event))
+
+    globalLogPublisher.addObserver(hear)
+    case.addCleanup(globalLogPublisher.removeObserver, hear)
+    return said
 
 
 def make_request(

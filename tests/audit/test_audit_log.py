@@ -8,9 +8,7 @@ from collections import Counter
 from io import BytesIO
 
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import provider
 from zope.interface.verify import verifyObject
 
 from egress.audit.audit_log import AuditLog
@@ -21,22 +19,8 @@ from egress.audit.verification import verify
 from egress.errors import Refused
 from egress.interfaces import IAuditSink
 from egress.model import Client
-from tests.audit.fakes import EPOCH, MemorySink, Scene, TurnWriter, make_event, make_request
+from tests.audit.fakes import EPOCH, MemorySink, Scene, TurnWriter, listen, make_event, make_request
 from tests.audit.test_refusal_folding import refusal
-
-
-def listen(case: SynchronousTestCase) -> list[str]:
-    """Collect the messages of the audit log."""
-    said: list[str] = []
-
-    @provider(ILogObserver)
-    def hear(event: LogEvent) -> None:
-        if str(event.get("log_namespace")).startswith("egress.audit."):
-            said.append(str(event["log_format"]).format(**event))
-
-    globalLogPublisher.addObserver(hear)
-    case.addCleanup(globalLogPublisher.removeObserver, hear)
-    return said
 
 
 class AuditLogTests(SynchronousTestCase):
@@ -221,20 +205,6 @@ class LossTests(SynchronousTestCase):
         self.assertEqual((15, "memory", "2026-09-21T14:13:22"), (loss["count"], loss["sink"], str(loss["since"])[:19]))
         self.assertTrue(said[-1].endswith("works again; 15 lines lost so far"), said)
         self.assertEqual([], scene.clock.getDelayedCalls())
-
-    def test_the_log_is_not_flooded(self) -> None:
-        """A sink that fails for a minute is reported a few times, not thousands of times."""
-        scene = Scene(backlog_records=4)
-        said = listen(self)
-        scene.audit_log.start()
-        scene.sink.room = 0
-        for _ in range(60):
-            for _ in range(20):
-                scene.audit_log.record(make_event())
-            scene.settle()
-
-        self.assertLess(len(said), 10)
-        self.assertGreater(len(said), 3)
 
     def test_octets_are_bounded(self) -> None:
         """The backlog is bounded in octets as well."""
@@ -507,31 +477,3 @@ class FoldingTests(SynchronousTestCase):
 
         self.assertEqual({"start": 1, "refused": 1, "loss": 1}, Counter(scene.types()))
         self.assertEqual(1, len(self.flushLoggedErrors()))
-
-
-class FirstLossTests(SynchronousTestCase):
-    """What is said when lines are lost."""
-
-    def test_said_at_once(self) -> None:
-        """The first loss is said at once, with what happens to requests, and again after a recovery."""
-        for is_strict, effect in ((False, "served without a line"), (True, "refused")):
-            scene = Scene(is_strict=is_strict, backlog_records=4)
-            said = listen(self)
-            scene.audit_log.start()
-            scene.settle()
-            for _ in range(2):
-                scene.sink.room = 0
-                scene.audit_log.record(make_event())
-                scene.settle()
-                self.assertNotIn("on_loss", said[-1])
-                self.assertFalse(scene.audit_log.is_whole)
-                for _ in range(5):
-                    scene.audit_log.record(make_event())
-                scene.settle()
-                self.assertIn("No space left on device", said[-1])
-                self.assertTrue(said[-1].endswith(f"; new requests are {effect} ([audit] on_loss)"), said[-1])
-                scene.sink.room = None
-                scene.settle()
-                self.assertIn("works again", said[-1])
-                self.assertTrue(scene.audit_log.is_whole)
-                scene.settle(20)
