@@ -98,7 +98,7 @@ class HeadBuffer:
             self._check_line(line)
             self._lines += 1
             self._checked = self._searched = end
-            if self._rules.allows_repair:
+            if self._rules.allows_repair and self._rules.field_limit is None:
                 self._skip_lines()
         self._searched = len(held)
         self._check_length(len(held))
