@@ -47,3 +47,84 @@ class HostIndexTests(SynchronousTestCase):
         index: HostIndex[None] = HostIndex([])
         self.assertEqual(index.find("example.com"), ())
         self.assertEqual(index.find("10.0.0.1", canonical_host("10.0.0.1")[1]), ())
+
+    def assert_found(self, patterns: str, expected: dict[str, str]) -> None:
+        """Assert which patterns are found for each host, in order."""
+        index = HostIndex([(parse_host(pattern), pattern.upper()) for pattern in patterns.split()])
+        for text, found in expected.items():
+            host, address = canonical_host(text)
+            entries = index.find(host, address)
+            self.assertEqual(found.split(), [entry.pattern for entry in entries], text)
+            self.assertEqual([each.upper() for each in found.split()], [entry.value for entry in entries])
+
+    def test_order(self) -> None:
+        """The patterns are found in the order of the list, whatever their kinds are."""
+        self.assert_found(
+            "**.example.com a.example.com ** *.example.com a.example.com",
+            {
+                "a.example.com": "**.example.com a.example.com ** *.example.com a.example.com",
+                "b.example.com": "**.example.com ** *.example.com",
+                "a.b.example.com": "**.example.com **",
+                "example.com": "**",
+                "192.0.2.1": "**",
+            },
+        )
+        self.assert_found("*.b **.b", {"a.b": "*.b **.b", "a.a.b": "**.b", "b": ""})
+
+    def test_suffixes(self) -> None:
+        """A pattern of a longer suffix does not hide those of a shorter one."""
+        self.assert_found(
+            "**.com *.com **.b.com *.a.b.com",
+            {
+                "x.a.b.com": "**.com **.b.com *.a.b.com",
+                "y.x.a.b.com": "**.com **.b.com",
+                "a.b.com": "**.com **.b.com",
+                "b.com": "**.com *.com",
+                "c.b.com": "**.com **.b.com",
+                "com": "",
+            },
+        )
+
+    def test_nested_networks(self) -> None:
+        """An address is in every network around it, up to the first and last address of each."""
+        self.assert_found(
+            "10.0.1.0/24 10.0.0.0/8 10.0.1.1 **",
+            {
+                "9.255.255.255": "**",
+                "10.0.0.0": "10.0.0.0/8 **",
+                "10.0.1.0": "10.0.1.0/24 10.0.0.0/8 **",
+                "10.0.1.1": "10.0.1.0/24 10.0.0.0/8 10.0.1.1 **",
+                "10.0.1.2": "10.0.1.0/24 10.0.0.0/8 **",
+                "10.0.1.255": "10.0.1.0/24 10.0.0.0/8 **",
+                "10.0.2.0": "10.0.0.0/8 **",
+                "10.255.255.255": "10.0.0.0/8 **",
+                "11.0.0.0": "**",
+            },
+        )
+
+    def test_adjacent_networks(self) -> None:
+        """Networks that follow each other without a gap, or end together, do not mix."""
+        self.assert_found(
+            "10.0.0.0/25 10.0.0.128/25 10.0.0.128/26 10.0.0.192/26 10.0.1.0/24",
+            {
+                "10.0.0.127": "10.0.0.0/25",
+                "10.0.0.128": "10.0.0.128/25 10.0.0.128/26",
+                "10.0.0.255": "10.0.0.128/25 10.0.0.192/26",
+                "10.0.1.0": "10.0.1.0/24",
+                "10.0.2.0": "",
+            },
+        )
+
+    def test_ends_of_the_address_space(self) -> None:
+        """The first and the last addresses are like all others, and the versions are apart."""
+        self.assert_found(
+            "0.0.0.0/0 255.255.255.255 ::/0 0.0.0.0 ffff::/16",
+            {
+                "0.0.0.0": "0.0.0.0/0 0.0.0.0",
+                "0.0.0.1": "0.0.0.0/0",
+                "255.255.255.255": "0.0.0.0/0 255.255.255.255",
+                "::": "::/0",
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": "::/0 ffff::/16",
+                "a": "",
+            },
+        )
