@@ -21,6 +21,7 @@ class PlayedEndpoint:
     outcome: IProtocol | Failure | None = None
     calls: list[str] = field(factory=list)
     listener: IDialListener | None = None
+    factory: IProtocolFactory | None = None
 
     def connect(self, protocol_factory: IProtocolFactory) -> Any:
         """Dial with a Deferred."""
@@ -28,7 +29,7 @@ class PlayedEndpoint:
 
     def make_dial(self, protocol_factory: IProtocolFactory, listener: IDialListener) -> PlayedEndpoint:
         """Give the dial."""
-        self.listener = listener
+        self.factory, self.listener = protocol_factory, listener
         return self
 
     def begin(self) -> None:
