@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from attrs import define, field
 
@@ -10,10 +12,8 @@ from egress.testing.sockets import ERROR, READABLE, WRITABLE, MemorySocket
 
 
 @define(eq=False)
-class NetworkPeer:
-    """One end of a connection, under the control of a test.
-
-    Actions take effect in the next `Network.settle`. A reset is sent at once.
+class Peer(ABC):
+    """One end of a connection, under the control of a test: what the test says, and what arrived.
 
     Attributes:
         received: every byte that arrived.
@@ -21,8 +21,6 @@ class NetworkPeer:
         was_reset: whether the other end sent a RST, or data arrived at a closed socket. Set even while not reading.
     """
 
-    _socket: MemorySocket
-    _answer: Callable[[NetworkPeer, bytes], object] | None = None
     _received: bytearray = field(factory=bytearray, init=False)
     saw_eof: bool = field(default=False, init=False)
     was_reset: bool = field(default=False, init=False)
@@ -32,31 +30,10 @@ class NetworkPeer:
     _ends: bool = field(default=False, init=False)
     _closes: bool = field(default=False, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._socket.on_events = self._on_events
-        self._look()
-
     @property
     def received(self) -> bytes:
         """Every byte that arrived."""
         return bytes(self._received)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Address and port of this end."""
-        return self._socket.local
-
-    @property
-    def peer(self) -> tuple[str, int]:
-        """Address and port of the other end."""
-        return self._socket.remote
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the connection is over: closed by this end, reset, or closed (not half-closed) by the other end."""
-        other = self._socket.other
-        is_left_alone = self.saw_eof and other is not None and other.is_closed
-        return self._socket.is_closed or self.was_reset or is_left_alone
 
     @property
     def unsent(self) -> int:
@@ -65,7 +42,7 @@ class NetworkPeer:
 
     def says(self, data: bytes) -> None:
         """Send bytes."""
-        if self._ends or self._socket.is_closed:
+        if self._ends or self._is_shut():
             raise AssertionError("it has ended and can say nothing more")
         self._outbox += data
         self._look()
@@ -79,11 +56,6 @@ class NetworkPeer:
         """Close after all bytes. Unread bytes cause a RST, and so do bytes that arrive later."""
         self._ends = self._closes = True
         self._look()
-
-    def aborts(self) -> None:
-        """Send RST, and drop bytes that are not sent yet."""
-        self._outbox.clear()
-        self._socket.abort()
 
     def stops_reading(self) -> None:
         """Stop reading: bytes stay in the window until it is full."""
@@ -121,6 +93,54 @@ class NetworkPeer:
         end = ", then a reset" if self.was_reset else ", then the end" if self.saw_eof else ""
         shown = repr(fresh) if len(fresh) <= 2000 else f"{fresh[:2000]!r} and {len(fresh) - 2000} bytes more"
         return (shown if fresh else "nothing") + end
+
+    @abstractmethod
+    def _is_shut(self) -> bool:
+        """Whether this end was closed or reset by the test."""
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Note that the test has changed what this end has to do."""
+
+
+@define(eq=False)
+class NetworkPeer(Peer):
+    """One end of a connection of the in-memory network.
+
+    Actions take effect in the next `Network.settle`. A reset is sent at once.
+    """
+
+    _socket: MemorySocket
+    _answer: Callable[[NetworkPeer, bytes], object] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._socket.on_events = self._on_events
+        self._look()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Address and port of this end."""
+        return self._socket.local
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the other end."""
+        return self._socket.remote
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is over: closed by this end, reset, or closed (not half-closed) by the other end."""
+        other = self._socket.other
+        is_left_alone = self.saw_eof and other is not None and other.is_closed
+        return self._socket.is_closed or self.was_reset or is_left_alone
+
+    def aborts(self) -> None:
+        """Send RST, and drop bytes that are not sent yet."""
+        self._outbox.clear()
+        self._socket.abort()
+
+    def _is_shut(self) -> bool:
+        return self._socket.is_closed
 
     def _look(self) -> None:
         if self._socket.is_closed:
@@ -171,9 +191,12 @@ class NetworkPeer:
             self._socket.shutdown(1)
 
 
+P = TypeVar("P", bound=Peer)
+
+
 @define(eq=False)
-class Origin:
-    """A listener of the test, and its connections.
+class ConnectedPeers(Generic[P]):
+    """The connections of a listener of the test.
 
     Attributes:
         host: address of the listener.
@@ -183,16 +206,10 @@ class Origin:
 
     host: str
     port: int
-    _listener: MemorySocket
-    _answer: Callable[[NetworkPeer, bytes], object] | None = None
-    peers: list[NetworkPeer] = field(factory=list, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._listener.on_events = self._on_events
-        self._listener.interest = READABLE
+    peers: list[P] = field(factory=list, init=False)
 
     @property
-    def peer(self) -> NetworkPeer:
+    def peer(self) -> P:
         """The last connection.
 
         Raises:
@@ -203,8 +220,20 @@ class Origin:
         return self.peers[-1]
 
     def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
-        """Assert what arrived on the last connection; see `NetworkPeer.heard`."""
+        """Assert what arrived on the last connection; see `Peer.heard`."""
         self.peer.heard(prefix, contains=contains)
+
+
+@define(eq=False)
+class Origin(ConnectedPeers[NetworkPeer]):
+    """A listener of the in-memory network, and its connections."""
+
+    _listener: MemorySocket
+    _answer: Callable[[NetworkPeer, bytes], object] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._listener.on_events = self._on_events
+        self._listener.interest = READABLE
 
     def stops(self) -> None:
         """Stop listening, so that further attempts are refused."""

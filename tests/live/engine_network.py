@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFac
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from egress.testing.peers import ConnectedPeers, Peer
 from egress.transports.engine.engine import Engine
 from egress.transports.engine.transport import Transport
 from tests.live.joined import Hand
@@ -39,22 +40,14 @@ def _open(host: str) -> socket.socket:
 
 
 @define(eq=False)
-class RealPeer:
-    """One end of a real connection, under the control of a test; see `egress.testing.peers.NetworkPeer`."""
+class RealPeer(Peer):
+    """One end of a real connection."""
 
     _socket: socket.socket
     _network: EngineNetwork
     _answer: Callable[[Any, bytes], object] | None = None
-    _received: bytearray = field(factory=bytearray, init=False)
-    saw_eof: bool = field(default=False, init=False)
-    was_reset: bool = field(default=False, init=False)
-    _taken: int = field(default=0, init=False)
-    _outbox: bytearray = field(factory=bytearray, init=False)
-    _is_reading: bool = field(default=True, init=False)
-    _ends: bool = field(default=False, init=False)
     _has_ended: bool = field(default=False, init=False)
-    _closes: bool = field(default=False, init=False)
-    _is_shut: bool = field(default=False, init=False)
+    _has_closed: bool = field(default=False, init=False)
     address: tuple[str, int] = field(default=("", 0), init=False)
     peer: tuple[str, int] = field(default=("", 0), init=False)
 
@@ -64,61 +57,17 @@ class RealPeer:
             self.peer = self._socket.getpeername()[:2]
 
     @property
-    def received(self) -> bytes:
-        """Every byte that arrived."""
-        return bytes(self._received)
-
-    @property
     def is_closed(self) -> bool:
         """The connection is over: closed from here, reset, or closed for good by the other end."""
-        return self._is_shut or self.was_reset or (self.saw_eof and not self._network.is_held(self.address))
-
-    @property
-    def unsent(self) -> int:
-        """How many bytes it was told to say and could not yet."""
-        return len(self._outbox)
-
-    def says(self, data: bytes) -> None:
-        """Send bytes."""
-        if self._ends or self._is_shut:
-            raise AssertionError("it has ended and can say nothing more")
-        self._outbox += data
-
-    def ends(self) -> None:
-        """Send FIN after everything said, and go on listening."""
-        self._ends = True
-
-    def closes(self) -> None:
-        """Close after everything said."""
-        self._ends = self._closes = True
+        return self._has_closed or self.was_reset or (self.saw_eof and not self._network.is_held(self.address))
 
     def aborts(self) -> None:
         """Send RST; what was said and not yet sent is dropped."""
         self._outbox.clear()
-        if not self._is_shut:
-            self._is_shut = True
+        if not self._has_closed:
+            self._has_closed = True
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._socket.close()
-
-    def stops_reading(self) -> None:
-        """Leave what arrives in the window until it is full."""
-        self._is_reading = False
-
-    def reads_again(self) -> None:
-        """Read what waited, and go on."""
-        self._is_reading = True
-
-    def take(self) -> bytes:
-        """Give the bytes that arrived since the last call."""
-        fresh = bytes(self._received[self._taken :])
-        self._taken = len(self._received)
-        return fresh
-
-    def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
-        """Assert what arrived since the last `take`."""
-        fresh = bytes(self._received[self._taken :])
-        if not fresh.startswith(prefix) or contains not in fresh:
-            raise AssertionError(f"expected {prefix!r} first and {contains!r} somewhere, heard {fresh[:2000]!r}")
 
     def turn(self) -> bool:
         """Do what it was told, as far as the kernel lets it.
@@ -126,17 +75,23 @@ class RealPeer:
         Returns:
             Something happened.
         """
-        if self._is_shut:
+        if self._has_closed:
             return False
         before = (len(self._received), len(self._outbox), self.saw_eof, self.was_reset, self._has_ended)
         if self._is_reading and not self.saw_eof and not self.was_reset:
             self._read()
         elif not self.was_reset:
             self._look_for_reset()
-        if not self.was_reset and not self._is_shut:
+        if not self.was_reset and not self._has_closed:
             self._write()
         after = (len(self._received), len(self._outbox), self.saw_eof, self.was_reset, self._has_ended)
-        return before != after or self._is_shut
+        return before != after or self._has_closed
+
+    def _is_shut(self) -> bool:
+        return self._has_closed
+
+    def _look(self) -> None:
+        """Do nothing: every turn looks."""
 
     def _read(self) -> None:
         try:
@@ -171,7 +126,7 @@ class RealPeer:
             if self._outbox:
                 return
             if self._closes:
-                self._is_shut = True
+                self._has_closed = True
                 self._socket.close()
             elif self._ends and not self._has_ended:
                 self._has_ended = True
@@ -183,44 +138,27 @@ class RealPeer:
 
     def drop(self) -> None:
         """Close whatever is left."""
-        self._is_shut = True
+        self._has_closed = True
         self._socket.close()
 
 
 @define(eq=False)
-class RealOrigin:
-    """A place that listens, and the connections that it got; see `egress.testing.peers.Origin`."""
+class RealOrigin(ConnectedPeers[RealPeer]):
+    """A place that listens, and its connections."""
 
     _listener: socket.socket
     _network: EngineNetwork
     _answer: Callable[[Any, bytes], object] | None = None
-    peers: list[RealPeer] = field(factory=list, init=False)
-    host: str = field(default="", init=False)
-    port: int = field(default=0, init=False)
-    _is_shut: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.host, self.port = self._listener.getsockname()[:2]
-
-    @property
-    def peer(self) -> RealPeer:
-        """The last connection."""
-        if not self.peers:
-            raise AssertionError(f"nobody connected to {self.host} port {self.port}")
-        return self.peers[-1]
-
-    def heard(self, prefix: bytes = b"", *, contains: bytes = b"") -> None:
-        """Assert what arrived on the last connection."""
-        self.peer.heard(prefix, contains=contains)
+    _has_closed: bool = field(default=False, init=False)
 
     def stops(self) -> None:
         """Stop listening."""
-        self._is_shut = True
+        self._has_closed = True
         self._listener.close()
 
     def turn(self) -> bool:
         """Accept."""
-        if self._is_shut:
+        if self._has_closed:
             return False
         try:
             accepted, _ = self._listener.accept()
@@ -299,7 +237,8 @@ class EngineNetwork:
         listener = _open(host)
         listener.bind((host, port))
         listener.listen(1024)
-        origin = RealOrigin(listener, self, answer)
+        bound_host, bound_port = listener.getsockname()[:2]
+        origin = RealOrigin(bound_host, bound_port, listener, self, answer)
         self._parts.append(origin)
         return origin
 
