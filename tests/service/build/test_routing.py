@@ -15,6 +15,8 @@ from egress.errors import ConfigError
 from egress.service.build.routing import Routing, make_routing
 from egress.service.settings.source import load
 from egress.service.supervisor import make_supervisor
+from egress.upstream import UpstreamStates
+from egress.upstream.upstream_state import Stage
 from tests.service.test_supervisor import SupervisorCase
 
 UPSTREAM = '[[upstream]]\nname = "corp"\nurl = "http://proxy.corp.example:3128"\n'
@@ -82,6 +84,70 @@ class EnvironmentUseTests(RoutingCase):
         ):
             warnings = self.routing(text, environ).warnings
             self.assertEqual(any("routing.delegate has no effect" in each for each in warnings), is_said, text)
+
+
+class UpstreamTests(RoutingCase):
+    """What is made of the upstreams."""
+
+    def test_upstreams(self) -> None:
+        """The upstreams of the file and of the environment are known by their names, with all that is dialled."""
+        far = '[[upstream]]\nname = "far"\nurl = "http://far.example:8080"\nthrough = "corp"\n'
+        routing = self.routing(UPSTREAM + far, {"HTTPS_PROXY": "proxy.example:3128"})
+
+        self.assertEqual({"corp", "far", "HTTPS_PROXY"}, {*routing.upstreams})
+        dialled = {where: authority.text for where, authority in routing.dialled.items()}
+        self.assertEqual({"upstream[0].url": "proxy.corp.example:3128", "HTTPS_PROXY": "proxy.example:3128"}, dialled)
+
+    def test_required(self) -> None:
+        """Readiness depends on the required upstreams alone, each through the hops before it."""
+        far = '[[upstream]]\nname = "far"\nurl = "http://far.example:8080"\nthrough = "corp"\nrequired = true\n'
+        routing = self.routing(UPSTREAM + far + DEFAULT, {})
+
+        (hops, state) = routing.probed()["far"]
+        self.assertEqual((["far"], ["corp", "far"]), ([*routing.probed()], [hop.upstream for hop in hops]))
+        self.assertEqual(["The upstream 'far' has not been reached yet."], routing.faults())
+        self.assertEqual({("corp",): True, ("far",): True}, routing.up())
+        state.failed("proxy_unreachable", "no", Stage.REACH)
+        self.assertEqual(["The upstream 'far' does not work: proxy_unreachable."], routing.faults())
+        self.assertEqual({("corp",): True, ("far",): False}, routing.up())
+
+    def test_states_are_kept(self) -> None:
+        """The states of the previous configuration go on."""
+        source, states = load(self.write(UPSTREAM)), UpstreamStates(Clock())
+
+        self.assertIs(states, make_routing(source, Clock(), {}, states).states)
+        self.assertIsNot(states, make_routing(source, Clock(), {}).states)
+
+    def test_summary(self) -> None:
+        """The summary has the default route and its proxies, and no credentials."""
+        environ = {"HTTPS_PROXY": "http://joe:hunter2@proxy.example:3128"}
+
+        self.assertEqual(
+            "by default through corp; corp at http://proxy.corp.example:3128",
+            self.routing(UPSTREAM + DEFAULT, {}).summary(),
+        )
+        self.assertIn("HTTPS_PROXY at http://proxy.example:3128", self.routing("", environ).summary())
+        self.assertNotIn("hunter2", self.routing("", environ).summary())
+        self.assertTrue(self.routing("", {}).summary().endswith("; no proxies"))
+
+    def test_credentials_of_the_service_manager(self) -> None:
+        """A check leaves them out where the service manager has not started the process, and a start needs them."""
+        source = load(
+            self.write(UPSTREAM + 'credentials = "systemd:proxy"\nallow_plaintext_credentials = true\n' + DEFAULT)
+        )
+        (said,) = make_routing(source, Clock(), {}, is_dry_run=True).warnings
+        self.assertIn("upstream[0].credentials: the service manager has them", said)
+        bare = load(self.write(UPSTREAM + DEFAULT))
+        self.assertEqual((), make_routing(bare, Clock(), {}, is_dry_run=True).warnings)
+
+        directory = os.path.abspath(self.mktemp())
+        os.mkdir(directory)
+        for environ, is_dry_run in (({}, False), ({"CREDENTIALS_DIRECTORY": directory}, True)):
+            error = self.assertRaises(ConfigError, make_routing, source, Clock(), environ, is_dry_run=is_dry_run)
+            self.assertEqual(("upstream[0].credentials", source.file), (error.where, error.file))
+        Path(directory, "proxy").write_text("joe:hunter2", "ascii")
+        Path(directory, "proxy").chmod(0o600)
+        self.assertEqual((), make_routing(source, Clock(), {"CREDENTIALS_DIRECTORY": directory}).warnings)
 
 
 class OwnProxyTests(RoutingCase):
