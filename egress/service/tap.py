@@ -38,7 +38,7 @@ class Options(usage.Options):
         self["allow"].append(host)
 
     def opt_listen(self, endpoint: str) -> None:
-        """Listen here instead: tcp:3128:interface=127.0.0.1, unix:/run/egress/proxy server; may be repeated."""
+        """Listen here instead: tcp:3128:interface=127.0.0.1, unix:/run/egress/agents.sock; may be repeated."""
         self["listen"].append(endpoint)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
