@@ -37,8 +37,9 @@ class StateLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.release()
-            problem = f"another egress uses the state directory {self._state}: this one needs its own ($EGRESS_STATE)"
-            raise ConfigError("state", problem)
+            problem = f"another egress uses the state directory {self._state}"
+            advice = "give this one its own by `state` in its file, or by $EGRESS_STATE if no file sets it"
+            raise ConfigError("state", f"{problem}: {advice}")
         except OSError as error:
             self.release()
             if os.path.lexists(path):

@@ -30,7 +30,7 @@ class StateLockTests(SynchronousTestCase):
 
         self.assertEqual("state", error.where)
         self.assertIn(f"another egress uses the state directory {self.state}", error.problem)
-        self.assertIn("EGRESS_STATE", error.problem)
+        self.assertIn("by `state` in its file, or by $EGRESS_STATE if no file sets it", error.problem)
         first.release()
         self.lock()
         first.release()
