@@ -51,7 +51,9 @@ class ServerAddress:
             raise ValueError("write the address of the name server, because there is no other to look it up") from None
 
 
-def _check_servers(_instance: object, _attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+def _check_servers(instance: DnsSettings, _attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    if value and instance.resolver == "system":
+        raise ValueError('has no effect with dns.resolver = "system", which asks the servers of /etc/resolv.conf')
     for text in value:
         try:
             ServerAddress.parse(text)

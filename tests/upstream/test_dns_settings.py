@@ -54,6 +54,14 @@ class DnsSettingsTests(SynchronousTestCase):
                     structure(DnsSettings, {key: list(value) if isinstance(value, tuple) else value}, "dns")
                 self.assertEqual(caught.exception.where, f"dns.{key}")
 
+    def test_servers_without_effect(self) -> None:
+        """Name servers that nothing would ask are an error."""
+        table = {"resolver": "system", "servers": ["10.0.0.53"]}
+        error = self.assertRaises(ConfigError, structure, DnsSettings, table)
+
+        self.assertIn("has no effect", error.problem)
+        self.assertEqual("servers", error.where)
+
     def test_a_share_is_a_share(self) -> None:
         """A client cannot have more than there is for all, and the error says how much that is."""
         for key, total in (("concurrent_per_client", "concurrent"), ("waiting_per_client", "waiting")):

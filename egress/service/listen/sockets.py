@@ -190,7 +190,7 @@ def spell(host: str, port: int) -> str:
 
 def _explain(error: OSError, place: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"{place} is in use; stop what uses it, or listen elsewhere (--listen)"
+        return f"{place} is in use; stop what uses it, or listen elsewhere"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{place} is not an address of this machine"
     if error.errno == errno.EACCES:
