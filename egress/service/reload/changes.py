@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from attrs import fields
 
 from egress.service.settings.settings import Settings
+from egress.upstream import UpstreamSettings
 
 _NAMED = ("listener", "upstream", "route", "policy")
 
@@ -27,6 +28,8 @@ def list_changes(old: Settings, new: Settings) -> list[str]:
                 said.append(f"{kind} {name} is new")
             elif before[name] != value:
                 said.append(f"{kind} {name} changed")
+            elif _password(before[name]) != _password(value):
+                said.append(f"{kind} {name}: user or password changed")
         shared = [name for name in before if name in after]
         if shared != [name for name in after if name in before]:
             said.append(f"{kind}: their order changed")
@@ -47,6 +50,12 @@ def _name(item: object) -> str:
     if isinstance(item, Mapping):
         return str(item.get("name", item.get("kind")))
     return str(getattr(item, "name", ""))
+
+
+def _password(item: object) -> str | None:
+    """Return the user and password in the URL of an upstream, which comparison leaves out; None without them."""
+    credentials = item.url.credentials if isinstance(item, UpstreamSettings) else None
+    return None if credentials is None else credentials.reveal()
 
 
 def _is_table(settings: Settings, key: str) -> bool:

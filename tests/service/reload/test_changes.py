@@ -40,6 +40,16 @@ class ChangesTests(SynchronousTestCase):
 
         self.assert_changes(read(**tables), read(**tables))
 
+    def test_credentials(self) -> None:
+        """A new user or password is listed without its value."""
+        old, same, new = (
+            read(upstream=[upstream("a", f"{user}@proxy.example") | {"allow_plaintext_credentials": True}])
+            for user in ("joe:1234", "joe:1234", "joe:5678")
+        )
+
+        self.assert_changes(old, same)
+        self.assert_changes(old, new, "upstream a: user or password changed")
+
     def test_each_kind(self) -> None:
         """Tables of each kind may be new, gone or different."""
         for kind, one, other in (
