@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from egress.transports.contract import IRelay, IStreamTransport
 
 
-@implementer(IRelay, IProtocol, IHalfCloseableProtocol)
+@implementer(IRelay, IProtocol, IHalfCloseableProtocol, IPushProducer)
 class ProtocolRelay:
     """Replaces the protocol of `source`, and writes the octets of `source` to `sink`.
 
-    The source is registered as the sink's producer. The replaced protocol still receives the ends of the connection,
-    and passes them on.
+    The relay is the sink's producer. The replaced protocol still receives the ends of the connection, and passes them
+    on.
 
     Args:
         source: the transport that this object is the protocol of.
@@ -41,7 +41,7 @@ class ProtocolRelay:
         """
         if isinstance(self._protocol, ProtocolRelay):
             raise RuntimeError("the source is relayed already")
-        self._sink.registerProducer(self._source, True)
+        self._sink.registerProducer(self, True)
         self._source.resumeProducing()
 
     def collect(self) -> int:
@@ -76,6 +76,20 @@ class ProtocolRelay:
     def connectionLost(self, reason: Failure) -> None:
         """Pass the end of the connection to the replaced protocol (IProtocol)."""
         self._protocol.connectionLost(reason)
+
+    def pauseProducing(self) -> None:
+        """Stop reading the source (IPushProducer)."""
+        self._source.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read the source again (IPushProducer)."""
+        self._source.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the sink's protocol is told next of the loss, and ends the source (IProducer).
+
+        The source's own method would close it as after a complete transfer, although the sink may have been reset.
+        """
 
     def logPrefix(self) -> str:
         """Name the replaced protocol in Twisted's messages (ILoggingContext)."""

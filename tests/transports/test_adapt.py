@@ -273,6 +273,17 @@ class RelayTests(SynchronousTestCase):
         self.network.settle()
         self.assertEqual("lost ConnectionLost", self.other.told[-1])
 
+    def test_lost_sink(self) -> None:
+        """The relay of a sink that was reset leaves the end of the source to the protocols."""
+        self.one.stream.relay_to(self.other.stream)
+
+        self.far.aborts()
+        self.network.settle()
+
+        self.assertEqual("lost ConnectionLost", self.other.told[-1])
+        self.assertEqual([], self.one.told)
+        self.assertFalse(self.near.is_closed)
+
     def test_protocol_without_half_close(self) -> None:
         """A FIN closes a source whose protocol knows nothing of half-closes."""
         plain = Protocol()

@@ -94,6 +94,19 @@ class Tunnels(TunnelCase):
                 self.assertTrue((origin.peer if by_client else client).was_reset)
                 self.assertEqual(self.ends()[-1].cause, "client_reset" if by_client else "origin_reset")
 
+    def test_reset_after_half_close(self) -> None:
+        """A client that ends its direction and then resets has not got everything: the origin is reset too."""
+        client, origin = self.open()
+        client.ends()
+        self.network.settle()
+        origin.peer.says(b"more than was read")
+
+        client.aborts()
+        self.network.settle()
+
+        self.assertTrue(origin.peer.was_reset)
+        self.assertEqual("client_reset", self.ends()[-1].cause)
+
     def test_nothing_is_left_behind(self) -> None:
         """When both sides are gone, so is everything else."""
         client, origin = self.open()
