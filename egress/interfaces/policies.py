@@ -46,7 +46,7 @@ class IPolicyObserver(Interface):
         an idle tunnel, or a request that is still dialled, can be ended too.
 
         Returns:
-            None, or a verdict; a DENY ends the request: with an answer while it is dialled, else by a reset.
+            None, or a verdict. A DENY ends the request, with an answer while it is dialled and by a reset afterwards.
         """
 
     def ended(record: AuditEvent) -> None:
