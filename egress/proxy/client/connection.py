@@ -47,19 +47,19 @@ class ClientConnection:
     """One client connection. Its states are the table `states.CLIENT_CONNECTION`.
 
     Attributes:
-        server: what all connections share.
-        connection: the facts of this one.
-        start: starts a request.
-        read_peer_of: reads uid and gid of the peer of a unix socket; None for any other socket.
-        by_facts: the client that the facts alone tell.
-        settled_by: the identifier that gives this client for every request; None where each request is identified.
-        client: whom the connection is counted for: the client of the latest request.
-        transport: given when the connection is open.
-        reader: reads the next head, after the first one that was not known by its octets.
-        receiver: serves the current request.
-        transaction: of the current request.
-        held: octets that wait for their turn.
-        binding: keeps the origin connection that belongs to this connection; None where there has been none.
+        server: the server, which all connections share.
+        connection: the facts of this connection.
+        start: the function that starts a request.
+        read_peer_of: the reader of uid and gid of the peer of a unix socket; None for any other socket.
+        by_facts: the client that the facts alone identify.
+        settled_by: the identifier that returns this client for every request; None where each request is identified.
+        client: the client of the latest request, for which the connection is counted.
+        transport: the transport, once the connection is open.
+        reader: the reader of the next head; None before the first head that no memo holds.
+        receiver: the receiver of events while a request runs.
+        transaction: the transaction of the current request.
+        held: the octets that wait for their turn.
+        binding: the owner of the origin connection that belongs to this connection; None where there has been none.
         has_ended: the client's FIN was seen.
         displacement: what a reload did to the listener.
         state: see the table.
@@ -160,7 +160,7 @@ class ClientConnection:
     # Requests.
 
     def finished(self, *, keep_alive: bool, is_read: bool = True) -> None:
-        """The current request has its whole response. Go on with the next request, or close.
+        """End the current request, whose response is complete. Continue with the next request, or close.
 
         Args:
             keep_alive: serve another request.

@@ -23,7 +23,7 @@ from egress.wire.response_head import ResponseHead
 
 
 class StreamServer(Protocol):
-    """A server, as far as a stream needs it.
+    """The part of a server that a stream uses.
 
     Attributes:
         limits: the bounds.
