@@ -11,7 +11,7 @@ METHOD_OVERRIDES = frozenset(
         "x-original-method",
     ]
 )
-"""Names in lower case, with hyphens. Origins that read fields by the names of CGI take an underscore for a hyphen."""
+"""Names in lower case, with hyphens. Origins that read fields as CGI does take other punctuation for a hyphen."""
 
 PATH_OVERRIDES = frozenset(
     [

@@ -284,7 +284,7 @@ class WritingTests(SynchronousTestCase):
     def test_overrides_do_not_pass(self) -> None:
         """A trailer by which an origin may take another method or path goes no further: trailers come unjudged."""
         for name in OVERRIDES:
-            for spelling in (name.encode(), name.replace("-", "_").encode()):
+            for spelling in (name.encode(), name.replace("-", "_").encode(), name.replace("-", ".").encode()):
                 self.assertEqual(forwardable_trailers([(spelling, spelling.title(), b"1")]), (), spelling)
 
     def test_nominated_trailers_do_not_pass(self) -> None:

@@ -12,7 +12,7 @@ class OverrideTests(SynchronousTestCase):
     """The fields by which an origin may take another method or path."""
 
     def test_every_name(self) -> None:
-        """Each name is found in any case, and with underscores, which the names of CGI do not tell from hyphens."""
+        """Each name is found in any case, and with any punctuation, which CGI does not tell from hyphens."""
         for name in OVERRIDES:
             for spelling in (
                 name,
@@ -20,6 +20,8 @@ class OverrideTests(SynchronousTestCase):
                 name.title(),
                 name.replace("-", "_"),
                 name.title().replace("-", "_", 1),
+                *(name.replace("-", mark) for mark in "!#$%&'*+.^_`|~"),
+                name.title().replace("-", ".", 1),
             ):
                 line = spelling.encode() + b": x\r\n"
                 fields = parse_fields(b"A: b\r\n" + line + b"Cookie: c\r\n", is_request=True)
@@ -39,7 +41,7 @@ class OverrideTests(SynchronousTestCase):
                 b"X-Original-URLs: x",
                 b"HTTP-Method: x",
             ),
-            *(b"A: X-HTTP-Method: x", b"X-Original: x", b"X-Forwarded-For: x", b"X.HTTP.Method: x", b"X: x"),
+            *(b"A: X-HTTP-Method: x", b"X-Original: x", b"X-Forwarded-For: x", b"X.HTTP..Method: x", b"X: x"),
         ):
             self.assertEqual(frozenset(), parse_fields(line + b"\r\n", is_request=True).overrides, line)
 
