@@ -24,13 +24,16 @@ RECORD_LIMIT = 256
 CHAIN_LIMIT = 16
 """The largest number of CNAME records between the name of the question and its addresses."""
 
+LABEL_LIMIT = 4096
+"""The largest number of labels to read of all names in one answer. An answer with more is malformed."""
+
 _CNAME = 5
 _INTERNET = 1
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
 _RESPONSE, _OPCODE, _AUTHORITATIVE, _TRUNCATED = 0x8000, 0x7800, 0x0400, 0x0200
 _RECURSION_DESIRED, _RECURSION_AVAILABLE, _STATUS = 0x0100, 0x0080, 0x000F
-_LABEL_LIMIT = 63
+_LABEL_BYTES = 63
 _NAME_LIMIT = 255
 # Jumps of one compressed name. One is enough; some encoders refer to a name that is a pointer itself.
 _JUMP_LIMIT = 16
@@ -85,7 +88,7 @@ def encode_name(host: str) -> bytes:
         ValueError: a label is empty or longer than 63 octets, or the name is longer than 255.
     """
     labels = host.encode("ascii").lower().split(b".")
-    if not all(0 < len(label) <= _LABEL_LIMIT for label in labels):
+    if not all(0 < len(label) <= _LABEL_BYTES for label in labels):
         raise ValueError("a label of the name is empty or too long")
     name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
     if len(name) > _NAME_LIMIT:
@@ -133,8 +136,11 @@ def read_answer(data: bytes, question: Question) -> Answer | None:
 def _read_addresses(data: bytes, at: int, count: int, question: Question) -> tuple[IPv4Address | IPv6Address, ...]:
     aliases: dict[bytes, bytes] = {}
     addresses: dict[bytes, list[IPv4Address | IPv6Address]] = {}
+    # A pointer of two octets has the cost of the whole name, of up to 127 labels.
+    left = LABEL_LIMIT
     for _ in range(count):
-        owner, at = _read_name(data, at)
+        owner, at, labels = _read_name(data, at)
+        left -= labels
         kind, group, _, length = _RECORD.unpack_from(data, at)
         at += _RECORD.size
         end = at + length
@@ -146,11 +152,14 @@ def _read_addresses(data: bytes, at: int, count: int, question: Question) -> tup
             address = IPv4Address(data[at:end]) if kind == A else IPv6Address(data[at:end])
             addresses.setdefault(owner, []).append(address)
         elif group == _INTERNET and kind == _CNAME:
-            target, stop = _read_name(data, at)
+            target, stop, labels = _read_name(data, at)
+            left -= labels
             if stop != end:
                 raise ValueError("an alias has a wrong length")
             if aliases.setdefault(owner, target) != target:
                 raise ValueError("a name has two aliases")
+        if left < 0:
+            raise ValueError("the names have too many labels")
         at = end
     name = question.name
     for _ in range(CHAIN_LIMIT + 1):
@@ -162,11 +171,12 @@ def _read_addresses(data: bytes, at: int, count: int, question: Question) -> tup
     raise ValueError("the aliases do not end")
 
 
-def _read_name(data: bytes, at: int) -> tuple[bytes, int]:
+def _read_name(data: bytes, at: int) -> tuple[bytes, int, int]:
     """Read a name that may be compressed (RFC 1035 section 4.1.4).
 
     Returns:
-        The name in wire format, without compression and in lower case, and the offset of the next octet.
+        The name in wire format, without compression and in lower case; the offset of the next octet; and the number of
+        labels.
 
     Raises:
         ValueError: the name does not end, is too long, or has a label of a kind that does not exist.
@@ -175,7 +185,7 @@ def _read_name(data: bytes, at: int) -> tuple[bytes, int]:
     labels: list[bytes] = []
     length, behind, start, jumps = 1, 0, at, 0
     while size := data[at]:
-        if size <= _LABEL_LIMIT:
+        if size <= _LABEL_BYTES:
             length += size + 1
             if length > _NAME_LIMIT:
                 raise ValueError("a name is too long")
@@ -191,4 +201,4 @@ def _read_name(data: bytes, at: int) -> tuple[bytes, int]:
         if at >= start or jumps > _JUMP_LIMIT:
             raise ValueError("a name does not end")
         start = at
-    return b"".join(labels).lower() + b"\0", behind or at + 1
+    return b"".join(labels).lower() + b"\0", behind or at + 1, len(labels)

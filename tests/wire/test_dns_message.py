@@ -164,14 +164,28 @@ class AnswerTests(SynchronousTestCase):
             ("half a pointer", b"\xc0", 1),
             ("an unknown type of label", record(b"\x41a\0", 1, ADDRESS.packed), 1),
             ("a name of 256 octets", record(long_name * 4 + b"\0", 1, ADDRESS.packed), 1),
+            ("more labels than any answer has", *_costly()),
             ("pointers to pointers without end", b"".join(_staircase(30)), 30),
         ):
             with self.subTest(what), self.assertRaises(ValueError):
                 read_answer(message(records, count), QUESTION)
 
+    def test_many_records(self) -> None:
+        """As many addresses of one name as are allowed are read, whose owner is written in full."""
+        records = record(encode_name("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"), 1, ADDRESS.packed) * RECORD_LIMIT
+
+        self.assertEqual((), self.read(message(records, RECORD_LIMIT)).addresses)
+
     def test_a_name_that_is_a_pointer(self) -> None:
         """A pointer may lead to a pointer, as some encoders write it."""
         self.assertEqual((), self.read(message(b"".join(_staircase(10)), 10)).addresses)
+
+
+def _costly() -> tuple[bytes, int]:
+    """Make as many records as are allowed, whose owner has as many labels as a name can have."""
+    first = record(b"\x01a" * 127 + b"\0", 1, ADDRESS.packed)
+    again = record(struct.pack("!H", 0xC000 | 12 + len(QUESTION.section)), 1, ADDRESS.packed)
+    return first + again * (RECORD_LIMIT - 1), RECORD_LIMIT
 
 
 def _staircase(count: int) -> list[bytes]:
