@@ -29,13 +29,17 @@ def _size_line(blanks: bytes) -> re.Pattern[bytes]:
 # Excludes the bad whitespace (BWS) of RFC 9112 section 7.1.1, because chunk readers interpret it differently.
 _match_strict_size = _size_line(rb"").fullmatch
 _match_size = _size_line(rb"[\t ]*+").fullmatch
-# A chunk's size without extensions: nearly every chunk's. The size of a chunk that fits in one read has four digits.
-_match_plain_size = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n").match
+# A size line of at most 16 octets without extensions, which nearly every chunk has. `int` ignores the blanks.
+_match_strict_plain_size = re.compile(rb"([0-9A-Fa-f]{1,16}+)\r\n").match
+_match_plain_size = re.compile(rb"([0-9A-Fa-f]{1,8}+(?:[0-9A-Fa-f]{1,8}+|[\t ]{1,8}+)?+)\r\n").match
 _match_strict_field = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*+)").fullmatch
 _match_field = re.compile(rb"(" + _TOKEN + rb")[\t ]*+:([\t -~\x80-\xff]*+)").fullmatch
 _match_continuation = re.compile(rb"[\t ]++([!-~\x80-\xff][\t -~\x80-\xff]*+)").fullmatch
 
 _LAST_CHUNK = b"0\r\n\r\n"
+
+# What a size line with extensions counts for beyond its octets, because it takes long to read.
+_EXTENSIONS_BYTES = 32
 
 # RFC 9110 section 6.5.1: a recipient may merge trailers into the head, after all checks of the head. Fields for
 # framing, routing, authentication, control and content handling are therefore not forwarded as trailers.
@@ -78,7 +82,8 @@ class ChunkedBody:
     7.1.1).
 
     Framing that is far longer than its content is refused: a body may have `excess_limit_bytes` of framing more than
-    16 octets and twice the content of each chunk. Chunks of one octet without extensions are within that.
+    16 octets and twice the content of each chunk. A size line with extensions counts for 32 octets more. Chunks of one
+    octet without extensions are within that.
 
     Attributes:
         code: of the errors: "bad_framing" for requests, "origin_malformed" for responses.
@@ -160,7 +165,7 @@ class ChunkedBody:
         Returns:
             The offset of the first chunk that is none of these.
         """
-        match, add = _match_plain_size, content.append
+        match, add = _match_plain_size if self._is_response else _match_strict_plain_size, content.append
         while (found := match(data, at)) is not None:
             begin = found.end()
             stop = begin + int(found[1], 16)
@@ -191,7 +196,8 @@ class ChunkedBody:
         if match is None:
             raise ProtocolError(self.code, "a chunk size line is malformed")
         size = int(match[1], 16)
-        self._excess = max(0, self._excess + len(line) - 16 - 2 * size)
+        octets = len(line) + _EXTENSIONS_BYTES if b";" in line else len(line)
+        self._excess = max(0, self._excess + octets - 16 - 2 * size)
         if self._excess > self.excess_limit_bytes:
             raise ProtocolError(self.code, "the chunked framing is far longer than its content")
         if size:

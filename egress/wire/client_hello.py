@@ -94,6 +94,9 @@ class ClientHelloReader:
                     return False
                 self._record_left = _fragment_length(header)
                 self.size += HEADER_BYTES
+            if self.size > self.limit_bytes:
+                # In the loop, because records of one octet cost much.
+                raise _malformed("the ClientHello is too long")
             fragment = self.held[self.size : self.size + self._record_left]
             if not fragment:
                 return False

@@ -224,10 +224,11 @@ class ChunkedBodyTests(SynchronousTestCase):
         self.assertEqual(b"x" * 100_000, reader.feed(small * 100_000))
         self.assertEqual(b"x" * 50, reader.feed(long * 50))
         self.assertEqual(b"x" * 0x2000, reader.feed(b"2000\r\n" + b"x" * 0x2000 + b"\r\n"))
-        # 202 octets of size line, less 16 and twice the content: 184 a chunk.
-        reader = ChunkedBody("bad_framing")
-        self.assertEqual(b"x" * 89, reader.feed(long * 89))
-        self.assertEqual(self.assertRaises(ProtocolError, reader.feed, long).code, "bad_framing")
+        # A size line of 202 or 3 octets and 32 for its extension, less 16 and twice the content: 216 or 17 a chunk.
+        for line, count in ((long, 75), (b"1;a\r\nx\r\n", 963)):
+            reader = ChunkedBody("bad_framing")
+            self.assertEqual(b"x" * count, reader.feed(line * count))
+            self.assertEqual(self.assertRaises(ProtocolError, reader.feed, line).code, "bad_framing")
 
     def test_large_chunks_make_up_for_extensions(self) -> None:
         """The excess of a chunk's framing is made up for by later content."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from egress.errors import ProtocolError
 from egress.wire.chunked import ChunkedBody
+from egress.wire.client_hello import ClientHelloReader
 from egress.wire.fields import parse_fields
 from egress.wire.forwarding import serialize_response
 from egress.wire.framing import response_framing
@@ -56,10 +57,22 @@ class GrowthTests(SynchronousTestCase):
         )
 
     def test_small_chunks(self) -> None:
-        """A chunk that is here as a whole takes six calls, whatever its size is."""
-        data = b"1\r\nx\r\n" * 1000
+        """A chunk that is here as a whole takes six calls, whatever its size is and however it is written."""
+        for code, size in (
+            ("bad_framing", b"1"),
+            ("bad_framing", b"0000000000000001"),
+            ("origin_malformed", b"00001"),
+            ("origin_malformed", b"1 \t"),
+        ):
+            feed, data = ChunkedBody(code).feed, (size + b"\r\nx\r\n") * 1000
+            self.assertLess(calls(lambda feed=feed, data=data: feed(data)), 6100, size)  # type: ignore[misc]
 
-        self.assertLess(calls(lambda: ChunkedBody("bad_framing").feed(data)), 6100)
+    def test_hello_in_small_records(self) -> None:
+        """Records of one octet are not gone through beyond the limit of a ClientHello."""
+        records = b"".join(b"\x16\x03\x01\x00\x01%c" % octet for octet in b"\x01\x00\x03\x00" + b"x" * 9_000)
+        feed = ClientHelloReader(1024).feed
+
+        self.assertLess(calls(lambda: self.assertRaises(ProtocolError, feed, records)), 2_000)
 
     def test_trailers(self) -> None:
         """Each trailer field is gone through once."""
