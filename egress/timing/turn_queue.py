@@ -50,11 +50,14 @@ class TurnQueue:
         self._call = None
         entries = self._entries
         ends = self.clock.seconds() + TURN_SECONDS
-        for _ in range(len(entries)):
-            if not entries:
-                break  # an entry has removed others
-            entries.popitem(last=False)[0].proceed()
-            if self.clock.seconds() > ends:
-                break
-        if entries:
-            self._schedule()
+        try:
+            for _ in range(len(entries)):
+                if not entries:
+                    break  # an entry has removed others
+                entries.popitem(last=False)[0].proceed()
+                if self.clock.seconds() > ends:
+                    break
+        finally:
+            # After an exception too, which the reactor logs: other entries must not miss their turns.
+            if entries:
+                self._schedule()

@@ -84,3 +84,11 @@ class TurnQueueTests(SynchronousTestCase):
         self.queue.add(first)
         self.queue.add(third)
         self.assertEqual("", self.turn())
+
+    def test_faulty_work(self) -> None:
+        """Work that raises an exception does not keep other work from its turn."""
+        first, _second = self.work("a", 1), self.work("b", 1)
+        first.proceed = lambda: 1 / 0  # type: ignore[assignment, method-assign]
+
+        self.assertRaises(ZeroDivisionError, self.turn)
+        self.assertEqual("b", self.turn())
