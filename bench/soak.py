@@ -8,6 +8,7 @@ The exit status is 0 if every octet, every line of the audit log and the process
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -58,6 +59,8 @@ def main() -> int:
     parser.add_argument("--good", type=int, default=8, help="how many clients behave; 8")
     parser.add_argument("--misbehaving", type=int, default=16, help="how many do not; 16")
     words = parser.parse_args()
+    if os.geteuid():
+        parser.error("only root can see the descriptors of the proxy")
     plan = Plan(
         words.seconds, words.warm_seconds, words.seed, good_clients=words.good, misbehaving_clients=words.misbehaving
     )

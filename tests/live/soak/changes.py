@@ -109,13 +109,14 @@ class Rotations:
             self._comparison.fail(f"{file.name} ends with a line of the event {event}, not {last_event}")
 
     def verify(self) -> None:
-        """Have `egress audit verify` check all files as one, and the last one alone."""
+        """Have `egress audit verify` check all files as one, and the last one alone, with the recorded head."""
         whole = self._state / "whole.jsonl"
         with whole.open("wb") as written:
             for file in self.files:
                 written.write(file.read_bytes())
-        for file in (whole, self.files[-1]):
-            done = subprocess.run([EGRESS, "audit", "verify", file], capture_output=True, text=True)
+        head = self._state / "audit-head-file.json"
+        for words in (["--head", head, whole], [self.files[-1]]):
+            done = subprocess.run([EGRESS, "audit", "verify", *words], capture_output=True, text=True)
             if done.returncode:
                 self._comparison.fail(f"egress audit verify: {done.returncode}: {done.stdout}{done.stderr}")
         whole.unlink()

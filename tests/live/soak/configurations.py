@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 from pathlib import Path
 
 from attrs import frozen
@@ -188,13 +187,6 @@ def _replace(path: Path, text: str) -> None:
 def _rule(number: int, rng: random.Random) -> str:
     kind = rng.choice(("allow", "deny"))
     return f'[[policy.{kind}]]\nname = "rule {number}"\nhosts = ["**.rule{number}.example", "192.0.2.{number}"]\n\n'
-
-
-def free_port() -> int:
-    """Find a port for a listener that is opened later."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def make_tokens() -> tuple[tuple[str, str], ...]:

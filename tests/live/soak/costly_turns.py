@@ -7,11 +7,11 @@ import os
 import random
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.live.soak.entrance import Entrance
@@ -19,7 +19,7 @@ from tests.live.soak.server import Server
 from tests.live.soak.streams import Stream
 
 _SCRIPT = Path(__file__).resolve().parents[3] / "bench" / "costly.py"
-_PORTS = 8
+PORTS = 8
 _COUNT = 3
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 KINDS: tuple[str, ...] = tuple(runpy.run_path(str(_SCRIPT))["KINDS"])
@@ -32,17 +32,20 @@ UNCOUNTED = ("no_rule", "credentials_required")
 class CostlyTurns:
     """The processes, one at a time, and the origins that they use.
 
+    Args:
+        base: the first of `PORTS` free ports.
+        rng: chooses the order.
+
     Attributes:
         ports: of the origins.
         done: how often each kind had its turn.
     """
 
-    def __init__(self, entrances: dict[str, Entrance], rng: random.Random) -> None:
+    def __init__(self, base: int, rng: random.Random) -> None:
         self.done: Counter[str] = Counter()
-        self._entrances, self._rng = entrances, rng
+        self._rng = rng
         self._left: list[str] = []
-        base = _free_ports()
-        self.ports = range(base, base + _PORTS)
+        self.ports = range(base, base + PORTS)
         self._origins = [Server(_answer, base), Server(lambda stream: stream.read_all(len), base + 3)]
 
     @property
@@ -55,12 +58,12 @@ class CostlyTurns:
         for origin in self._origins:
             origin.stop()
 
-    def turn(self, seconds: float, over: threading.Event) -> None:
+    def turn(self, entrances: Mapping[str, Entrance], seconds: float, over: threading.Event) -> None:
         """Let the next kind work for so many seconds."""
         if not self._left:
             self._left = self._rng.sample(KINDS, len(KINDS))
         kind = self._left.pop()
-        place = self._entrances[_LISTENERS.get(kind, "agents")].place
+        place = entrances[_LISTENERS.get(kind, "agents")].place
         assert isinstance(place, tuple)
         command = ["nice", "-n", "19", sys.executable, str(_SCRIPT), kind, str(_COUNT), f"{place[0]}:{place[1]}"]
         with subprocess.Popen(
@@ -83,17 +86,3 @@ class CostlyTurns:
 def _answer(stream: Stream) -> None:
     while stream.read_until(b"\r\n\r\n"):
         stream.send(_ANSWER)
-
-
-def _free_ports() -> int:
-    """Find a number of consecutive ports, below those that the kernel gives to connections."""
-    for base in range(20_000 + os.getpid() % 1000 * 8, 32_000, _PORTS):
-        with contextlib.ExitStack() as probes:
-            try:
-                for port in range(base, base + _PORTS):
-                    probe = probes.enter_context(socket.socket())
-                    probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return base
-    raise OSError("no free ports below 32000")

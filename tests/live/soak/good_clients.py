@@ -161,14 +161,17 @@ class GoodClient:
 
     def _use_tunnel(self, kind: str, entrance: Entrance, port: int, name: str | None) -> None:
         serial = self._comparison.next_serial()
-        address = address_of(serial)
+        address, use = address_of(serial), self._choose_use(serial)
+        early = use.pack() if name is None and self._rng.random() < 0.3 else b""
         with entrance.connect() as stream:
-            stream.send(entrance.head("CONNECT", f"{address}:{port}"))
+            stream.send(entrance.head("CONNECT", f"{address}:{port}") + early)
             response = read_response(stream)
-            stream.open_tunnel()
+            stream.open_tunnel(len(early))
             if name is not None:
                 stream.secure(self._inner, name)
-            self._exchange(kind, serial, stream)
+            if not early:
+                stream.send(use.pack())
+            self._exchange(kind, use, stream)
             sent, received = stream.tunnel_bytes
         if response.status != 200:
             self._fail(kind, serial, f"status {response.status}")
@@ -179,6 +182,7 @@ class GoodClient:
     def websocket(self, entrance: Entrance) -> None:
         """An upgraded connection, which is a tunnel."""
         serial = self._comparison.next_serial()
+        use = self._choose_use(serial)
         path = f"/{serial}/upgrade/0"
         with entrance.connect() as stream:
             more = b"Connection: upgrade\r\nUpgrade: websocket\r\n"
@@ -186,24 +190,26 @@ class GoodClient:
             response = read_response(stream)
             stream.open_tunnel()
             if response.status == 101:
-                self._exchange("websocket", serial, stream)
+                stream.send(use.pack())
+                self._exchange("websocket", use, stream)
             sent, received = stream.tunnel_bytes
         if response.status != 101:
             self._fail("websocket", serial, f"status {response.status}")
         facts = entrance.facts("GET", url_path=path, server_port=self._origin.port)
         self._expect("websocket", serial, sent, received, facts, 101)
 
-    def _exchange(self, kind: str, serial: int, stream: Stream) -> None:
-        """Use an open tunnel up to its end."""
-        rng, digest = self._rng, Digest()
-        up, down = random_size(rng, _LARGE_BYTES), random_size(rng, _LARGE_BYTES)
-        order = rng.choice((BOTH, CLIENT_FIRST, ORIGIN_FIRST))
-        stream.send(TunnelUse(serial, down, order).pack())
-        if order == ORIGIN_FIRST:
+    def _choose_use(self, serial: int) -> TunnelUse:
+        order = self._rng.choice((BOTH, CLIENT_FIRST, ORIGIN_FIRST))
+        return TunnelUse(serial, random_size(self._rng, _LARGE_BYTES), order)
+
+    def _exchange(self, kind: str, use: TunnelUse, stream: Stream) -> None:
+        """Use an open tunnel up to its end, when the origin has been told how."""
+        up, digest = random_size(self._rng, _LARGE_BYTES), Digest()
+        if use.order == ORIGIN_FIRST:
             stream.read_all(digest.take)
-        stream.duplex(content(serial, up), digest.take)
-        self._compare(kind, serial, digest, down)
-        self._compare_upload(kind, serial, up)
+        stream.duplex(content(use.serial, up), digest.take)
+        self._compare(kind, use.serial, digest, use.down)
+        self._compare_upload(kind, use.serial, up)
 
     # Comparing.
 

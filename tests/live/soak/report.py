@@ -21,7 +21,7 @@ class Plan:
         rotation_seconds: from one rotation to the next.
         good_clients: clients that behave.
         misbehaving_clients: clients that do not.
-        pause_seconds: the longest pause of a client between two things that it does.
+        pause_seconds: from the beginning of one thing that a client does to the next, if it takes less.
     """
 
     seconds: float

@@ -14,8 +14,8 @@ from tests.live.soak.abandoned_requests import ABANDONED_REQUESTS
 from tests.live.soak.changes import Reloads, Rotations
 from tests.live.soak.circumstances import Circumstances, Way
 from tests.live.soak.comparison import Comparison
-from tests.live.soak.configurations import TEMPORARY, Configurations, entrances, free_port, make_tokens
-from tests.live.soak.costly_turns import KINDS, UNCOUNTED, CostlyTurns
+from tests.live.soak.configurations import TEMPORARY, Configurations, entrances, make_tokens
+from tests.live.soak.costly_turns import KINDS, PORTS, UNCOUNTED, CostlyTurns
 from tests.live.soak.entrance import SECRET, Entrance
 from tests.live.soak.failed_requests import FAILED_REQUESTS
 from tests.live.soak.good_clients import GoodClient
@@ -24,6 +24,7 @@ from tests.live.soak.misbehaving_origins import MisbehavingOrigins
 from tests.live.soak.observation import Figures, Observation
 from tests.live.soak.refused_requests import REFUSED_REQUESTS
 from tests.live.soak.report import Plan, Report
+from tests.live.soak.server import free_ports
 from tests.live.support import Supervisor
 
 WAYS: dict[str, Way] = {**REFUSED_REQUESTS, **ABANDONED_REQUESTS, **FAILED_REQUESTS}
@@ -39,14 +40,16 @@ class Soak:
     Args:
         plan: how long, and how much.
         directory: for its files; its name must be short, because a unix socket is in it.
-        tell: is given a line about the progress now and then.
+        tell: is given a line about the progress now and then, and each fault when it is found.
     """
 
     def __init__(self, plan: Plan, directory: Path, tell: Callable[[str], None] = lambda _: None) -> None:
         self._plan, self._tell = plan, tell
         self._rng = random.Random(plan.seed)
         authorities = (_authority(directory / "a"), _authority(directory / "b"))
-        status_port, temporary_port = free_port(), free_port()
+        costly_port = free_ports(PORTS + 2)
+        status_port, temporary_port = costly_port + PORTS, costly_port + PORTS + 1
+        self._costly = CostlyTurns(costly_port, self._new_rng())
         made = Configurations(directory, directory / "local", status_port, temporary_port, authorities, make_tokens())
         self._supervisor = Supervisor(directory, made.first())
         pid = self._supervisor.process.pid
@@ -54,7 +57,6 @@ class Soak:
         self._entrances = entrances(ports, made)
         self._temporary = Entrance(TEMPORARY, ("127.0.0.1", temporary_port))
         self._by_listener = {each.listener: each for each in self._entrances}
-        self._costly = CostlyTurns(self._by_listener, self._new_rng())
         self._comparison = Comparison(self._costly.ports, UNCOUNTED)
         self._origin, self._origins = GoodOrigin(authorities[0].for_server()), MisbehavingOrigins()
         self._good = [
@@ -73,7 +75,7 @@ class Soak:
 
     def run(self) -> Report:
         """Run to the end, and end the supervisor."""
-        report = Report()
+        report, metrics = Report(), Counter[str]()
         try:
             report.start = self._observation.look()
             self._load(self._plan.warm_seconds)
@@ -82,6 +84,9 @@ class Soak:
             self._load(self._plan.seconds)
             report.end = self._settle(report.warm)
             metrics = self._observation.metrics()
+        except OSError as error:
+            # Such as that of a process which has ended.
+            self._comparison.fail(f"nothing more can be observed: {error!r}")
         finally:
             self._stop()
         self._compare_figures(report.warm, report.end)
@@ -99,7 +104,7 @@ class Soak:
         works: list[tuple[Callable[[], None], float]] = [
             *((self._misbehaving(self._new_rng()), plan.pause_seconds) for _ in range(plan.misbehaving_clients)),
             *((self._behaving(client), plan.pause_seconds) for client in self._good),
-            (lambda: self._costly.turn(costly_seconds, over), plan.pause_seconds),
+            (lambda: self._costly.turn(self._by_listener, costly_seconds, over), plan.pause_seconds),
             (self._reloads.change, plan.reload_seconds),
             (self._rotations.rotate, plan.rotation_seconds),
         ]
@@ -148,10 +153,14 @@ class Soak:
     def _watch(self, seconds: float) -> None:
         """Wait, and look at the process meanwhile. Return early where nothing more is to be learnt."""
         began = told = time.monotonic()
+        known = len(self._comparison.faults)
         while time.monotonic() - began < seconds:
             time.sleep(min(1.0, seconds))
             if self._supervisor.process.poll() is not None:
                 self._comparison.fail("the supervisor has ended")
+            for fault in self._comparison.faults[known:]:
+                self._tell(f"{time.monotonic() - began:.0f} s: {fault}")
+                known += 1
             if self._comparison.is_hopeless:
                 return
             figures = self._observation.look()

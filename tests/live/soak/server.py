@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -25,6 +27,25 @@ def serial_of(address: str) -> int:
         return int.from_bytes(socket.inet_aton(address), "big") - _FIRST_ADDRESS
     except OSError:
         return 0
+
+
+def free_ports(count: int) -> int:
+    """Find consecutive ports below those that the system gives to connections, which could take one meanwhile.
+
+    Returns:
+        The first of them.
+    """
+    for base in range(20_000 + os.getpid() % 1000 * 8, 32_000, count):
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in range(base, base + count):
+                    probe = probes.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return base
+    raise OSError("no free ports below 32000")
 
 
 class Server:

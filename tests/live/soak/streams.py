@@ -135,10 +135,14 @@ class Stream:
         self._layers.append(layer)
         self._ready = layer.decrypt(b"")
 
-    def open_tunnel(self) -> None:
-        """Begin to count: what follows is a tunnel's, also the TLS layers that are added."""
+    def open_tunnel(self, sent: int = 0) -> None:
+        """Begin to count: what follows is a tunnel's, also the TLS layers that are added.
+
+        Args:
+            sent: octets that were sent for the tunnel before it was open.
+        """
         self._marked = len(self._layers) + 1
-        self.received, self.sent = len(self._ready), 0
+        self.received, self.sent = len(self._ready), sent
 
     @property
     def tunnel_bytes(self) -> tuple[int, int]:
