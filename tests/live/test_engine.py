@@ -41,6 +41,7 @@ if not is_supported():
     raise SkipTest("this system has no epoll")
 
 from egress.transports.descriptor_ceiling import DescriptorCeiling
+from egress.transports.engine import dialler
 from egress.transports.engine.engine import Engine
 from egress.transports.engine.transport import Transport
 from egress.transports.keepalive import set_keepalive
@@ -705,20 +706,28 @@ class ConnectorTests(EngineCase):
 
     @inlineCallbacks
     def test_keepalive(self) -> Generator[Deferred[Any], Any, None]:
-        """Accepted connections are probed as their listening socket says, dialled ones as the caller says."""
+        """Accepted connections are probed as their listening socket says, dialled ones once they live for some time."""
+        self.patch(dialler, "_LATEST_SECONDS", 0.1)
         for seconds in (7, 0):
-            pair = Pair(Dialler(Side), Taker(Side))
+            pair, gone = Pair(Dialler(Side), Taker(Side)), Pair(Dialler(Side), Taker(Side))
             bound = listening_socket()
             set_keepalive(bound, seconds)
             address = bound.getsockname()
             self.engine.listen(bound, pair.taker)
-            self.engine.connectTCP(address[0], address[1], pair.dialler, keepalive_seconds=seconds)
-            yield self.until(lambda pair=pair: pair.taker.side and pair.dialler.side)  # type: ignore[misc]
+            other = listening_socket()
+            self.engine.listen(other, gone.taker)
+            by_engine = dialler.EngineDialler(self.engine, seconds)
+            by_engine.connectTCP(address[0], address[1], pair.dialler)
+            by_engine.connectTCP(address[0], other.getsockname()[1], gone.dialler)
+            yield self.until(lambda: pair.taker.side and pair.dialler.side and gone.dialler.side)  # noqa: B023
+            gone.client.tcp.abortConnection()
+            accepted, dialled = (each.tcp.getHandle() for each in (pair.server, pair.client))
 
-            for side in (pair.client, pair.server):
-                is_kept, idle, _, _ = options_of(side.tcp.getHandle())
-                self.assertEqual(bool(seconds), bool(is_kept))
-                self.assertEqual(seconds, idle if is_kept else 0)
+            self.assertEqual((0, seconds), (options_of(dialled)[0], options_of(accepted)[1] if seconds else 0))
+            yield self.rest(0.2)
+            for connection in (accepted, dialled):
+                is_kept, idle, _, _ = options_of(connection)
+                self.assertEqual((bool(seconds), seconds), (bool(is_kept), idle if is_kept else 0))
 
     @inlineCallbacks
     def test_release(self) -> Generator[Deferred[Any], Any, None]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
 
 from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine import is_supported
+from egress.transports.engine.dialler import EngineDialler
 from egress.transports.keepalive import KeepaliveDialler
 
 if TYPE_CHECKING:
@@ -35,21 +32,6 @@ def make_engine(choice: str, reactor: Any, ceiling: DescriptorCeiling | None = N
     return Engine(reactor, ceiling=ceiling)
 
 
-@frozen(eq=False)
-class EngineDialler:
-    """Dials by the engine, and has the connections probed. See `KeepaliveDialler`, which dials by a reactor.
-
-    Attributes:
-        connectTCP: connects (IReactorTCP).
-        callLater: sets a timer (IReactorTime).
-        seconds: returns the time (IReactorTime).
-    """
-
-    connectTCP: Callable[..., Any]
-    callLater: Callable[..., Any]
-    seconds: Callable[[], Any]
-
-
 def make_dialler(engine: Engine | None, reactor: Any, keepalive_seconds: int) -> EngineDialler | KeepaliveDialler:
     """Make the dialler of origins and upstreams.
 
@@ -60,5 +42,4 @@ def make_dialler(engine: Engine | None, reactor: Any, keepalive_seconds: int) ->
     """
     if engine is None:
         return KeepaliveDialler(reactor, keepalive_seconds)
-    connect = partial(engine.connectTCP, keepalive_seconds=keepalive_seconds)
-    return EngineDialler(connect, engine.callLater, engine.seconds)
+    return EngineDialler(engine, keepalive_seconds)

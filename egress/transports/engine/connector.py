@@ -19,7 +19,6 @@ from egress.transports.engine.events import GONE, READABLE, WRITE
 from egress.transports.engine.polled import PollingEngine
 from egress.transports.engine.socket_addresses import describe, describe_dialled
 from egress.transports.engine.transport import Transport
-from egress.transports.keepalive import set_keepalive
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
@@ -37,7 +36,7 @@ class Connector:
         factory: builds the protocol, and receives failure and loss.
         timeout: the deadline in seconds; None for the kernel's own.
         bind_address: the local host and port.
-        keepalive_seconds: see `set_keepalive`.
+        keepalive_seconds: see `Transport.keepalive_seconds`.
 
     Attributes:
         due: see `egress.timing.timer_wheel.Entry`.
@@ -194,8 +193,6 @@ class Connector:
                 connection.close()
             return error.ConnectBindError(problem.errno, problem.strerror)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._keepalive_seconds:
-            set_keepalive(connection, self._keepalive_seconds)
         number = connection.connect_ex(self._address)
         if number and number != errno.EINPROGRESS:
             connection.close()
@@ -216,6 +213,7 @@ class Connector:
         self._socket, self._fd = None, -1
         self.state = _CONNECTED
         transport = Transport(engine, connection, descriptor, self._address, self)
+        transport.keepalive_seconds = self._keepalive_seconds
         self._transport = transport
         engine.entries[descriptor] = transport
         try:

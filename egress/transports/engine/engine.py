@@ -170,7 +170,7 @@ class Engine:
         bindAddress: SocketAddress | None = None,
         keepalive_seconds: int = 0,
     ) -> IConnector:
-        """Dial an address literal (IReactorTCP). See `set_keepalive` for `keepalive_seconds`.
+        """Dial an address literal (IReactorTCP). See `Transport` for `keepalive_seconds`.
 
         Raises:
             ValueError: the host is not an IPv4 or IPv6 literal.

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from socket import SocketType
 from typing import Any, Protocol
 
+from twisted.internet.interfaces import IConnector
+from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from egress.timing.timer_wheel import TimerWheel
+from egress.transports.contract import SocketAddress
 from egress.transports.descriptor_ceiling import DescriptorCeiling
 from egress.transports.engine.events import ALL_EDGES
 from egress.transports.engine.pipe import Pipe
@@ -93,3 +96,28 @@ class PollingEngine(Protocol):
 
     def fail(self, entry: Polled) -> None:
         """Close an entry whose call raised an exception, which is being handled."""
+
+
+class DialledEngine(Protocol):
+    """An engine, as its dialler knows it."""
+
+    entries: dict[int, Polled]
+
+    @property
+    def callLater(self) -> Callable[..., Any]:
+        """Set a timer (IReactorTime)."""
+
+    @property
+    def seconds(self) -> Callable[[], Any]:
+        """Return the time (IReactorTime)."""
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: float | None = 30.0,
+        bindAddress: SocketAddress | None = None,
+        keepalive_seconds: int = 0,
+    ) -> IConnector:
+        """Dial an address literal (IReactorTCP)."""

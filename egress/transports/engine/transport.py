@@ -15,6 +15,7 @@ from egress.transports.engine.polled import Dialler, PollingEngine
 from egress.transports.engine.reading import FIRST_READ_BYTES, Reading
 from egress.transports.engine.relay import Relay
 from egress.transports.engine.writing import ABORTED, FIN_UNSENT, LOST
+from egress.transports.keepalive import set_keepalive
 from egress.transports.protocol_relay import ProtocolRelay
 
 
@@ -28,9 +29,13 @@ class Transport(Reading):
         descriptor: the descriptor of the socket.
         peer: the remote address.
         connector: the connector that dialled the connection; None if the connection was accepted.
+
+    Attributes:
+        keepalive_seconds: the seconds without an octet after which `probe` has the kernel probe the connection; 0 once
+            it was called, and for accepted connections, whose options are those of the listening socket.
     """
 
-    __slots__ = ("__weakref__", "_connector")
+    __slots__ = ("__weakref__", "_connector", "keepalive_seconds")
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Transport(Reading):
         self._fd = descriptor
         self._peer = peer
         self._connector = connector
+        self.keepalive_seconds = 0
         self._protocol = self._producer = self._relay = self.unsent = self._corked = self._look = None
         self._reason = None
         self._fin = FIN_UNSENT
@@ -53,6 +59,15 @@ class Transport(Reading):
         self._read_limit = FIRST_READ_BYTES
         self._is_queued = self._is_flushed_pending = self._is_bulk_queued = False
         self._is_streaming = self._is_producer_paused = self.disconnecting = False
+
+    def probe(self) -> None:
+        """Have the kernel probe the connection.
+
+        Raises:
+            OSError: the connection was reset.
+        """
+        seconds, self.keepalive_seconds = self.keepalive_seconds, 0
+        set_keepalive(self._socket, seconds)
 
     def attach(self, protocol: IProtocol) -> None:
         """Connect the protocol."""
